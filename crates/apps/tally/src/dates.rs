@@ -77,6 +77,16 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     Ok(PeriodArg::Fixed(Period { year, month, day }))
 }
 
+/// A single day.
+pub(crate) fn parse_day(text: &str) -> Result<PeriodArg, String> {
+    match parse_period(text) {
+        Ok(day @ (PeriodArg::Day(_) | PeriodArg::Fixed(Period { day: 1.., .. }))) => Ok(day),
+        // Written like a day, but there is none.
+        Err(reason) if text.len() == "2015-05-17".len() && reason != form() => Err(reason),
+        _ => Err("it is of one day: write it as 2015-05-17, or today or yesterday".to_owned()),
+    }
+}
+
 pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let side =
@@ -281,6 +291,20 @@ mod tests {
             let message = parse_range(text).expect_err(text);
             assert!(message.contains(words), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn a_single_day_is_no_month() {
+        for text in ["2015-05-17", "today", "yesterday"] {
+            assert_eq!(parse_day(text), parse_period(text));
+        }
+        for text in ["2015-05", "2015", "7d", "1d", "this-week", "tomorrow", "2015-5-17", "0d", ""]
+        {
+            let message = parse_day(text).expect_err(text);
+            assert!(message.contains("one day: write it as 2015-05-17"), "{text}: {message}");
+        }
+        let message = parse_day("2015-02-30").expect_err("no day");
+        assert!(message.contains("no such day"), "{message}");
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Correct(args) => correct::run(args, &SystemClock).await,
         Command::Merge(args) => merge::run(args).await,
         Command::Forget(args) => forget::run(args).await,
-        Command::Producers(args) => producers::run(args).await,
+        Command::Producers(args) => producers::run(args, &SystemClock).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);

@@ -19,6 +19,9 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// The width of a terminal that does not report it.
 const COLUMNS: usize = 80;
 
+/// What a note begins with, below its row.
+const NOTE_INDENT: &str = "    ";
+
 /// Wrong usage, as for clap.
 const EXIT_USAGE: u8 = 2;
 
@@ -76,7 +79,7 @@ impl Cell<'_> {
     }
 }
 
-/// Prints rows; a table without rows is empty.
+/// Prints rows. A table without rows is empty, and has no column in which every cell is empty.
 pub(crate) fn print<'a, const N: usize>(
     out: &mut impl Write,
     format: OutputFormat,
@@ -89,7 +92,13 @@ pub(crate) fn print<'a, const N: usize>(
     match format {
         OutputFormat::Table if rows.peek().is_none() => {}
         OutputFormat::Table => {
-            let rows = rows.map(|row| row.map(Cow::Owned));
+            let mut is_used = [false; N];
+            for row in rows.clone() {
+                let used = is_used.iter_mut().zip(&row);
+                used.for_each(|(is_used, cell)| *is_used |= !cell.is_empty());
+            }
+            let columns = used(columns, &is_used);
+            let rows = rows.map(|row| used(row.map(Cow::Owned), &is_used));
             table::write(out, terminal_columns(), &columns, rows)?;
         }
         OutputFormat::Csv => {
@@ -108,6 +117,31 @@ pub(crate) fn print<'a, const N: usize>(
         }
     }
     out.flush()
+}
+
+/// Prints a table with a line of its own below each row that has a note.
+pub(crate) fn print_noted<'a, const N: usize>(
+    out: &mut impl Write,
+    columns: [(&'a str, Align); N],
+    rows: impl Iterator<Item = [Cell<'a>; N]> + Clone,
+    notes: impl Iterator<Item = String>,
+) -> io::Result<()> {
+    let mut table = Vec::new();
+    print(&mut table, OutputFormat::Table, columns, rows)?;
+    // The header has no note.
+    let notes = std::iter::once(String::new()).chain(notes);
+    for (line, note) in table.split_inclusive(|byte| *byte == b'\n').zip(notes) {
+        out.write_all(line)?;
+        if !note.is_empty() {
+            writeln!(out, "{NOTE_INDENT}{}", visible(&note))?;
+        }
+    }
+    out.flush()
+}
+
+/// The cells of the columns that are used.
+fn used<T, const N: usize>(cells: [T; N], is_used: &[bool; N]) -> Vec<T> {
+    cells.into_iter().zip(is_used).filter(|(_, is_used)| **is_used).map(|(cell, _)| cell).collect()
 }
 
 /// Buffered stdout.
@@ -163,6 +197,12 @@ pub(crate) fn thousands(number: impl Into<i128>) -> String {
     text
 }
 
+/// A difference, always with its sign: `+1,234`, `-1`, `+0`.
+pub(crate) fn signed(number: impl Into<i128>) -> String {
+    let number = number.into();
+    format!("{}{}", if number < 0 { "" } else { "+" }, thousands(number))
+}
+
 /// A count with its noun: `1 day`, `2 days`.
 pub(crate) fn plural(number: impl Into<i128>, noun: &str) -> String {
     let number = number.into();
@@ -183,6 +223,16 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(safe)
+}
+
+/// A word, quoted for a shell.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+=,".contains(&byte);
+    let word = visible(word);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.into_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Control characters, and marks that reorder or hide text (Unicode UAX 9 among others).
@@ -211,6 +261,7 @@ mod tests {
         ] {
             assert_eq!(thousands(number), text);
         }
+        assert_eq!([-1_000, 0, 5].map(signed), ["-1,000", "+0", "+5"]);
         assert_eq!(plural(1, "day"), "1 day");
         assert_eq!(plural(2_000, "day"), "2,000 days");
     }
@@ -234,6 +285,21 @@ mod tests {
             assert_eq!(json, "\"=1+1\\u001b[2J,\\u009b\\u202e\"");
             assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
         }
+    }
+
+    #[test]
+    fn a_table_has_no_empty_column_and_has_notes() {
+        let columns = [("a", Align::Left), ("none", Align::Left), ("n", Align::Right)];
+        let row = |text: &'static str| [Cell::Text(text.into()), Cell::Unknown, Cell::Number(1)];
+        let rows = [row("x"), row("")].into_iter();
+        let notes = ["why\x1b", ""].into_iter().map(str::to_owned);
+        let mut out = Vec::new();
+        print_noted(&mut out, columns, rows.clone(), notes).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text, "a  n\nx  1\n    why\\u{1b}\n   1\n");
+        let mut out = Vec::new();
+        print(&mut out, OutputFormat::Csv, columns, rows).expect("written");
+        assert_eq!(String::from_utf8(out).expect("text"), "a,none,n\nx,,1\n,,1\n");
     }
 
     #[test]

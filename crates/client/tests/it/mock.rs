@@ -484,6 +484,13 @@ impl RequestService for Mock {
         Err(Status::unimplemented("ListProducers"))
     }
 
+    async fn forget_producer(
+        &self,
+        _request: Request<proto::ForgetProducerRequest>,
+    ) -> Result<Response<proto::ForgetProducerResponse>, Status> {
+        Err(Status::unimplemented("ForgetProducer"))
+    }
+
     async fn clear_setbacks(
         &self,
         _request: Request<proto::ClearSetbacksRequest>,

@@ -108,6 +108,8 @@ pub(crate) enum Broken {
     FoldIsSplit,
     /// A fold adds late rows of rolled-up days to the days only
     FoldForgetsMonths,
+    /// A fold adds the rows of merged series to the series that they were merged from
+    MovesIgnored,
     /// Two servers change days and months at the same time; Postgres only, and found by chance
     BooksUnlocked,
 }
@@ -141,6 +143,7 @@ impl Broken {
             Broken::FoldLosesRows => "fold.lose",
             Broken::FoldIsSplit => "fold.split",
             Broken::FoldForgetsMonths => "fold.days_only",
+            Broken::MovesIgnored => "moves.ignore",
             Broken::BooksUnlocked => "books.unlocked",
         }
     }

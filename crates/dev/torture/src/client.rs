@@ -123,6 +123,11 @@ impl Kind {
         let value = self.to_possible_value().expect("every kind has a value");
         value.get_name().to_owned()
     }
+
+    /// The name of the client that is at this place in the list of all.
+    pub(crate) fn name(self, at: usize) -> String {
+        format!("{}-{}", self.word(), at + 1)
+    }
 }
 
 // === impl Arguments ===

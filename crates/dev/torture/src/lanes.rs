@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tally_testkit::{Direction, Proxy};
 
+use crate::changes::Change;
 use crate::client::load::LONG_AGO_DAY;
 use crate::rewind;
 use crate::schedule::{Act, Lane, Schedule};
@@ -95,10 +96,11 @@ pub(crate) fn run(watch: &Watch<'_>, seed: u64, lane: Lane, stop: &Stop) -> anyh
         world.log.say(|| format!("{act:?}"));
         let acted = match lane {
             Lane::ClientLinks | Lane::DatabaseLinks => Ok(on_link(world, act, stop)),
-            Lane::Servers => on_server(world, act, stop),
+            Lane::Servers => on_server(watch, act, stop),
             Lane::Postgres => on_postgres(world, act, stop),
             Lane::Clients => on_client(world, act, stop).map(|()| true),
             Lane::Duties => on_duties(watch, act),
+            Lane::Names => on_names(watch, act),
             Lane::Rewind => rewind::act(watch, act, stop).map(|()| true),
         };
         match acted {
@@ -166,7 +168,8 @@ fn happens(stop: &Stop, limit_ms: u64, done: impl Fn() -> bool) -> bool {
 }
 
 /// Returns whether it happened: a disk must fill up in time.
-fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
+fn on_server(watch: &Watch<'_>, act: Act, stop: &Stop) -> anyhow::Result<bool> {
+    let world = watch.world;
     match act {
         Act::KillServer { server, ms, errors } => {
             let server = &world.servers[server];
@@ -196,23 +199,16 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
             return Ok(ended);
         }
         Act::KillServerAt { server, point, ms } => {
-            let server = &world.servers[server];
-            server.process.kill();
-            stop.pause(ms);
-            let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
-            server.bring_up(&how, stop)?;
-            end_leases(world);
-            // A roll-up folds first. The answer does not matter.
-            let (url, date) = (server.url(), date_of(LONG_AGO_DAY, 1));
-            let rolling_up = world.runtime.spawn(async move { stored::roll_up(&url, date).await });
-            let stopped = format!("stopped at {point}");
-            let reached = happens(stop, POINT_LIMIT_MS, || server.process.has_logged(&stopped));
-            rolling_up.abort();
-            // Others notice what it holds.
-            stop.pause(ms);
-            server.process.kill();
-            server.bring_up(&StartOptions::default(), stop)?;
-            return Ok(reached);
+            // A roll-up folds first.
+            let date = date_of(LONG_AGO_DAY, 1);
+            let roll_up = async move |url: String| stored::roll_up(&url, date).await.map(drop);
+            return kill_at(world, &world.servers[server], (point, ms), stop, roll_up);
+        }
+        Act::KillServerIn { server, change, point, ms } => {
+            let change = Change::new(change);
+            watch.attempt(change);
+            let ask = async move |url: String| stored::change(&url, change).await;
+            return kill_at(world, &world.servers[server], (point, ms), stop, ask);
         }
         Act::FillDisk { server, kib, ms } => {
             return fill_disk(world, &world.servers[server], (kib, ms), stop);
@@ -220,6 +216,40 @@ fn on_server(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
         _ => {}
     }
     Ok(true)
+}
+
+/// Starts a server with a point at which it stops, asks it for something whose answer does not matter, and
+/// kills it there, this many ms later. Returns whether it came there.
+fn kill_at<F>(
+    world: &World,
+    server: &Server,
+    (point, ms): (&str, u64),
+    stop: &Stop,
+    ask: impl FnOnce(String) -> F,
+) -> anyhow::Result<bool>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    server.process.kill();
+    stop.pause(ms);
+    let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
+    server.bring_up(&how, stop)?;
+    end_leases(world);
+    let asked = world.runtime.spawn(ask(server.url()));
+    let stopped = format!("stopped at {point}");
+    let reached = happens(stop, POINT_LIMIT_MS, || server.process.has_logged(&stopped));
+    asked.abort();
+    // Others notice what it holds.
+    stop.pause(ms);
+    server.process.kill();
+    server.bring_up(&StartOptions::default(), stop)?;
+    Ok(reached)
+}
+
+/// Returns whether it happened: a server or the database may be away.
+fn on_names(watch: &Watch<'_>, act: Act) -> anyhow::Result<bool> {
+    let Act::Change { server, change } = act else { return Ok(false) };
+    watch.change(&watch.world.servers[server], Change::new(change))
 }
 
 /// Returns whether it happened: a server or the database may be away.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `account.rs` | what a client's journal means |
 //! | `arguments.rs` | the command line |
+//! | `changes.rs` | what a person merges and forgets |
 //! | `client/` | the client processes |
 //! | `journal.rs` | a client's record of what it sent and what was acknowledged |
 //! | `lanes.rs` | the threads that carry out the schedule |
@@ -28,6 +29,7 @@
 
 mod account;
 mod arguments;
+mod changes;
 mod client;
 mod journal;
 mod lanes;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{Accounts, add, count};
+use crate::changes::renamed_totals;
 use crate::journal::{Key, QUARTERS_PER_DAY};
 use crate::losses::{Losses, is_unknown};
 use crate::stored::{Answer, Stored, Totals, sum_under};
@@ -80,7 +81,7 @@ impl Judge<'_> {
             tables.check(self.verdict);
             self.tables(tables);
         }
-        self.by_client(&self.named(&stored.tables));
+        self.by_client(&renamed_totals(&self.named(&stored.tables)));
         let tables = stored.tables.totals();
         for (question, answer) in &stored.live {
             self.live(*question, &answer.totals);
@@ -150,15 +151,16 @@ impl Judge<'_> {
                 format!("day {day}: {count} of series {id} have no name, and it was not deleted")
             });
         }
-        self.bounds(View::Days, &self.named(tables), |_| true);
-        let by_quarter = tables.named(&tables.by_quarter(), 1, &deleted);
+        self.bounds(View::Days, &renamed_totals(&self.named(tables)), |_| true);
+        let by_quarter = renamed_totals(&tables.named(&tables.by_quarter(), 1, &deleted));
         self.bounds(View::Quarters, &by_quarter, |key| tables.keeps_quarters(key.day()));
     }
 
     /// Checks an answer after the last fault against the journals and the database.
     fn live(&mut self, question: Question, answer: &Totals) {
         let Question { view, .. } = question;
-        self.bounds(view, answer, |key| question.covers(key));
+        let mut answer = renamed_totals(answer);
+        self.bounds(view, &answer, |key| question.covers(key));
         let tables = &self.stored.before;
         let counts = match view {
             View::Hours => tables.named(&tables.by_quarter(), 1, &BTreeMap::new()),
@@ -166,7 +168,6 @@ impl Judge<'_> {
         };
         let mut counts = view.totals(&counts);
         counts.retain(|key, _| question.covers(key));
-        let mut answer = answer.clone();
         if self.losses.deleted.is_some() && !view.has_paths() {
             (counts, answer) = (sums_by_period(&counts), sums_by_period(&answer));
         }

@@ -148,10 +148,13 @@ fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
         |server: &Server, question| world.runtime.block_on(stored::query(&server.url(), question));
     let look = || watch.look().context("the database is away");
     let today = day(now_micros());
+    watch.finish_changes(&world.servers[0])?;
     for server in &world.servers {
         for view in View::ASKED {
             let question = Question::live(view, today);
-            stored.live.push((question, query(server, question)?));
+            let answer = query(server, question)?;
+            watch.check_names(server, &answer.totals);
+            stored.live.push((question, answer));
         }
     }
     stored.before = look()?;
@@ -162,7 +165,9 @@ fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
     }
     for server in &world.servers {
         let question = Question { view: View::Days, from: None, live: false };
-        stored.rolled_up.push(query(server, question)?.totals);
+        let totals = query(server, question)?.totals;
+        watch.check_names(server, &totals);
+        stored.rolled_up.push(totals);
     }
     let ended = |server: &Server| server.terminate().map_err(|error| error.to_string());
     stored.exits = world.servers.iter().map(ended).collect();

@@ -7,12 +7,14 @@ use anyhow::Context as _;
 use tally_testkit::eventually_blocking;
 
 use crate::arguments::{Broken, Run};
+use crate::changes::BY_SERVICE;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS, day};
 use crate::client::now_micros;
 use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
 use crate::stop::Stop;
 use crate::stored;
+use crate::tables::Tables;
 use crate::views::{View, date_of};
 use crate::watch::Watch;
 use crate::world::client::Client;
@@ -30,6 +32,9 @@ const COMMITTED: &str = "append.committed";
 
 /// The same for a fold.
 const FOLD_POINTS: [&str; 2] = ["fold.before_commit", "fold.committed"];
+
+/// Before a server moves what days and months have of series that have been merged.
+const SETTLES: &str = "settle.before_commit";
 
 /// Kills a server before a commit and after one, and loses the answer to one, while one client
 /// counts and resends everything unacknowledged.
@@ -73,6 +78,9 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
     if run.broken.is_none_or(|broken| broken == Broken::CheckpointApart) {
         take_over(watch)?;
     }
+    if run.broken.is_none_or(|broken| broken == Broken::MovesIgnored) {
+        merge(watch).context("while it merges")?;
+    }
     if run.rewinds() {
         log.say(|| "scene: the database is set back".to_owned());
         rewind(watch)?;
@@ -114,6 +122,43 @@ fn fold(watch: &Watch<'_>) -> anyhow::Result<()> {
     more()?;
     world.runtime.block_on(stored::fold(&server.url()))?;
     asks(View::Endpoints)
+}
+
+/// Merges series that have rows, kills the server, and lets the next one fold these, which must count them
+/// under what they were merged into. That one stops before it moves anything by itself.
+fn merge(watch: &Watch<'_>) -> anyhow::Result<()> {
+    let (world, log) = (watch.world, &watch.world.log);
+    let (server, client) = (&world.servers[0], &world.clients[0]);
+    log.say(|| "scene: series are merged that have rows".to_owned());
+    let calm = |point: Option<&str>| {
+        server.process.kill();
+        let fault = point.map(str::to_owned);
+        let how = StartOptions { fault, is_calm: true, ..StartOptions::default() };
+        server.bring_up(&how, &Stop::default())
+    };
+    let tables = |is: &dyn Fn(&Tables) -> bool| {
+        let mut read = None;
+        let found = || {
+            read = watch.look();
+            read.as_ref().is_some_and(is)
+        };
+        let found = eventually_blocking(LIMIT, found);
+        found.map_err(|_| anyhow::anyhow!("the rows did not come or go within {LIMIT:?}"))?;
+        read.context("the database is away")
+    };
+    calm(None)?;
+    acknowledged(watch, client, watch.progress(client)? + 1)?;
+    tables(&|tables| tables.has_rows_of(|series| BY_SERVICE.selects(series)))?;
+    anyhow::ensure!(watch.change(server, BY_SERVICE)?, "{BY_SERVICE:?} was not made");
+    calm(Some(SETTLES))?;
+    let url = server.url();
+    let folding = world.runtime.spawn(async move { stored::fold(&url).await });
+    let folded = tables(&|tables| !tables.has_moved_rows());
+    folding.abort();
+    watch.check_left_behind(&folded?);
+    log.done("scene: series merged that have rows");
+    server.process.kill();
+    server.bring_up(&StartOptions::default(), &Stop::default())
 }
 
 /// Takes a producer over many times while it counts. A checkpoint that is not stored with its batch makes

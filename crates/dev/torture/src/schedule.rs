@@ -1,5 +1,6 @@
 //! What goes wrong and when. The seed alone decides it.
 
+use crate::changes::CHANGES;
 use crate::random::Random;
 
 /// What one thread tortures.
@@ -16,10 +17,12 @@ pub(crate) enum Lane {
     Duties,
     /// The state of the database, which is set back.
     Rewind,
+    /// Names, which a person merges and forgets.
+    Names,
 }
 
-/// Where a server is stopped and killed; the last one exists only on Postgres.
-const POINTS: [&str; 10] = [
+/// Where a server is stopped and killed; those after `prune.before_commit` exist only on Postgres.
+const POINTS: [&str; 13] = [
     "fold.begun",
     "fold.added",
     "fold.before_commit",
@@ -30,6 +33,21 @@ const POINTS: [&str; 10] = [
     "roll_up.committed",
     "prune.before_commit",
     "fold.locked",
+    "tray.before_close",
+    "tray.closed",
+    "tray.before_open",
+];
+const POSTGRES_POINTS: usize = 4;
+
+/// The same for merges and forgets; `moves.step` exists only on Postgres.
+const CHANGE_POINTS: [&str; 7] = [
+    "moves.noted",
+    "moves.before_commit",
+    "moves.committed",
+    "settle.step",
+    "settle.before_commit",
+    "settle.committed",
+    "moves.step",
 ];
 
 /// The size of the world.
@@ -70,6 +88,8 @@ pub(crate) enum Act {
     OutliveLease { server: usize, ms: u64 },
     /// A start with a point at which it stops, SIGKILL there, then a start.
     KillServerAt { server: usize, point: &'static str, ms: u64 },
+    /// The same while it merges or forgets series.
+    KillServerIn { server: usize, change: usize, point: &'static str, ms: u64 },
     /// SIGKILL, then a start with this much room in the file, then one without a limit after the
     /// file was full for this long.
     FillDisk { server: usize, kib: u64, ms: u64 },
@@ -89,6 +109,8 @@ pub(crate) enum Act {
     StopClient { client: usize, ms: u64 },
     /// A server folds everything.
     Fold { server: usize },
+    /// A server merges or forgets series.
+    Change { server: usize, change: usize },
     /// Every lease ends, whatever its holder believes.
     EndLeases,
     /// A SQLite file is restored from a backup of this age while the server runs.
@@ -114,7 +136,8 @@ pub(crate) struct Schedule {
 impl Lane {
     /// The lanes of a world of this shape.
     pub(crate) fn all(shape: Shape) -> Vec<Lane> {
-        let mut lanes = vec![Lane::ClientLinks, Lane::Servers, Lane::Clients, Lane::Duties];
+        let mut lanes =
+            vec![Lane::ClientLinks, Lane::Servers, Lane::Clients, Lane::Duties, Lane::Names];
         if shape.is_postgres {
             lanes.extend([Lane::DatabaseLinks, Lane::Postgres]);
         }
@@ -144,6 +167,7 @@ impl Act {
             Act::StopServer { .. } => "server: SIGSTOP",
             Act::OutliveLease { .. } => "server: SIGSTOP beyond its lease",
             Act::KillServerAt { .. } => "server: kill -9 in its books",
+            Act::KillServerIn { .. } => "server: kill -9 in a change",
             Act::FillDisk { .. } => "server: disk full",
             Act::KillPostgres { .. } => "Postgres: kill -9",
             Act::RestartPostgres { .. } => "Postgres: restart",
@@ -153,6 +177,7 @@ impl Act {
             Act::TerminateClient { .. } => "client: SIGTERM",
             Act::StopClient { .. } => "client: SIGSTOP",
             Act::Fold { .. } => "books: fold",
+            Act::Change { .. } => "books: merge or forget",
             Act::EndLeases => "books: all leases end",
             Act::Restore { .. } => "rewind: restore",
             Act::LoseCommits { .. } => "rewind: commits lost",
@@ -208,12 +233,17 @@ impl Schedule {
         let random = &mut self.random;
         let ms = random.within(0, 300);
         match random.within(0, 23) {
-            0..=3 => Act::KillServerAt {
-                server,
-                point: POINTS[random.index(POINTS.len() - usize::from(!self.shape.is_postgres))],
-                ms,
-            },
-            4..=13 => {
+            0..=3 => {
+                let missing = if self.shape.is_postgres { 0 } else { POSTGRES_POINTS };
+                let point = POINTS[random.index(POINTS.len() - missing)];
+                Act::KillServerAt { server, point, ms }
+            }
+            4 | 5 => {
+                let points = CHANGE_POINTS.len() - usize::from(!self.shape.is_postgres);
+                let (change, point) = (random.index(CHANGES), CHANGE_POINTS[random.index(points)]);
+                Act::KillServerIn { server, change, point, ms }
+            }
+            6..=13 => {
                 let states = ["40001", "40P01", "57P01", "53300"];
                 let with_errors = self.shape.is_postgres && random.percent(30);
                 let state = (states[random.index(states.len())], random.within(3, 12));
@@ -257,6 +287,11 @@ impl Schedule {
         if ends { Act::EndLeases } else { Act::Fold { server } }
     }
 
+    fn names(&mut self) -> Act {
+        let server = self.random.index(self.shape.servers);
+        Act::Change { server, change: self.random.index(CHANGES) }
+    }
+
     fn rewind(&mut self) -> Act {
         let random = &mut self.random;
         match random.within(0, 9) {
@@ -280,6 +315,7 @@ impl Iterator for Schedule {
             Lane::Clients => ((500, 2_500), Schedule::client),
             Lane::Duties => ((200, 1_500), Schedule::duties),
             Lane::Rewind => ((1_000, 6_000), Schedule::rewind),
+            Lane::Names => ((500, 3_000), Schedule::names),
         };
         Some((self.random.within(from, to), act(self)))
     }
@@ -312,9 +348,9 @@ mod tests {
             let lanes = Lane::all(shape).into_iter();
             lanes.flat_map(|lane| steps(7, lane, shape)).map(|(_, act)| act.name()).collect()
         };
-        assert_eq!(names(POSTGRES).len(), 22, "all except the full disk: {:?}", names(POSTGRES));
-        assert_eq!(names(SQLITE).len(), 15, "none for Postgres: {:?}", names(SQLITE));
+        assert_eq!(names(POSTGRES).len(), 24, "all except the full disk: {:?}", names(POSTGRES));
+        assert_eq!(names(SQLITE).len(), 17, "none for Postgres: {:?}", names(SQLITE));
         let with_rewinds = |shape| names(Shape { rewinds: true, ..shape }).len();
-        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (22 + 3, 15 + 2));
+        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (24 + 3, 17 + 2));
     }
 }

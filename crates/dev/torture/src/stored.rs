@@ -7,11 +7,13 @@ use anyhow::Context as _;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::google::r#type::Date;
+use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{FoldRequest, ListProducersRequest};
 use tokio::time::timeout;
 use tonic::transport::{self, Channel};
 
+use crate::changes::{Change, Request};
 use crate::journal::{Key, QUARTERS_PER_DAY, Series};
 use crate::tables::Tables;
 use crate::views::{Question, day_of};
@@ -101,6 +103,19 @@ pub(crate) async fn fold(url: &str) -> anyhow::Result<()> {
         Ok(())
     };
     timeout(ANSWER_TIMEOUT, work).await.context("Fold")?
+}
+
+/// Merges or forgets series.
+pub(crate) async fn change(url: &str, change: Change) -> anyhow::Result<()> {
+    let work = async {
+        let mut client = BookServiceClient::new(connect(url).await?);
+        match change.request() {
+            Request::Merge(request) => client.merge(request).await?,
+            Request::Forget(request) => client.forget(request).await?,
+        };
+        Ok(())
+    };
+    timeout(ANSWER_TIMEOUT, work).await.context("Merge or Forget")?
 }
 
 /// Asks how many requests were accepted, by client name.

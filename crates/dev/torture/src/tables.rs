@@ -24,6 +24,8 @@ pub(crate) type Counts = BTreeMap<(i32, i64), u64>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tables {
     names: BTreeMap<i64, Series>,
+    /// The series that have moved, and where.
+    moves: BTreeMap<i64, i64>,
     /// By day, how far it has come.
     calendar: BTreeMap<i32, Stage>,
     days: Vec<Packed>,
@@ -152,10 +154,10 @@ impl Cell {
 
 impl Sql {
     /// In the order in which [`Tables::of`] takes the answers.
-    fn all(&self) -> [&'static str; 7] {
-        let names = include_str!("sql/names.sql");
+    fn all(&self) -> [&'static str; 8] {
+        let (names, moves) = (include_str!("sql/names.sql"), include_str!("sql/moves.sql"));
         let Sql { calendar, days, months, rows, view, producer_days } = self;
-        [names, calendar, days, months, rows, view, producer_days]
+        [names, moves, calendar, days, months, rows, view, producer_days]
     }
 }
 
@@ -178,7 +180,7 @@ impl Packed {
 
 impl Tables {
     fn of(answers: &[Vec<Vec<Cell>>]) -> anyhow::Result<Tables> {
-        let [names, calendar, days, months, rows, view, producer_days] = answers else {
+        let [names, moves, calendar, days, months, rows, view, producer_days] = answers else {
             anyhow::bail!("{} answers", answers.len());
         };
         let packed = |rows: &[Vec<Cell>]| -> anyhow::Result<Vec<Packed>> {
@@ -188,6 +190,9 @@ impl Tables {
             Tables { days: packed(days)?, months: packed(months)?, ..Tables::default() };
         for row in names {
             tables.names.insert(row[0].number()?, series(&row[1..])?);
+        }
+        for row in moves {
+            tables.moves.insert(row[0].number()?, row[1].number()?);
         }
         for row in calendar {
             let [rolled_up, pruned] = [row[1].number::<i64>()?, row[2].number()?];
@@ -215,18 +220,43 @@ impl Tables {
         !self.rows.is_empty()
     }
 
+    /// Whether there are rows of series that these are.
+    pub(crate) fn has_rows_of(&self, is: impl Fn(&Series) -> bool) -> bool {
+        self.rows.keys().any(|(_, id)| self.names.get(id).is_some_and(&is))
+    }
+
+    /// Whether there are rows of series that have moved.
+    pub(crate) fn has_moved_rows(&self) -> bool {
+        self.rows.keys().any(|(_, id)| self.moves.contains_key(id))
+    }
+
+    /// How many requests days and months have of series that have moved.
+    pub(crate) fn left_behind(&self) -> u64 {
+        let folded = self.days.iter().chain(&self.months);
+        folded.filter(|row| self.moves.contains_key(&row.id)).map(|row| row.total).sum()
+    }
+
+    /// The series that this one counts under.
+    fn moved(&self, id: i64) -> i64 {
+        self.moves.get(&id).copied().unwrap_or(id)
+    }
+
     fn is(&self, day: i32, stage: impl Fn(&Stage) -> bool) -> bool {
         self.calendar.get(&day).is_some_and(stage)
     }
 
     /// By quarter, for days whose quarters are kept.
     pub(crate) fn by_quarter(&self) -> Counts {
-        let mut counts = self.rows.clone();
-        counts.retain(|(quarter, _), _| self.keeps_quarters(quarter.div_euclid(QUARTERS_PER_DAY)));
+        let mut counts = Counts::new();
+        let keeps_quarters =
+            |quarter: i32| self.keeps_quarters(quarter.div_euclid(QUARTERS_PER_DAY));
+        for ((quarter, id), count) in self.rows.iter().filter(|(key, _)| keeps_quarters(key.0)) {
+            *counts.entry((*quarter, self.moved(*id))).or_default() += count;
+        }
         for row in self.days.iter().filter(|row| self.keeps_quarters(row.first)) {
             for (slot, count) in &row.slots {
                 let quarter = row.first * QUARTERS_PER_DAY + slot;
-                *counts.entry((quarter, row.id)).or_default() += count;
+                *counts.entry((quarter, self.moved(row.id))).or_default() += count;
             }
         }
         counts
@@ -241,11 +271,12 @@ impl Tables {
     pub(crate) fn by_day(&self) -> Counts {
         let mut counts = Counts::new();
         for ((quarter, id), count) in &self.rows {
-            *counts.entry((quarter.div_euclid(QUARTERS_PER_DAY), *id)).or_default() += count;
+            let day = quarter.div_euclid(QUARTERS_PER_DAY);
+            *counts.entry((day, self.moved(*id))).or_default() += count;
         }
         let is_rolled_up = |day| self.is(day, |stage| stage.is_rolled_up);
         for row in self.days.iter().filter(|row| !is_rolled_up(row.first)) {
-            *counts.entry((row.first, row.id)).or_default() += row.total;
+            *counts.entry((row.first, self.moved(row.id))).or_default() += row.total;
         }
         for (key, count) in self.by_day_of_months().iter().filter(|(key, _)| is_rolled_up(key.0)) {
             *counts.entry(*key).or_default() += count;
@@ -254,11 +285,13 @@ impl Tables {
     }
 
     fn by_day_of_months(&self) -> Counts {
-        let slots = |row: &Packed| {
-            let day = |(slot, count): (&i32, &u64)| ((row.first + slot, row.id), *count);
-            row.slots.iter().map(day).collect::<Vec<_>>()
-        };
-        self.months.iter().flat_map(slots).collect()
+        let mut counts = Counts::new();
+        for row in &self.months {
+            for (slot, count) in &row.slots {
+                *counts.entry((row.first + slot, self.moved(row.id))).or_default() += count;
+            }
+        }
+        counts
     }
 
     /// With names; as in answers, requests without one share one key. `length` is how many quarters a
@@ -320,7 +353,7 @@ impl Tables {
         });
         for row in &self.days {
             if self.is(row.first, |stage| stage.is_rolled_up && !stage.is_pruned) {
-                of_days.insert((row.first, row.id), row.total);
+                *of_days.entry((row.first, self.moved(row.id))).or_default() += row.total;
             }
         }
         of_months.retain(|(day, _), _| self.keeps_quarters(*day));

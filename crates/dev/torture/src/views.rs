@@ -7,6 +7,7 @@ use tally_proto::tally::requests::v1::{
     Granularity, Group, GroupBy, PeriodTotals, QueryTotalsRequest,
 };
 
+use crate::changes::renamed;
 use crate::journal::{Key, QUARTERS_PER_DAY, Series};
 use crate::stored::Totals;
 
@@ -49,11 +50,12 @@ impl View {
     pub(crate) const ASKED: [View; 5] =
         [View::Days, View::Endpoints, View::Services, View::Classes, View::Hours];
 
-    /// What a count of this key counts under.
+    /// What a count of this key counts under, after all changes.
     pub(crate) fn key(self, key: &Key) -> Key {
-        let Series { path, method, service, status, customer } = &key.series;
+        let renamed = renamed(&key.series);
+        let Series { path, method, service, status, customer } = &renamed;
         let series = match self {
-            View::Quarters | View::Days => key.series.clone(),
+            View::Quarters | View::Days => renamed,
             View::Endpoints => Series { path: path.clone(), method: *method, ..Series::default() },
             View::Services => Series { service: service.clone(), ..Series::default() },
             // No journal has a status for which GRPC has a class of its own.

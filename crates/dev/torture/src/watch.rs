@@ -8,6 +8,7 @@ use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
 use crate::account::{Account, Accounts, add, count};
+use crate::changes::{Change, renamed_totals};
 use crate::client::load::{LONG_AGO_DAY, day};
 use crate::client::now_micros;
 use crate::journal::{Journal, Key, Series};
@@ -43,6 +44,9 @@ struct Books {
     /// By view, the highest count of a key in an answer. A later answer must not be lower.
     seen: BTreeMap<View, Totals>,
     losses: Losses,
+    /// The changes that a server has been asked for, and those that the database has for sure.
+    attempted: BTreeSet<Change>,
+    made: BTreeSet<Change>,
     verdict: Verdict,
 }
 
@@ -50,6 +54,8 @@ struct Books {
 struct Least {
     view: View,
     totals: Totals,
+    /// The changes that it must show.
+    made: BTreeSet<Change>,
     /// How often the database was set back; None while it is being set back.
     times: Option<u64>,
 }
@@ -133,6 +139,49 @@ impl<'a> Watch<'a> {
         Ok(self.answer(server, answer)?.is_some())
     }
 
+    /// Notes that a server is asked for a change.
+    pub(crate) fn attempt(&self, change: Change) {
+        self.lock().attempted.insert(change);
+    }
+
+    /// Lets a server merge or forget series. Returns whether it did.
+    pub(crate) fn change(&self, server: &Server, change: Change) -> anyhow::Result<bool> {
+        self.attempt(change);
+        let before = self.lock().losses.settled_times();
+        let answer = self.world.runtime.block_on(stored::change(&server.url(), change));
+        let is_made = self.answer(server, answer)?.is_some();
+        let books = &mut *self.lock();
+        // If the database was set back meanwhile, it may have lost it.
+        if is_made && before.is_some() && before == books.losses.settled_times() {
+            books.made.insert(change);
+        }
+        Ok(is_made)
+    }
+
+    /// Makes all changes that were attempted, so that nothing is left under an old name.
+    pub(crate) fn finish_changes(&self, server: &Server) -> anyhow::Result<()> {
+        let attempted = self.lock().attempted.clone();
+        for change in attempted {
+            let is_made = self.change(server, change)?;
+            self.lock().verdict.check("changes are made", is_made, || format!("{change:?}"));
+        }
+        Ok(())
+    }
+
+    /// Checks that nothing counts under a name that a change has removed.
+    pub(crate) fn check_names(&self, server: &Server, answer: &Totals) {
+        let books = &mut *self.lock();
+        check_names(&mut books.verdict, &books.made, server, answer);
+    }
+
+    /// Checks that days and months have nothing of series that have moved.
+    pub(crate) fn check_left_behind(&self, tables: &Tables) {
+        let left = tables.left_behind();
+        self.lock().verdict.check("books: nothing is left of what moved", left == 0, || {
+            format!("{left} requests are under the ids that they had")
+        });
+    }
+
     fn roll_up(&self, server: &Server, random: &mut Random) -> anyhow::Result<bool> {
         let today = day(now_micros());
         let date_of = views::date_of;
@@ -183,7 +232,8 @@ impl<'a> Watch<'a> {
             let entry = totals.entry(key.clone()).or_default();
             *entry = (*entry).max(*seen);
         }
-        Ok(Least { view, totals, times: books.losses.settled_times() })
+        let made = books.made.clone();
+        Ok(Least { view, totals, made, times: books.losses.settled_times() })
     }
 
     /// Checks an answer: at least `least`, and at most what was sent by now.
@@ -194,10 +244,14 @@ impl<'a> Watch<'a> {
         least: &Least,
         answer: &Totals,
     ) -> anyhow::Result<()> {
-        let mut books = self.lock();
+        let books = &mut *self.lock();
         books.read()?;
         // If the database was set back meanwhile, the answer may be from before or after that.
         let is_later = least.times.is_some() && least.times == books.losses.settled_times();
+        if is_later {
+            check_names(&mut books.verdict, &least.made, server, answer);
+        }
+        let answer = &renamed_totals(answer);
         let unnamed = books.losses.unnamed(answer);
         let (mut low, mut high, mut found) = (least.totals.clone(), Totals::new(), answer.clone());
         for (_, account) in books.journals.values() {
@@ -297,6 +351,7 @@ impl Books {
         self.losses.times += 1;
         self.losses.is_rewinding = false;
         self.seen.clear();
+        self.made.clear();
     }
 
     fn read(&mut self) -> anyhow::Result<()> {
@@ -304,5 +359,16 @@ impl Books {
             reader.next()?.into_iter().for_each(|line| account.apply(line));
         }
         Ok(())
+    }
+}
+
+fn check_names(verdict: &mut Verdict, made: &BTreeSet<Change>, server: &Server, answer: &Totals) {
+    let series: BTreeSet<&Series> = answer.keys().map(|key| &key.series).collect();
+    for change in made {
+        let left = series.iter().find(|series| change.selects(series));
+        verdict.check("merged and forgotten", left.is_none(), || {
+            let name = &server.process.name;
+            left.map(|left| format!("{name}: {left} after {change:?}")).unwrap_or_default()
+        });
     }
 }

@@ -110,7 +110,7 @@ impl World {
             let proxy = runtime.block_on(Proxy::start(&server.address));
             let arguments = Arguments {
                 kind,
-                name: format!("{}-{}", kind.word(), number + 1),
+                name: kind.name(number),
                 server: format!("http://{}", proxy.addr()),
                 folder: path.clone(),
                 seed: run.seed,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashSet;
+use tally_runtime::random;
 use tokio::time::Instant;
 
 use crate::model::{Series, SeriesId, SeriesRef};
-use crate::renaming::{Columns, Renaming, Renamings};
+use crate::renaming::{Circle, Columns, Renaming, Renamings};
 use crate::selection::{NewNames, Selection};
 
 /// How long a regex may take for all series.
@@ -19,9 +20,10 @@ const LOOKING_MAX: Duration = Duration::from_secs(10);
 /// How many series are looked at until other tasks have their turn.
 const LOOKED_AT_ONCE: usize = 64;
 /// How many renamings a database may have, and how many of them may be by a regex: a server goes through
-/// all of them for each series that it does not know.
+/// all of them for each series that it does not know. What is asked for beyond them is done for the series
+/// that there are.
 pub(crate) const RENAMINGS_MAX: usize = 1_000;
-pub(crate) const REGEXES_MAX: usize = 32;
+pub(crate) const REGEXES_MAX: usize = 16;
 
 /// How many series one step moves in a month: some 10,000 rows.
 pub(crate) const SETTLED_SERIES: usize = 300;
@@ -69,6 +71,8 @@ pub(crate) struct Changes {
     pub(crate) version: Version,
     /// All of them.
     pub(crate) renamings: Renamings,
+    /// The numbers of the changes that say so.
+    pub(crate) seqs: Vec<i64>,
     /// Whether the moves are all of them, or those since an earlier version.
     pub(crate) are_all: bool,
     pub(crate) moves: Vec<(SeriesId, SeriesId)>,
@@ -97,13 +101,21 @@ pub(crate) struct Draft {
     pub(crate) plan: Plan,
     /// None if only what earlier changes say is done.
     pub(crate) line: Option<Line>,
+    /// Earlier changes that name what is forgotten, and what stays of them.
+    pub(crate) redacted: Vec<(i64, Columns)>,
 }
 
 /// Which series move where.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     renamings: Renamings,
+    /// The change that is asked for: others are left alone. None: all that earlier ones are about.
+    asked: Option<Arc<Renaming>>,
     seen: HashSet<SeriesId>,
+    /// How many series it selects, whether they move or not.
+    pub(crate) selected: usize,
+    /// Whether one of them is in a circle.
+    pub(crate) has_circle: bool,
     /// What moves: its id, and what it becomes.
     pub(crate) moves: Vec<(SeriesId, Series)>,
 }
@@ -145,6 +157,15 @@ impl Changes {
         }
         is_new
     }
+
+    /// The changes that name what a forget is about, and what stays of them.
+    pub(crate) fn redacted(&self, forget: &Renaming) -> Vec<(i64, Columns)> {
+        let without = |(seq, one): (&i64, &Arc<Renaming>)| {
+            let key = (random::number(), random::number());
+            one.without(forget, key).map(|one| (*seq, one.columns()))
+        };
+        self.seqs.iter().zip(&self.renamings.0).filter_map(without).collect()
+    }
 }
 
 // === impl Outdated ===
@@ -164,28 +185,44 @@ impl From<MovedAway> for tally_store::Error {
     }
 }
 
+// === impl Draft ===
+
+impl Draft {
+    /// Whether it is a merge, which must not lead to what has moved itself. Anything else goes where that
+    /// has gone.
+    pub(crate) fn is_merge(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| line.kind == ChangeKind::Merge.text())
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
-    pub(crate) fn new(renamings: Renamings) -> Self {
-        Self { renamings, seen: HashSet::new(), moves: Vec::new() }
+    pub(crate) fn new(renamings: Renamings, asked: Option<Arc<Renaming>>) -> Self {
+        let (seen, moves) = (HashSet::new(), Vec::new());
+        Self { renamings, asked, seen, selected: 0, has_circle: false, moves }
     }
 
     /// Looks at a series, once.
     pub(crate) fn see(&mut self, id: SeriesId, series: SeriesRef<'_>) {
-        if self.seen.insert(id)
-            && let Some(renamed) = self.renamings.apply(series)
-        {
+        if !self.seen.insert(id) || self.asked.as_ref().is_some_and(|one| !one.selects(series)) {
+            return;
+        }
+        self.selected += 1;
+        self.has_circle |= self.asked.is_some() && self.renamings.end_of(series) == Err(Circle);
+        if let Some(renamed) = self.renamings.apply(series) {
             self.moves.push((id, renamed));
         }
     }
 
-    /// Looks at all of these, and lets other tasks go on meanwhile.
+    /// Looks at all of these, and lets other tasks go on meanwhile. Fails if a regex that is asked for takes
+    /// too long.
     pub(crate) async fn see_all(&mut self, known: &[(SeriesId, Series)]) -> Result<(), TooSlow> {
         let begin = Instant::now();
+        let is_bounded = self.asked.as_ref().is_some_and(|asked| asked.has_regex());
         for some in known.chunks(LOOKED_AT_ONCE) {
             some.iter().for_each(|(id, series)| self.see(*id, series.into()));
-            if begin.elapsed() > LOOKING_MAX {
+            if is_bounded && begin.elapsed() > LOOKING_MAX {
                 return Err(TooSlow);
             }
             tokio::task::yield_now().await;

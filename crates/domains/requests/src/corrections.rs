@@ -11,6 +11,13 @@ use crate::model::{Day, DayRange, Series};
 pub(crate) const REASON_BYTES_MAX: usize = 1_000;
 pub(crate) const AUTHOR_BYTES_MAX: usize = 200;
 
+/// How many requests one correction adds or takes at most.
+pub(crate) const REQUESTS_MAX: u64 = 1_000_000_000_000_000;
+
+/// How many requests all corrections of a database add and take at most, whatever their signs are. So no
+/// sum of some of them is beyond 64 bits, whichever series are merged later.
+const ALL_REQUESTS_MAX: u64 = 9_000 * REQUESTS_MAX;
+
 /// How many corrections a list has at most.
 pub(crate) const LISTED_MAX: usize = 10_000;
 
@@ -58,6 +65,12 @@ impl Correction {
         if *requests == 0 {
             return Err(Error::invalid("requests: is 0, which corrects nothing"));
         }
+        if requests.unsigned_abs() > REQUESTS_MAX {
+            let text = format!(
+                "requests: {requests} is beyond {REQUESTS_MAX}, the most of one correction"
+            );
+            return Err(Error::invalid(text));
+        }
         if reason.trim().is_empty() {
             return Err(Error::invalid("reason: is missing: say why, for those who read it later"));
         }
@@ -83,6 +96,17 @@ impl Correction {
         Err(Error::Refused(Kind::AlreadyExists, text.into()))
     }
 
+    /// Whether there is room for it, beside what all corrections add and take.
+    pub(crate) fn check_room(&self, all: i64) -> Result<(), Error> {
+        if all.unsigned_abs().saturating_add(self.requests.unsigned_abs()) <= ALL_REQUESTS_MAX {
+            return Ok(());
+        }
+        let text = format!(
+            "requests: all corrections together add and take {all}, and {ALL_REQUESTS_MAX} is the most"
+        );
+        Err(Error::Refused(Kind::ResourceExhausted, text.into()))
+    }
+
     /// What the corrections of the day and the series come to with this one, if that leaves at least
     /// nothing.
     pub(crate) fn balance(&self, total: i64, corrections: i64) -> Result<Balance, Error> {
@@ -93,9 +117,15 @@ impl Correction {
                 Ok(Balance { total, corrections: sum, is_repeated: false })
             }
             _ => {
+                let beyond = match left {
+                    ..0 => "and there cannot be less than 0".to_owned(),
+                    _ => {
+                        format!("and neither a total nor corrections can be more than {}", i64::MAX)
+                    }
+                };
                 let text = format!(
-                    "requests: {} was counted {total} times on {}, and its corrections there come to \
-                     {corrections}: with {:+} there would be {left}",
+                    "requests: {} has {total} requests on {} and corrections of {corrections}; \
+                     another {:+} would leave {left}, {beyond}",
                     self.series.path, self.day, self.requests
                 );
                 Err(Error::Refused(Kind::FailedPrecondition, text.into()))
@@ -144,6 +174,11 @@ mod tests {
         assert!(good.check(Day(20_000)).is_ok() && good.check(Day(19_999)).is_ok());
         let said = |one: &Correction| one.check(Day(20_000)).expect_err("wrong").to_string();
         assert!(said(&correction(0)).contains("requests"));
+        let most = REQUESTS_MAX.cast_signed();
+        assert!(correction(most).check(Day(20_000)).is_ok());
+        for beyond in [most + 1, -most - 1, i64::MIN, i64::MAX] {
+            assert!(said(&correction(beyond)).contains("1000000000000000"));
+        }
         assert!(said(&Correction { id: Uuid::nil(), ..correction(1) }).contains("id"));
         assert!(said(&Correction { reason: " ".into(), ..correction(1) }).contains("reason"));
         assert!(said(&Correction { reason: "x".repeat(1_001), ..correction(1) }).contains("1001"));
@@ -156,11 +191,20 @@ mod tests {
         let balance = |requests, total, before| correction(requests).balance(total, before);
         assert_eq!(balance(-7, 10, -3).expect("just enough").corrections, -10);
         assert!(balance(-8, 10, -3).is_err());
-        assert!(balance(1, i64::MAX, 0).is_err());
+        assert!(balance(1, i64::MAX, 0).expect_err("too much").to_string().contains("more than 9"));
         assert!(balance(i64::MIN, i64::MAX, 0).is_err());
         assert!(balance(i64::MAX, 0, 0).is_ok());
         assert!(balance(i64::MAX, 0, 1).is_err());
         assert_eq!(balance(-1, i64::MAX, 0).expect("less").total, i64::MAX);
+    }
+
+    #[test]
+    fn all_corrections_together_have_a_sum_of_64_bits() {
+        let most = i64::try_from(ALL_REQUESTS_MAX).expect("64 bits");
+        for one in [1, -1] {
+            assert!(correction(one).check_room(most - 1).is_ok());
+            assert!(correction(one).check_room(most).is_err());
+        }
     }
 
     #[test]

@@ -56,13 +56,22 @@ impl Keeper {
         Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, done })
     }
 
-    /// Does what is due.
+    /// Does what is due. A duty that fails keeps no other one waiting.
     ///
     /// # Errors
-    /// When the database fails. What is left is still due.
+    /// That of the first duty that fails. What is left is still due.
     pub async fn tick(&self) -> Result<(), Error> {
         let now = self.house.clock.now();
         let mut done = self.done.lock().await;
+        let folded = self.fold_due(now, &mut done).await;
+        let rolled_up = self.roll_up_if_due(now, &mut done).await;
+        let settled = self.settle(&mut done).await;
+        let gathered = self.gather_if_due(now, &mut done).await;
+        let kept = self.keep_house_if_due(now, &mut done).await;
+        folded.and(rolled_up).and(settled).and(gathered).and(kept)
+    }
+
+    async fn fold_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
         let store = &self.house.store;
         let folded = store.fold_due(now, &mut done.folds).await?;
         if folded.requests > 0 {
@@ -71,19 +80,7 @@ impl Keeper {
             // The next rows need no more room than the last ones left.
             store.give_back().await?;
         }
-        // A day that cannot be rolled up now keeps no other duty waiting.
-        let rolled_up = self.roll_up_if_due(now, &mut done).await;
-        self.settle(&mut done).await?;
-        if is_over(GATHERING_INTERVAL, now, done.gathered) {
-            self.house.producers.gather_days().await?;
-            done.gathered = Some(now);
-        }
-        if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
-            self.prune(now).await?;
-            self.house.producers.forget_silent().await?;
-            done.kept_house = Some(now);
-        }
-        rolled_up
+        Ok(())
     }
 
     async fn roll_up_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
@@ -115,6 +112,23 @@ impl Keeper {
             if let Some(old) = old {
                 store.mark_settled(old).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn gather_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
+        if is_over(GATHERING_INTERVAL, now, done.gathered) {
+            self.house.producers.gather_days().await?;
+            done.gathered = Some(now);
+        }
+        Ok(())
+    }
+
+    async fn keep_house_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
+        if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
+            let pruned = self.prune(now).await;
+            pruned.and(self.house.producers.forget_silent().await)?;
+            done.kept_house = Some(now);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `house.rs` | the store with the names that its batches need, and its producers |
 //! | `import_count.rs` | importing the Go server's tables |
-//! | `keeper.rs` | what one server does for all: folds, the schedule, pruning |
+//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | series, endpoint, quarter, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
@@ -24,7 +24,7 @@
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |
-//! | `series.rs` | from a series to an id, without a lock or an allocation; how many there may be |
+//! | `series.rs`, `series/` | from a series to an id, without a lock or an allocation; how many there may be, and which have moved |
 //! | `service.rs`, `service/` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | what every database must promise, and which one does it how |

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use regex_lite::{Regex, RegexBuilder};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
-use tally_proto::wire::is_reserved;
+use tally_proto::wire::{FORGOTTEN, is_reserved};
 use tally_runtime::Kind;
 
 use crate::model::{Namespace, Series, SeriesRef};
 use crate::selection::{NewNames, PathIs, Selection};
 
-/// How large a compiled regex may be: a match takes at most this, times the length of the path.
-const REGEX_BYTES_MAX: usize = 16 << 10;
-/// How often the renamings are gone through. Merges that would need more are refused when they are asked
-/// for.
+/// How large a compiled regex may be. A match takes this long at most, times the length of the path: some
+/// 60 µs for 100 bytes.
+const COMPILED_BYTES_MAX: usize = 4 << 10;
+/// How often the renamings are gone through until a series is in a circle. A chain needs one round, because
+/// merges into what was merged away are refused.
 const ROUNDS_MAX: usize = 8;
 
 /// What a field of a series must be.
@@ -58,9 +59,13 @@ type HashKey = (u64, u64);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Renamings(pub(crate) Vec<Arc<Renaming>>);
 
-/// A regex that is not taken.
+/// The renamings give a series one name after the other, without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Circle;
+
+/// A regex that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the regex is not taken: {0}")]
+#[error("cannot use this regex: {0}")]
 pub(crate) struct BadRegex(#[from] regex_lite::Error);
 
 /// A renaming that no server has written.
@@ -72,7 +77,7 @@ struct Malformed(String);
 
 impl Pattern {
     fn regex(text: &str) -> Result<Self, BadRegex> {
-        Ok(Self::Matches(RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build()?))
+        Ok(Self::Matches(RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build()?))
     }
 
     fn matches(&self, name: &str, key: HashKey) -> bool {
@@ -225,16 +230,20 @@ impl Renaming {
         })
     }
 
-    /// What becomes of a series. None: it is not selected, or has that name already.
-    pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {
+    /// Whether a series has all that is said.
+    pub(crate) fn selects(&self, series: SeriesRef<'_>) -> bool {
         let has = |pattern: &Option<Pattern>, name| {
             pattern.as_ref().is_none_or(|pattern| pattern.matches(name, self.key))
         };
-        let is_selected = series.namespace == Namespace::DEFAULT
+        series.namespace == Namespace::DEFAULT
             && has(&self.service, series.service)
             && has(&self.customer, series.customer)
-            && has(&self.path, series.path);
-        if !is_selected {
+            && has(&self.path, series.path)
+    }
+
+    /// What becomes of a series. None: it is not selected, or has that name already.
+    pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {
+        if !self.selects(series) {
             return None;
         }
         let NewNames { service, path, customer } = &self.into;
@@ -245,6 +254,48 @@ impl Renaming {
             ..series
         };
         (renamed != series).then(|| renamed.to_owned())
+    }
+
+    /// The same without the names that a forget is about, if it has any: what it selects by is hashed,
+    /// and what it leads to is forgotten. A forget by several fields leaves it alone, because other series
+    /// keep each of its names. A regex cannot be hashed, and stays.
+    pub(crate) fn without(&self, forget: &Self, key: HashKey) -> Option<Self> {
+        let mut without = self.clone();
+        if without.key == (0, 0) {
+            without.key = key;
+        }
+        let key = without.key;
+        let into = &mut without.into;
+        let (pattern, into, names) = match forget {
+            Self { service: Some(names), path: None, customer: None, .. } => {
+                (&mut without.service, &mut into.service, names)
+            }
+            Self { service: None, path: Some(names), customer: None, .. } => {
+                (&mut without.path, &mut into.path, names)
+            }
+            Self { service: None, path: None, customer: Some(names), .. } => {
+                (&mut without.customer, &mut into.customer, names)
+            }
+            _ => return None,
+        };
+        let mut is_changed = false;
+        if let Some(Pattern::Exactly(text) | Pattern::BeginsWith(text)) = pattern
+            && names.matches(text, forget.key)
+        {
+            *pattern = pattern.as_ref().and_then(|pattern| pattern.hashed(key));
+            is_changed = true;
+        }
+        if into.as_ref().is_some_and(|name| names.matches(name, forget.key)) {
+            *into = Some(FORGOTTEN.into());
+            is_changed = true;
+        }
+        is_changed.then_some(without)
+    }
+
+    /// Whether what it selects counts under names of Tally's own.
+    fn forgets(&self) -> bool {
+        let NewNames { service, path, customer } = &self.into;
+        [service, path, customer].into_iter().flatten().all(|name| is_reserved(name))
     }
 
     /// Whether it changes nothing, whatever a series has.
@@ -301,22 +352,38 @@ impl Renaming {
 // === impl Renamings ===
 
 impl Renamings {
-    /// What becomes of a series. None: it stays.
+    /// What becomes of a series. None: it stays. One that is in a circle is only forgotten, and never
+    /// holds up the others.
     pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {
+        let forgotten = |_| self.rounds(series, Renaming::forgets).unwrap_or_default();
+        self.end_of(series).unwrap_or_else(forgotten)
+    }
+
+    /// The same, unless it is in a circle.
+    pub(crate) fn end_of(&self, series: SeriesRef<'_>) -> Result<Option<Series>, Circle> {
+        self.rounds(series, |_| true)
+    }
+
+    /// Goes through the renamings until none changes anything.
+    fn rounds(
+        &self,
+        series: SeriesRef<'_>,
+        counts: impl Fn(&Renaming) -> bool,
+    ) -> Result<Option<Series>, Circle> {
         let mut renamed: Option<Series> = None;
         for _ in 0..ROUNDS_MAX {
             let mut is_changed = false;
-            for one in &self.0 {
+            for one in self.0.iter().filter(|one| counts(one)) {
                 let now = renamed.as_ref().map_or(series, SeriesRef::from);
                 if let Some(next) = one.apply(now) {
                     (renamed, is_changed) = (Some(next), true);
                 }
             }
             if !is_changed {
-                break;
+                return Ok(renamed.filter(|renamed| SeriesRef::from(renamed) != series));
             }
         }
-        renamed.filter(|renamed| SeriesRef::from(renamed) != series)
+        Err(Circle)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -58,11 +58,6 @@ impl Selection {
             || self.customer.is_some()
     }
 
-    /// Whether a regex takes part.
-    pub(crate) fn has_regex(&self) -> bool {
-        matches!(self.path, Some(PathIs::Matches(_)))
-    }
-
     /// The same for a query; a regex lets all paths through.
     pub(crate) fn filter(&self) -> Filter {
         let one = |name: &Option<Box<str>>| name.iter().map(ToString::to_string).collect();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tally_producers::stream::Streams;
-use tally_producers::{Producer, Producers, Setback};
+use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
 use tally_serve::{Duties, Parts, Running};
 use tally_store::Lease;
@@ -272,6 +272,27 @@ impl Service {
         }
         let _place = self.queries.acquire().await;
         self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
+    }
+
+    /// Forgets a client that numbers its batches, and returns what it was.
+    pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
+        let shown = Shown::parse(id).ok_or_else(|| {
+            Error::invalid("id: is neither the 8 hex digits of a producer nor a UUID")
+        })?;
+        let _place = self.queries.acquire().await;
+        let found = self.house.producers.forget_shown(&shown).await;
+        let mut found = found.map_err(Error::store("forget a producer"))?;
+        let (kind, text) = match found.len() {
+            1 => return Ok(found.remove(0)),
+            0 => (Kind::NotFound, "id: no producer has it".to_owned()),
+            several => (
+                Kind::FailedPrecondition,
+                format!(
+                    "id: {several} producers are shown by it; give the whole id of one, a UUID"
+                ),
+            ),
+        };
+        Err(Error::Refused(kind, text.into()))
     }
 
     /// The clients that number their batches, and on request the insert workers.

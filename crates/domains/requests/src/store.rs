@@ -115,10 +115,14 @@ pub fn open(database: &Database) -> Arc<Store> {
 /// The same, with steps of this many rows on CockroachDB, so that a test needs few rows for many steps.
 #[must_use]
 pub fn open_with_steps(database: &Database, step_rows: i64) -> Arc<Store> {
+    let file = match database {
+        Database::Sqlite(database) => database.common(),
+        Database::Postgres(_) => Arc::default(),
+    };
     Arc::new(Store {
         database: database.clone(),
         turns: postgres::trays::Turns::default(),
-        file: Arc::default(),
+        file,
         folding: tokio::sync::Mutex::default(),
         step_rows,
     })

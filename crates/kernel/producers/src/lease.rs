@@ -96,6 +96,15 @@ pub enum Refusal {
         /// The limit.
         max: u32,
     },
+    /// The domain takes no more that are shared.
+    #[error(
+        "the server knows {max} shared producers already, which is half of producers_max, and does not \
+         take a new one"
+    )]
+    TooManyShared {
+        /// The limit.
+        max: u32,
+    },
 }
 
 /// What opening a producer does.
@@ -107,8 +116,6 @@ pub enum Step {
     GoOn {
         /// Its epoch from now on.
         epoch: i64,
-        /// Its last batch that is committed.
-        sequence: i64,
     },
     /// Turns the client away.
     Refuse(Refusal),
@@ -155,7 +162,7 @@ impl Refusal {
         match self {
             Self::InUse | Self::OtherDomain { .. } => Kind::AlreadyExists,
             Self::Forgotten | Self::TakenOver => Kind::FailedPrecondition,
-            Self::TooMany { .. } => Kind::ResourceExhausted,
+            Self::TooMany { .. } | Self::TooManyShared { .. } => Kind::ResourceExhausted,
         }
     }
 
@@ -165,14 +172,14 @@ impl Refusal {
             Self::InUse | Self::OtherDomain { .. } => reason::PRODUCER_IN_USE,
             Self::TakenOver => reason::PRODUCER_TAKEN_OVER,
             Self::Forgotten => reason::PRODUCER_FORGOTTEN,
-            Self::TooMany { .. } => reason::TOO_MANY_PRODUCERS,
+            Self::TooMany { .. } | Self::TooManyShared { .. } => reason::TOO_MANY_PRODUCERS,
         }
     }
 
     /// For debugging only: a client comes back as often as it likes.
-    pub(crate) fn tell(&self, producer: Uuid, name: &str) {
+    pub(crate) fn tell(&self, producer: Uuid) {
         let (producer, reason) = (short_id(producer), self.reason());
-        tracing::debug!(producer, name, reason, "a producer is refused");
+        tracing::debug!(producer, reason, "a producer is refused");
     }
 }
 
@@ -184,22 +191,29 @@ impl Opening {
         *self.claims.last().expect("a client has a claim: this is checked when it asks")
     }
 
+    /// What a new producer must find room in: whether only shared ones count, how many there may be, and
+    /// what it is told otherwise. Shared ones stay for long, so they leave half of the places to others.
+    pub(crate) fn room(&self, max: u32) -> impl Iterator<Item = (bool, u32, Refusal)> + use<> {
+        let half = max / 2;
+        let all = (false, max, Refusal::TooMany { max });
+        let shared = (true, half, Refusal::TooManyShared { max: half });
+        std::iter::once(all).chain(self.take_over.then_some(shared))
+    }
+
     /// Where a producer stands that is new.
-    pub(crate) fn begun(&self, last_seen_micros: i64) -> Standing {
+    pub(crate) fn first_standing(&self, last_seen_micros: i64) -> Standing {
         let (epoch, claim, is_shared) = (self.next_epoch, self.claim(), self.take_over);
         Standing { epoch, claim, sequence: 0, last_seen_micros, is_shared, checkpoint: Vec::new() }
     }
 
     /// Where a producer stands that goes on.
-    pub(crate) fn gone_on(
+    pub(crate) fn next_standing(
         &self,
         epoch: i64,
-        sequence: i64,
         last_seen_micros: i64,
-        found: Option<Found>,
+        standing: Standing,
     ) -> Standing {
-        let standing = found.map_or_else(|| self.begun(last_seen_micros), |found| found.standing);
-        Standing { epoch, claim: self.claim(), sequence, last_seen_micros, ..standing }
+        Standing { epoch, claim: self.claim(), last_seen_micros, ..standing }
     }
 
     /// What to do, and what to note as missing, given what the database has of the producer.
@@ -232,19 +246,19 @@ impl Opening {
     /// - A process that has never had it may take it over, if it is shared. One that has had it may
     ///   not: otherwise two processes that reconnect would take it from each other for ever.
     pub fn step(&self, standing: Option<&Standing>) -> Step {
-        let Some(&Standing { epoch, claim, sequence, is_shared, .. }) = standing else {
+        let Some(&Standing { epoch, claim, is_shared, .. }) = standing else {
             return if self.may_be_new { Step::Add } else { Step::Refuse(Refusal::Forgotten) };
         };
         let is_client = epoch > 0;
         let takes_over = is_shared && self.take_over;
         if is_client && claim == self.claim() {
-            Step::GoOn { epoch, sequence }
+            Step::GoOn { epoch }
         } else if is_client
             && (epoch == self.epoch
                 || self.claims.contains(&claim)
                 || (takes_over && self.epoch == 0))
         {
-            Step::GoOn { epoch: self.next_epoch, sequence }
+            Step::GoOn { epoch: self.next_epoch }
         } else if takes_over {
             Step::Refuse(Refusal::TakenOver)
         } else {
@@ -254,6 +268,19 @@ impl Opening {
 }
 
 // === impl Producer ===
+
+impl Producer {
+    /// A person has forgotten it.
+    pub(crate) fn tell_forgotten(&self) {
+        tracing::warn!(
+            producer = short_id(self.id),
+            name = self.name,
+            sequence = self.sequence,
+            accepted = self.accepted,
+            "a producer was forgotten on request: its client must begin again under a new id"
+        );
+    }
+}
 
 impl From<Producer> for proto::Producer {
     fn from(producer: Producer) -> Self {
@@ -289,107 +316,4 @@ pub fn short_id(id: Uuid) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The epoch that is drawn for an opening.
-    const NEXT: i64 = 1 << 62;
-
-    fn opening(epoch: i64, claims: &[i64]) -> Opening {
-        let (id, name) = (Uuid::from_u128(1), String::new());
-        let (claims, may_be_new) = (claims.to_vec(), epoch == 0);
-        let (take_over, told, next_epoch) = (false, None, NEXT);
-        Opening { id, epoch, claims, name, may_be_new, take_over, told, next_epoch }
-    }
-
-    fn taking_over(epoch: i64, claims: &[i64]) -> Opening {
-        Opening { take_over: true, ..opening(epoch, claims) }
-    }
-
-    fn at(epoch: i64, claim: i64) -> Option<Standing> {
-        let (is_shared, checkpoint, last_seen_micros) = (false, Vec::new(), 0);
-        Some(Standing { epoch, claim, sequence: 7, last_seen_micros, is_shared, checkpoint })
-    }
-
-    fn shared(epoch: i64, claim: i64) -> Option<Standing> {
-        at(epoch, claim).map(|standing| Standing { is_shared: true, ..standing })
-    }
-
-    #[test]
-    fn epochs_are_drawn_from_all_63_bits() {
-        let drawn: Vec<i64> = (0..200).map(|_| draw_epoch()).collect();
-        assert!(drawn.iter().all(|epoch| *epoch > 0));
-        // Each bit is set in some, and not in others.
-        let (all, any) = drawn.iter().fold((-1, 0), |(all, any), one| (all & one, any | one));
-        assert_eq!((all, any), (0, i64::MAX));
-    }
-
-    #[test]
-    fn the_rules_of_opening() {
-        let (in_use, forgotten) = (Step::Refuse(Refusal::InUse), Step::Refuse(Refusal::Forgotten));
-        let taken_over = Step::Refuse(Refusal::TakenOver);
-        let go_on = |epoch| Step::GoOn { epoch, sequence: 7 };
-        for (opening, standing, step) in [
-            (opening(0, &[5]), None, Step::Add),
-            (opening(3, &[5]), None, forgotten),
-            (Opening { may_be_new: true, ..opening(3, &[5]) }, None, Step::Add),
-            // The answer to the first one was lost, or the connection was.
-            (opening(0, &[5]), at(70, 5), go_on(70)),
-            (opening(70, &[5]), at(70, 5), go_on(70)),
-            (opening(70, &[5]), at(30, 5), go_on(30)),
-            // The next process, which knows the epoch, or a claim that was not answered.
-            (opening(70, &[6]), at(70, 5), go_on(NEXT)),
-            (opening(0, &[5, 6]), at(70, 5), go_on(NEXT)),
-            (opening(70, &[6, 7, 8]), at(30, 7), go_on(NEXT)),
-            // Another client with the same id, or with a copy of an old file.
-            (opening(0, &[6]), at(70, 5), in_use),
-            (opening(1, &[6]), at(70, 5), in_use),
-            (opening(70, &[6]), at(30, 5), in_use),
-            (opening(69, &[6]), at(70, 5), in_use),
-            // A server's own worker.
-            (opening(0, &[6]), at(0, 0), in_use),
-            (taking_over(0, &[6]), at(0, 0), in_use),
-            // It takes over what was shared from the beginning, and nothing else.
-            (taking_over(0, &[5]), None, Step::Add),
-            (taking_over(0, &[6]), shared(70, 5), go_on(NEXT)),
-            (taking_over(0, &[6]), at(70, 5), in_use),
-            (opening(0, &[6]), shared(70, 5), in_use),
-            // The process that has it comes back, or the one after it with what it knew.
-            (taking_over(70, &[5]), shared(70, 5), go_on(70)),
-            (taking_over(70, &[5, 6]), shared(70, 5), go_on(NEXT)),
-            // Another one has it by now.
-            (taking_over(69, &[5]), shared(70, 6), taken_over),
-            (taking_over(3, &[5]), None, forgotten),
-        ] {
-            assert_eq!(opening.step(standing.as_ref()), step, "{opening:?} at {standing:?}");
-        }
-    }
-
-    /// Whichever answers are lost and whenever the process is killed, the client that notes its
-    /// claims before it asks gets in; one that shares nothing with it never does.
-    #[test]
-    fn no_lost_answer_locks_the_client_out() {
-        for lost in 0..64_u32 {
-            let (mut standing, mut epoch, mut noted) = (None, 0, Vec::new());
-            for (attempt, claim) in (0..6).zip([1, 1, 2, 3, 3, 4]) {
-                if noted.last() != Some(&claim) {
-                    noted.push(claim);
-                }
-                let opening = Opening { next_epoch: draw_epoch(), ..opening(epoch, &noted) };
-                let now = match opening.step(standing.as_ref()) {
-                    Step::Add => opening.next_epoch,
-                    Step::GoOn { epoch, .. } => epoch,
-                    Step::Refuse(refusal) => panic!("{lost:b}: {refusal}"),
-                };
-                standing = at(now, claim);
-                if lost & (1 << attempt) == 0 {
-                    (epoch, noted) = (now, vec![claim]);
-                }
-                for guess in 0..8 {
-                    let other = Opening { epoch: guess, claims: vec![99], ..opening.clone() };
-                    assert_eq!(other.step(standing.as_ref()), Step::Refuse(Refusal::InUse));
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -135,9 +135,8 @@ impl<C: Content> Plan<C> {
                     let mut brought = self.store(content.skip(first_row));
                     brought.add(self.drop_days(run, known));
                     let last = run.last().max(place.sequence);
-                    let checkpoints = run.batches[known..].iter().rev();
-                    let checkpoint =
-                        checkpoints.filter_map(|batch| batch.checkpoint.clone()).next();
+                    let mut new = run.batches[known..].iter().rev();
+                    let checkpoint = new.find_map(|batch| batch.checkpoint.clone());
                     self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }

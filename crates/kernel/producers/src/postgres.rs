@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::days::Days;
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
-use crate::store::Owner;
+use crate::store::{Owner, Shown};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
@@ -82,20 +82,39 @@ pub(crate) async fn list(
         let sql = include_str!("postgres/list_producers.sql");
         let rows =
             database.rows(step, sql, &[&owner.domain, &owner.namespace.0, &with_workers]).await?;
-        let producer = |row: &Row| Producer {
-            id: row.get(0),
-            name: row.get(1),
-            sequence: row.get(2),
-            is_worker: row.get(3),
-            last_seen_micros: micros(row, 4),
-            accepted: row.get(5),
-            dropped: row.get(6),
-            checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
-            checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
-        };
         Ok(rows.iter().map(producer).collect())
     };
     Policy::short(step).run(once).await
+}
+
+/// Forgets the one producer that is shown by this id; if there are several, none. Returns those that there
+/// are. Once only: repeated after a lost answer, it would not say what it forgot.
+pub(crate) async fn forget_shown(
+    database: &Database,
+    places: &Semaphore,
+    owner: Owner,
+    shown: &Shown,
+) -> Result<Vec<Producer>, Error> {
+    let step = "forget a producer";
+    let once = async || {
+        let _place = places.acquire().await;
+        let transaction = database.writer().await?.transaction(Isolation::Default).await?;
+        wait_briefly(&transaction).await?;
+        let sql = include_str!("postgres/forget_shown.sql");
+        let values: [&(dyn ToSql + Sync); 4] =
+            [&owner.domain, &owner.namespace.0, &shown.id, &shown.short_id];
+        let gone: Vec<_> = match transaction.rows(step, sql, &values).await {
+            Ok(gone) => gone.iter().map(producer).collect(),
+            Err(error) => return Err(transaction.failed(error).await),
+        };
+        if gone.len() == 1 {
+            transaction.commit().await?;
+        } else {
+            transaction.rollback().await?.release();
+        }
+        Ok(gone)
+    };
+    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
 }
 
 /// Notes what is missing of a worker's batches.
@@ -209,11 +228,16 @@ async fn open_once(
     let opened = match next {
         Step::Refuse(refusal) => Err(refusal),
         Step::Add => {
-            let sql = include_str!("postgres/count_producers.sql");
-            let max = i64::from(producers_max);
-            let row = transaction.row(step, sql, &[&owner.domain, &max]).await?;
-            if row.get::<_, i64>(0) >= max {
-                Err(Refusal::TooMany { max: producers_max })
+            let mut refusal = None;
+            for (is_shared, max, too_many) in opening.room(producers_max) {
+                let (sql, max) = (include_str!("postgres/count_producers.sql"), i64::from(max));
+                let row = transaction.row(step, sql, &[&owner.domain, &max, &is_shared]).await?;
+                if row.get::<_, i64>(0) >= max {
+                    refusal = refusal.or(Some(too_many));
+                }
+            }
+            if let Some(refusal) = refusal {
+                Err(refusal)
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
                 let values: [&(dyn ToSql + Sync); 7] = [
@@ -230,13 +254,14 @@ async fn open_once(
                     let step = "add a producer: another server was faster";
                     Error::transient(step, Outcome::Determinate)
                 })?;
-                Ok(opening.begun(seen))
+                Ok(opening.first_standing(seen))
             }
         }
-        Step::GoOn { epoch, sequence } => {
+        Step::GoOn { epoch } => {
             let sql = include_str!("postgres/open_producer.sql");
             let row = transaction.row(step, sql, &[id, &epoch, &claim, name]).await?;
-            Ok(opening.gone_on(epoch, sequence, micros(&row, 0), found))
+            let found = found.expect("only a producer that is there goes on");
+            Ok(opening.next_standing(epoch, micros(&row, 0), found.standing))
         }
     };
     transaction.commit().await?;
@@ -293,6 +318,20 @@ fn time(micros: i64) -> Timestamp {
 
 fn micros(row: &Row, column: usize) -> i64 {
     row.get::<_, Timestamp>(column).as_microsecond()
+}
+
+fn producer(row: &Row) -> Producer {
+    Producer {
+        id: row.get(0),
+        name: row.get(1),
+        sequence: row.get(2),
+        is_worker: row.get(3),
+        last_seen_micros: micros(row, 4),
+        accepted: row.get(5),
+        dropped: row.get(6),
+        checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
+        checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
+    }
 }
 
 fn setback(row: &Row) -> Setback {

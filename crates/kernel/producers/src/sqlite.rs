@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::days::{Counted, Days};
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
-use crate::store::Owner;
+use crate::store::{Owner, Shown};
 
 /// How many days of batches one transaction adds up: batches wait for it.
 const GATHER_MAX: u32 = 4_000;
@@ -29,23 +29,31 @@ pub(crate) fn open(
     let opened = match next {
         Step::Refuse(refusal) => Err(refusal),
         Step::Add => {
-            let sql = include_str!("sqlite/count_producers.sql");
-            let count = transaction.query_row(sql, (owner.domain, max), |row| row.get::<_, u32>(0));
-            if count.step(step)? >= max {
-                Err(Refusal::TooMany { max })
+            let mut refusal = None;
+            for (is_shared, max, too_many) in opening.room(max) {
+                let (sql, values) =
+                    (include_str!("sqlite/count_producers.sql"), (owner.domain, max, is_shared));
+                let count = transaction.query_row(sql, values, |row| row.get::<_, u32>(0));
+                if count.step(step)? >= max {
+                    refusal = refusal.or(Some(too_many));
+                }
+            }
+            if let Some(refusal) = refusal {
+                Err(refusal)
             } else {
                 let (sql, epoch) = (include_str!("sqlite/add_producer.sql"), opening.next_epoch);
                 let values =
                     (id, owner.domain, owner.namespace.0, epoch, claim, name, opening.take_over);
                 let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
-                Ok(opening.begun(seen))
+                Ok(opening.first_standing(seen))
             }
         }
-        Step::GoOn { epoch, sequence } => {
+        Step::GoOn { epoch } => {
             let sql = include_str!("sqlite/open_producer.sql");
             let values = (id, epoch, claim, name);
             let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
-            Ok(opening.gone_on(epoch, sequence, seen, found))
+            let found = found.expect("only a producer that is there goes on");
+            Ok(opening.next_standing(epoch, seen, found.standing))
         }
     };
     commit(transaction, setback.as_ref())?;
@@ -78,22 +86,27 @@ pub(crate) fn list(
     with_workers: bool,
 ) -> Result<Vec<Producer>, Error> {
     let step = "list producers";
-    let producer = |row: &Row<'_>| {
-        Ok(Producer {
-            id: Uuid::from_bytes(row.get(0)?),
-            name: row.get(1)?,
-            sequence: row.get(2)?,
-            is_worker: row.get(3)?,
-            last_seen_micros: row.get(4)?,
-            accepted: row.get(5)?,
-            dropped: row.get(6)?,
-            checkpoint: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
-            checkpoint_micros: row.get(8)?,
-        })
-    };
     let sql = include_str!("sqlite/list_producers.sql");
     let values = (owner.domain, owner.namespace.0, with_workers);
     rows(connection, sql, values, producer).step(step)
+}
+
+/// Forgets the one producer that is shown by this id; if there are several, none. Returns those that there
+/// are.
+pub(crate) fn forget_shown(
+    connection: &mut Connection,
+    owner: Owner,
+    shown: &Shown,
+) -> Result<Vec<Producer>, Error> {
+    let transaction = begin(connection)?;
+    let sql = include_str!("sqlite/forget_shown.sql");
+    let id = shown.id.as_ref().map(Uuid::as_bytes);
+    let values = (owner.domain, owner.namespace.0, id, &shown.short_id);
+    let gone = rows(&transaction, sql, values, producer).step("forget a producer")?;
+    if gone.len() == 1 {
+        transaction.commit().step("commit")?;
+    }
+    Ok(gone)
 }
 
 pub(crate) fn note_setback(
@@ -245,6 +258,20 @@ fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<(),
 /// A transaction that writes takes the lock for writing at once.
 pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
+}
+
+fn producer(row: &Row<'_>) -> rusqlite::Result<Producer> {
+    Ok(Producer {
+        id: Uuid::from_bytes(row.get(0)?),
+        name: row.get(1)?,
+        sequence: row.get(2)?,
+        is_worker: row.get(3)?,
+        last_seen_micros: row.get(4)?,
+        accepted: row.get(5)?,
+        dropped: row.get(6)?,
+        checkpoint: row.get::<_, Option<_>>(7)?.unwrap_or_default(),
+        checkpoint_micros: row.get(8)?,
+    })
 }
 
 fn setback(row: &Row<'_>) -> rusqlite::Result<Setback> {

@@ -32,6 +32,25 @@ pub(crate) struct Owner {
     pub(crate) namespace: Namespace,
 }
 
+/// A producer by what people see of it, or by its whole id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    pub(crate) id: Option<Uuid>,
+    pub(crate) short_id: Option<String>,
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// From 8 hexadecimal digits, or a UUID.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Some(Self { id: None, short_id: Some(text.to_ascii_lowercase()) });
+        }
+        Some(Self { id: Some(Uuid::try_parse(text).ok()?), short_id: None })
+    }
+}
+
 // === impl Producers ===
 
 impl Producers {
@@ -86,6 +105,27 @@ impl Producers {
                 database.write(move |connection| sqlite::forget(connection, owner, leaving)).await
             }
         }
+    }
+
+    /// Forgets the client that a person names; if several are shown by this id, none. Returns and logs the
+    /// one that it forgot, or returns those that there are. What it stored and dropped stays known.
+    pub async fn forget_shown(&self, shown: &Shown) -> Result<Vec<Producer>, Error> {
+        let owner = self.owner;
+        let found = match &self.database {
+            Database::Postgres(database) => {
+                postgres::forget_shown(database, &self.places, owner, shown).await
+            }
+            Database::Sqlite(database) => {
+                let shown = shown.clone();
+                database
+                    .write(move |connection| sqlite::forget_shown(connection, owner, &shown))
+                    .await
+            }
+        }?;
+        if let [gone] = &*found {
+            gone.tell_forgotten();
+        }
+        Ok(found)
     }
 
     /// Forgets producers of all namespaces that were silent for longer than the domain's terms allow,

@@ -291,7 +291,7 @@ impl<C: Content> Streams<C> {
             tracing::warn!(error, "a producer could not be opened");
             self.workers.failed(&error);
         });
-        let opened = opened?.inspect_err(|refusal| refusal.tell(opening.id, &opening.name));
+        let opened = opened?.inspect_err(|refusal| refusal.tell(opening.id));
         Ok((opening, opened.map_err(Error::Refused)?))
     }
 

@@ -13,8 +13,10 @@ mod log;
 pub(crate) mod migrate;
 mod worker;
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::hooks::Wal;
@@ -48,6 +50,8 @@ struct Inner {
     /// A long query must not make the health check say no.
     prober: Worker,
     files: Files,
+    /// What those who use the file know of it in common.
+    common: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 // === impl Database ===
@@ -71,7 +75,23 @@ impl Database {
         let long_reader = reader("sqlite long reader").await?;
         let (reader, prober) = (reader("sqlite reader").await?, reader("sqlite prober").await?);
         let files = Files::of(&path);
-        Ok(Self(Arc::new(Inner { writer, log, reader, long_reader, prober, files })))
+        Ok(Self(Arc::new(Inner {
+            writer,
+            log,
+            reader,
+            long_reader,
+            prober,
+            files,
+            common: Mutex::default(),
+        })))
+    }
+
+    /// What those who use the file know of it in common, one value of each type. They write by the same
+    /// connection, so SQLite does not tell them apart.
+    pub fn common<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut all = self.0.common.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = all.entry(TypeId::of::<T>()).or_insert_with(|| Arc::<T>::default());
+        Arc::clone(one).downcast().expect("a value lies under its own type")
     }
 
     /// Runs on the writer's thread, in the order of the calls.

@@ -10,13 +10,13 @@ pub struct CorrectRequest {
     /// All of its fields, as it is stored.
     #[prost(message, optional, tag = "3")]
     pub series: ::core::option::Option<crate::lenient::Series>,
-    /// How many requests to add; below 0, to take. Not 0.
+    /// How many requests to add; below 0, to take. Not 0, and at most 10^15 either way.
     #[prost(sint64, tag = "4")]
     pub requests: i64,
     /// Why, for people. 1 to 1,000 bytes.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
-    /// Who says so. At most 200 bytes.
+    /// Who makes the correction. At most 200 bytes.
     #[prost(string, tag = "6")]
     pub author: ::prost::alloc::string::String,
     /// Say what it would come to, and store nothing.
@@ -33,7 +33,7 @@ pub struct CorrectResponse {
     pub corrections: i64,
     /// Whether it was stored before.
     #[prost(bool, tag = "3")]
-    pub repeated: bool,
+    pub is_repeated: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListCorrectionsRequest {
@@ -52,19 +52,25 @@ pub struct ListCorrectionsResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Correction {
+    /// As of CorrectRequest.
     #[prost(bytes = "vec", tag = "1")]
     pub id: ::prost::alloc::vec::Vec<u8>,
+    /// Of UTC.
     #[prost(message, optional, tag = "2")]
     pub day: ::core::option::Option<super::super::super::google::r#type::Date>,
     /// What the series is called now.
     #[prost(message, optional, tag = "3")]
     pub series: ::core::option::Option<crate::lenient::Series>,
+    /// How many were added; below 0, taken.
     #[prost(sint64, tag = "4")]
     pub requests: i64,
+    /// Why.
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
+    /// Who said so.
     #[prost(string, tag = "6")]
     pub author: ::prost::alloc::string::String,
+    /// When it was stored, by the database's clock.
     #[prost(message, optional, tag = "7")]
     pub corrected_at: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -72,8 +78,10 @@ pub struct Correction {
 /// such as `_other`, are never selected.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Selection {
+    /// Just this one. 1 to 128 bytes.
     #[prost(string, optional, tag = "4")]
     pub service: ::core::option::Option<::prost::alloc::string::String>,
+    /// Just this one. 1 to 256 bytes.
     #[prost(string, optional, tag = "5")]
     pub customer: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(oneof = "selection::PathIs", tags = "1, 2, 3")]
@@ -83,13 +91,14 @@ pub struct Selection {
 pub mod selection {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum PathIs {
+        /// Just this path. 1 to 2,048 bytes.
         #[prost(string, tag = "1")]
         Path(::prost::alloc::string::String),
-        /// Paths that begin with this, compared byte by byte.
+        /// Paths that begin with this, compared byte by byte. 1 to 2,048 bytes.
         #[prost(string, tag = "2")]
         PathPrefix(::prost::alloc::string::String),
         /// Paths that this regex finds something in: of the syntax of the Rust crate regex-lite, at most 1,000
-        /// bytes. ^ and $ are the ends of the path.
+        /// bytes, and 4 KiB when compiled. ^ and $ are the ends of the path.
         #[prost(string, tag = "3")]
         PathRegex(::prost::alloc::string::String),
     }
@@ -112,17 +121,23 @@ pub struct ForgetRequest {
 pub struct MergeRequest {
     #[prost(message, optional, tag = "1")]
     pub selection: ::core::option::Option<Selection>,
-    /// What series get in place of their own; unset: they keep it. The service and the customer may be empty.
+    /// What series get in place of their own service; unset: they keep it. At most 128 bytes; empty for
+    /// none.
     #[prost(string, optional, tag = "2")]
     pub into_service: ::core::option::Option<::prost::alloc::string::String>,
+    /// The same of the path: at least 1 byte, and at most as many as the server takes.
     #[prost(string, optional, tag = "3")]
     pub into_path: ::core::option::Option<::prost::alloc::string::String>,
+    /// The same of the customer: at most 256 bytes; empty for none.
     #[prost(string, optional, tag = "4")]
     pub into_customer: ::core::option::Option<::prost::alloc::string::String>,
+    /// Allow that it is about every path.
     #[prost(bool, tag = "5")]
     pub everything: bool,
+    /// Say what would move, and change nothing.
     #[prost(bool, tag = "6")]
     pub dry_run: bool,
+    /// Who asks for it, for the table of changes. At most 200 bytes.
     #[prost(string, tag = "7")]
     pub author: ::prost::alloc::string::String,
 }
@@ -370,6 +385,18 @@ pub struct ClearSetbacksResponse {
     /// What was cleared; empty if there was nothing.
     #[prost(message, repeated, tag = "1")]
     pub setbacks: ::prost::alloc::vec::Vec<super::super::producers::v1::Setback>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetProducerRequest {
+    /// The short_id of the producer, or its whole id as a UUID in text.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetProducerResponse {
+    /// What was forgotten.
+    #[prost(message, optional, tag = "1")]
+    pub producer: ::core::option::Option<super::super::producers::v1::Producer>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProducersResponse {
@@ -703,6 +730,39 @@ pub mod request_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Forgets a client that will not come back, so that another one has its place. What it stored and
+        /// dropped stays known. If it does come back, it is told PRODUCER_FORGOTTEN, and a shared producer begins
+        /// again without a checkpoint. The server logs it.
+        ///
+        /// INVALID_ARGUMENT: the id is neither the 8 digits of a producer nor a UUID.
+        /// NOT_FOUND: no client has it.
+        /// FAILED_PRECONDITION: several clients are shown by it.
+        pub async fn forget_producer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForgetProducerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForgetProducerResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RequestService/ForgetProducer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("tally.requests.v1.RequestService", "ForgetProducer"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Folds every request that is stored now: adds it to the total of its day and quarter-hour, and removes
         /// its row. Servers do it by themselves; this does it now. No answer of QueryTotals with `live` changes
         /// by that. Requests of days that are rolled up appear in answers without `live`.
@@ -845,6 +905,20 @@ pub mod request_service_server {
             request: tonic::Request<super::ClearSetbacksRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ClearSetbacksResponse>,
+            tonic::Status,
+        >;
+        /// Forgets a client that will not come back, so that another one has its place. What it stored and
+        /// dropped stays known. If it does come back, it is told PRODUCER_FORGOTTEN, and a shared producer begins
+        /// again without a checkpoint. The server logs it.
+        ///
+        /// INVALID_ARGUMENT: the id is neither the 8 digits of a producer nor a UUID.
+        /// NOT_FOUND: no client has it.
+        /// FAILED_PRECONDITION: several clients are shown by it.
+        async fn forget_producer(
+            &self,
+            request: tonic::Request<super::ForgetProducerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForgetProducerResponse>,
             tonic::Status,
         >;
         /// Folds every request that is stored now: adds it to the total of its day and quarter-hour, and removes
@@ -1102,6 +1176,52 @@ pub mod request_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/tally.requests.v1.RequestService/ForgetProducer" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForgetProducerSvc<T: RequestService>(pub Arc<T>);
+                    impl<
+                        T: RequestService,
+                    > tonic::server::UnaryService<super::ForgetProducerRequest>
+                    for ForgetProducerSvc<T> {
+                        type Response = super::ForgetProducerResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForgetProducerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RequestService>::forget_producer(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForgetProducerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/tally.requests.v1.RequestService/Fold" => {
                     #[allow(non_camel_case_types)]
                     struct FoldSvc<T: RequestService>(pub Arc<T>);
@@ -1328,10 +1448,14 @@ pub mod book_service_client {
         /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
         /// stored is folded first. The same one again, by its id, changes nothing.
         ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0
+        /// or beyond 10^15.
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18; or too many folds,
+        ///   roll-ups and changes are waiting, which go on.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
         pub async fn correct(
             &mut self,
             request: impl tonic::IntoRequest<super::CorrectRequest>,
@@ -1359,6 +1483,7 @@ pub mod book_service_client {
         /// Lists the corrections of a range of days.
         ///
         /// RESOURCE_EXHAUSTED: there are more than 10,000.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops.
         pub async fn list_corrections(
             &mut self,
             request: impl tonic::IntoRequest<super::ListCorrectionsRequest>,
@@ -1387,12 +1512,15 @@ pub mod book_service_client {
         }
         /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
         /// the names that it is selected by, and these are gone from the database and, within seconds, from every
-        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
-        /// It can be repeated.
+        /// server. What comes later under the same names counts there too, except after a regex, and except if
+        /// the database follows 1,000 merges and forgets already: is_kept says so. No sum changes. It can be
+        /// repeated.
         ///
         /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
         /// FAILED_PRECONDITION: every path is selected without `everything`.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        /// RESOURCE_EXHAUSTED: too many folds, roll-ups and changes are waiting; they go on.
+        /// UNAVAILABLE: the database cannot be reached, the server stops, or other changes were first too often.
+        ///   The same one can be sent again.
         pub async fn forget(
             &mut self,
             request: impl tonic::IntoRequest<super::ForgetRequest>,
@@ -1414,13 +1542,15 @@ pub mod book_service_client {
                 .insert(GrpcMethod::new("tally.requests.v1.BookService", "Forget"));
             self.inner.unary(req, path, codec).await
         }
-        /// Merges series: the requests of every series that is selected count under the names of `into`, and
-        /// so does what comes later. No sum changes. It can be repeated.
+        /// Merges series: the requests of every series that is selected count under the names of into_service,
+        /// into_path and into_customer, and so does what comes later, if is_kept says so. No sum changes. It can
+        /// be repeated.
         ///
         /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
+        /// NOT_FOUND: no series is selected.
         /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
-        ///   would be a circle.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        ///   would be a chain or a circle.
+        /// RESOURCE_EXHAUSTED and UNAVAILABLE: as of Forget.
         pub async fn merge(
             &mut self,
             request: impl tonic::IntoRequest<super::MergeRequest>,
@@ -1462,10 +1592,14 @@ pub mod book_service_server {
         /// shown apart. The total of the day and the series with all of its corrections stays at least 0; what is
         /// stored is folded first. The same one again, by its id, changes nothing.
         ///
-        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0.
+        /// INVALID_ARGUMENT: a field is missing or too long, the day is in the future, or the correction is 0
+        /// or beyond 10^15.
         /// NOT_FOUND: there is no such series.
         /// FAILED_PRECONDITION: the total with all corrections would be below 0.
         /// ALREADY_EXISTS: another correction has this id.
+        /// RESOURCE_EXHAUSTED: all corrections together would add and take more than 9 * 10^18; or too many folds,
+        ///   roll-ups and changes are waiting, which go on.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
         async fn correct(
             &self,
             request: tonic::Request<super::CorrectRequest>,
@@ -1479,6 +1613,7 @@ pub mod book_service_server {
         /// Lists the corrections of a range of days.
         ///
         /// RESOURCE_EXHAUSTED: there are more than 10,000.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops.
         async fn list_corrections(
             &self,
             request: tonic::Request<super::ListCorrectionsRequest>,
@@ -1488,23 +1623,28 @@ pub mod book_service_server {
         >;
         /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
         /// the names that it is selected by, and these are gone from the database and, within seconds, from every
-        /// server. What comes later under the same names counts there too, except after a regex. No sum changes.
-        /// It can be repeated.
+        /// server. What comes later under the same names counts there too, except after a regex, and except if
+        /// the database follows 1,000 merges and forgets already: is_kept says so. No sum changes. It can be
+        /// repeated.
         ///
         /// INVALID_ARGUMENT: nothing is selected, a name is too long, or the regex is wrong or takes too long.
         /// FAILED_PRECONDITION: every path is selected without `everything`.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        /// RESOURCE_EXHAUSTED: too many folds, roll-ups and changes are waiting; they go on.
+        /// UNAVAILABLE: the database cannot be reached, the server stops, or other changes were first too often.
+        ///   The same one can be sent again.
         async fn forget(
             &self,
             request: tonic::Request<super::ForgetRequest>,
         ) -> std::result::Result<tonic::Response<super::ChangeResponse>, tonic::Status>;
-        /// Merges series: the requests of every series that is selected count under the names of `into`, and
-        /// so does what comes later. No sum changes. It can be repeated.
+        /// Merges series: the requests of every series that is selected count under the names of into_service,
+        /// into_path and into_customer, and so does what comes later, if is_kept says so. No sum changes. It can
+        /// be repeated.
         ///
         /// INVALID_ARGUMENT: as of Forget; or it would merge something into itself.
+        /// NOT_FOUND: no series is selected.
         /// FAILED_PRECONDITION: as of Forget; or what it merges into was itself merged or forgotten, which
-        ///   would be a circle.
-        /// RESOURCE_EXHAUSTED: there are too many merges and forgets.
+        ///   would be a chain or a circle.
+        /// RESOURCE_EXHAUSTED and UNAVAILABLE: as of Forget.
         async fn merge(
             &self,
             request: tonic::Request<super::MergeRequest>,

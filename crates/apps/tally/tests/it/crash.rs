@@ -45,28 +45,26 @@ mod roll_up_on_postgres {
     }
 }
 
-mod merge_on_sqlite {
-    use super::*;
+/// The points of a merge are the same on each database.
+macro_rules! merge_on {
+    ($($database:ident = $home:expr,)*) => {$(
+        mod $database {
+            use super::*;
 
-    killed_at! { killed_in_a_merge(Home::sqlite()):
-        noted = "moves.noted",
-        before_commit = "moves.before_commit",
-        committed = "moves.committed",
-        settle_before_commit = "settle.before_commit",
-        settle_committed = "settle.committed",
-    }
+            killed_at! { killed_in_a_merge($home):
+                noted = "moves.noted",
+                before_commit = "moves.before_commit",
+                committed = "moves.committed",
+                settle_before_commit = "settle.before_commit",
+                settle_committed = "settle.committed",
+            }
+        }
+    )*};
 }
 
-mod merge_on_postgres {
-    use super::*;
-
-    killed_at! { killed_in_a_merge(Home::postgres("crash")):
-        noted = "moves.noted",
-        before_commit = "moves.before_commit",
-        committed = "moves.committed",
-        settle_before_commit = "settle.before_commit",
-        settle_committed = "settle.committed",
-    }
+merge_on! {
+    merge_on_sqlite = Home::sqlite(),
+    merge_on_postgres = Home::postgres("crash"),
 }
 
 mod batch_on_sqlite {

@@ -12,6 +12,9 @@ use crate::support::{Home, LIMIT, Server, Totals};
 /// How many lines the file has. Each is another path.
 const LINES: usize = 2_050;
 
+/// How often a file has all of these, if readers are to meet in the middle of it.
+const REPEATS: i64 = 50;
+
 /// The reader's id, as the example takes it.
 const ID: &str = "0b5e6c1d2f3a49788796a5b4c3d2e1f0";
 
@@ -21,13 +24,18 @@ fn reader(server: &Server, file: &str) -> Command {
     command
 }
 
-/// The file, and what it counts as.
-fn lines(home: &Home) -> (String, Totals) {
-    let text = (0..LINES).fold(String::new(), |mut text, line| {
+/// This many lines.
+fn text(lines: usize) -> String {
+    (0..lines).fold(String::new(), |mut text, line| {
         writeln!(text, "/line/{line}").expect("a string takes it");
         text
-    });
-    let counted = (0..LINES).map(|line| (format!("GET /line/{line}"), 1)).collect();
+    })
+}
+
+/// A file that has all lines this many times, and what it counts as.
+fn lines(home: &Home, times: i64) -> (String, Totals) {
+    let text = text(LINES).repeat(usize::try_from(times).expect("a few"));
+    let counted = (0..LINES).map(|line| (format!("GET /line/{line}"), times)).collect();
     (home.file("lines.txt", text), counted)
 }
 
@@ -39,24 +47,19 @@ fn number(reader: &Process, start: &str) -> u64 {
 
 fn killed_at_many_points(home: &Home) {
     let server = home.serve(&[]);
-    let (file, counted) = lines(home);
-    let (mut first, mut begins) = (String::new(), Vec::new());
-    for line in 0..LINES {
-        writeln!(first, "/line/{line}").expect("a string takes it");
-        // Where the process is killed: after it has opened the producer, or sent some batches.
-        if line % 100 == 99 && line / 100 % 2 == 0 {
-            let process = Process::spawn(&reader(&server, &file));
-            begins.push(number(&process, "begins at byte "));
-            if begins.last().is_some_and(|begin| *begin < first.len() as u64) {
-                process.wait_for_line(
-                    Stream::Stdout,
-                    &format!("sent up to byte {}", first.len()),
-                    LIMIT,
-                );
-            }
-            process.signal("KILL");
-            process.wait(LIMIT);
+    let (file, counted) = lines(home, 1);
+    let mut begins = Vec::new();
+    // Where the process is killed: after it has opened the producer, or sent this many lines.
+    for lines in (100..LINES).step_by(200) {
+        let sent = text(lines).len();
+        let process = Process::spawn(&reader(&server, &file));
+        let begin = number(&process, "begins at byte ");
+        begins.push(begin);
+        if begin < sent as u64 {
+            process.wait_for_line(Stream::Stdout, &format!("sent up to byte {sent}"), LIMIT);
         }
+        process.signal("KILL");
+        process.wait(LIMIT);
     }
     assert!(begins.is_sorted(), "{begins:?}");
     assert!(begins.last() > Some(&0), "a checkpoint was stored before a kill: {begins:?}");
@@ -82,31 +85,31 @@ fn a_killed_reader_counts_each_line_once_on_postgres() {
     killed_at_many_points(&Home::postgres("line_reader"));
 }
 
+/// Whether a reader came to the end. Otherwise another one has stopped it.
+#[track_caller]
+fn came_to_the_end(reader: &Process) -> bool {
+    let output = reader.wait(LIMIT);
+    let words = "another process has taken this producer over";
+    let is_stopped = output.stderr.contains(words);
+    assert!(output.status.success() || is_stopped, "{}", output.stderr);
+    output.status.success()
+}
+
 /// Readers take the producer from each other. Those that are stopped say so, and the last one
 /// comes to the end.
 fn many_at_once(home: &Home) {
     let server = home.serve(&[]);
-    let (file, counted) = lines(home);
-    let stopped = std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut stopped = 0;
-                    loop {
-                        let output = Process::spawn(&reader(&server, &file)).wait(LIMIT);
-                        if output.status.success() {
-                            return stopped;
-                        }
-                        let words = "another process has taken this producer over";
-                        assert!(output.stderr.contains(words), "{}", output.stderr);
-                        stopped += 1;
-                    }
-                })
-            })
-            .collect();
-        readers.into_iter().map(|reader| reader.join().expect("no panic")).sum::<u32>()
-    });
-    assert_eq!(server.live(), counted, "after {stopped} were stopped");
+    let (file, counted) = lines(home, REPEATS);
+    // It is in the middle of the file when the others start.
+    let first = Process::spawn(&reader(&server, &file));
+    first.wait_for_line(Stream::Stdout, "sent up to ", LIMIT);
+    first.signal("STOP");
+    let others: Vec<_> = (0..3).map(|_| Process::spawn(&reader(&server, &file))).collect();
+    let ended = others.iter().filter(|other| came_to_the_end(other)).count();
+    assert!(ended > 0, "each of the others was stopped, and by none");
+    first.signal("CONT");
+    assert!(!came_to_the_end(&first), "the first one was taken over, and went on");
+    assert_eq!(server.live(), counted);
 }
 
 #[test]

@@ -50,6 +50,20 @@ fn count_and_drop(server: &Server) {
 }
 
 #[test]
+fn a_client_is_forgotten_on_request() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    count_and_drop(&server);
+    assert_fails(&server.run(&["producers", "--forget", "all"]), 1, &["8 hex digits"]);
+    assert_fails(&server.run(&["producers", "--forget", "00000000"]), 1, &["no producer has it"]);
+    let forgotten = server.ok(&["producers", "--forget", "0D0E0F10"]);
+    assert!(forgotten.stderr.contains("0d0e0f10 (shop), after batch 1"), "{forgotten:?}");
+    assert_eq!(server.ok(&["producers"]).stdout.lines().count(), 1);
+    let totals = server.ok(&["totals", "--live", "--format", "table"]);
+    assert!(totals.stderr.contains("short by 12 known drops"), "{totals:?}");
+}
+
+#[test]
 fn totals_say_whether_they_are_complete() {
     for home in [Home::sqlite(), Home::postgres("complete")] {
         let server = home.serve(&[]);
@@ -178,7 +192,7 @@ async fn count_by_add(server: &Server) {
 #[test]
 fn counting_by_hand_never_reaches_the_limit_of_producers() {
     for home in [Home::sqlite(), Home::postgres("by_hand")] {
-        let server = home.serve(&["--producers-max", "3"]);
+        let server = home.serve(&["--producers-max", "4"]);
         let log = home.file("access.log", LINE);
         for _ in 0..10 {
             server.ok(&["add", "GET", "/a", "-n", "2"]);

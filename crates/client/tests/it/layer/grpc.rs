@@ -19,8 +19,9 @@ use tally_proto::tally::requests::v1::request_service_server::{
     RequestService, RequestServiceServer,
 };
 use tally_proto::tally::requests::v1::{
-    ClearSetbacksRequest, ClearSetbacksResponse, FoldRequest, FoldResponse, ListProducersRequest,
-    ListProducersResponse, QueryTotalsRequest, QueryTotalsResponse, RecordRequest,
+    ClearSetbacksRequest, ClearSetbacksResponse, FoldRequest, FoldResponse, ForgetProducerRequest,
+    ForgetProducerResponse, ListProducersRequest, ListProducersResponse, QueryTotalsRequest,
+    QueryTotalsResponse, RecordRequest,
 };
 use tokio::sync::Notify;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -110,6 +111,13 @@ impl RequestService for Services {
     ) -> Result<Response<Self::ListProducersStream>, Status> {
         let answers = [Ok(ListProducersResponse::default()), Ok(ListProducersResponse::default())];
         Ok(Response::new(stream::iter(answers).boxed()))
+    }
+
+    async fn forget_producer(
+        &self,
+        _: Request<ForgetProducerRequest>,
+    ) -> Result<Response<ForgetProducerResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     async fn clear_setbacks(

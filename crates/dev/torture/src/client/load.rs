@@ -15,6 +15,9 @@ const DAY: i64 = 86_400 * SECOND;
 pub(crate) const LONG_AGO_DAY: i32 = 16_572;
 const LONG_AGO_DAYS: u64 = 200;
 
+/// The beginning of the paths that all clients share.
+pub(crate) const SHARED_PATHS: &str = "/shared";
+
 /// Series of this client only, and of all clients: three for each path.
 const OWN_SERIES: u64 = 36;
 const SHARED_SERIES: u64 = 12;
@@ -61,7 +64,7 @@ impl Load {
     /// Every series: this client's own, then the shared ones.
     pub(crate) fn series(&self) -> Vec<Series> {
         let own = (0..OWN_SERIES).map(|n| series(&self.prefix, n));
-        let shared = (0..SHARED_SERIES).map(|n| series("/shared", n));
+        let shared = (0..SHARED_SERIES).map(|n| series(SHARED_PATHS, n));
         own.chain(shared).collect()
     }
 

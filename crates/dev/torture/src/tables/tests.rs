@@ -59,6 +59,7 @@ fn tables() -> Tables {
     let stage = |is_rolled_up| Stage { is_rolled_up, is_pruned: false };
     let key = |day: i32| Key { quarter: day * QUARTERS_PER_DAY, series: series("/a") };
     Tables {
+        moves: BTreeMap::new(),
         names: [(1, series("/a"))].into(),
         calendar: [(DAY, stage(true)), (DAY + 1, stage(false))].into(),
         days: vec![day(DAY, [(3, 5), (7, 2)].into()), day(DAY + 1, [(0, 4)].into())],
@@ -120,4 +121,20 @@ fn packed_counts_are_read() {
     assert_eq!((packed.first, packed.id, packed.total), (-5, 9, 21));
     assert_eq!(packed.slots, [(57, 12), (59, 9)].into());
     assert!(Packed::of(&row("57,12")).is_err());
+}
+
+#[test]
+fn what_moved_counts_once_under_its_new_series() {
+    let mut tables = tables();
+    let before = tables.by_day().values().sum::<u64>();
+    tables.moves.insert(1, 2);
+    tables.names.insert(2, series("/b"));
+    assert!(tables.left_behind() > 0 && tables.has_moved_rows());
+    let moved = tables.totals();
+    assert!(moved.keys().all(|key| key.series.path == "/b"), "{moved:?}");
+    assert_eq!(moved.values().sum::<u64>(), before);
+    tables.view = moved;
+    let mut verdict = Verdict::default();
+    tables.check(&mut verdict);
+    assert!(verdict.passed(), "{:#?}", verdict.differences);
 }

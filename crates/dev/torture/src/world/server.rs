@@ -20,6 +20,8 @@ pub(crate) struct StartOptions {
     pub(crate) fault: Option<String>,
     /// The maximum size of the SQLite file.
     pub(crate) size_bytes_max: Option<u64>,
+    /// Whether its duties find due only what is.
+    pub(crate) is_calm: bool,
 }
 
 /// A server and its way to the database.
@@ -90,7 +92,7 @@ impl Server {
         }
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
-        let eager = (start % 4 != 3).then_some(EAGER);
+        let eager = (start % 4 != 3 && !how.is_calm).then_some(EAGER);
         let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), eager];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));

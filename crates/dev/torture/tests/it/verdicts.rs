@@ -69,6 +69,20 @@ macro_rules! on {
                 assert_finds(&output, &["stored <= sent: ", "TOO MANY"]);
             }
 
+            #[test]
+            fn a_checkpoint_apart_from_its_batch_is_found() {
+                let broken = ["--broken", "checkpoint-apart"];
+                let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());
+                assert_finds(&output, &["stored <= sent: ", "/reader-7/", "TOO MANY"]);
+            }
+
+            #[test]
+            fn a_fold_that_ignores_moves_is_found() {
+                let broken = ["--broken", "moves-ignored"];
+                let output = run(&[&["--seed", "7", "--minutes", "0"], &broken[..]].concat());
+                assert_finds(&output, &["books: nothing is left of what moved: "]);
+            }
+
             #[track_caller]
             fn assert_finds_unbalanced_books(broken: &str) {
                 let output = run(&["--seed", "7", "--minutes", "0", "--broken", broken]);

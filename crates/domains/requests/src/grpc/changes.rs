@@ -72,7 +72,7 @@ impl BookService for Service {
 /// Reads a correction.
 fn correction(request: proto::CorrectRequest, rules: Rules) -> Result<Correction, Error> {
     let proto::CorrectRequest { id, day, series, requests, reason, author, .. } = request;
-    let id = Uuid::from_slice(&id).map_err(|_| Error::invalid("id: is no UUID of 16 bytes"))?;
+    let id = Uuid::from_slice(&id).map_err(|_| Error::invalid("id: is not a UUID of 16 bytes"))?;
     let Period::Day(day) = dates::period("day", day.as_ref())? else {
         return Err(Error::invalid("day: is a month or a year; a correction is of a day"));
     };
@@ -157,7 +157,7 @@ fn listed(
 impl From<Balance> for proto::CorrectResponse {
     fn from(balance: Balance) -> Self {
         let Balance { total, corrections, is_repeated } = balance;
-        Self { total, corrections, repeated: is_repeated }
+        Self { total, corrections, is_repeated }
     }
 }
 

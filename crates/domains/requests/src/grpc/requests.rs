@@ -71,6 +71,15 @@ impl RequestService for Service {
         Ok(Response::new(proto::ClearSetbacksResponse { setbacks }))
     }
 
+    async fn forget_producer(
+        &self,
+        request: Request<proto::ForgetProducerRequest>,
+    ) -> Result<Response<proto::ForgetProducerResponse>, Status> {
+        let forgotten = self.forget_producer(&request.get_ref().id).await?;
+        let producer = Some(forgotten.into());
+        Ok(Response::new(proto::ForgetProducerResponse { producer }))
+    }
+
     async fn fold(
         &self,
         _: Request<proto::FoldRequest>,

@@ -70,7 +70,7 @@ impl KnownSeries {
     /// Follows what has changed: series that have moved are not known any more, and a new belief begins,
     /// because rows that are on their way were encoded before.
     pub(crate) fn follow_changes(&self, changes: Changes) {
-        let Changes { version, renamings, are_all, moves, targets } = changes;
+        let Changes { version, renamings, are_all, moves, targets, .. } = changes;
         let mut inner = self.lock();
         if !are_all && version.seq < self.version().seq {
             return;

@@ -327,6 +327,7 @@ fn a_series_that_has_moved_is_known_as_what_it_has_become() {
     let renaming = Arc::new(Renaming::of(&selection, into).expect("no regex"));
     let version = Version { seq: 1, stamp: 7 };
     let changes = Changes {
+        seqs: vec![1],
         version,
         renamings: Renamings(vec![renaming]),
         are_all: true,

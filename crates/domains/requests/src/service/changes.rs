@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::house::House;
 use crate::model::{Day, DayRange, Series, SeriesId};
 use crate::periods::{Granularity, QuarterRange, Zone};
-use crate::renaming::{Columns, Renaming, Renamings};
+use crate::renaming::{Renaming, Renamings};
 use crate::selection::{NewNames, PathIs, Selection};
 use crate::totals::{GroupBy, Query};
 
@@ -108,23 +108,23 @@ async fn decide_and_move(house: &House, change: &Change) -> Result<Option<Change
     let mut changes = store.changes(Version::default()).await.map_err(failed())?;
     let (known, _) = store.series(usize::MAX, usize::MAX).await.map_err(failed())?;
     let renaming = Arc::new(change.renaming(&changes)?);
-    let is_new = changes.add(&renaming);
-    let mut plan = Plan::new(changes.renamings.clone());
-    plan.see_all(&known).await.map_err(|slow: TooSlow| Error::invalid(slow.to_string()))?;
-    change.check_extent(&plan, &known)?;
-    let changed = Changed {
-        series: with_requests(house, change, &known, &plan).await?,
-        is_kept: !change.selection.has_regex() || change.kind == ChangeKind::Merge,
+    let is_kept = change.is_kept(&renaming, &changes);
+    let redacted = match change.kind {
+        ChangeKind::Forget => changes.redacted(&renaming),
+        ChangeKind::Merge => Vec::new(),
     };
-    if change.is_dry_run || (!is_new && plan.moves.is_empty()) {
+    let is_new = changes.add(&renaming);
+    let mut plan = Plan::new(changes.renamings.clone(), Some(Arc::clone(&renaming)));
+    plan.see_all(&known).await.map_err(|slow: TooSlow| Error::invalid(slow.to_string()))?;
+    change.check_extent(&plan, &known, is_new)?;
+    let changed = Changed { series: with_requests(house, change, &known, &plan).await?, is_kept };
+    let is_nothing = plan.moves.is_empty() && redacted.is_empty();
+    if change.is_dry_run || (is_nothing && !(is_new && is_kept)) {
         return Ok(Some(changed));
     }
     let requests = changed.series.iter().map(|one| one.1).fold(0, i64::saturating_add);
-    let line = change.line(&renaming, is_new, requests);
-    if line.columns == Columns::default() && plan.moves.is_empty() {
-        return Ok(Some(changed));
-    }
-    let draft = Draft { version: changes.version, plan, line: Some(line) };
+    let line = change.line(&renaming, is_new && is_kept, requests);
+    let draft = Draft { version: changes.version, plan, line: Some(line), redacted };
     match store.move_series(&draft).await {
         Ok(_) => {}
         Err(error) if error.find::<Outdated>().is_some() => return Ok(None),
@@ -289,47 +289,65 @@ impl Change {
                         in a circle: name what that has become";
             return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
         }
-        if earlier.iter().any(|one| one.is(&renaming)) {
-            return Ok(renaming);
-        }
-        let regexes = earlier.iter().filter(|one| one.has_regex()).count();
-        let full = match self.kind {
-            _ if earlier.len() >= RENAMINGS_MAX => RENAMINGS_MAX,
-            ChangeKind::Merge if renaming.has_regex() && regexes >= REGEXES_MAX => REGEXES_MAX,
-            _ => return Ok(renaming),
-        };
-        let text =
-            format!("there are {full} merges and forgets of this kind, and servers follow no more");
-        Err(Error::Refused(Kind::ResourceExhausted, text.into()))
+        Ok(renaming)
     }
 
-    /// Refuses what is about everything, unless that is what is wanted.
-    fn check_extent(&self, plan: &Plan, known: &[(SeriesId, Series)]) -> Result<(), Error> {
+    /// Whether series that come later follow it: of a regex, a forget keeps nothing, and there may be no
+    /// room for more.
+    fn is_kept(&self, renaming: &Renaming, changes: &Changes) -> bool {
+        let Renamings(earlier) = &changes.renamings;
+        if earlier.iter().any(|one| one.is(renaming)) {
+            return true;
+        }
+        let regexes = earlier.iter().filter(|one| one.has_regex()).count();
+        let has_room = earlier.len() < RENAMINGS_MAX;
+        match (renaming.has_regex(), self.kind) {
+            (true, ChangeKind::Forget) => false,
+            (true, ChangeKind::Merge) => has_room && regexes < REGEXES_MAX,
+            (false, _) => has_room,
+        }
+    }
+
+    /// Refuses what is about everything, unless that is what is wanted, and a merge that is about nothing.
+    fn check_extent(
+        &self,
+        plan: &Plan,
+        known: &[(SeriesId, Series)],
+        is_new: bool,
+    ) -> Result<(), Error> {
+        if self.kind == ChangeKind::Merge && is_new && plan.selected == 0 {
+            let text = "selection: no series has all of this; check the spelling";
+            return Err(Error::Refused(Kind::NotFound, text.into()));
+        }
+        if self.kind == ChangeKind::Merge && plan.has_circle {
+            let text = "into: earlier merges lead back from there, in a circle";
+            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        }
         let is_whole = |prefix: &str| prefix == "/";
         let all = known.iter().filter(|(_, one)| !is_reserved(&one.path)).count();
         let is_all = match &self.selection.path {
             _ if self.selection.is_exact() || self.is_everything => false,
             Some(PathIs::BeginsWith(prefix)) if is_whole(prefix) => true,
-            _ => all > 1 && plan.moves.len() >= all,
+            _ => all > 1 && plan.selected >= all,
         };
         if !is_all {
             return Ok(());
         }
         let text = format!(
-            "selection: it is about every path there is ({} series); say so with `everything` if that is \
-             what you want",
-            plan.moves.len()
+            "selection: it is about every path ({} series); say so with `everything` if that is what you \
+             want",
+            plan.selected
         );
         Err(Error::Refused(Kind::FailedPrecondition, text.into()))
     }
 
     /// What is noted of it. Of a forget, no name.
-    fn line(&self, renaming: &Renaming, is_new: bool, requests: i64) -> Line {
+    fn line(&self, renaming: &Renaming, is_kept: bool, requests: i64) -> Line {
         let stored = match self.kind {
             ChangeKind::Forget => renaming.hashed((random::number(), random::number())),
             ChangeKind::Merge => Some(renaming.clone()),
         };
-        let columns = stored.filter(|_| is_new).map(|one| one.columns()).unwrap_or_default();
+        let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
             stamp: (random::number() >> 1).cast_signed().max(1),
             kind: self.kind.text(),

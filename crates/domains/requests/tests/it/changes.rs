@@ -1,17 +1,19 @@
 //! Merges and forgets: where counts go, what comes later, and that names are gone.
 
-use std::collections::BTreeMap;
-
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_testkit::eventually;
-use tonic::{Code, Status};
+use tonic::Code;
 
 use crate::LIMIT;
-use crate::backend::{Backend, NOW, OLD, TODAY, at, one_day};
+use crate::backend::{Backend, NOW, OLD, TODAY, one_day};
+use crate::changing::{
+    batch, counted_ids, customer, expected, forgotten, is_gone, merge, merged, of, path, prefix,
+    record, selection, start, sums,
+};
 use crate::conformance::on_every_backend;
-use crate::recording::{Recording, series};
-use crate::server::{Counting, get, settings};
+use crate::recording::Recording;
+use crate::server::{Counting, get};
 
 on_every_backend!(crate::changes:
     a_merge_moves_all_that_is_counted,
@@ -21,110 +23,9 @@ on_every_backend!(crate::changes:
     a_dry_run_changes_nothing,
     mistakes_are_refused,
     merges_follow_each_other_but_not_in_a_circle,
+    a_forgotten_name_is_in_no_earlier_merge,
+    a_circle_through_several_fields_holds_nothing_up,
 );
-
-/// By service, path and customer.
-pub(crate) type Sums = BTreeMap<(String, String, String), i64>;
-
-pub(crate) fn of(path: &str, customer: &str) -> proto::Series {
-    proto::Series { customer: customer.into(), ..series(path) }
-}
-
-/// A batch of these series, each as often as it says, at one time.
-pub(crate) fn batch(sequence: u64, time: &str, requests: &[(proto::Series, u32)]) -> proto::Batch {
-    let mut batch = proto::Batch { sequence, ..Default::default() };
-    for (number, (series, times)) in (0..).zip(requests) {
-        batch.series.push(series.clone());
-        batch.number.extend((0..*times).map(|_| number));
-    }
-    batch.count = u32::try_from(batch.number.len()).expect("few");
-    batch.time_delta = vec![0; batch.number.len()];
-    batch.time_delta[0] = at(time);
-    batch
-}
-
-pub(crate) async fn record(counting: &Counting, time: &str, requests: &[(proto::Series, u32)]) {
-    let mut stream = Recording::start(counting).await;
-    stream.send(batch(1, time, requests));
-    stream.acknowledged(1).await.expect("acknowledged");
-    stream.finish().await.expect("an end");
-}
-
-/// Live totals of everything.
-pub(crate) async fn sums(counting: &Counting) -> Sums {
-    let group_by = [proto::GroupBy::Service, proto::GroupBy::Path, proto::GroupBy::Customer];
-    let query = proto::QueryTotalsRequest {
-        granularity: proto::Granularity::Whole.into(),
-        live: true,
-        group_by: group_by.map(Into::into).to_vec(),
-        ..Default::default()
-    };
-    let mut answers =
-        counting.request_client().await.query_totals(query).await.expect("totals").into_inner();
-    let (mut groups, mut sums) = (Vec::new(), Sums::new());
-    while let Some(answer) = answers.message().await.expect("totals") {
-        groups.extend(answer.groups);
-        for part in answer.periods {
-            for (number, count) in part.number.iter().zip(part.count) {
-                let of: &proto::Group = &groups[*number as usize];
-                let key = (of.service.clone(), of.path.clone(), of.customer.clone());
-                *sums.entry(key).or_default() += count;
-            }
-        }
-    }
-    sums
-}
-
-pub(crate) fn expected(all: &[(&str, &str, i64)]) -> Sums {
-    let one = |(path, customer, count): &(&str, &str, i64)| {
-        ((String::new(), (*path).to_owned(), (*customer).to_owned()), *count)
-    };
-    all.iter().map(one).collect()
-}
-
-pub(crate) fn selection(path: PathIs) -> Option<proto::Selection> {
-    Some(proto::Selection { path_is: Some(path), ..Default::default() })
-}
-
-pub(crate) fn merge(path: PathIs, into: &str) -> proto::MergeRequest {
-    proto::MergeRequest {
-        selection: selection(path),
-        into_path: Some(into.into()),
-        author: "a test".into(),
-        ..Default::default()
-    }
-}
-
-pub(crate) async fn merged(
-    counting: &Counting,
-    request: proto::MergeRequest,
-) -> Result<proto::ChangeResponse, Status> {
-    Ok(counting.book_client().await.merge(request).await?.into_inner())
-}
-
-pub(crate) async fn forgotten(
-    counting: &Counting,
-    selection: proto::Selection,
-) -> Result<proto::ChangeResponse, Status> {
-    let request = proto::ForgetRequest { selection: Some(selection), ..Default::default() };
-    Ok(counting.book_client().await.forget(request).await?.into_inner())
-}
-
-pub(crate) fn customer(name: &str) -> proto::Selection {
-    proto::Selection { customer: Some(name.into()), ..Default::default() }
-}
-
-pub(crate) fn path(path: &str) -> PathIs {
-    PathIs::Path(path.into())
-}
-
-pub(crate) fn prefix(prefix: &str) -> PathIs {
-    PathIs::PathPrefix(prefix.into())
-}
-
-pub(crate) async fn start(backend: &Backend) -> Counting {
-    Counting::on(backend.database.clone(), settings()).await
-}
 
 /// Requests of two users and others in each of the places where counts are.
 async fn fill(backend: &Backend, counting: &Counting) {
@@ -158,9 +59,7 @@ async fn a_merge_moves_all_that_is_counted(backend: Backend) {
     assert_eq!(backend.rolled_up().await.len(), before / 3 * 2);
     backend.store.fold().await.unwrap();
     assert_eq!(sums(&counting).await, all);
-    let moved = "SELECT '', series_id, series_id, series_id, '' FROM tally_request_days UNION \
-                 SELECT '', series_id, series_id, series_id, '' FROM tally_request_months";
-    assert_eq!(backend.lines(moved).await.len(), 2, "nothing is left under the old ids");
+    assert_eq!(counted_ids(&backend).await, 2, "nothing is left under the old ids");
     assert_eq!(backend.audit().await, 72);
     let view = backend.view().await;
     assert!(view.iter().all(|one| ["/users/{id}", "/other"].contains(&&*one.1)), "{view:?}");
@@ -192,14 +91,6 @@ async fn what_comes_later_follows_a_merge(backend: Backend) {
     counting.add(vec![get("/users/7", NOW), get("/users/11", NOW)]).await.unwrap();
     assert_eq!(sums(&counting).await[&(String::new(), "/users/{id}".into(), String::new())], 13);
     assert_eq!(backend.count("tally_request_series").await, 2);
-}
-
-/// That no table has a text with this in it.
-pub(crate) async fn is_gone(backend: &Backend, text: &str) {
-    let all = backend.everything().await;
-    assert!(all.len() > 3, "{all:?}");
-    let found: Vec<_> = all.iter().filter(|one| one.contains(text)).collect();
-    assert!(found.is_empty(), "{found:?}");
 }
 
 async fn a_forgotten_customer_is_gone(backend: Backend) {
@@ -308,6 +199,8 @@ async fn mistakes_are_refused(backend: Backend) {
         (nothing, Code::InvalidArgument, "into: is empty"),
         (merge(path("/a"), ""), Code::InvalidArgument, "into_path: is empty"),
         (merge(path("/a"), "/a"), Code::InvalidArgument, "into itself"),
+        (merge(path("/typo"), "/b"), Code::NotFound, "spelling"),
+        (merge(PathIs::PathRegex(".".into()), "/b"), Code::FailedPrecondition, "everything"),
         (merge(path("/a"), "_other"), Code::InvalidArgument, "_other is Tally's own"),
         (merge(path("/a"), &"x".repeat(3_000)), Code::InvalidArgument, "into_path"),
     ] {
@@ -331,9 +224,9 @@ async fn merges_follow_each_other_but_not_in_a_circle(backend: Backend) {
     let counting = start(&backend).await;
     record(&counting, NOW, &[(of("/a", ""), 1), (of("/b", ""), 2), (of("/c", ""), 4)]).await;
     merged(&counting, merge(path("/a"), "/b")).await.unwrap();
-    for back in ["/a", "/x"] {
-        let refused = merged(&counting, merge(path(if back == "/a" { "/b" } else { "/c" }), "/a"));
-        let refused = refused.await.expect_err("a circle, or a chain");
+    for from in ["/b", "/c"] {
+        let refused = merged(&counting, merge(path(from), "/a")).await;
+        let refused = refused.expect_err("a circle, or a chain");
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
         assert!(refused.message().contains("circle"), "{}", refused.message());
     }
@@ -341,6 +234,76 @@ async fn merges_follow_each_other_but_not_in_a_circle(backend: Backend) {
     counting.add(vec![get("/a", NOW), get("/b", NOW)]).await.unwrap();
     assert_eq!(sums(&counting).await, expected(&[("/c", "", 9)]));
     assert_eq!(backend.audit().await, 9);
+}
+
+async fn a_forgotten_name_is_in_no_earlier_merge(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", "ann@old"), 1), (of("/u/eve/x", "bob"), 2)]).await;
+    let of_customer = |from: &str, into: &str| proto::MergeRequest {
+        selection: Some(customer(from)),
+        into_customer: Some(into.into()),
+        ..Default::default()
+    };
+    merged(&counting, of_customer("ann@old", "ann@new")).await.unwrap();
+    merged(&counting, merge(prefix("/u/eve/"), "/u/eve/all")).await.unwrap();
+    for selection in [
+        customer("ann@new"),
+        customer("ann@old"),
+        proto::Selection { path_is: Some(prefix("/u/eve/")), ..Default::default() },
+    ] {
+        forgotten(&counting, selection).await.unwrap();
+    }
+    is_gone(&backend, "ann@").await;
+    is_gone(&backend, "eve").await;
+    // What comes later goes where it did.
+    record(&counting, NOW, &[(of("/a", "ann@old"), 4), (of("/u/eve/y", "bob"), 8)]).await;
+    let all = [("/a", "_forgotten", 5), ("_forgotten", "bob", 10)];
+    assert_eq!(sums(&counting).await, expected(&all));
+    is_gone(&backend, "ann@").await;
+    is_gone(&backend, "eve").await;
+}
+
+/// Each of these merges changes another field than the one before, and the last ones lead back.
+async fn a_circle_through_several_fields_holds_nothing_up(backend: Backend) {
+    let counting = start(&backend).await;
+    let named = |service: &str, path: &str, customer: &str| proto::Series {
+        service: service.into(),
+        ..of(path, customer)
+    };
+    let steps = [
+        (("t0", "/c0", "k1"), ("", "", "k0")),
+        (("t0", "/c1", "k1"), ("", "/c0", "")),
+        (("t1", "/c1", "k1"), ("t0", "", "")),
+        (("t1", "/c1", "k0"), ("", "", "k1")),
+        (("t1", "/c0", "k0"), ("", "/c1", "")),
+        (("t0", "/c0", "k0"), ("t1", "", "")),
+    ];
+    let into = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let mut refused = Vec::new();
+    for ((service, path, customer), (into_service, into_path, into_customer)) in steps {
+        record(&counting, NOW, &[(named(service, path, customer), 1)]).await;
+        let selection = proto::Selection {
+            path_is: Some(PathIs::Path(path.into())),
+            service: Some(service.into()),
+            customer: Some(customer.into()),
+        };
+        let request = proto::MergeRequest {
+            selection: Some(selection),
+            into_service: into(into_service),
+            into_path: into(into_path),
+            into_customer: into(into_customer),
+            ..Default::default()
+        };
+        if let Err(error) = merged(&counting, request).await {
+            refused.push(error.code());
+        }
+    }
+    assert_eq!(refused, [Code::FailedPrecondition], "the one that would close it");
+    record(&counting, NOW, &[(named("t0", "/c0", "k1"), 10), (of("/other", "eve"), 1)]).await;
+    forgotten(&counting, customer("eve")).await.unwrap();
+    counting.service.keeper().tick().await.unwrap();
+    assert_eq!(backend.audit().await, 17);
+    is_gone(&backend, "eve").await;
 }
 
 /// What the docs promise of a file: nothing is left after VACUUM.

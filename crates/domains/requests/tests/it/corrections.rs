@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::backend::{Backend, NOW, OLD, TODAY, one_day};
-use crate::changes::{customer, forgotten, merge, merged, of, path, record, start};
+use crate::changing::{customer, forgotten, merge, merged, of, path, record, start, start_other};
 use crate::conformance::on_every_backend;
 use crate::server::Counting;
 
@@ -16,6 +16,7 @@ on_every_backend!(crate::corrections:
     nothing_falls_below_zero,
     corrections_at_the_same_time_do_not_fall_below_zero,
     corrections_follow_moves,
+    no_sum_of_corrections_is_beyond_64_bits,
     wrong_corrections_are_refused,
 );
 
@@ -52,20 +53,8 @@ async fn corrected(counting: &Counting, day: &str, path: &str, requests: i64) ->
 async fn totals(counting: &Counting, query: proto::QueryTotalsRequest) -> Vec<(String, i64, i64)> {
     let query =
         proto::QueryTotalsRequest { granularity: proto::Granularity::Whole.into(), ..query };
-    let mut answers =
-        counting.request_client().await.query_totals(query).await.expect("totals").into_inner();
-    let (mut groups, mut found) = (Vec::new(), Vec::new());
-    while let Some(answer) = answers.message().await.expect("totals") {
-        groups.extend(answer.groups);
-        for part in answer.periods {
-            for (at, (number, count)) in part.number.iter().zip(&part.count).enumerate() {
-                let path: &proto::Group = &groups[*number as usize];
-                let correction = part.correction.get(at).copied().unwrap_or_default();
-                found.push((path.path.clone(), *count, correction));
-            }
-        }
-    }
-    found
+    let found = counting.totals(query).await.expect("totals").into_iter();
+    found.map(|one| (one.group.path, one.count, one.correction)).collect()
 }
 
 fn query(live: bool, with_corrections: bool) -> proto::QueryTotalsRequest {
@@ -131,7 +120,7 @@ async fn a_correction_is_stored_once(backend: Backend) {
     for is_repeated in [false, true, true] {
         let answer = correct(&counting, request.clone()).await.unwrap();
         assert_eq!((answer.total, answer.corrections), (5, -3));
-        assert_eq!(answer.repeated, is_repeated);
+        assert_eq!(answer.is_repeated, is_repeated);
     }
     let other = proto::CorrectRequest { requests: -2, ..request };
     let refused = correct(&counting, other).await.expect_err("another one with its id");
@@ -160,8 +149,7 @@ async fn nothing_falls_below_zero(backend: Backend) {
 async fn corrections_at_the_same_time_do_not_fall_below_zero(backend: Backend) {
     let counting = start(&backend).await;
     record(&counting, NOW, &[(of("/a", ""), 5)]).await;
-    let other = Counting::on(backend.second_database.clone(), crate::server::settings());
-    let other = if backend.is_sqlite() { None } else { Some(other.await) };
+    let other = start_other(&backend).await;
     let servers = [&counting, other.as_ref().unwrap_or(&counting)];
     let one = async |at: usize| {
         correct(servers[at % 2], correction(TODAY, of("/a", ""), -1)).await.is_ok()
@@ -190,6 +178,38 @@ async fn corrections_follow_moves(backend: Backend) {
     );
 }
 
+/// As many of the largest corrections as there is room for, of two series that become one.
+async fn no_sum_of_corrections_is_beyond_64_bits(backend: Backend) {
+    const MOST: i64 = 1_000_000_000_000_000;
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", ""), 3), (of("/b", ""), 3)]).await;
+    for path in ["/a", "/b"] {
+        correct(&counting, correction(TODAY, of(path, ""), MOST)).await.unwrap();
+    }
+    backend.execute("UPDATE tally_request_corrections SET requests = requests * 4500").await;
+    for one in [1, -1] {
+        let refused = correct(&counting, correction(TODAY, of("/a", ""), one)).await;
+        let refused = refused.expect_err("no room");
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    }
+    merged(&counting, merge(path("/b"), "/a")).await.unwrap();
+    assert_eq!(totals(&counting, query(true, true)).await, rows(&[("/a", 6, 9_000 * MOST)]));
+    let sum = proto::QueryTotalsRequest {
+        sum: true,
+        granularity: proto::Granularity::Whole.into(),
+        ..query(true, true)
+    };
+    let mut answers = counting.request_client().await.query_totals(sum).await.unwrap().into_inner();
+    let (mut counts, mut corrections) = (Vec::new(), Vec::new());
+    while let Some(answer) = answers.message().await.unwrap() {
+        for part in answer.periods {
+            counts.extend(part.count);
+            corrections.extend(part.correction);
+        }
+    }
+    assert_eq!((counts, corrections), (vec![6], vec![9_000 * MOST]));
+}
+
 async fn wrong_corrections_are_refused(backend: Backend) {
     let counting = start(&backend).await;
     record(&counting, NOW, &[(of("/a", ""), 5)]).await;
@@ -203,8 +223,8 @@ async fn wrong_corrections_are_refused(backend: Backend) {
         (proto::CorrectRequest { reason: String::new(), ..good() }, Code::InvalidArgument, "why"),
         (proto::CorrectRequest { day: None, ..good() }, Code::InvalidArgument, "day"),
         (proto::CorrectRequest { series: None, ..good() }, Code::InvalidArgument, "series"),
-        (correction(TODAY, of("/a", ""), i64::MIN), Code::FailedPrecondition, "would be"),
-        (correction(TODAY, of("/a", ""), i64::MAX), Code::FailedPrecondition, "would be"),
+        (correction(TODAY, of("/a", ""), i64::MIN), Code::InvalidArgument, "the most"),
+        (correction(TODAY, of("/a", ""), i64::MAX), Code::InvalidArgument, "the most"),
     ] {
         let refused = correct(&counting, request).await.expect_err(words);
         assert_eq!(refused.code(), code, "{words}: {refused}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_requests::{DayRange, Service, Settings};
-use tally_runtime::{Drain, ManualClock, Tasks};
+use tally_runtime::{Drain, ManualClock, Tasks, chain};
 use tally_serve::Parts;
 use tally_testkit::{Disturbance, Disturber, TestDatabase};
 
@@ -165,6 +165,38 @@ async fn duties_that_are_disturbed_go_on() {
             },
         )
         .await;
+}
+
+/// A role that may not TRUNCATE never empties a tray. All other duties go on.
+#[tokio::test]
+async fn a_duty_that_fails_keeps_no_other_one_waiting() {
+    let Some(backend) = Backend::postgres("duty_failing").await else { return };
+    let role = format!("{}_role", backend.database_name());
+    let rights = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'rights';
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    );
+    backend.execute(&rights).await;
+    let url = backend.url();
+    let (_, server) = url.split_once('@').expect("a user");
+    let roll_up_at = "00:10".parse().expect("a time of day");
+    let settings = Settings { roll_up_at, quarter_retention_days: 2, ..settings() };
+    let (service, clock) = idle(&format!("postgres://{role}:rights@{server}"), settings).await;
+    let id = backend.id(3, "/").await;
+    let start: jiff::Timestamp = NOW.parse().expect("a time");
+    let mut failures = Vec::new();
+    for day in 1..=5 {
+        let now = start + jiff::SignedDuration::from_hours(24 * day);
+        clock.set(now);
+        append(&backend, [(id, now.as_microsecond())]).await;
+        failures.extend(service.keeper().tick().await.err());
+        assert_eq!(backend.count(OPEN).await, 1, "only today is open, day {day}");
+        assert_eq!(backend.audit().await, day, "day {day}");
+    }
+    assert!(chain(failures.first().expect("a failure")).contains("permission denied"));
+    assert_eq!(backend.count("tally_request_calendar WHERE pruned_at IS NOT NULL").await, 2);
+    backend.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
 /// A service that does its duties when the test says so, and not each second.

@@ -9,6 +9,7 @@ mod audit;
 mod away;
 mod backend;
 mod changes;
+mod changing;
 mod concurrency;
 mod conformance;
 mod corrections;

@@ -28,7 +28,17 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
          INSERT INTO tally_requests_0 (series_id, requested_at) \
              SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
              FROM generate_series(1, 50000) AS n; \
-         ANALYZE tally_request_series, tally_request_days, tally_request_months, \
+         INSERT INTO tally_request_changes (seq, stamp, namespace_id, kind, selected, author, changed_at, \
+                                            series, requests, settled_at) \
+             SELECT n, n, 0, 'merge', 'path', '', now(), 1, 1, CASE WHEN n < 1999 THEN now() END \
+             FROM generate_series(1, 2000) AS n; \
+         INSERT INTO tally_request_moves (from_id, to_id, change_seq) \
+             SELECT n, n + 100000, n % 2000 + 1 FROM generate_series(1000, 20000) AS n; \
+         INSERT INTO tally_request_corrections (id, day, series_id, requests, reason, author, corrected_at) \
+             SELECT gen_random_uuid(), DATE '2000-01-01' + n % 9000, n % 100, 1, '', '', now() \
+             FROM generate_series(1, 20000) AS n; \
+         ANALYZE tally_request_changes, tally_request_moves, tally_request_corrections, \
+             tally_request_series, tally_request_days, tally_request_months, \
              tally_request_calendar, tally_requests_0"
     );
     client.batch_execute(&sql).await.expect("rows");
@@ -80,6 +90,16 @@ async fn totals_are_read_by_their_keys() {
         (sql!("held_days"), "INT4[], INT8[]", "'{18300,18301}', '{1,2}'", &of_days),
         (sql!("held_months"), "INT4[], INT8[]", "'{18293,18322}', '{1,2}'", &months),
         (sql!("stages"), "INT4[]", "'{18300,18301}'", &calendar),
+        (sql!("last_change"), "INT8", "0", "tally_request_changes_pkey"),
+        (sql!("moved"), "INT8[]", "'{1,2}'", "tally_request_moves_pkey"),
+        (sql!("moves_since"), "INT8", "1999", "tally_request_moves_change"),
+        (
+            sql!("corrections"),
+            "INT4, INT4, BOOL",
+            "18300, 18301, true",
+            "tally_request_corrections_day",
+        ),
+        (sql!("corrections_of_day"), "INT4, INT8", "18300, 7", "tally_request_corrections_day"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
         assert!(plan.contains(key), "{plan}");
@@ -111,6 +131,15 @@ async fn sqlite_reads_the_books_by_their_keys() {
         (sql!("totals_of_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("day_quarters"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("month_days"), "SEARCH tally_request_months USING PRIMARY KEY (month>? AND month<?)"),
+        (sql!("has_moved"), "SEARCH tally_request_moves USING INTEGER PRIMARY KEY (rowid=?)"),
+        (
+            sql!("moves_since"),
+            "SEARCH tally_request_moves USING INDEX tally_request_moves_change (change_seq>?)",
+        ),
+        (
+            sql!("corrections"),
+            "SEARCH c USING INDEX tally_request_corrections_day (day>? AND day<?)",
+        ),
     ] {
         let mut plan = file.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(name);
         let lines = vec![rusqlite::types::Value::Null; plan.parameter_count()];

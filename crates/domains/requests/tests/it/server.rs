@@ -8,6 +8,7 @@ use tally_ingest::Limits;
 use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::google::r#type::Date;
 use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
@@ -30,6 +31,14 @@ pub(crate) struct Counting {
     address: SocketAddr,
     drain: Drain,
     tasks: Tasks,
+}
+
+/// A total of an answer.
+pub(crate) struct Answered {
+    pub(crate) period: Option<Date>,
+    pub(crate) group: proto::Group,
+    pub(crate) count: i64,
+    pub(crate) correction: i64,
 }
 
 /// Settings with limits that a test can reach.
@@ -126,21 +135,32 @@ impl Counting {
     /// Live totals by day, from the service.
     pub(crate) async fn live(&self) -> Vec<Total> {
         let query = proto::QueryTotalsRequest { live: true, ..Default::default() };
-        let mut answers =
-            self.request_client().await.query_totals(query).await.unwrap().into_inner();
-        let (mut groups, mut totals) = (Vec::new(), Vec::new());
-        while let Some(answer) = answers.message().await.unwrap() {
+        let of_day = |Answered { period, group, count, .. }: Answered| {
+            let date = period.expect("a day");
+            let day = format!("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+            total(&day, number_of_text(&group.method), &group.path, count)
+        };
+        self.totals(query).await.unwrap().into_iter().map(of_day).collect()
+    }
+
+    /// An answer, with each total as one.
+    pub(crate) async fn totals(
+        &self,
+        query: proto::QueryTotalsRequest,
+    ) -> Result<Vec<Answered>, Status> {
+        let mut answers = self.request_client().await.query_totals(query).await?.into_inner();
+        let (mut groups, mut totals) = (Vec::<proto::Group>::new(), Vec::new());
+        while let Some(answer) = answers.message().await? {
             groups.extend(answer.groups);
             for part in answer.periods {
-                let date = part.period.expect("a day");
-                let day = format!("{:04}-{:02}-{:02}", date.year, date.month, date.day);
-                for (number, count) in part.number.iter().zip(part.count) {
-                    let proto::Group { method, path, .. } = &groups[*number as usize];
-                    totals.push(total(&day, number_of_text(method), path, count));
+                for (at, (number, count)) in part.number.iter().zip(&part.count).enumerate() {
+                    let group = groups[*number as usize].clone();
+                    let correction = part.correction.get(at).copied().unwrap_or_default();
+                    totals.push(Answered { period: part.period, group, count: *count, correction });
                 }
             }
         }
-        totals
+        Ok(totals)
     }
 
     /// Starts to stop, as a server does.

@@ -1,8 +1,12 @@
 //! Folds of a SQLite file that is full, or that other programs write to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
+use futures_util::future::join4;
 use tally_requests::store;
+use tally_store::Database;
+use uuid::Uuid;
 
 use crate::backend::{Backend, OLD, Producer, append_batch, batch, migrated, noon};
 
@@ -36,6 +40,54 @@ async fn a_full_file_is_folded() {
             file.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
         assert_eq!(sums.expect("sums"), (expected.cast_signed(), 0));
     }
+}
+
+/// Two stores on one open file know of each other which tray takes rows: what one stores is not in the tray
+/// that the other has counted and is about to empty.
+#[tokio::test]
+async fn one_store_folds_while_another_one_stores() {
+    let Some(backend) = Backend::sqlite("two stores").await else { return };
+    let Database::Sqlite(file) = &backend.database else { panic!("SQLite") };
+    let second = store::open(&backend.database);
+    let id = backend.id(3, "/").await;
+    let rows = || -> [tally_producers::Parcel<tally_requests::Rows>; 1] {
+        [(0..5).map(|_| (id, noon(OLD))).collect::<tally_requests::Rows>().into()]
+    };
+    let (first_rows, second_rows) = (rows(), rows());
+    let first = batch(Uuid::now_v7(), 1, &first_rows);
+    let next = batch(Uuid::now_v7(), 1, &second_rows);
+    append_batch(&second, &first).await.expect("stored");
+    let (count, may_count) = std::sync::mpsc::channel::<()>();
+    let (write, may_write) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    // Threads do their jobs in the order of these polls.
+    let (_, folded, (), ()) = join4(
+        file.read_long(move |_| Ok(may_count.recv_timeout(crate::LIMIT))),
+        backend.store.fold(),
+        async {
+            // The empty tray is looked at, and then the other one is left.
+            file.write(|_| Ok(())).await.expect("the writer is free");
+            let hold = file.write(move |_| {
+                let _ = begun.send(());
+                Ok(may_write.recv_timeout(crate::LIMIT))
+            });
+            hold.await.expect("written").expect("it is let go");
+        },
+        async {
+            has_begun.await.expect("the tray is left");
+            let mut appending = std::pin::pin!(append_batch(&second, &next));
+            let queued =
+                std::future::poll_fn(|now| Poll::Ready(appending.as_mut().poll(now))).await;
+            assert!(queued.is_pending());
+            count.send(()).expect("it waits");
+            file.read_long(|_| Ok(())).await.expect("the tray is counted");
+            write.send(()).expect("it waits");
+            appending.await.expect("stored");
+        },
+    )
+    .await;
+    assert_eq!(folded.expect("a fold").requests, 5);
+    assert_eq!(backend.audit().await, 10);
 }
 
 /// Another program writes all the time: no row of it is lost, and the fold ends.

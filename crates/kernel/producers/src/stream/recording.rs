@@ -1,9 +1,9 @@
 //! One stream whose producer is open.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Failure, Receipt, Room};
@@ -13,6 +13,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{Batches, Builder, ContentOf, Error, Message, Progress, Size, Streams};
+use crate::lease::short_id;
 use crate::run::{BatchEnd, Fate, Parcel, Run, bytes};
 
 /// A run with this many rows takes no further batch. A day with drops counts as a row.
@@ -39,8 +40,6 @@ pub(super) struct Recording<'a, B: Batches> {
     /// Runs that wait until the one before them is stored. The last one grows.
     waiting: VecDeque<Growing<B::Builder>>,
     storing: Option<Storing>,
-    /// A checkpoint that a fault stores with the next batch.
-    held_back: Option<Vec<u8>>,
 }
 
 /// Batches that will be stored together.
@@ -85,7 +84,6 @@ impl<'a, B: Batches> Recording<'a, B> {
             is_done: false,
             waiting: VecDeque::new(),
             storing: None,
-            held_back: None,
         }
     }
 
@@ -174,7 +172,7 @@ impl<'a, B: Batches> Recording<'a, B> {
             return Ok(());
         };
         if faults::is_on("record.checkpoint_apart") {
-            std::mem::swap(&mut self.held_back, &mut checkpoint);
+            store_later((self.producer, self.epoch), &mut checkpoint);
         }
         let max = self.streams.batches_in_flight_max;
         if self.next - 1 - self.committed >= i64::from(max) {
@@ -264,11 +262,13 @@ impl<'a, B: Batches> Recording<'a, B> {
                 Error::OutOfSequence { sequence: first.unsigned_abs(), next: committed + 1 }
             }
             (Ok(_), Some(Fate::Refused(refusal))) => {
-                refusal.tell(self.producer, "");
+                refusal.tell(self.producer);
                 Error::Refused(refusal)
             }
             (Ok(_), Some(Fate::InDoubt(refusal))) => {
-                refusal.tell(self.producer, "in doubt");
+                refusal.tell(self.producer);
+                let producer = short_id(self.producer);
+                tracing::debug!(producer, first, "a refused batch may be stored");
                 self.in_doubt = true;
                 Error::Refused(refusal)
             }
@@ -294,6 +294,13 @@ fn is_full<T: Builder>(growing: &Growing<T>, batches_in_flight_max: u32) -> bool
     growing.batches.len() >= batches_in_flight_max.div_ceil(2) as usize
         || growing.builder.rows() + growing.drops >= RUN_ROWS
         || growing.builder.days() + growing.drops >= RUN_DAYS
+}
+
+/// A fault that stores each checkpoint with the next batch.
+fn store_later(of: (Uuid, i64), checkpoint: &mut Option<Vec<u8>>) {
+    static HELD_BACK: Mutex<BTreeMap<(Uuid, i64), Option<Vec<u8>>>> = Mutex::new(BTreeMap::new());
+    let mut held_back = HELD_BACK.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::swap(held_back.entry(of).or_default(), checkpoint);
 }
 
 /// Waits for the run that is being stored.

@@ -1,4 +1,10 @@
 //! `tally correct`: what people add to a total, or take from it.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `series.rs` | which series a correction is of, and which others its path has |
+
+mod series;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -17,30 +23,34 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::flags::describe_in_flags;
+use super::selection::{SERIES_COLUMNS, series_cells};
 use super::{author, methods};
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, PeriodArg, RangeArg};
 use crate::numbers;
 use crate::output::table::Align;
-use crate::output::{self, Cell, OutputFormat, plural, say, visible, wrong_usage};
+use crate::output::{self, Cell, OutputFormat, plural, say, signed, thousands, wrong_usage};
 
 /// Correct the total of a day, and say why
 ///
 /// A correction is kept beside the total, which never changes: `tally totals
 /// --with-corrections` shows both. With all its corrections, the total of a day
 /// stays at least 0. Requests without a service, a status or a customer are told
-/// apart from those with one, so name them as `tally totals --group-by` shows them.
+/// apart from those with one: name them as this shows them:
+///
+///   tally totals 2015-05-17 --live --group-by service,method,path,status,customer
 ///
 /// Examples:
-///   tally correct 2015-05-17 GET /hello --requests -12 --reason 'sent twice'
+///   tally correct 2015-05-17 GET /hello --service shop --status 200 \
+///       --requests -12 --reason 'a client sent them twice'
 ///   tally correct yesterday POST /orders --service shop --status 201 \
-///       --requests 3 --reason 'the log of 10:00 was lost'
+///       --customer acme --requests 3 --reason 'the log of 10:00 was lost'
 ///   tally correct --list 2015-05
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CorrectArgs {
     /// A day (UTC), today or yesterday
-    #[arg(value_parser = dates::parse_period, required_unless_present = "list")]
+    #[arg(value_parser = dates::parse_day, required_unless_present = "list")]
     day: Option<PeriodArg>,
 
     /// An HTTP method or GRPC, in any case, or its number
@@ -52,7 +62,7 @@ pub(crate) struct CorrectArgs {
     #[arg(required_unless_present = "list")]
     path: Option<String>,
 
-    /// How many requests to add; below 0, to take
+    /// How many requests to add; below 0, to take. At most 10^15 either way
     #[arg(
         long,
         value_name = "COUNT",
@@ -78,7 +88,7 @@ pub(crate) struct CorrectArgs {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     customer: String,
 
-    /// Who says so [default: the user of this machine]
+    /// Who makes the correction [default: the user of this machine]
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
 
@@ -111,26 +121,23 @@ enum Listed {
 
 pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     let today = Zone::utc().date_at(clock.now());
-    if let Some(listed) = args.list {
-        let range = match listed {
-            Listed::All => None,
-            Listed::Range(range) => Some(range.on(today)),
-        };
-        let request = ListCorrectionsRequest {
-            from: range.map(|range| range.0.to_proto()),
-            to: range.map(|range| range.1.to_proto()),
-        };
-        return list(&args, request).await;
+    match args.list {
+        Some(listed) => list(&args, listed.request(today)).await,
+        None => correct(args, today, clock).await,
     }
+}
+
+async fn correct(
+    args: CorrectArgs,
+    today: jiff::civil::Date,
+    clock: &dyn Clock,
+) -> anyhow::Result<ExitCode> {
     let (Some(day), Some(method), Some(path), Some(requests), Some(reason)) =
         (args.day, args.method, args.path, args.requests, args.reason)
     else {
         return Err(anyhow!("a correction needs a day, a method, a path, --requests and --reason"));
     };
-    let (first, last) = (day.first_on(today), day.last_on(today));
-    if first.first_day() != last.last_day() {
-        return Ok(wrong_usage("a correction is of one day, such as 2015-05-17"));
-    }
+    let day = day.first_on(today).to_proto();
     for (flag, text, max) in [
         ("--service", &args.service, SERVICE_BYTES_MAX),
         ("--customer", &args.customer, CUSTOMER_BYTES_MAX),
@@ -144,16 +151,17 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
         Err(code) => return Ok(code),
     };
     let id = args.id.unwrap_or_else(|| random::id(clock.now()));
+    let series = Series {
+        service: args.service,
+        method: names::text(method).into_owned(),
+        path,
+        status: args.status.into(),
+        customer: args.customer,
+    };
     let request = CorrectRequest {
         id: id.as_bytes().to_vec(),
-        day: Some(first.to_proto()),
-        series: Some(Series {
-            service: args.service,
-            method: names::text(method).into_owned(),
-            path: path.clone(),
-            status: args.status.into(),
-            customer: args.customer,
-        }),
+        day: Some(day),
+        series: Some(series.clone()),
         requests,
         reason,
         author,
@@ -161,32 +169,60 @@ pub(crate) async fn run(args: CorrectArgs, clock: &dyn Clock) -> anyhow::Result<
     };
     let mut client = args.server.books().await?;
     let answer = args.server.answer(client.correct(request)).await;
-    let answer = answer.map_err(|status| failed(&status, id))?.into_inner();
+    let what = format!("{} on {}", series::named(&series), dates::iso(day));
+    let answer = match answer {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => {
+            let mut why = failed(&status, &what, id);
+            // Most often it is another series of this path that is meant.
+            if matches!(status.code(), Code::NotFound | Code::FailedPrecondition)
+                && let Some(others) = series::of_path(&args.server, day, &series.path).await
+            {
+                why = format!("{why}\n{others}");
+            }
+            return Err(anyhow!(why));
+        }
+    };
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let what = match (args.dry_run, answer.repeated) {
+    let done = match (args.dry_run, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",
     };
-    let (day, path) = (first.first_day(), visible(&path));
     say(format_args!(
-        "{what}: {} {path} on {day}: {} counted, corrections {:+}, together {left}",
-        methods::name(method),
-        answer.total,
-        answer.corrections
+        "{done}: {what}: {} counted, corrections {}, together {}",
+        thousands(answer.total),
+        signed(answer.corrections),
+        thousands(left),
     ));
     Ok(ExitCode::SUCCESS)
 }
 
+// === impl Listed ===
+
+impl Listed {
+    fn request(self, today: jiff::civil::Date) -> ListCorrectionsRequest {
+        let range = match self {
+            Self::All => None,
+            Self::Range(range) => Some(range.on(today)),
+        };
+        ListCorrectionsRequest {
+            from: range.map(|range| range.0.to_proto()),
+            to: range.map(|range| range.1.to_proto()),
+        }
+    }
+}
+
 /// Whether it is stored may be unknown.
-fn failed(status: &Status, id: Uuid) -> anyhow::Error {
+fn failed(status: &Status, what: &str, id: Uuid) -> String {
     let why = describe_in_flags(status);
     match status.code() {
-        Code::Unavailable | Code::Unknown | Code::Internal => anyhow!(
-            "it is not known whether the total is corrected; the same with --id {id} is stored at \
+        Code::Unavailable | Code::Unknown | Code::Internal => format!(
+            "it is not known whether {what} is corrected; the same with --id {id} is stored at \
              most once: {why}"
         ),
-        _ => anyhow!("the total is not corrected: {why}"),
+        Code::NotFound => format!("{what} is not corrected: nothing was ever counted under it"),
+        _ => format!("{what} is not corrected: {why}"),
     }
 }
 
@@ -217,41 +253,55 @@ async fn list(args: &CorrectArgs, request: ListCorrectionsRequest) -> anyhow::Re
 }
 
 fn print(out: &mut impl Write, format: OutputFormat, all: &[Correction]) -> io::Result<()> {
+    let [method, path, service, status, customer] = SERIES_COLUMNS;
     let columns = [
         ("date", Align::Left),
-        ("method", Align::Left),
-        ("path", Align::Shorten),
-        ("service", Align::Shorten),
-        ("status", Align::Right),
-        ("customer", Align::Shorten),
+        method,
+        path,
+        service,
+        status,
+        customer,
         ("correction", Align::Right),
         ("reason", Align::Shorten),
         ("author", Align::Shorten),
         ("corrected_at", Align::Left),
     ];
-    let empty = Series::default();
     let rows = all.iter().map(|one| {
-        let series = one.series.as_ref().unwrap_or(&empty);
+        let [method, path, service, status, customer] = series_cells(one.series.as_ref());
         let text = |text| Cell::Text(Cow::Borrowed(text));
-        let at = one.corrected_at.and_then(|at| jiff::Timestamp::from_second(at.seconds).ok());
-        let method = if series.method.is_empty() { "UNSPECIFIED" } else { &*series.method };
         [
             Cell::Text(one.day.map(dates::iso).unwrap_or_default().into()),
-            text(method),
-            text(&*series.path),
-            text(&*series.service),
-            match series.status {
-                0 => Cell::Unknown,
-                status => Cell::Number(status.into()),
-            },
-            text(&*series.customer),
+            method,
+            path,
+            service,
+            status,
+            customer,
             Cell::Number(one.requests.into()),
             text(&*one.reason),
             text(&*one.author),
-            at.map_or(Cell::Unknown, |at| Cell::Text(at.to_string().into())),
+            at(one).map_or(Cell::Unknown, |at| Cell::Text(at.to_string().into())),
         ]
     });
-    output::print(out, format, columns, rows)
+    if format != OutputFormat::Table {
+        return output::print(out, format, columns, rows);
+    }
+    // A reason has a line of its own, because the series alone takes most of one.
+    let [columns @ .., _, _, _] = columns;
+    let rows = rows.map(|[cells @ .., _, _, _]| cells);
+    output::print_noted(out, columns, rows, all.iter().map(note))
+}
+
+/// Who has corrected it, when and why.
+fn note(correction: &Correction) -> String {
+    let at = at(correction).map(|at| at.to_string()).unwrap_or_default();
+    match &*correction.author {
+        "" => format!("{at}: {}", correction.reason),
+        author => format!("{at}, {author}: {}", correction.reason),
+    }
+}
+
+fn at(correction: &Correction) -> Option<jiff::Timestamp> {
+    jiff::Timestamp::from_second(correction.corrected_at?.seconds).ok()
 }
 
 #[cfg(test)]
@@ -285,7 +335,12 @@ mod tests {
             "date,method,path,service,status,customer,correction,reason,author,corrected_at\n\
              2015-05-17,GET,/hello,,,,-1200,\"sent, twice\",ann,2015-05-17T00:04:35Z\n"
         );
-        assert!(printed(OutputFormat::Table).contains("-1,200"));
+        assert_eq!(
+            printed(OutputFormat::Table),
+            "date        method  path    correction\n\
+             2015-05-17  GET     /hello      -1,200\n    \
+             2015-05-17T00:04:35Z, ann: sent, twice\n"
+        );
         let json: serde_json::Value =
             serde_json::from_str(&printed(OutputFormat::Json)).expect("JSON");
         assert_eq!(json[0]["correction"], -1_200);

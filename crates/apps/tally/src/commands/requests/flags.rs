@@ -50,7 +50,7 @@ mod tests {
     fn a_field_is_said_as_its_flag() {
         for (said, shown) in [
             ("requests: is 0, which corrects nothing", "--requests is 0, which corrects nothing"),
-            ("path_regex: the regex is not taken", "--path-regex: the regex is not taken"),
+            ("path_regex: cannot use this regex", "--path-regex: cannot use this regex"),
             ("into: is what is selected", "what --into names is what is selected"),
             ("into: what it names was merged", "what it names was merged"),
             ("selection: say so with `everything` if so", "say so with --everything if so"),

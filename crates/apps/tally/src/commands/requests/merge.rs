@@ -2,15 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use clap::Args;
 use tally_proto::tally::requests::v1::MergeRequest;
 
 use super::author;
-use super::flags::describe_in_flags;
-use super::selection::{self, SelectionArgs};
-use crate::client::ServerArgs;
-use crate::output::{self, OutputFormat};
+use super::selection::{ChangeArgs, SelectionArgs};
+use crate::output::wrong_usage;
 
 /// Merge paths, services or customers into one
 ///
@@ -36,24 +33,8 @@ pub(crate) struct MergeArgs {
     #[command(flatten)]
     into: IntoArgs,
 
-    /// Show which series would move, with how many requests, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Allow that every path is selected
-    #[arg(long)]
-    everything: bool,
-
-    /// Who asks for it, for the table of changes [default: the user of this machine]
-    #[arg(long, value_name = "NAME")]
-    author: Option<String>,
-
-    /// How to print a dry run [default: table on a terminal, csv elsewhere]
-    #[arg(long, value_enum, requires = "dry_run")]
-    format: Option<OutputFormat>,
-
     #[command(flatten)]
-    server: ServerArgs,
+    change: ChangeArgs,
 }
 
 /// What series get in place of their own names.
@@ -74,7 +55,15 @@ struct IntoArgs {
 }
 
 pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
-    let author = match author(args.author) {
+    if let (true, Some(path)) = (args.selection.has_regex(), &args.into.into_path)
+        && let Some(reference) = reference(path)
+    {
+        return Ok(wrong_usage(format_args!(
+            "--into-path is a path as it is, and {reference} stands for nothing in it: all that the \
+             regex selects becomes one path, such as '/users/{{id}}'"
+        )));
+    }
+    let author = match author(args.change.author.clone()) {
         Ok(author) => author,
         Err(code) => return Ok(code),
     };
@@ -84,18 +73,44 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
         into_service,
         into_path,
         into_customer,
-        everything: args.everything,
-        dry_run: args.dry_run,
+        everything: args.change.everything,
+        dry_run: args.change.dry_run,
         author,
     };
-    let mut client = args.server.books().await?;
-    let answer = args.server.answer(client.merge(request)).await;
-    let answer = answer.map_err(|status| anyhow!("cannot merge: {}", describe_in_flags(&status)))?;
-    let answer = answer.into_inner();
-    if args.dry_run {
-        let format = OutputFormat::or_usual(args.format);
-        output::written(selection::print(&mut output::stdout(), format, &answer.moved))?;
-    }
-    selection::say_changed(&answer, "merged", args.dry_run);
+    let server = &args.change.server;
+    let mut client = server.books().await?;
+    let answer = server.answer(client.merge(request)).await;
+    args.change.finish(answer, "merge", "merged")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What looks like a reference to a group of a regex, such as `$1`, `${1}` or `\1`.
+fn reference(path: &str) -> Option<&str> {
+    let (at, _) = path.char_indices().find(|(at, character)| {
+        let rest = &path[at + character.len_utf8()..];
+        let rest = if *character == '$' { rest.strip_prefix('{').unwrap_or(rest) } else { rest };
+        matches!(character, '$' | '\\') && rest.starts_with(|first: char| first.is_ascii_digit())
+    })?;
+    let length = path[at..].find('/').unwrap_or(path.len() - at);
+    Some(&path[at..at + length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_to_a_group_is_seen() {
+        for (path, seen) in [
+            ("/b/$1", Some("$1")),
+            ("/${2}/b", Some("${2}")),
+            ("/\\1", Some("\\1")),
+            ("/users/{id}", None),
+            ("/odata/$metadata", None),
+            ("/1$", None),
+            ("/\u{20ac}/{1}", None),
+        ] {
+            assert_eq!(reference(path), seen, "{path}");
+        }
+    }
 }

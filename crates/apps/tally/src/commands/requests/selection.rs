@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use anyhow::anyhow;
 use clap::Args;
 use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_proto::tally::requests::v1::{ChangeResponse, MovedSeries, Selection, Series};
+use tonic::{Response, Status};
 
+use super::flags::describe_in_flags;
+use crate::client::ServerArgs;
 use crate::output::table::Align;
-use crate::output::{Cell, OutputFormat, plural, say, thousands};
+use crate::output::{self, Cell, OutputFormat, plural, say, thousands};
 
 /// What series must have: all that is given.
 #[derive(Debug, Args)]
@@ -35,6 +39,38 @@ pub(super) struct SelectionArgs {
     customer: Option<String>,
 }
 
+/// What a forget and a merge take besides what they are about.
+#[derive(Debug, Args)]
+pub(super) struct ChangeArgs {
+    /// Show which series would move, with how many requests, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Allow a selection that matches every path
+    #[arg(long)]
+    pub(super) everything: bool,
+
+    /// Who asks for it, for the table of changes [default: the user of this machine]
+    #[arg(long, value_name = "NAME")]
+    pub(super) author: Option<String>,
+
+    /// How to print a dry run [default: table on a terminal, csv elsewhere]
+    #[arg(long, value_enum, requires = "dry_run")]
+    format: Option<OutputFormat>,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+/// The columns of [`series_cells`].
+pub(super) const SERIES_COLUMNS: [(&str, Align); 5] = [
+    ("method", Align::Left),
+    ("path", Align::Shorten),
+    ("service", Align::Shorten),
+    ("status", Align::Right),
+    ("customer", Align::Shorten),
+];
+
 // === impl SelectionArgs ===
 
 impl SelectionArgs {
@@ -44,53 +80,68 @@ impl SelectionArgs {
         let path_is = path.or_else(|| self.path_regex.clone().map(PathIs::PathRegex));
         Selection { path_is, service: self.service.clone(), customer: self.customer.clone() }
     }
+
+    pub(super) fn has_regex(&self) -> bool {
+        self.path_regex.is_some()
+    }
 }
 
-/// Says what was done, or would be, in these words.
-pub(super) fn say_changed(answer: &ChangeResponse, done: &str, is_dry_run: bool) {
-    let (series, requests) = (thousands(answer.series), plural(answer.requests, "request"));
-    let would = if is_dry_run { "would be " } else { "" };
-    say(match answer.series {
-        0 => "nothing matches that is not done already".to_owned(),
-        _ => format!("{would}{done}: {series} series with {requests}"),
-    });
-    let shown = answer.moved.len() as u64;
-    if is_dry_run && shown < answer.series {
-        say(format_args!("shown are the {shown} with the most requests"));
+// === impl ChangeArgs ===
+
+impl ChangeArgs {
+    /// Prints and says what was done, or would be, in these words: such as "merge" and "merged".
+    pub(super) fn finish(
+        &self,
+        answer: Result<Response<ChangeResponse>, Status>,
+        what: &str,
+        done: &str,
+    ) -> anyhow::Result<ChangeResponse> {
+        let answer =
+            answer.map_err(|status| anyhow!("cannot {what}: {}", describe_in_flags(&status)))?;
+        let answer = answer.into_inner();
+        if self.dry_run {
+            let format = OutputFormat::or_usual(self.format);
+            output::written(print(&mut output::stdout(), format, &answer.moved))?;
+        }
+        let (series, requests) = (thousands(answer.series), plural(answer.requests, "request"));
+        let would = if self.dry_run { "would be " } else { "" };
+        say(match answer.series {
+            0 => "nothing to do: no matching series is left".to_owned(),
+            _ => format!("{would}{done}: {series} series with {requests}"),
+        });
+        let shown = answer.moved.len() as u64;
+        if self.dry_run && shown < answer.series {
+            say(format_args!("shown are the {shown} with the most requests"));
+        }
+        Ok(answer)
     }
 }
 
 /// Prints the series that would move.
-pub(super) fn print(
-    out: &mut impl Write,
-    format: OutputFormat,
-    moved: &[MovedSeries],
-) -> io::Result<()> {
-    let columns = [
-        ("method", Align::Left),
-        ("path", Align::Shorten),
-        ("service", Align::Shorten),
-        ("status", Align::Right),
-        ("customer", Align::Shorten),
-        ("count", Align::Right),
-    ];
-    let empty = Series::default();
+fn print(out: &mut impl Write, format: OutputFormat, moved: &[MovedSeries]) -> io::Result<()> {
+    let [method, path, service, status, customer] = SERIES_COLUMNS;
+    let columns = [method, path, service, status, customer, ("count", Align::Right)];
     let rows = moved.iter().map(|one| {
-        let series = one.series.as_ref().unwrap_or(&empty);
-        let text = |text| Cell::Text(Cow::Borrowed(text));
-        [
-            text(if series.method.is_empty() { "UNSPECIFIED" } else { &*series.method }),
-            text(&*series.path),
-            text(&*series.service),
-            match series.status {
-                0 => Cell::Unknown,
-                status => Cell::Number(status.into()),
-            },
-            text(&*series.customer),
-            Cell::Number(one.requests.into()),
-        ]
+        let [method, path, service, status, customer] = series_cells(one.series.as_ref());
+        [method, path, service, status, customer, Cell::Number(one.requests.into())]
     });
-    crate::output::print(out, format, columns, rows)
+    output::print(out, format, columns, rows)
+}
+
+/// What tells a series apart from others, in the columns of [`SERIES_COLUMNS`].
+pub(super) fn series_cells(series: Option<&Series>) -> [Cell<'_>; 5] {
+    let text = |text| Cell::Text(Cow::Borrowed(text));
+    let method = series.map_or("", |series| &*series.method);
+    [
+        text(if method.is_empty() { "UNSPECIFIED" } else { method }),
+        text(series.map_or("", |series| &*series.path)),
+        text(series.map_or("", |series| &*series.service)),
+        match series.map_or(0, |series| series.status) {
+            0 => Cell::Unknown,
+            status => Cell::Number(status.into()),
+        },
+        text(series.map_or("", |series| &*series.customer)),
+    ]
 }
 
 #[cfg(test)]

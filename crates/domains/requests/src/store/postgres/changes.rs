@@ -67,12 +67,13 @@ async fn load_once(database: &Database, since: Version) -> Result<Changes> {
     };
     let read = rows.iter().filter_map(|row| Renaming::of_columns(&columns(row)).transpose());
     let renamings = Renamings(read.map(|one| one.map(Arc::new)).collect::<Result<_>>()?);
+    let seqs = rows.iter().map(|row| row.get(7)).collect();
     let rows = transaction.rows(step, include_str!("moves_since.sql"), &[&since]).await?;
     let moves = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rows = transaction.stream(step, include_str!("move_targets.sql"), &[&since]).await?;
     let (targets, _) = series::read(rows, usize::MAX).await?;
     transaction.commit().await?;
-    Ok(Changes { version, renamings, are_all, moves, targets })
+    Ok(Changes { version, renamings, seqs, are_all, moves, targets })
 }
 
 /// Moves series, and notes it. Returns how many.
@@ -139,6 +140,9 @@ async fn move_some(
         Some(line) if !is_noted => {
             seq += 1;
             note(transaction, line, seq, all).await?;
+            for (earlier, columns) in &draft.redacted {
+                redact(transaction, *earlier, columns).await?;
+            }
         }
         Some(_) => {}
         None => {
@@ -147,7 +151,7 @@ async fn move_some(
         }
     }
     faults::point("moves.noted").await;
-    write_moves(transaction, &plan.moves, seq).await?;
+    write_moves(transaction, &plan.moves, seq, draft.is_merge()).await?;
     Ok(plan.moves.len())
 }
 
@@ -178,10 +182,23 @@ async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -
     Ok(())
 }
 
+async fn redact(transaction: &Transaction, seq: i64, columns: &Columns) -> Result<()> {
+    let Columns { service, path, customer, into, hash_key } = columns;
+    let [into_service, into_path, into_customer] =
+        [&into.service, &into.path, &into.customer].map(Option::as_deref);
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&seq, service, path, customer, &into_service, &into_path, &into_customer, hash_key];
+    transaction
+        .write("forget names of changes", include_str!("redact_change.sql"), &values)
+        .await?;
+    Ok(())
+}
+
 async fn write_moves(
     transaction: &Transaction,
     moves: &[(SeriesId, Series)],
     change: i64,
+    is_merge: bool,
 ) -> Result<()> {
     if moves.is_empty() {
         return Ok(());
@@ -193,11 +210,13 @@ async fn write_moves(
         .map(|named| (&named.series, other.get(&named.id).copied().unwrap_or(named.id)))
         .collect();
     let to: Vec<SeriesId> = ids.values().copied().collect();
-    if !moved(transaction, &to).await?.is_empty() {
+    let further = moved(transaction, &to).await?;
+    if is_merge && !further.is_empty() {
         return Err(MovedAway.into());
     }
-    let (from, to): (Vec<SeriesId>, Vec<SeriesId>) =
-        moves.iter().map(|(from, target)| (*from, ids[target])).unzip();
+    let end = |id| further.get(&id).copied().unwrap_or(id);
+    let moves = moves.iter().map(|(from, target)| (*from, end(ids[target])));
+    let (from, to): (Vec<SeriesId>, Vec<SeriesId>) = moves.filter(|(from, to)| from != to).unzip();
     let values: [&(dyn ToSql + Sync); 2] = [&from, &to];
     transaction.write(STEP, include_str!("add_moves.sql"), &[&from, &to, &change]).await?;
     transaction.write(STEP, include_str!("lengthen_moves.sql"), &values).await?;

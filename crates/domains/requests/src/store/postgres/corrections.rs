@@ -46,6 +46,9 @@ async fn in_one(transaction: &Transaction, correction: &Correction) -> Result<Ba
     let series = series_id(transaction, &correction.series).await?;
     let (total, corrections) = balance(transaction, *day, series).await?;
     let balance = correction.balance(total, corrections).map_err(refused)?;
+    let all =
+        transaction.row(STEP, include_str!("magnitude_of_corrections.sql"), &[]).await?.get(0);
+    correction.check_room(all).map_err(refused)?;
     let values: [&(dyn ToSql + Sync); 6] = [id, &day.0, &series, requests, reason, author];
     transaction.write(STEP, include_str!("add_correction.sql"), &values).await?;
     Ok(balance)

@@ -36,24 +36,26 @@ pub(crate) fn load(connection: &mut Connection, since: Version) -> Result<Change
         statement.query_row([since.seq], |row| row.get(0)).optional().step(step)?;
     let are_all = stamp != Some(since.stamp);
     let since = if are_all { 0 } else { since.seq };
-    let renamings = renamings(&snapshot)?;
+    let (renamings, seqs) = renamings(&snapshot)?;
     let moves = all(&snapshot, include_str!("moves_since.sql"), [since], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?;
     let targets = all(&snapshot, include_str!("move_targets.sql"), [since], series::series)?;
-    Ok(Changes { version, renamings, are_all, moves, targets })
+    Ok(Changes { version, renamings, seqs, are_all, moves, targets })
 }
 
-fn renamings(connection: &Connection) -> Result<Renamings> {
+fn renamings(connection: &Connection) -> Result<(Renamings, Vec<i64>)> {
     let columns = |row: &Row<'_>| {
         let name = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(at)?.map(Box::from));
         let into = NewNames { service: name(3)?, path: name(4)?, customer: name(5)? };
         let (service, path, customer) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Columns { service, path, customer, into, hash_key: row.get(6)? })
+        let columns = Columns { service, path, customer, into, hash_key: row.get(6)? };
+        Ok((columns, row.get::<_, i64>(7)?))
     };
     let all = all(connection, include_str!("renamings.sql"), [], columns)?;
+    let (all, seqs): (Vec<_>, Vec<_>) = all.into_iter().unzip();
     let read = all.iter().filter_map(|columns| Renaming::of_columns(columns).transpose());
-    Ok(Renamings(read.map(|one| one.map(std::sync::Arc::new)).collect::<Result<_>>()?))
+    Ok((Renamings(read.map(|one| one.map(std::sync::Arc::new)).collect::<Result<_>>()?), seqs))
 }
 
 /// Moves series, and notes it. Returns how many.
@@ -68,13 +70,17 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
     if draft.line.is_none() {
         transaction.execute(include_str!("delete_moved_names.sql"), []).step(STEP)?;
     }
+    let is_merge = draft.is_merge();
     let moves = &draft.plan.moves;
     let version = match &draft.line {
         Some(line) => note(&transaction, line, draft.version.seq + 1, moves.len())?,
         None => draft.version.seq,
     };
     blocking_point("moves.noted");
-    write_moves(&transaction, moves, version)?;
+    for (earlier, columns) in &draft.redacted {
+        redact(&transaction, *earlier, columns)?;
+    }
+    write_moves(&transaction, moves, version, is_merge)?;
     blocking_point("moves.before_commit");
     transaction.commit().step("commit")?;
     blocking_point("moves.committed");
@@ -111,20 +117,33 @@ fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> 
     Ok(seq)
 }
 
+fn redact(transaction: &Transaction<'_>, seq: i64, columns: &Columns) -> Result<()> {
+    let Columns { service, path, customer, into, hash_key } = columns;
+    let NewNames { service: into_service, path: into_path, customer: into_customer } = into;
+    let values = (seq, service, path, customer, into_service, into_path, into_customer, hash_key);
+    transaction
+        .execute(include_str!("redact_change.sql"), values)
+        .step("forget names of changes")?;
+    Ok(())
+}
+
 fn write_moves(
     transaction: &Transaction<'_>,
     moves: &[(SeriesId, Series)],
     change: i64,
+    is_merge: bool,
 ) -> Result<()> {
     let targets = Plan::targets(moves);
     let other = series::add(transaction, &targets)?;
-    let ids: HashMap<&Series, SeriesId> = targets
+    let mut ids: HashMap<&Series, SeriesId> = targets
         .iter()
         .map(|named| (&named.series, other.get(&named.id).copied().unwrap_or(named.id)))
         .collect();
-    for id in ids.values() {
-        if follow_one(transaction, *id)?.is_some() {
-            return Err(MovedAway.into());
+    for id in ids.values_mut() {
+        match follow_one(transaction, *id)? {
+            Some(_) if is_merge => return Err(MovedAway.into()),
+            Some(further) => *id = further,
+            None => {}
         }
     }
     let mut add = transaction.prepare_cached(include_str!("add_move.sql")).step(STEP)?;
@@ -134,6 +153,9 @@ fn write_moves(
         transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
     for (from, target) in moves {
         let to = ids[target];
+        if *from == to {
+            continue;
+        }
         add.execute((from, to, change)).step(STEP)?;
         lengthen.execute((from, to)).step(STEP)?;
         forget.execute([from]).step(STEP)?;

@@ -38,6 +38,9 @@ pub(crate) fn correct(
     let id = series_id(&transaction, &correction.series)?;
     let (total, corrections) = balance(&transaction, *day, id)?;
     let balance = correction.balance(total, corrections).map_err(refused)?;
+    let sql = include_str!("magnitude_of_corrections.sql");
+    let all = transaction.query_row(sql, [], |row| row.get(0)).step(STEP)?;
+    correction.check_room(all).map_err(refused)?;
     if is_dry_run {
         return Ok(balance);
     }

@@ -9,13 +9,22 @@ use super::super::Result;
 use super::trays::Tray;
 
 /// Counts the times when another program was found to have written to the file, and knows which tray
-/// takes rows. Only the writer's thread changes it.
+/// takes rows. Only the writer's thread changes it. All stores on an open file have the same one.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     filling: AtomicUsize,
     /// SQLite's number of the last commit by another connection.
     version: AtomicI64,
     changes: AtomicU64,
+    /// How often another tray took rows, or one was emptied.
+    turns: AtomicU64,
+}
+
+/// What a tray that is being counted depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    changes: u64,
+    turns: u64,
 }
 
 // === impl State ===
@@ -32,6 +41,17 @@ impl State {
 
     pub(super) fn fill(&self, tray: Tray) {
         self.filling.store(tray.0, Ordering::Release);
+        self.turn();
+    }
+
+    /// Notes that a tray is emptied.
+    pub(super) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What a tray depends on that is counted after this transaction.
+    pub(super) fn seen(&self, transaction: &Transaction<'_>) -> Result<Seen> {
+        Ok(Seen { changes: self.look(transaction)?, turns: self.turns.load(Ordering::Acquire) })
     }
 
     /// Checks whether another program has written. Only in a transaction of the writer's thread.

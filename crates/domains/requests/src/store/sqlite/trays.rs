@@ -10,6 +10,7 @@ use tally_store::error::Step as _;
 use tally_store::sqlite::Database;
 
 use super::super::Result;
+use super::state::Seen;
 use super::{State, begin, books};
 use crate::books::{Entry, Folded};
 use crate::model::{Quarter, SeriesId};
@@ -117,7 +118,7 @@ async fn fold(database: &Database, state: &Arc<State>, tray: Tray) -> Result<Fol
 }
 
 /// Lets the other tray take rows. Returns the state of the file; `None` if the tray is empty.
-fn leave(connection: &mut Connection, state: &State, tray: Tray) -> Result<Option<u64>> {
+fn leave(connection: &mut Connection, state: &State, tray: Tray) -> Result<Option<Seen>> {
     let transaction = begin(connection)?;
     blocking_point("fold.begun");
     let has_rows: bool = transaction
@@ -127,7 +128,7 @@ fn leave(connection: &mut Connection, state: &State, tray: Tray) -> Result<Optio
     if has_rows && state.filling() == tray {
         state.fill(tray.other());
     }
-    let seen = state.look(&transaction)?;
+    let seen = state.seen(&transaction)?;
     Ok(has_rows.then_some(seen))
 }
 
@@ -154,21 +155,23 @@ fn count(connection: &Connection, tray: Tray) -> Result<Counted> {
 }
 
 /// One transaction: empty the tray, and add what was counted, or is counted now. Returns whether that
-/// was all. `None`, and nothing happens, if another program has written since it was counted.
+/// was all. `None`, and nothing happens, if another program has written since it was counted, or another
+/// store has folded.
 fn add(
     connection: &mut Connection,
     state: &State,
     tray: Tray,
     counted: Option<Counted>,
-    seen: u64,
+    seen: Seen,
 ) -> Result<Option<(Folded, bool)>> {
     let step = "empty a tray";
     let transaction = begin(connection)?;
     let counted = match counted {
-        Some(_) if state.look(&transaction)? != seen => return Ok(None),
+        Some(_) if state.seen(&transaction)? != seen => return Ok(None),
         Some(counted) => counted,
         None => count(&transaction, tray)?,
     };
+    state.turn();
     // First, because a file that is full has only this room.
     match counted.through {
         _ if is_on("fold.keep") => 0,

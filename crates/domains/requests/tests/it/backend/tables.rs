@@ -1,6 +1,7 @@
 //! What the tables have, by SQL that bypasses the store.
 
 use jiff::Timestamp;
+use rusqlite::types::ValueRef;
 use tally_requests::{Day, Series, SeriesId};
 
 use super::{Backend, Place};
@@ -67,7 +68,11 @@ impl Backend {
                 let columns = statement.column_count();
                 let mut rows = statement.query([]).expect(&sql);
                 while let Some(row) = rows.next().expect(&sql) {
-                    let value = |at| format!("{:?}", row.get_ref(at).expect("a value").as_str());
+                    // A text as it is, so that a name is found in it.
+                    let value = |at| match row.get_ref(at).expect("a value") {
+                        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned() + ",",
+                        other => format!("{other:?},"),
+                    };
                     all.push((0..columns).map(value).collect());
                 }
             }
@@ -136,7 +141,10 @@ impl Backend {
     pub(crate) async fn age_producers(&self, days: i32) {
         let sql = match &self.place {
             Place::Sqlite(_) => {
-                format!("UPDATE tally_producers SET last_seen = last_seen - {days} * 86400000000")
+                format!(
+                    "UPDATE tally_producers \
+                     SET last_seen = (unixepoch() - {days} * 86400) * 1000000"
+                )
             }
             _ => format!("UPDATE tally_producers SET last_seen = now() - INTERVAL '{days} days'"),
         };

@@ -8,7 +8,7 @@ use super::ImportArgs;
 use super::input::Input;
 use super::send::{Outcome, Place, Stop};
 use crate::client::SERVER_DEFAULT;
-use crate::output::{plural, thousands, visible};
+use crate::output::{plural, shell_word, thousands, visible};
 
 pub(super) struct Report<'a> {
     pub(super) args: &'a ImportArgs,
@@ -169,31 +169,21 @@ impl Report<'_> {
         let mut words = vec!["tally".to_owned(), "import".to_owned()];
         let args = self.args;
         if args.server.server != SERVER_DEFAULT {
-            words.extend(["--server".to_owned(), quoted(&args.server.server)]);
+            words.extend(["--server".to_owned(), shell_word(&args.server.server)]);
         }
         for (flag, value) in args.flags() {
             words.push(flag.to_owned());
-            words.extend(value.map(|value| quoted(&value)));
+            words.extend(value.map(|value| shell_word(&value)));
         }
         if !self.has_position(place.input) {
             words.push(format!("--from-line {}", place.line));
         }
         words.extend(self.inputs[place.input..].iter().map(|input| match input {
             Input::Stdin => "-".to_owned(),
-            Input::File(path) => quoted(&path.to_string_lossy()),
+            Input::File(path) => shell_word(&path.to_string_lossy()),
         }));
         words.join(" ")
     }
-}
-
-/// A word, quoted for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+=,".contains(&byte);
-    let word = visible(word);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.into_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

@@ -139,6 +139,13 @@ impl RequestService for Fake {
         not_here()
     }
 
+    async fn forget_producer(
+        &self,
+        _: Request<proto::ForgetProducerRequest>,
+    ) -> Answer<proto::ForgetProducerResponse> {
+        not_here()
+    }
+
     async fn clear_setbacks(
         &self,
         _: Request<proto::ClearSetbacksRequest>,

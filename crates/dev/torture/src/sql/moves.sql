@@ -1,0 +1,2 @@
+-- The series that have moved, and where.
+SELECT from_id, to_id FROM tally_request_moves

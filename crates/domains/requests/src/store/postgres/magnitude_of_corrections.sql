@@ -1,0 +1,3 @@
+-- A scan: people make corrections, so there are few. Each stored one was held against this sum, so it has
+-- 64 bits.
+SELECT coalesce(sum(abs(requests)), 0)::INT8 FROM tally_request_corrections
