@@ -53,10 +53,15 @@ fn content_type<B>(head: &http::Response<B>) -> Option<&[u8]> {
 
 /// The status that gRPC's trailers say.
 pub(super) fn of_trailers(trailers: &HeaderMap) -> Option<u16> {
-    Some(of_code(trailers.get(&GRPC_STATUS)?.as_bytes()))
+    // They are few: to look at each is cheaper than a hash.
+    let (_, code) = trailers.iter().find(|(name, _)| **name == GRPC_STATUS)?;
+    Some(of_code(code.as_bytes()))
 }
 
 fn of_code(code: &[u8]) -> u16 {
+    if code == b"0" {
+        return OK;
+    }
     let number = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
     match number {
         Some(0) => OK,
