@@ -79,12 +79,11 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
 
 /// A single day.
 pub(crate) fn parse_day(text: &str) -> Result<PeriodArg, String> {
-    let form = "it is of one day: write it as 2015-05-17, or today or yesterday";
     match parse_period(text) {
-        Ok(day @ PeriodArg::Day(_)) => Ok(day),
-        Ok(day @ PeriodArg::Fixed(Period { day: 1.., .. })) => Ok(day),
-        Err(reason) if text.matches('-').count() == 2 && reason != self::form() => Err(reason),
-        Ok(_) | Err(_) => Err(form.to_owned()),
+        Ok(day @ (PeriodArg::Day(_) | PeriodArg::Fixed(Period { day: 1.., .. }))) => Ok(day),
+        // Written like a day, but there is none.
+        Err(reason) if text.len() == "2015-05-17".len() && reason != form() => Err(reason),
+        _ => Err("it is of one day: write it as 2015-05-17, or today or yesterday".to_owned()),
     }
 }
 

@@ -117,9 +117,15 @@ impl Correction {
                 Ok(Balance { total, corrections: sum, is_repeated: false })
             }
             _ => {
+                let beyond = match left {
+                    ..0 => "and there cannot be less than 0".to_owned(),
+                    _ => {
+                        format!("and neither a total nor corrections can be more than {}", i64::MAX)
+                    }
+                };
                 let text = format!(
                     "requests: {} has {total} requests on {} and corrections of {corrections}; \
-                     another {:+} would leave {left}",
+                     another {:+} would leave {left}, {beyond}",
                     self.series.path, self.day, self.requests
                 );
                 Err(Error::Refused(Kind::FailedPrecondition, text.into()))
@@ -185,7 +191,7 @@ mod tests {
         let balance = |requests, total, before| correction(requests).balance(total, before);
         assert_eq!(balance(-7, 10, -3).expect("just enough").corrections, -10);
         assert!(balance(-8, 10, -3).is_err());
-        assert!(balance(1, i64::MAX, 0).is_err());
+        assert!(balance(1, i64::MAX, 0).expect_err("too much").to_string().contains("more than 9"));
         assert!(balance(i64::MIN, i64::MAX, 0).is_err());
         assert!(balance(i64::MAX, 0, 0).is_ok());
         assert!(balance(i64::MAX, 0, 1).is_err());

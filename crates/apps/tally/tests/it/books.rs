@@ -44,7 +44,11 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
 
     assert_fails(&server.run(&["forget"]), 2, &["required"]);
     assert_fails(&server.run(&["merge", "--path", "/a"]), 2, &["required"]);
-    assert_fails(&server.run(&["forget", "--path-regex", "("]), 1, &["path_regex"]);
+    assert_fails(
+        &server.run(&["forget", "--path-regex", "("]),
+        1,
+        &["--path-regex: cannot use this regex"],
+    );
     assert_fails(
         &server.run(&["correct", "2015", "GET", "/", "--requests", "1", "--reason", "x"]),
         2,
@@ -68,4 +72,48 @@ fn a_record_needs_an_author() {
     }
     let listed = server.ok(&["correct", "--list", "all", "--format", "csv"]).stdout;
     assert!(listed.contains(",lost,tester,"), "{listed}");
+}
+
+#[test]
+fn what_is_refused_names_flags_and_other_series() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["add", "GET", "/a", "--at", OLD_DAY]);
+    let shop = ["--service", "shop", "--status", "200"];
+    server.ok(&[&["add", "GET", "/a", "-n", "3", "--at", OLD_DAY], &shop[..]].concat());
+    let correct = |requests, more: &[&str]| {
+        let start = ["correct", OLD_DAY, "GET", "/a", "--requests", requests, "--reason", "x"];
+        server.run(&[&start, more].concat())
+    };
+    let other = "GET /a --service shop --status 200: 3 requests\n";
+    let whole = "GET /a (no status, no service, no customer) on 2015-05-17 is not corrected";
+    assert_fails(&correct("-2", &[]), 1, &[whole, "less than 0", other, "GET /a: 1 request"]);
+    let ghost = ["--service", "ghost"];
+    assert_fails(&correct("-2", &ghost), 1, &["service ghost", "nothing was ever", other]);
+    assert_fails(&correct("0", &[]), 1, &["--requests is 0"]);
+    let most = i64::MAX.to_string();
+    assert_fails(&correct(&most, &[]), 1, &["more than 9223372036854775807"]);
+    let said = {
+        let output = correct("-2", &shop);
+        assert!(output.status.success(), "{output:?}");
+        output.stderr
+    };
+    let done = "GET /a (status 200, service shop, no customer) on 2015-05-17: 3 counted";
+    assert!(said.contains(done), "{said}");
+    let table = server.ok(&["totals", "--live", "--with-corrections", "--format", "table"]);
+    assert!(table.stderr.contains("4 requests to 1 endpoint, corrections -2;"), "{table:?}");
+    let hours = ["totals", "--live", "--with-corrections", "--by", "hour"];
+    assert_fails(&server.run(&hours), 1, &["--with-corrections: the corrections of 2015-05-17"]);
+
+    server.ok(&["add", "GET", "/b", "--at", OLD_DAY]);
+    let merge = |more: &[&str]| server.run(&[&["merge", "--path-regex", "^/"], more].concat());
+    assert_fails(&merge(&["--into-path", "/c/$1"]), 2, &["$1 stands for nothing"]);
+    let all = merge(&["--into-path", "/c"]);
+    assert_fails(&all, 1, &["every path", "--everything"]);
+    assert!(!all.stderr.contains("selection:"), "{all:?}");
+    server.ok(&["merge", "--path", "/b", "--into-path", "/c"]);
+    let old = server.ok(&["totals", "--live", "--path", "/b"]).stderr;
+    assert!(old.contains("counts under its new name"), "{old}");
+    let tomorrow = ["correct", "tomorrow", "GET", "/a", "--requests", "1", "--reason", "x"];
+    assert_fails(&server.run(&tomorrow), 2, &["one day", "today or yesterday"]);
 }

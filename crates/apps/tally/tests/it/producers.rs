@@ -192,7 +192,7 @@ async fn count_by_add(server: &Server) {
 #[test]
 fn counting_by_hand_never_reaches_the_limit_of_producers() {
     for home in [Home::sqlite(), Home::postgres("by_hand")] {
-        let server = home.serve(&["--producers-max", "3"]);
+        let server = home.serve(&["--producers-max", "4"]);
         let log = home.file("access.log", LINE);
         for _ in 0..10 {
             server.ok(&["add", "GET", "/a", "-n", "2"]);

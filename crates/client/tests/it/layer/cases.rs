@@ -69,7 +69,11 @@ impl Body for Script {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.tells_end && self.steps.is_empty()
+        if !self.tells_end {
+            return false;
+        }
+        assert!(!matches!(self.steps.front(), Some(Step::Panic)), "on purpose");
+        self.steps.is_empty()
     }
 }
 
@@ -114,9 +118,10 @@ fn counts_as(is_grpc: bool, head: (u16, Option<&str>), body: Script, how: Read, 
     let inner =
         service_fn(|_| ready(Ok::<_, Infallible>(answer.take().expect("it is asked once"))));
     let mut service = queue.layer().raw_path().layer(inner);
-    let answered = service.call(request(is_grpc)).now_or_never().expect("it waits for nothing");
-    let body = answered.expect("it is infallible").into_body();
-    let _ = catch_unwind(AssertUnwindSafe(|| read(body, how)));
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        let answered = service.call(request(is_grpc)).now_or_never().expect("it does not wait");
+        read(answered.expect("it is infallible").into_body(), how);
+    }));
     let method = if is_grpc { "GRPC" } else { "POST" };
     assert_counts(&queue, [(&*format!("{method} /a.B/C {status}"), 1)]);
 }
@@ -158,6 +163,8 @@ fn grpc_counts_with_its_code() {
     counts_as(true, (200, None), script([Step::Trailers(None)]), ToTheEnd, 2);
     counts_as(true, (200, None), script([Step::Data, Step::Fail]), ToTheEnd, 500);
     counts_as(true, (200, None), script([Step::Data, Step::Panic]), ToTheEnd, 500);
+    counts_as(true, (200, None), ending([Step::Data, Step::Panic]), ToTheEnd, 500);
+    counts_as(true, (200, None), ending([Step::Panic]), Never, 500);
     // The client goes away.
     counts_as(true, (200, None), script([Step::Data, Step::Trailers(Some("0"))]), Never, 499);
     counts_as(true, (200, None), script([Step::Data, Step::Trailers(Some("0"))]), Once, 499);

@@ -7,6 +7,7 @@ use tally_proto::tally::requests::v1::MergeRequest;
 
 use super::author;
 use super::selection::{ChangeArgs, SelectionArgs};
+use crate::output::wrong_usage;
 
 /// Merge paths, services or customers into one
 ///
@@ -54,6 +55,14 @@ struct IntoArgs {
 }
 
 pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
+    if let (true, Some(path)) = (args.selection.has_regex(), &args.into.into_path)
+        && let Some(reference) = reference(path)
+    {
+        return Ok(wrong_usage(format_args!(
+            "--into-path is a path as it is, and {reference} stands for nothing in it: all that the \
+             regex selects becomes one path, such as '/users/{{id}}'"
+        )));
+    }
     let author = match author(args.change.author.clone()) {
         Ok(author) => author,
         Err(code) => return Ok(code),
@@ -73,4 +82,35 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     let answer = server.answer(client.merge(request)).await;
     args.change.finish(answer, "merge", "merged")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What looks like a reference to a group of a regex, such as `$1`, `${1}` or `\1`.
+fn reference(path: &str) -> Option<&str> {
+    let (at, _) = path.char_indices().find(|(at, character)| {
+        let rest = &path[at + character.len_utf8()..];
+        let rest = if *character == '$' { rest.strip_prefix('{').unwrap_or(rest) } else { rest };
+        matches!(character, '$' | '\\') && rest.starts_with(|first: char| first.is_ascii_digit())
+    })?;
+    let length = path[at..].find('/').unwrap_or(path.len() - at);
+    Some(&path[at..at + length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_to_a_group_is_seen() {
+        for (path, seen) in [
+            ("/b/$1", Some("$1")),
+            ("/${2}/b", Some("${2}")),
+            ("/\\1", Some("\\1")),
+            ("/users/{id}", None),
+            ("/odata/$metadata", None),
+            ("/1$", None),
+            ("/\u{20ac}/{1}", None),
+        ] {
+            assert_eq!(reference(path), seen, "{path}");
+        }
+    }
 }

@@ -128,7 +128,8 @@ fn print(
     now: Timestamp,
 ) -> io::Result<()> {
     let is_table = format == OutputFormat::Table;
-    let mut columns = [
+    let has_workers = producers.iter().any(|one| one.is_worker);
+    let columns = [
         ("id", Align::Left),
         ("name", Align::Shorten),
         ("kind", Align::Left),
@@ -137,27 +138,44 @@ fn print(
         ("accepted", Align::Right),
         ("dropped", Align::Right),
         ("checkpoint", Align::Left),
-        (if is_table { "stored" } else { "checkpoint_at" }, Align::Left),
+        ("checkpoint_at", Align::Left),
     ];
-    // Names, which may be long, are last in a table.
-    let name_last = usize::from(is_table);
-    columns[1..].rotate_left(name_last);
     let rows = producers.iter().map(|one| {
-        let mut cells = [
+        [
             Cell::Text(Cow::Borrowed(&one.short_id)),
             Cell::Text(Cow::Borrowed(&one.name)),
-            Cell::Text(Cow::Borrowed(if one.is_worker { "worker" } else { "client" })),
+            Cell::Text(Cow::Borrowed(match one.is_worker {
+                true => "worker",
+                // A table has no column that says the same everywhere.
+                false if is_table && !has_workers => "",
+                false => "client",
+            })),
             Cell::Number(one.sequence.into()),
             time(one.last_seen),
             Cell::Number(one.accepted.into()),
             Cell::Number(one.dropped.into()),
-            Cell::Text(Cow::Owned(checkpoint(&one.checkpoint, is_table))),
-            stored(one, is_table.then_some(now)),
-        ];
-        cells[1..].rotate_left(name_last);
-        cells
+            Cell::Text(Cow::Owned(checkpoint(&one.checkpoint, false))),
+            time(one.checkpoint_at),
+        ]
     });
-    output::print(out, format, columns, rows)
+    if !is_table {
+        return output::print(out, format, columns, rows);
+    }
+    // Names, which may be long, are last; what only some have is on a line below.
+    let [id, name, numbers @ .., _, _] = columns;
+    let [kind, sequence, seen, accepted, dropped] = numbers;
+    let columns = [id, kind, sequence, seen, accepted, dropped, name];
+    let rows = rows.map(|[id, name, kind, sequence, seen, accepted, dropped, _, _]| {
+        [id, kind, sequence, seen, accepted, dropped, name]
+    });
+    output::print_noted(out, columns, rows, producers.iter().map(|one| note(one, now)))
+}
+
+/// What a table says of a checkpoint.
+fn note(producer: &Producer, now: Timestamp) -> String {
+    let Some(at) = producer.checkpoint_at else { return String::new() };
+    let ago = age(now.as_second() - at.seconds);
+    format!("checkpoint, stored {ago} ago: {}", checkpoint(&producer.checkpoint, true))
 }
 
 /// In UTC, to the second.
@@ -181,18 +199,6 @@ fn checkpoint(checkpoint: &[u8], is_short: bool) -> String {
         shown.push('\u{2026}');
     }
     shown
-}
-
-/// When the checkpoint was stored; with the present time, how long ago.
-fn stored<'a>(producer: &Producer, now: Option<Timestamp>) -> Cell<'a> {
-    match (producer.checkpoint_at, now) {
-        (Some(at), Some(now)) => {
-            Cell::Text(Cow::Owned(format!("{} ago", age(now.as_second() - at.seconds))))
-        }
-        // Most producers have none, and a table needs no word for that.
-        (None, Some(_)) => Cell::Text(Cow::Borrowed("")),
-        (at, None) => time(at),
-    }
 }
 
 /// In the largest unit of which there are two.
@@ -296,7 +302,7 @@ mod tests {
     fn a_table_steers_no_terminal() {
         let text = printed(OutputFormat::Table, &producers());
         assert!(text.contains("1,234") && text.contains("\\u{1b}"), "{text}");
-        assert!(text.contains("access.log 4711  2 min ago"), "{text}");
+        assert!(text.contains("\n    checkpoint, stored 2 min ago: access.log 4711\n"), "{text}");
         assert!(!text.contains('\x1b'));
         assert_eq!(printed(OutputFormat::Table, &[]), "");
     }

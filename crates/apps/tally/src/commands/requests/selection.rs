@@ -80,6 +80,10 @@ impl SelectionArgs {
         let path_is = path.or_else(|| self.path_regex.clone().map(PathIs::PathRegex));
         Selection { path_is, service: self.service.clone(), customer: self.customer.clone() }
     }
+
+    pub(super) fn has_regex(&self) -> bool {
+        self.path_regex.is_some()
+    }
 }
 
 // === impl ChangeArgs ===

@@ -25,7 +25,7 @@ use super::setbacks;
 use crate::client::ServerArgs;
 use crate::dates::{self, Period, PeriodArg, RangeArg};
 use crate::numbers;
-use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
+use crate::output::{self, OutputFormat, plural, say, signed, thousands, visible, wrong_usage};
 
 /// Print how often each endpoint was called
 ///
@@ -268,6 +268,9 @@ impl TotalsArgs {
                      requests that are not rolled up yet"
                 }
             });
+            if self.filters.has_names() {
+                say("what was merged or forgotten counts under its new name");
+            }
         } else if format == OutputFormat::Table {
             let is_complete = printed.dropped == 0 && about.incomplete.is_none();
             let more = match (self.live, is_complete) {
@@ -289,9 +292,13 @@ impl TotalsArgs {
 
     fn how_much(&self, printed: Printed, about: &About) -> String {
         let requests = plural(printed.requests, "request");
-        let requests = match self.with_corrections {
-            true => format!("{requests}, corrections {:+}", printed.corrections),
-            false => requests,
+        let corrections = match (self.with_corrections, &about.omitted) {
+            (true, None) => format!(", corrections {}", signed(printed.corrections)),
+            // The server says of what the limit leaves out only how many requests it has.
+            (true, Some(_)) => {
+                format!(", corrections of these lines {}", signed(printed.corrections))
+            }
+            (false, _) => String::new(),
         };
         let much = match &about.omitted {
             Some(Omitted { totals: more, requests: others }) => {
@@ -305,7 +312,7 @@ impl TotalsArgs {
                 format!("{requests} to {}", plural(printed.groups, "endpoint"))
             }
             None => format!("{requests} in {}", plural(printed.groups, "group")),
-        };
+        } + &corrections;
         let Resolved { time_zone, tzdb_version, .. } = &about.resolved;
         match visible(time_zone) {
             zone if zone.is_empty() || zone == "UTC" => much,

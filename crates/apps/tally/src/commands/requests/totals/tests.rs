@@ -95,6 +95,20 @@ fn the_line_below_a_table_names_the_zone_unless_it_is_utc() {
 }
 
 #[test]
+fn corrections_are_summed_apart_from_the_counts() {
+    let printed = Printed { requests: 3, corrections: -1_200, totals: 1, groups: 1, dropped: 0 };
+    let line = |omitted| {
+        let about = About { omitted, ..Default::default() };
+        parsed(&["--with-corrections"]).expect("they are right").how_much(printed, &about)
+    };
+    assert_eq!(line(None), "3 requests to 1 endpoint, corrections -1,200");
+    assert_eq!(
+        line(Some(Omitted { totals: 1, requests: 4 })),
+        "1 of 2 lines, with 3 of 7 requests, corrections of these lines -1,200"
+    );
+}
+
+#[test]
 fn help_fits_80_columns() {
     let mut command = TotalsArgs::augment_args(clap::Command::new("totals")).term_width(80);
     let help = command.render_long_help().to_string();
