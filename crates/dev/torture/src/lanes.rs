@@ -207,7 +207,7 @@ fn on_server(watch: &Watch<'_>, act: Act, stop: &Stop) -> anyhow::Result<bool> {
         Act::KillServerIn { server, change, point, ms } => {
             let change = Change::new(change);
             watch.attempt(change);
-            let ask = async move |url: String| stored::change(&url, change).await;
+            let ask = async move |url: String| stored::change(&url, change).await.map(drop);
             return kill_at(world, &world.servers[server], (point, ms), stop, ask);
         }
         Act::FillDisk { server, kib, ms } => {

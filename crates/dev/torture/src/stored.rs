@@ -11,6 +11,7 @@ use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{FoldRequest, ListProducersRequest};
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::{self, Channel};
 
 use crate::changes::{Change, Request};
@@ -105,15 +106,19 @@ pub(crate) async fn fold(url: &str) -> anyhow::Result<()> {
     timeout(ANSWER_TIMEOUT, work).await.context("Fold")?
 }
 
-/// Merges or forgets series.
-pub(crate) async fn change(url: &str, change: Change) -> anyhow::Result<()> {
+/// Merges or forgets series. Returns whether it did: a merge of series that there are not is refused.
+pub(crate) async fn change(url: &str, change: Change) -> anyhow::Result<bool> {
     let work = async {
         let mut client = BookServiceClient::new(connect(url).await?);
-        match change.request() {
-            Request::Merge(request) => client.merge(request).await?,
-            Request::Forget(request) => client.forget(request).await?,
+        let changed = match change.request() {
+            Request::Merge(request) => client.merge(request).await,
+            Request::Forget(request) => client.forget(request).await,
         };
-        Ok(())
+        match changed {
+            Ok(_) => Ok(true),
+            Err(status) if status.code() == Code::NotFound => Ok(false),
+            Err(status) => Err(status.into()),
+        }
     };
     timeout(ANSWER_TIMEOUT, work).await.context("Merge or Forget")?
 }

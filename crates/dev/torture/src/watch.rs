@@ -149,13 +149,13 @@ impl<'a> Watch<'a> {
         self.attempt(change);
         let before = self.lock().losses.settled_times();
         let answer = self.world.runtime.block_on(stored::change(&server.url(), change));
-        let is_made = self.answer(server, answer)?.is_some();
+        let Some(is_made) = self.answer(server, answer)? else { return Ok(false) };
         let books = &mut *self.lock();
         // If the database was set back meanwhile, it may have lost it.
         if is_made && before.is_some() && before == books.losses.settled_times() {
             books.made.insert(change);
         }
-        Ok(is_made)
+        Ok(true)
     }
 
     /// Makes all changes that were attempted, so that nothing is left under an old name.

@@ -93,12 +93,6 @@ async fn totals_are_read_by_their_keys() {
         (sql!("last_change"), "INT8", "0", "tally_request_changes_pkey"),
         (sql!("moved"), "INT8[]", "'{1,2}'", "tally_request_moves_pkey"),
         (sql!("moves_since"), "INT8", "1999", "tally_request_moves_change"),
-        (
-            sql!("corrections"),
-            "INT4, INT4, BOOL",
-            "18300, 18301, true",
-            "tally_request_corrections_day",
-        ),
         (sql!("corrections_of_day"), "INT4, INT8", "18300, 7", "tally_request_corrections_day"),
     ] {
         let plan = plan(&client, sql, types, arguments).await;
@@ -131,7 +125,7 @@ async fn sqlite_reads_the_books_by_their_keys() {
         (sql!("totals_of_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("day_quarters"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("month_days"), "SEARCH tally_request_months USING PRIMARY KEY (month>? AND month<?)"),
-        (sql!("has_moved"), "SEARCH tally_request_moves USING INTEGER PRIMARY KEY (rowid=?)"),
+        (sql!("has_moved"), "SEARCH tally_request_moves USING PRIMARY KEY (from_id=?)"),
         (
             sql!("moves_since"),
             "SEARCH tally_request_moves USING INDEX tally_request_moves_change (change_seq>?)",
