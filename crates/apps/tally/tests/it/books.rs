@@ -87,9 +87,15 @@ fn what_is_refused_names_flags_and_other_series() {
     };
     let other = "GET /a --service shop --status 200: 3 requests\n";
     let whole = "GET /a (no status, no service, no customer) on 2015-05-17 is not corrected";
-    assert_fails(&correct("-2", &[]), 1, &[whole, "less than 0", other, "GET /a: 1 request"]);
-    let ghost = ["--service", "ghost"];
-    assert_fails(&correct("-2", &ghost), 1, &["service ghost", "nothing was ever", other]);
+    let too_much = correct("-2", &[]);
+    assert_fails(&too_much, 1, &[whole, "less than 0"]);
+    let unknown = correct("-2", &["--service", "ghost"]);
+    assert_fails(&unknown, 1, &["service ghost", "nothing was ever"]);
+    // The series of the path are on lines of their own.
+    for output in [&too_much, &unknown] {
+        assert!(output.stderr.contains(other), "{output:?}");
+        assert!(output.stderr.contains("GET /a: 1 request"), "{output:?}");
+    }
     assert_fails(&correct("0", &[]), 1, &["--requests is 0"]);
     let most = i64::MAX.to_string();
     assert_fails(&correct(&most, &[]), 1, &["more than 9223372036854775807"]);
