@@ -125,9 +125,9 @@ pub async fn import_count(
     let store = store::open(database);
     let series = KnownSeries::new(how.series_max);
     let (count_max, text_bytes_max) = series.loaded_max();
+    series.follow_changes(store.changes(Version::default()).await?);
     let (known, state) = store.series(count_max, text_bytes_max).await?;
     series.load(known, state);
-    series.follow_changes(store.changes(Version::default()).await?);
     let (begin, begun) = oneshot::channel();
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);

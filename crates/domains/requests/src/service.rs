@@ -59,9 +59,11 @@ impl Service {
         let store = store::open(&database);
         let series = Arc::new(KnownSeries::new(settings.series_max));
         let (count_max, text_bytes_max) = series.loaded_max();
+        // The changes first: each begins a new belief, under which nothing that was loaded before is known to
+        // be stored.
+        series.follow_changes(store.changes(Version::default()).await?);
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
-        series.follow_changes(store.changes(Version::default()).await?);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
         let house = House {
             store,

@@ -68,15 +68,18 @@ impl KnownSeries {
     }
 
     /// Follows what has changed: series that have moved are not known any more, and a new belief begins,
-    /// because rows that are on their way were encoded before.
+    /// because rows that are on their way were encoded before. Nothing begins if nothing has changed, because
+    /// every name would then be stored once more.
     pub(crate) fn follow_changes(&self, changes: Changes) {
         let Changes { version, renamings, are_all, moves, targets, .. } = changes;
         let mut inner = self.lock();
         if !are_all && version.seq < self.version().seq {
             return;
         }
-        let mut all = if are_all { HashMap::new() } else { self.moved.load().moves.clone() };
+        let before = self.moved.load();
+        let mut all = if are_all { HashMap::new() } else { before.moves.clone() };
         all.extend(moves);
+        let is_news = are_all || version != before.version || all != before.moves;
         let mut moved = Moved { version, renamings, moves: all };
         let mut added = Vec::new();
         for (id, series) in targets {
@@ -114,8 +117,11 @@ impl KnownSeries {
         }
         self.moved.store(Arc::new(moved));
         self.publish(added);
+        let is_news = is_news || !gone.is_empty();
         self.withdraw(&gone);
-        self.begin_belief(&mut inner);
+        if is_news {
+            self.begin_belief(&mut inner);
+        }
     }
 
     /// Makes series invisible to lookups.
