@@ -124,7 +124,7 @@ impl Correction {
                     }
                 };
                 let text = format!(
-                    "requests: {} has {total} requests on {} and corrections of {corrections}; \
+                    "requests: {} has a total of {total} on {} and corrections of {corrections}; \
                      another {:+} would leave {left}, {beyond}",
                     self.series.path, self.day, self.requests
                 );

@@ -98,7 +98,7 @@ fn what_is_refused_names_flags_and_other_series() {
     }
     assert_fails(&correct("0", &[]), 1, &["--requests is 0"]);
     let most = i64::MAX.to_string();
-    assert_fails(&correct(&most, &[]), 1, &["more than 9223372036854775807"]);
+    assert_fails(&correct(&most, &[]), 1, &["is beyond 1000000000000000"]);
     let said = {
         let output = correct("-2", &shop);
         assert!(output.status.success(), "{output:?}");
