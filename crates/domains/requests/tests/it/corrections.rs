@@ -135,7 +135,7 @@ async fn nothing_falls_below_zero(backend: Backend) {
         let request = correction(TODAY, of("/a", ""), -6);
         let refused = correct(&counting, request).await.expect_err("below zero");
         assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-        assert!(refused.message().contains("5 times"), "{}", refused.message());
+        assert!(refused.message().contains("a total of 5"), "{}", refused.message());
         if !rolled_up {
             backend.roll_up(one_day(TODAY)).await;
         }
