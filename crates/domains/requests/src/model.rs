@@ -149,6 +149,20 @@ impl Series {
 // === impl SeriesRef ===
 
 impl<'a> SeriesRef<'a> {
+    /// Whether it is this series. Empty texts are not compared: they have an address without memory, for which
+    /// a `memcmp` of AVX-512 takes some 60 ns.
+    #[inline]
+    pub(crate) fn is(self, series: &Series) -> bool {
+        let is_same =
+            |one: &str, other: &str| one.len() == other.len() && (one.is_empty() || one == other);
+        self.namespace == series.namespace
+            && self.status == series.status
+            && is_same(self.method, &series.method)
+            && is_same(self.path, &series.path)
+            && is_same(self.service, &series.service)
+            && is_same(self.customer, &series.customer)
+    }
+
     /// All that count.v1 says: a method's text and a path.
     pub(crate) fn of_endpoint(method: &'a str, path: &'a str) -> Self {
         let (namespace, status) = (Namespace::DEFAULT, 0);

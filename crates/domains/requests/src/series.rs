@@ -127,7 +127,7 @@ impl KnownSeries {
     ) -> Option<T> {
         let hash = self.hash(series);
         let shard = self.shards[shard_index(hash)].load();
-        shard.find(hash, |named| SeriesRef::from(&named.series) == series).map(then)
+        shard.find(hash, |named| series.is(&named.series)).map(then)
     }
 
     /// Names the series, in the same order, each with how many requests of it come now; those without
