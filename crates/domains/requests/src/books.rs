@@ -43,7 +43,7 @@ pub(crate) struct Sql {
 
 /// Requests of a series in one slot of a day or a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Entry {
+pub(crate) struct Posting {
     /// The day, or the first day of the month.
     pub(crate) period: Day,
     pub(crate) series: SeriesId,
@@ -68,9 +68,9 @@ pub(crate) type Held = HashMap<(Day, SeriesId), (i64, String)>;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fold {
     /// To the days, in order.
-    pub(crate) days: Vec<Entry>,
+    pub(crate) days: Vec<Posting>,
     /// To the months, in order.
-    pub(crate) months: Vec<Entry>,
+    pub(crate) months: Vec<Posting>,
 }
 
 /// What a fold has done.
@@ -102,9 +102,9 @@ impl Level {
     }
 }
 
-// === impl Entry ===
+// === impl Posting ===
 
-impl Entry {
+impl Posting {
     /// Requests of a quarter.
     pub(crate) fn of_quarter(quarter: Quarter, series: SeriesId, requests: i64) -> Self {
         let slot = u8::try_from(quarter.index()).expect("a day has 96 quarters");
@@ -122,27 +122,28 @@ impl Entry {
 // === impl Fold ===
 
 impl Fold {
-    /// Of entries of days, in any order. Every day must have a stage.
-    pub(crate) fn of(mut entries: Vec<Entry>, stages: &HashMap<Day, Stage>) -> Self {
+    /// Of postings of days, in any order. Every day must have a stage.
+    pub(crate) fn of(mut postings: Vec<Posting>, stages: &HashMap<Day, Stage>) -> Self {
         if faults::is_on("fold.lose") {
-            entries.clear();
+            postings.clear();
         }
-        entries.sort_unstable();
+        postings.sort_unstable();
         let is_known = !faults::is_on("fold.days_only");
-        let stage = |entry: &Entry| {
-            let stage = stages.get(&entry.period).filter(|_| is_known);
+        let stage = |posting: &Posting| {
+            let stage = stages.get(&posting.period).filter(|_| is_known);
             stage.copied().unwrap_or(Stage::Open)
         };
-        let is_rolled_up = |entry: &&Entry| match stage(entry) {
+        let is_rolled_up = |posting: &&Posting| match stage(posting) {
             Stage::Open => false,
-            Stage::RolledUpTo(reached) => entry.series <= reached,
+            Stage::RolledUpTo(reached) => posting.series <= reached,
             Stage::RolledUp | Stage::Pruned => true,
         };
-        let of_day = |entry: &Entry| Entry::of_day(entry.period, entry.series, entry.requests);
-        let mut months: Vec<_> = entries.iter().filter(is_rolled_up).map(of_day).collect();
+        let of_day =
+            |posting: &Posting| Posting::of_day(posting.period, posting.series, posting.requests);
+        let mut months: Vec<_> = postings.iter().filter(is_rolled_up).map(of_day).collect();
         months.sort_unstable();
-        entries.retain(|entry| stage(entry) != Stage::Pruned);
-        Self { days: entries, months }
+        postings.retain(|posting| stage(posting) != Stage::Pruned);
+        Self { days: postings, months }
     }
 
     /// How many requests are added to months.
@@ -151,25 +152,25 @@ impl Fold {
     }
 }
 
-/// How many requests these entries have, within 64 bits.
-pub(crate) fn requests(entries: &[Entry]) -> u64 {
-    entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.requests.unsigned_abs()))
+/// How many requests these postings have, within 64 bits.
+pub(crate) fn requests(postings: &[Posting]) -> u64 {
+    postings.iter().fold(0, |sum, posting| sum.saturating_add(posting.requests.unsigned_abs()))
 }
 
-/// Which days these entries are of, in order.
-pub(crate) fn days(entries: &[Entry]) -> Vec<Day> {
-    let mut days: Vec<_> = entries.iter().map(|entry| entry.period).collect();
+/// Which days these postings are of, in order.
+pub(crate) fn days(postings: &[Posting]) -> Vec<Day> {
+    let mut days: Vec<_> = postings.iter().map(|posting| posting.period).collect();
     days.sort_unstable();
     days.dedup();
     days
 }
 
-/// Cuts sorted entries into steps, each with the rows that it adds to.
-pub(crate) fn steps(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    let mut rest = entries;
+/// Cuts sorted postings into steps, each with the rows that it adds to.
+pub(crate) fn steps(postings: &[Posting]) -> impl Iterator<Item = &[Posting]> {
+    let mut rest = postings;
     std::iter::from_fn(move || {
         let mut rows = rest.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
-        let len = rows.by_ref().take(STEP_ROWS).map(<[Entry]>::len).sum();
+        let len = rows.by_ref().take(STEP_ROWS).map(<[Posting]>::len).sum();
         let (step, after) = rest.split_at(len);
         rest = after;
         (!step.is_empty()).then_some(step)
@@ -177,7 +178,7 @@ pub(crate) fn steps(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
 }
 
 /// The rows that a step adds to, in order.
-pub(crate) fn keys(step: &[Entry]) -> impl Iterator<Item = (Day, SeriesId)> {
+pub(crate) fn keys(step: &[Posting]) -> impl Iterator<Item = (Day, SeriesId)> {
     let rows = step.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
     rows.map(|row| (row[0].period, row[0].series))
 }
@@ -186,10 +187,10 @@ pub(crate) fn keys(step: &[Entry]) -> impl Iterator<Item = (Day, SeriesId)> {
 ///
 /// # Errors
 /// Names the row that a person has made unreadable, or would.
-pub(crate) fn add(level: Level, step: &[Entry], held: &Held) -> Result<Vec<Sum>, Error> {
+pub(crate) fn add(level: Level, step: &[Posting], held: &Held) -> Result<Vec<Sum>, Error> {
     let packed = level.packed();
     let rows = step.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
-    let sum = |row: &[Entry]| {
+    let sum = |row: &[Posting]| {
         let (period, series) = (row[0].period, row[0].series);
         let bad = || {
             let step = format!("add to series {series} of {period} in {}", packed.column);
@@ -202,10 +203,10 @@ pub(crate) fn add(level: Level, step: &[Entry], held: &Held) -> Result<Vec<Sum>,
             let added = packed.add_to(&mut counts, slots.as_bytes());
             added.map_err(|malformed| bad().because(malformed))?;
         }
-        for entry in row {
-            let count = &mut counts[usize::from(entry.slot)];
-            *count = count.saturating_add(entry.requests);
-            total = total.saturating_add(entry.requests);
+        for posting in row {
+            let count = &mut counts[usize::from(posting.slot)];
+            *count = count.saturating_add(posting.requests);
+            total = total.saturating_add(posting.requests);
         }
         if counts.iter().any(|count| *count < 0) {
             return Err(bad().because("the rows have less than no requests"));
@@ -238,41 +239,41 @@ mod tests {
         text.parse::<jiff::civil::Date>().expect("a date").into()
     }
 
-    fn entry(text: &str, series: SeriesId, slot: u8, requests: i64) -> Entry {
-        Entry { period: day(text), series, slot, requests }
+    fn posting(text: &str, series: SeriesId, slot: u8, requests: i64) -> Posting {
+        Posting { period: day(text), series, slot, requests }
     }
 
     #[test]
     fn a_fold_adds_to_where_the_day_is() {
-        let entries =
-            ["2024-02-29", "2024-03-01", "2024-03-02"].map(|text| entry(text, 7, 95, 3)).to_vec();
+        let postings =
+            ["2024-02-29", "2024-03-01", "2024-03-02"].map(|text| posting(text, 7, 95, 3)).to_vec();
         let stages = [
             ("2024-02-29", Stage::Pruned),
             ("2024-03-01", Stage::RolledUp),
             ("2024-03-02", Stage::Open),
         ];
         let stages = stages.map(|(text, stage)| (day(text), stage)).into_iter().collect();
-        let fold = Fold::of(entries, &stages);
-        assert_eq!(fold.days, [entry("2024-03-01", 7, 95, 3), entry("2024-03-02", 7, 95, 3)]);
-        assert_eq!(fold.months, [entry("2024-02-01", 7, 28, 3), entry("2024-03-01", 7, 0, 3)]);
+        let fold = Fold::of(postings, &stages);
+        assert_eq!(fold.days, [posting("2024-03-01", 7, 95, 3), posting("2024-03-02", 7, 95, 3)]);
+        assert_eq!(fold.months, [posting("2024-02-01", 7, 28, 3), posting("2024-03-01", 7, 0, 3)]);
         assert_eq!(fold.rolled_up(), 6);
     }
 
     #[test]
     fn a_fold_adds_to_the_month_what_a_roll_up_in_steps_has_reached() {
-        let entries = [6, 7, 8].map(|series| entry("2024-03-01", series, 95, 3)).to_vec();
+        let postings = [6, 7, 8].map(|series| posting("2024-03-01", series, 95, 3)).to_vec();
         let stages = [(day("2024-03-01"), Stage::RolledUpTo(7))].into_iter().collect();
-        let fold = Fold::of(entries.clone(), &stages);
-        assert_eq!(fold.days, entries);
-        assert_eq!(fold.months, [6, 7].map(|series| entry("2024-03-01", series, 0, 3)));
+        let fold = Fold::of(postings.clone(), &stages);
+        assert_eq!(fold.days, postings);
+        assert_eq!(fold.months, [6, 7].map(|series| posting("2024-03-01", series, 0, 3)));
     }
 
     #[test]
-    fn entries_add_to_what_is_there() {
+    fn postings_add_to_what_is_there() {
         let step = [
-            entry("2024-03-01", 7, 2, 5),
-            entry("2024-03-01", 7, 4, 1),
-            entry("2024-03-01", 8, 0, 9),
+            posting("2024-03-01", 7, 2, 5),
+            posting("2024-03-01", 7, 4, 1),
+            posting("2024-03-01", 8, 0, 9),
         ];
         let held = [((day("2024-03-01"), 7), (10, "[2,10]".to_owned()))].into_iter().collect();
         let sums = add(Level::Days, &step, &held).expect("well formed");
@@ -286,25 +287,25 @@ mod tests {
     #[test]
     fn a_row_that_a_person_has_spoilt_is_named() {
         let held = [((day("2024-03-01"), 7), (10, "[2,ten]".to_owned()))].into_iter().collect();
-        let said = |step: Entry, held: &Held| {
+        let said = |step: Posting, held: &Held| {
             tally_runtime::chain(&add(Level::Days, &[step], held).expect_err("an error"))
         };
-        let text = said(entry("2024-03-01", 7, 2, 5), &held);
+        let text = said(posting("2024-03-01", 7, 2, 5), &held);
         for part in ["series 7 of 2024-03-01", "tally_request_days.quarters", "[2,ten]"] {
             assert!(text.contains(part), "{text}");
         }
-        let text = said(entry("2024-03-01", 8, 2, -5), &held);
+        let text = said(posting("2024-03-01", 8, 2, -5), &held);
         assert!(text.contains("series 8 of 2024-03-01"), "{text}");
-        assert_eq!(requests(&[entry("2024-03-01", 8, 2, i64::MAX); 3]), u64::MAX);
+        assert_eq!(requests(&[posting("2024-03-01", 8, 2, i64::MAX); 3]), u64::MAX);
     }
 
     #[test]
     fn steps_cut_between_rows() {
-        let entries: Vec<_> =
-            (0..25_000).map(|n| entry("2024-03-01", n / 2, (n % 2) as u8, 1)).collect();
-        let lens: Vec<_> = steps(&entries).map(<[Entry]>::len).collect();
+        let postings: Vec<_> =
+            (0..25_000).map(|n| posting("2024-03-01", n / 2, (n % 2) as u8, 1)).collect();
+        let lens: Vec<_> = steps(&postings).map(<[Posting]>::len).collect();
         assert_eq!(lens, [10_000, 10_000, 5_000]);
-        assert_eq!(keys(&entries[..4]).collect::<Vec<_>>().len(), 2);
+        assert_eq!(keys(&postings[..4]).collect::<Vec<_>>().len(), 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tally_runtime::Kind;
 use tally_store::Error;
 
 use super::{Count, ImportCount, Imported, Request};
-use crate::books::Entry;
+use crate::books::Posting;
 use crate::model::{Day, Named, Series, SeriesId, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
 use crate::series::{KnownSeries, REQUESTS_ENOUGH};
@@ -177,15 +177,16 @@ impl Settling {
         Ok(rows.finish())
     }
 
-    /// The totals of days as entries of their months, and these days.
-    pub(crate) fn for_months(&self) -> (Vec<Entry>, Vec<Day>) {
-        let of_day =
-            |((day, series), total): (&(Day, SeriesId), &i64)| Entry::of_day(*day, *series, *total);
-        let mut entries: Vec<_> = self.totals.iter().map(of_day).collect();
-        entries.sort_unstable();
+    /// The totals of days as postings of their months, and these days.
+    pub(crate) fn for_months(&self) -> (Vec<Posting>, Vec<Day>) {
+        let of_day = |((day, series), total): (&(Day, SeriesId), &i64)| {
+            Posting::of_day(*day, *series, *total)
+        };
+        let mut postings: Vec<_> = self.totals.iter().map(of_day).collect();
+        postings.sort_unstable();
         let mut days: Vec<_> = self.totals.keys().map(|(day, _)| *day).collect();
         days.dedup();
-        (entries, days)
+        (postings, days)
     }
 
     /// Counts requests of a method towards their day.

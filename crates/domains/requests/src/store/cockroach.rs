@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use super::Result;
 use super::postgres::append::Way;
 use super::postgres::books::{begin, fold_by};
-use crate::books::{Entry, Folded};
+use crate::books::{Folded, Posting};
 use crate::model::Quarter;
 use crate::rows::Micros;
 
@@ -58,14 +58,14 @@ async fn step(
     let values: [&(dyn ToSql + Sync); 3] = [&from, &to, &step_rows];
     let sql = include_str!("cockroach/take_rows.sql");
     let rows = transaction.rows("take the rows of a fold", sql, &values).await?;
-    let entry = |row: &tokio_postgres::Row| {
+    let posting = |row: &tokio_postgres::Row| {
         let Micros(micros) = row.get(0);
-        Entry::of_quarter(Quarter::of_micros(micros), row.get(1), row.get(2))
+        Posting::of_quarter(Quarter::of_micros(micros), row.get(1), row.get(2))
     };
     let folded = fold_by(
         &transaction,
         include_str!("cockroach/stages.sql"),
-        rows.iter().map(entry).collect(),
+        rows.iter().map(posting).collect(),
     )
     .await?;
     faults::point("fold.before_commit").await;

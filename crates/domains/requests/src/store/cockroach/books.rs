@@ -16,7 +16,7 @@ use tokio_postgres::Row;
 
 use super::super::Result;
 use super::super::postgres::books::{LISTED_DAYS, add, begin, counted, numbers, open_days};
-use crate::books::{self, Entry, Level};
+use crate::books::{self, Level, Posting};
 use crate::model::{Day, DayRange, SeriesId};
 use crate::totals::Collector;
 
@@ -77,10 +77,10 @@ async fn roll_up_step(database: &Database, days: &[i32], step_rows: i64) -> Resu
         (reached.unwrap_or(SeriesId::MIN), left.iter().map(|(day, _)| *day).collect());
     let sql = include_str!("totals_of_step.sql");
     let rows = transaction.rows(ROLL_UP, sql, &[&left, &after, &step_rows]).await?;
-    let entry = |row: &Row| Entry::of_day(Day(row.get(0)), row.get(1), row.get(2));
-    let mut entries: Vec<_> = rows.iter().map(entry).collect();
-    entries.sort_unstable();
-    add(&transaction, Level::Months, &entries).await?;
+    let posting = |row: &Row| Posting::of_day(Day(row.get(0)), row.get(1), row.get(2));
+    let mut postings: Vec<_> = rows.iter().map(posting).collect();
+    postings.sort_unstable();
+    add(&transaction, Level::Months, &postings).await?;
     faults::point("roll_up.added").await;
     // If there are more, the last day's are not all there.
     let is_cut = i64::try_from(rows.len()).is_ok_and(|len| len >= step_rows);
@@ -89,7 +89,7 @@ async fn roll_up_step(database: &Database, days: &[i32], step_rows: i64) -> Resu
     faults::point("roll_up.before_commit").await;
     transaction.commit().await?;
     faults::point("roll_up.committed").await;
-    Ok(Some(books::requests(&entries)))
+    Ok(Some(books::requests(&postings)))
 }
 
 /// Marks days as rolled up: all of them, or those before one, and this up to a series.

@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 
 use super::super::Result;
 use super::changes;
-use crate::books::{self, Entry, Fold, Folded, Held, Level, STEP_ROWS, Sql, Stage, Sum};
+use crate::books::{self, Fold, Folded, Held, Level, Posting, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
@@ -46,33 +46,33 @@ async fn lock(transaction: &Transaction, dialect: Dialect) -> Result<()> {
 }
 
 /// Adds what was counted to where the days are.
-pub(crate) async fn fold(transaction: &Transaction, entries: Vec<Entry>) -> Result<Folded> {
-    fold_by(transaction, STAGES, entries).await
+pub(crate) async fn fold(transaction: &Transaction, postings: Vec<Posting>) -> Result<Folded> {
+    fold_by(transaction, STAGES, postings).await
 }
 
 /// The same, with a statement that says where they are.
 pub(crate) async fn fold_by(
     transaction: &Transaction,
     stages_sql: &'static str,
-    mut entries: Vec<Entry>,
+    mut postings: Vec<Posting>,
 ) -> Result<Folded> {
-    let requests = books::requests(&entries);
-    changes::follow(transaction, &mut entries).await?;
-    let stages = stages(transaction, stages_sql, &entries).await?;
-    let fold = Fold::of(entries, &stages);
+    let requests = books::requests(&postings);
+    changes::follow(transaction, &mut postings).await?;
+    let stages = stages(transaction, stages_sql, &postings).await?;
+    let fold = Fold::of(postings, &stages);
     add(transaction, Level::Days, &fold.days).await?;
     add(transaction, Level::Months, &fold.months).await?;
     Ok(Folded { requests, rolled_up: fold.rolled_up() })
 }
 
-/// How far the days of these entries have come. New ones are noted in the calendar.
+/// How far the days of these postings have come. New ones are noted in the calendar.
 pub(super) async fn stages(
     transaction: &Transaction,
     sql: &'static str,
-    entries: &[Entry],
+    postings: &[Posting],
 ) -> Result<HashMap<Day, Stage>> {
     let step = "look days up in the calendar";
-    let days = numbers(&books::days(entries));
+    let days = numbers(&books::days(postings));
     let mut stages = HashMap::new();
     for days in days.chunks(STEP_ROWS) {
         for row in transaction.rows(step, sql, &[&days]).await? {
@@ -88,18 +88,22 @@ pub(super) async fn stages(
     Ok(stages)
 }
 
-/// Adds sorted entries to days or months.
-pub(crate) async fn add(transaction: &Transaction, level: Level, entries: &[Entry]) -> Result<()> {
+/// Adds sorted postings to days or months.
+pub(crate) async fn add(
+    transaction: &Transaction,
+    level: Level,
+    postings: &[Posting],
+) -> Result<()> {
     let (step, sql) = ("add to days and months", sql(level));
-    for entries in books::steps(entries) {
+    for postings in books::steps(postings) {
         let (periods, series): (Vec<i32>, Vec<SeriesId>) =
-            books::keys(entries).map(|(period, series)| (period.0, series)).unzip();
+            books::keys(postings).map(|(period, series)| (period.0, series)).unzip();
         let rows = transaction.rows(step, sql.held, &[&periods, &series]).await?;
         let held: Held = rows
             .iter()
             .map(|row| ((Day(row.get(0)), row.get(1)), (row.get(2), row.get(3))))
             .collect();
-        let sums = books::add(level, entries, &held)?;
+        let sums = books::add(level, postings, &held)?;
         let totals: Vec<i64> = sums.iter().map(|sum| sum.total).collect();
         let slots: Vec<&str> = sums.iter().map(|Sum { slots, .. }| &**slots).collect();
         transaction.write(step, sql.put, &[&periods, &series, &totals, &slots]).await?;
@@ -147,13 +151,13 @@ async fn roll_up_days(transaction: &Transaction, days: &[Day]) -> Result<u64> {
     let open = transaction.rows(step, include_str!("still_open.sql"), &[&numbers(days)]).await?;
     let open: Vec<i32> = open.iter().map(|row| row.get(0)).collect();
     let rows = transaction.rows(step, include_str!("totals_of_days.sql"), &[&open]).await?;
-    let entry = |row: &Row| Entry::of_day(Day(row.get(0)), row.get(1), row.get(2));
-    let mut entries: Vec<_> = rows.iter().map(entry).collect();
-    entries.sort_unstable();
-    add(transaction, Level::Months, &entries).await?;
+    let posting = |row: &Row| Posting::of_day(Day(row.get(0)), row.get(1), row.get(2));
+    let mut postings: Vec<_> = rows.iter().map(posting).collect();
+    postings.sort_unstable();
+    add(transaction, Level::Months, &postings).await?;
     faults::point("roll_up.added").await;
     transaction.write(step, include_str!("mark_rolled_up.sql"), &[&open]).await?;
-    Ok(books::requests(&entries))
+    Ok(books::requests(&postings))
 }
 
 /// The last day that has totals, or on which one was rolled up.
@@ -198,12 +202,12 @@ async fn prune_days(transaction: &Transaction, days: &[Day]) -> Result<()> {
 /// Adds the totals of whole days, whose quarters are not known.
 pub(super) async fn import(
     transaction: &Transaction,
-    totals: &[Entry],
+    totals: &[Posting],
     days: &[Day],
 ) -> Result<()> {
     lock(transaction, Dialect::Postgres).await?;
     let of_days: Vec<_> =
-        days.iter().map(|day| Entry { period: *day, series: 0, slot: 0, requests: 0 }).collect();
+        days.iter().map(|day| Posting { period: *day, series: 0, slot: 0, requests: 0 }).collect();
     stages(transaction, STAGES, &of_days).await?;
     for days in days.chunks(STEP_ROWS) {
         roll_up_days(transaction, days).await?;

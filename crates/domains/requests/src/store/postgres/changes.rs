@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 
 use super::super::{Result, cockroach, is_cockroach};
 use super::{books, series};
-use crate::books::{Entry, Level};
+use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
 use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
@@ -231,16 +231,16 @@ async fn moved(transaction: &Transaction, ids: &[SeriesId]) -> Result<HashMap<Se
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// What is counted goes to the series that those of the entries have moved to.
-pub(super) async fn follow(transaction: &Transaction, entries: &mut [Entry]) -> Result<()> {
-    if faults::is_on("moves.ignore") || entries.is_empty() {
+/// What is counted goes to the series that those of the postings have moved to.
+pub(super) async fn follow(transaction: &Transaction, postings: &mut [Posting]) -> Result<()> {
+    if faults::is_on("moves.ignore") || postings.is_empty() {
         return Ok(());
     }
-    let ids: HashSet<SeriesId> = entries.iter().map(|entry| entry.series).collect();
+    let ids: HashSet<SeriesId> = postings.iter().map(|posting| posting.series).collect();
     let moves = moved(transaction, &ids.into_iter().collect::<Vec<_>>()).await?;
     if !moves.is_empty() {
-        for entry in entries {
-            entry.series = moves.get(&entry.series).copied().unwrap_or(entry.series);
+        for posting in postings {
+            posting.series = moves.get(&posting.series).copied().unwrap_or(posting.series);
         }
     }
     Ok(())
@@ -305,7 +305,7 @@ async fn settle_some(transaction: &Transaction, month: Day, ids: &[SeriesId]) ->
         for one in DAYS.counts(row.get::<_, &str>(1).as_bytes()) {
             let (slot, requests) = one?;
             let day = month.plus(i32::try_from(slot).unwrap_or_default());
-            months.push(Entry::of_day(day, to, requests));
+            months.push(Posting::of_day(day, to, requests));
         }
     }
     let sql = include_str!("take_days.sql");
@@ -314,7 +314,7 @@ async fn settle_some(transaction: &Transaction, month: Day, ids: &[SeriesId]) ->
         for one in QUARTERS.counts(row.get::<_, &str>(2).as_bytes()) {
             let (slot, requests) = one?;
             let quarter = Quarter::first_of(day).0 + i32::try_from(slot).unwrap_or_default();
-            days.push(Entry::of_quarter(Quarter(quarter), to, requests));
+            days.push(Posting::of_quarter(Quarter(quarter), to, requests));
         }
     }
     months.sort_unstable();

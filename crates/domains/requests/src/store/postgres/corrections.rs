@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::super::{Result, refused, sqlite};
 use super::books;
-use crate::books::{Entry, Stage};
+use crate::books::{Posting, Stage};
 use crate::corrections::{Balance, Corrected, Correction, Listed};
 use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::packed::DAYS;
@@ -68,7 +68,7 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
 
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
 async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Result<(i64, i64)> {
-    let of_day = [Entry { period: day, series, slot: 0, requests: 0 }];
+    let of_day = [Posting { period: day, series, slot: 0, requests: 0 }];
     let stage = books::stages(transaction, books::STAGES, &of_day).await?.get(&day).copied();
     // A new day is not seen by the statement that adds it.
     let total = match stage.unwrap_or(Stage::Open) {

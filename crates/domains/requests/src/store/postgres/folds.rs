@@ -11,7 +11,7 @@ use tally_store::retry::Policy;
 use super::super::Result;
 use super::books;
 use super::trays::{self, Listed, State, Tray, Turns};
-use crate::books::{Entry, Folded};
+use crate::books::{Folded, Posting};
 use crate::due::Done;
 use crate::model::Quarter;
 use crate::rows::Micros;
@@ -21,7 +21,7 @@ use crate::rows::Micros;
 const LARGE_BLOCKS: i64 = 512;
 /// How many quarters and series a fold holds in memory: 24 MiB. Beyond that it folds a large tray in
 /// parts.
-const ENTRIES_MAX: usize = 1 << 20;
+const POSTINGS_MAX: usize = 1 << 20;
 /// Blocks of one part: 64 MiB, some 1.5 million rows at most.
 const PART_BLOCKS: usize = 8_192;
 
@@ -53,7 +53,7 @@ enum How {
 
 /// What a scan of a tray has found.
 enum Found {
-    All(Vec<Entry>),
+    All(Vec<Posting>),
     TooMany,
 }
 
@@ -234,7 +234,7 @@ async fn add_rows(transaction: &Transaction, tray: Tray, how: How) -> Result<Opt
     faults::point("fold.locked").await;
     let mut folded = Folded::default();
     match count(transaction, tray).await? {
-        Found::All(entries) => folded += books::fold(transaction, entries).await?,
+        Found::All(postings) => folded += books::fold(transaction, postings).await?,
         Found::TooMany => {
             for first in (0..blocks(transaction, tray).await?).step_by(PART_BLOCKS) {
                 folded += books::fold(transaction, part(transaction, tray, first).await?).await?;
@@ -277,22 +277,22 @@ async fn take(transaction: &Transaction, tray: Tray, how: How) -> Result<()> {
 async fn count(transaction: &Transaction, tray: Tray) -> Result<Found> {
     let sql = tray.sql(include_str!("count_tray.sql"));
     let mut rows = transaction.stream("count the rows of a tray", &sql, &[]).await?;
-    let mut entries = Vec::new();
+    let mut postings = Vec::new();
     while let Some(row) = rows.next().await {
-        if entries.len() == ENTRIES_MAX {
+        if postings.len() == POSTINGS_MAX {
             return Ok(Found::TooMany);
         }
-        entries.push(entry(&row?));
+        postings.push(posting(&row?));
     }
-    Ok(Found::All(entries))
+    Ok(Found::All(postings))
 }
 
 /// Counts some blocks of a tray.
-async fn part(transaction: &Transaction, tray: Tray, first: i64) -> Result<Vec<Entry>> {
+async fn part(transaction: &Transaction, tray: Tray, first: i64) -> Result<Vec<Posting>> {
     let [begin, end] = [first, first + PART_BLOCKS as i64].map(|block| format!("({block},0)"));
     let sql = tray.sql(include_str!("count_blocks.sql"));
     let rows = transaction.rows("count a part of a tray", &sql, &[&begin, &end]).await?;
-    Ok(rows.iter().map(entry).collect())
+    Ok(rows.iter().map(posting).collect())
 }
 
 /// How many blocks a tray has that takes no rows now.
@@ -301,7 +301,7 @@ async fn blocks(transaction: &Transaction, tray: Tray) -> Result<i64> {
     Ok(transaction.row("measure a tray", sql, &[&tray.name()]).await?.get(0))
 }
 
-fn entry(row: &tokio_postgres::Row) -> Entry {
+fn posting(row: &tokio_postgres::Row) -> Posting {
     let (Micros(start), series, requests) = (row.get(0), row.get(1), row.get(2));
-    Entry::of_quarter(Quarter::of_micros(start), series, requests)
+    Posting::of_quarter(Quarter::of_micros(start), series, requests)
 }

@@ -10,7 +10,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{begin, changes};
-use crate::books::{self, Entry, Fold, Folded, Held, Level, Sql, Stage};
+use crate::books::{self, Fold, Folded, Held, Level, Posting, Sql, Stage};
 use crate::model::{Day, DayRange};
 
 fn sql(level: Level) -> Sql {
@@ -23,11 +23,11 @@ fn sql(level: Level) -> Sql {
 }
 
 /// Adds what a fold has counted to where the days are.
-pub(super) fn fold(transaction: &Transaction<'_>, mut entries: Vec<Entry>) -> Result<Folded> {
-    let requests = books::requests(&entries);
-    changes::follow(transaction, &mut entries)?;
-    let stages = stages(transaction, &books::days(&entries))?;
-    let fold = Fold::of(entries, &stages);
+pub(super) fn fold(transaction: &Transaction<'_>, mut postings: Vec<Posting>) -> Result<Folded> {
+    let requests = books::requests(&postings);
+    changes::follow(transaction, &mut postings)?;
+    let stages = stages(transaction, &books::days(&postings))?;
+    let fold = Fold::of(postings, &stages);
     add(transaction, Level::Days, &fold.days)?;
     add(transaction, Level::Months, &fold.months)?;
     Ok(Folded { requests, rolled_up: fold.rolled_up() })
@@ -55,20 +55,20 @@ pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<Hash
     Ok(stages)
 }
 
-/// Adds sorted entries to days or months.
-pub(super) fn add(transaction: &Transaction<'_>, level: Level, entries: &[Entry]) -> Result<()> {
+/// Adds sorted postings to days or months.
+pub(super) fn add(transaction: &Transaction<'_>, level: Level, postings: &[Posting]) -> Result<()> {
     let (step, sql) = ("add to days and months", sql(level));
     let mut find = transaction.prepare_cached(sql.held).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
-    for entries in books::steps(entries) {
+    for postings in books::steps(postings) {
         let mut held = Held::new();
-        for (period, series) in books::keys(entries) {
+        for (period, series) in books::keys(postings) {
             let row = find.query_row((period.0, series), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some(row) = row.optional().step(step)? {
                 held.insert((period, series), row);
             }
         }
-        for sum in books::add(level, entries, &held)? {
+        for sum in books::add(level, postings, &held)? {
             put.execute((sum.period.0, sum.series, sum.total, sum.slots)).step(step)?;
         }
     }
@@ -108,7 +108,7 @@ fn first_group(
 /// Adds open days to their months.
 fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
     let step = "roll days up";
-    let mut entries = Vec::new();
+    let mut postings = Vec::new();
     {
         let sql = include_str!("totals_of_day.sql");
         let mut statement = transaction.prepare_cached(sql).step(step)?;
@@ -117,15 +117,15 @@ fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
             let mut rows = statement.query([day.0]).step(step)?;
             while let Some(row) = rows.next().step(step)? {
                 let (series, total) = (row.get(0).step(step)?, row.get(1).step(step)?);
-                entries.push(Entry::of_day(*day, series, total));
+                postings.push(Posting::of_day(*day, series, total));
             }
             mark.execute([day.0]).step(step)?;
         }
     }
-    entries.sort_unstable();
-    add(transaction, Level::Months, &entries)?;
+    postings.sort_unstable();
+    add(transaction, Level::Months, &postings)?;
     blocking_point("roll_up.added");
-    Ok(books::requests(&entries))
+    Ok(books::requests(&postings))
 }
 
 /// The last day that has totals, or on which one was rolled up.
@@ -161,7 +161,11 @@ fn prune_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<()> {
 }
 
 /// Adds the totals of whole days, whose quarters are not known.
-pub(super) fn import(transaction: &Transaction<'_>, totals: &[Entry], days: &[Day]) -> Result<()> {
+pub(super) fn import(
+    transaction: &Transaction<'_>,
+    totals: &[Posting],
+    days: &[Day],
+) -> Result<()> {
     let stages = stages(transaction, days)?;
     let is_open = |day: &&Day| stages.get(*day) == Some(&Stage::Open);
     let open: Vec<Day> = days.iter().filter(is_open).copied().collect();

@@ -7,7 +7,7 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{begin, books, series};
-use crate::books::{Entry, Level};
+use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, SETTLED_SERIES, Version};
 use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
@@ -171,22 +171,22 @@ fn follow_one(connection: &Connection, id: SeriesId) -> Result<Option<SeriesId>>
         .step("look whether a series has moved")
 }
 
-/// What is counted goes to the series that those of the entries have moved to.
-pub(super) fn follow(transaction: &Transaction<'_>, entries: &mut [Entry]) -> Result<()> {
+/// What is counted goes to the series that those of the postings have moved to.
+pub(super) fn follow(transaction: &Transaction<'_>, postings: &mut [Posting]) -> Result<()> {
     if is_on("moves.ignore") {
         return Ok(());
     }
     let mut moves: HashMap<SeriesId, SeriesId> = HashMap::new();
-    for entry in entries {
-        let to = match moves.get(&entry.series) {
+    for posting in postings {
+        let to = match moves.get(&posting.series) {
             Some(to) => *to,
             None => {
-                let to = follow_one(transaction, entry.series)?.unwrap_or(entry.series);
-                moves.insert(entry.series, to);
+                let to = follow_one(transaction, posting.series)?.unwrap_or(posting.series);
+                moves.insert(posting.series, to);
                 to
             }
         };
-        entry.series = to;
+        posting.series = to;
     }
     Ok(())
 }
@@ -233,7 +233,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, moved: &[SeriesId]
                 for one in DAYS.counts(slots.as_bytes()) {
                     let (slot, requests) = one?;
                     let day = month.plus(i32::try_from(slot).unwrap_or_default());
-                    months.push(Entry::of_day(day, to, requests));
+                    months.push(Posting::of_day(day, to, requests));
                 }
                 drop_month.execute((month.0, id)).step(STEP)?;
             }
@@ -243,7 +243,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, moved: &[SeriesId]
                     for one in QUARTERS.counts(slots.as_bytes()) {
                         let (slot, requests) = one?;
                         let quarter = Quarter::first_of(day).0 + i32::try_from(slot).unwrap_or(0);
-                        days.push(Entry::of_quarter(Quarter(quarter), to, requests));
+                        days.push(Posting::of_quarter(Quarter(quarter), to, requests));
                     }
                     drop_day.execute((day.0, id)).step(STEP)?;
                 }

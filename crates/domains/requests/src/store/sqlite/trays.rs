@@ -12,7 +12,7 @@ use tally_store::sqlite::Database;
 use super::super::Result;
 use super::state::Seen;
 use super::{State, begin, books};
-use crate::books::{Entry, Folded};
+use crate::books::{Folded, Posting};
 use crate::model::{Quarter, SeriesId};
 
 const NAMES: [&str; 2] = ["tally_requests_0", "tally_requests_1"];
@@ -21,7 +21,7 @@ const NAMES: [&str; 2] = ["tally_requests_0", "tally_requests_1"];
 const LARGE_ROWS: i64 = 200_000;
 /// How many quarters and series a fold holds in memory: some 40 MiB. Beyond that it folds a tray in
 /// parts.
-const ENTRIES_MAX: usize = 1 << 20;
+const POSTINGS_MAX: usize = 1 << 20;
 
 /// How often another program may write while a tray is counted. After that it is counted by the writer,
 /// which keeps others out.
@@ -33,7 +33,7 @@ pub(crate) struct Tray(pub(super) usize);
 
 /// What was counted.
 struct Counted {
-    entries: Vec<Entry>,
+    postings: Vec<Posting>,
     /// The last row, if there are more.
     through: Option<i64>,
 }
@@ -143,15 +143,15 @@ fn count(connection: &Connection, tray: Tray) -> Result<Counted> {
     while let Some(row) = rows.next().step(step)? {
         let (series, micros) = (row.get(1).step(step)?, row.get(2).step(step)?);
         let requests = row.get::<_, Option<i64>>(3).step(step)?.unwrap_or(1);
-        if counts.len() == ENTRIES_MAX {
+        if counts.len() == POSTINGS_MAX {
             through = Some(row.get::<_, i64>(0).step(step)? - 1);
             break;
         }
         let count = counts.entry((Quarter::of_micros(micros), series)).or_default();
         *count = count.saturating_add(requests);
     }
-    let entry = |((quarter, series), requests)| Entry::of_quarter(quarter, series, requests);
-    Ok(Counted { entries: counts.into_iter().map(entry).collect(), through })
+    let posting = |((quarter, series), requests)| Posting::of_quarter(quarter, series, requests);
+    Ok(Counted { postings: counts.into_iter().map(posting).collect(), through })
 }
 
 /// One transaction: empty the tray, and add what was counted, or is counted now. Returns whether that
@@ -186,7 +186,7 @@ fn add(
     } else {
         transaction
     };
-    let folded = books::fold(&transaction, counted.entries)?;
+    let folded = books::fold(&transaction, counted.postings)?;
     blocking_point("fold.added");
     blocking_point("fold.before_commit");
     transaction.commit().step("commit")?;
