@@ -14,12 +14,12 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tally_proto::methods as names;
 use tally_proto::tally::requests::v1::{
-    CorrectRequest, Correction, ListCorrectionsRequest, Series,
+    CorrectRequest, CorrectResponse, Correction, ListCorrectionsRequest, Series,
 };
 use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
 use tally_requests::periods::Zone;
 use tally_runtime::{Clock, Signals, random};
-use tonic::{Code, Status};
+use tonic::{Code, Response, Status};
 use uuid::Uuid;
 
 use super::flags::describe_in_flags;
@@ -168,16 +168,9 @@ async fn correct(
         author,
         dry_run: args.dry_run,
     };
-    let mut client = args.server.books().await?;
-    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
-    // Who does not wait for the answer must learn the id, or the same command would correct twice.
-    let answer = tokio::select! {
-        answer = args.server.answer(client.correct(request)) => answer,
-        signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),
-    };
     let what = format!("{} on {}", series::named(&series), dates::iso(day));
-    let answer = match answer {
-        Ok(answer) => answer.into_inner(),
+    let answer = match answer(&args.server, request).await? {
+        Ok(answer) => answer,
         Err(status) => {
             let mut why = failed(&status, &what, (!args.dry_run).then_some(id));
             // Most often it is another series of this path that is meant.
@@ -202,6 +195,20 @@ async fn correct(
         thousands(left),
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The server's answer, or that a signal came first: who does not wait for it must learn the id, or the
+/// same command would correct twice.
+async fn answer(
+    server: &ServerArgs,
+    request: CorrectRequest,
+) -> anyhow::Result<Result<CorrectResponse, Status>> {
+    let mut client = server.books().await?;
+    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
+    Ok(tokio::select! {
+        answer = server.answer(client.correct(request)) => answer.map(Response::into_inner),
+        signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),
+    })
 }
 
 // === impl Listed ===
