@@ -282,7 +282,7 @@ pub(crate) async fn moved_in_month(database: &Database, month: Day) -> Result<Ve
 pub(crate) async fn settle(database: &Database, month: Day, ids: &[SeriesId]) -> Result<bool> {
     let once = || async {
         let transaction = books::begin(database).await?;
-        if is_cockroach(database) && cockroach::books::has_begun(&transaction, month).await? {
+        if is_cockroach(database) && cockroach::begun::is_under_way(&transaction, month).await? {
             return transaction.abandon().await.map(|()| false);
         }
         settle_some(&transaction, month, ids).await?;
