@@ -5,8 +5,11 @@ use tally_runtime::faults;
 use tally_store::Database;
 
 use super::{Result, Store, postgres, sqlite};
-use crate::changes::{Changes, Draft, SETTLED_SERIES, Version};
+use crate::changes::{Changes, Draft, Version};
 use crate::corrections::{Balance, Corrected, Correction, Listed};
+
+/// How many series one step moves in a month: some 10,000 rows.
+pub(super) const SETTLED_SERIES: usize = 300;
 
 // === impl Store ===
 

@@ -6,9 +6,10 @@ use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
 
 use super::super::Result;
+use super::super::changes::SETTLED_SERIES;
 use super::{begin, books, series};
 use crate::books::{Level, Posting};
-use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, SETTLED_SERIES, Version};
+use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
 use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
 use crate::packed::{DAYS, QUARTERS};
 use crate::renaming::{Columns, Renaming, Renamings};
