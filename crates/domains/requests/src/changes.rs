@@ -263,6 +263,15 @@ impl Change {
     }
 }
 
+// === impl Changed ===
+
+impl Changed {
+    /// How many requests move.
+    pub(crate) fn requests(&self) -> i64 {
+        self.series.iter().map(|one| one.1).fold(0, i64::saturating_add)
+    }
+}
+
 // === impl Changes ===
 
 impl Changes {

@@ -83,9 +83,9 @@ impl Service {
             })
             .await?;
         if !is_dry_run {
-            let requests: i64 = changed.series.iter().map(|one| one.1).fold(0, i64::saturating_add);
+            let (series, requests) = (changed.series.len(), changed.requests());
             // Without names: they are what is to be forgotten.
-            tracing::info!(change = name, series = changed.series.len(), requests, "series moved");
+            tracing::info!(change = name, series, requests, "series moved");
         }
         Ok(changed)
     }
@@ -112,8 +112,7 @@ async fn decide_and_move(house: &House, change: &Change) -> Result<Option<Change
     if change.is_dry_run || (is_nothing && !(is_new && is_kept)) {
         return Ok(Some(changed));
     }
-    let requests = changed.series.iter().map(|one| one.1).fold(0, i64::saturating_add);
-    let line = change.line(&renaming, is_new && is_kept, requests);
+    let line = change.line(&renaming, is_new && is_kept, changed.requests());
     let draft = Draft { version: changes.version, plan, line: Some(line), redacted };
     match store.move_series(&draft).await {
         Ok(_) => {}
