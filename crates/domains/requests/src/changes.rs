@@ -230,7 +230,7 @@ impl Change {
         let is_whole = |prefix: &str| prefix == "/";
         let all = known.iter().filter(|(_, one)| !is_reserved(&one.path)).count();
         let is_all = match &self.selection.path {
-            _ if self.selection.is_exact() || self.is_everything => false,
+            _ if self.selection.has_whole_name() || self.is_everything => false,
             Some(PathIs::BeginsWith(prefix)) if is_whole(prefix) => true,
             _ => all > 1 && plan.selected >= all,
         };

@@ -5,7 +5,7 @@ use tally_runtime::Kind;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::model::{Day, DayRange, Series};
+use crate::model::{Day, Series};
 
 /// How long a reason and an author may be, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1_000;
@@ -144,13 +144,6 @@ pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<()
         true => Err(Error::invalid(format!("{field}: has a NUL byte"))),
         false => Ok(()),
     }
-}
-
-/// Which corrections are listed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Listed {
-    pub(crate) days: DayRange,
-    pub(crate) limit: usize,
 }
 
 #[cfg(test)]

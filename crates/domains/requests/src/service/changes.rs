@@ -9,7 +9,7 @@ use super::Service;
 use crate::changes::{
     Change, ChangeKind, Changed, Draft, MovedAway, Outdated, Plan, TooSlow, Version,
 };
-use crate::corrections::{Balance, Corrected, Correction, LISTED_MAX, Listed};
+use crate::corrections::{Balance, Corrected, Correction, LISTED_MAX};
 use crate::error::Error;
 use crate::house::House;
 use crate::model::{Day, DayRange, Series, SeriesId};
@@ -48,9 +48,8 @@ impl Service {
 
     /// The corrections of these days.
     pub(crate) async fn corrections(&self, days: DayRange) -> Result<Vec<Corrected>, Error> {
-        let listed = Listed { days, limit: LISTED_MAX + 1 };
         let _place = self.queries.acquire().await;
-        let found = self.house.store.corrections(listed).await;
+        let found = self.house.store.corrections(days, LISTED_MAX + 1).await;
         let found = found.map_err(Error::store("list corrections"))?;
         if found.len() > LISTED_MAX {
             let text = format!("{days} has more than {LISTED_MAX} corrections: ask for fewer days");

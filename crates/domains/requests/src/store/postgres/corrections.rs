@@ -9,8 +9,8 @@ use tokio_postgres::types::ToSql;
 use super::super::{Result, refused, sqlite};
 use super::books;
 use crate::books::{Posting, Stage};
-use crate::corrections::{Balance, Corrected, Correction, Listed};
-use crate::model::{Day, Namespace, Series, SeriesId};
+use crate::corrections::{Balance, Corrected, Correction};
+use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 use crate::packed::DAYS;
 
 const STEP: &str = "correct a total";
@@ -93,11 +93,15 @@ async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Resul
     Ok((total, corrections))
 }
 
-/// Corrections in the order of days.
-pub(crate) async fn list(database: &Database, listed: Listed) -> Result<Vec<Corrected>> {
+/// The first corrections of these days, in order.
+pub(crate) async fn list(
+    database: &Database,
+    days: DayRange,
+    limit: usize,
+) -> Result<Vec<Corrected>> {
     let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
-    let limit = i64::try_from(listed.limit).unwrap_or(i64::MAX);
-    let (first, last) = (listed.days.first.0, listed.days.last.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (first, last) = (days.first.0, days.last.0);
     let once = || async { database.rows(step, sql, &[&first, &last, &limit]).await };
     let rows = Policy::short(step).run(once).await?;
     let corrected = |row: &Row| {

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::super::{Result, refused};
 use super::{begin, books, changes};
 use crate::books::Stage;
-use crate::corrections::{Balance, Corrected, Correction, Listed};
+use crate::corrections::{Balance, Corrected, Correction};
 use crate::error::Error;
-use crate::model::{Day, Namespace, Series, SeriesId};
+use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 use crate::packed::DAYS;
 
 const STEP: &str = "correct a total";
@@ -95,8 +95,12 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
     Ok((total, corrections))
 }
 
-/// Corrections in the order of days.
-pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Corrected>> {
+/// The first corrections of these days, in order.
+pub(crate) fn list(
+    connection: &Connection,
+    days: DayRange,
+    limit: usize,
+) -> Result<Vec<Corrected>> {
     let text =
         |row: &Row<'_>, at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
     let corrected = |row: &Row<'_>| {
@@ -118,7 +122,7 @@ pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Correc
         };
         Ok(Corrected { correction, micros: row.get(5)? })
     };
-    let (first, last) = (listed.days.first.0, listed.days.last.0);
-    let limit = i64::try_from(listed.limit).unwrap_or(i64::MAX);
+    let (first, last) = (days.first.0, days.last.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     changes::all(connection, include_str!("list_corrections.sql"), (first, last, limit), corrected)
 }
