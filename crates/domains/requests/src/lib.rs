@@ -20,7 +20,7 @@
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
-//! | `renaming.rs` | what becomes of series, by merges and forgets |
+//! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |
