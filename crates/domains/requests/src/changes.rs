@@ -17,7 +17,7 @@ use tally_proto::wire::{
 };
 use tally_runtime::{Kind, random};
 
-pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, TooSlow};
+pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
 use crate::corrections::{AUTHOR_BYTES_MAX, check_text};
 use crate::error::Error;
 use crate::model::{Series, SeriesId};

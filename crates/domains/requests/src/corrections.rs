@@ -134,6 +134,16 @@ impl Correction {
     }
 }
 
+/// There is no such series.
+pub(crate) fn unknown(series: &Series) -> Error {
+    let Series { service, method, path, status, customer, .. } = series;
+    let text = format!(
+        "series: none has method {method:?}, path {path:?}, status {status}, service {service:?} and \
+         customer {customer:?}; nothing was ever counted under it"
+    );
+    Error::Refused(Kind::NotFound, text.into())
+}
+
 /// A text that people write.
 pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
     if text.len() > bytes_max {

@@ -232,6 +232,18 @@ impl Renaming {
 // === impl Renamings ===
 
 impl Renamings {
+    /// Reads what is stored with the numbers of changes. Returns the numbers of those that say something.
+    pub(crate) fn read(stored: &[(Columns, i64)]) -> Result<(Self, Vec<i64>), tally_store::Error> {
+        let (mut all, mut seqs) = (Vec::new(), Vec::new());
+        for (columns, seq) in stored {
+            if let Some(one) = Renaming::of_columns(columns)? {
+                all.push(Arc::new(one));
+                seqs.push(*seq);
+            }
+        }
+        Ok((Self(all), seqs))
+    }
+
     /// What becomes of a series. None: it stays. One that is in a circle is only forgotten, and never
     /// holds up the others.
     pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use super::{ChangeKind, Version};
-use crate::model::{Series, SeriesId, SeriesRef};
+use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::renaming::{Circle, Columns, Renaming, Renamings};
 
 /// How long a regex may take for all series.
@@ -53,6 +53,13 @@ pub(crate) struct Plan {
     pub(crate) has_circle: bool,
     /// What moves: its id, and what it becomes.
     pub(crate) moves: Vec<(SeriesId, Series)>,
+}
+
+/// What moves lead to.
+pub(crate) struct Targets<'a> {
+    moves: &'a [(SeriesId, Series)],
+    /// Each of them once, with its id.
+    ids: HashMap<&'a Series, SeriesId>,
 }
 
 /// It took too long to look at all series.
@@ -131,14 +138,49 @@ impl Plan {
         }
         Ok(())
     }
+}
 
-    /// What the moves lead to, each once.
-    pub(crate) fn targets(moves: &[(SeriesId, Series)]) -> Vec<Arc<crate::model::Named>> {
-        let targets: HashSet<&Series> = moves.iter().map(|(_, target)| target).collect();
-        let named = |series: &Series| crate::model::Named::new(series.id(0), series.clone());
-        let mut targets: Vec<_> =
-            targets.into_iter().map(|series| Arc::new(named(series))).collect();
-        targets.sort_unstable_by_key(|named| named.id);
-        targets
+// === impl Targets ===
+
+impl<'a> Targets<'a> {
+    pub(crate) fn of(moves: &'a [(SeriesId, Series)]) -> Self {
+        let ids = moves.iter().map(|(_, target)| (target, target.id(0))).collect();
+        Self { moves, ids }
+    }
+
+    /// Each of them once, in the order of ids.
+    pub(crate) fn named(&self) -> Vec<Arc<Named>> {
+        let named = |(series, id): (&&Series, &SeriesId)| Named::new(*id, (*series).clone());
+        let mut all: Vec<_> = self.ids.iter().map(|one| Arc::new(named(one))).collect();
+        all.sort_unstable_by_key(|named| named.id);
+        all
+    }
+
+    /// Takes over the ids that the database has.
+    pub(crate) fn renumber(&mut self, renumbered: &HashMap<SeriesId, SeriesId>) {
+        for id in self.ids.values_mut() {
+            *id = renumbered.get(id).copied().unwrap_or(*id);
+        }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<SeriesId> {
+        self.ids.values().copied().collect()
+    }
+
+    /// The moves from id to id, if some targets have moved further. No merge may lead to one of these.
+    pub(crate) fn moves(
+        &self,
+        further: &HashMap<SeriesId, SeriesId>,
+        is_merge: bool,
+    ) -> Result<Vec<(SeriesId, SeriesId)>, MovedAway> {
+        if is_merge && !further.is_empty() {
+            return Err(MovedAway);
+        }
+        let end = |target| {
+            let id = self.ids[target];
+            further.get(&id).copied().unwrap_or(id)
+        };
+        let moves = self.moves.iter().map(|(from, target)| (*from, end(target)));
+        Ok(moves.filter(|(from, to)| from != to).collect())
     }
 }

@@ -6,12 +6,11 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::{Result, refused, sqlite};
+use super::super::{Result, refused};
 use super::books;
-use crate::books::{Posting, Stage};
-use crate::corrections::{Balance, Corrected, Correction};
+use crate::books::{Posting, Stage, on_day};
+use crate::corrections::{Balance, Corrected, Correction, unknown};
 use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
-use crate::packed::DAYS;
 
 const STEP: &str = "correct a total";
 
@@ -63,7 +62,7 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
         [&namespaces, &service, &method, &path, &statuses, &customer];
     let rows = transaction.rows(STEP, include_str!("stored_series.sql"), &values).await?;
     let id = rows.first().and_then(|row| row.get::<_, Option<SeriesId>>(1));
-    id.ok_or_else(|| refused(sqlite::corrections::unknown(series)))
+    id.ok_or_else(|| refused(unknown(series)))
 }
 
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
@@ -78,14 +77,10 @@ async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Resul
             rows.iter().map(|row| row.get::<_, i64>(0)).fold(0, i64::saturating_add)
         }
         Stage::Pruned => {
-            let date = day.date();
-            let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
+            let month = Posting::of_day(day, series, 0).period;
             let sql = include_str!("days_of_month.sql");
-            let mut counts = [0; DAYS.slots];
-            for row in transaction.rows(STEP, sql, &[&month.0, &series]).await? {
-                DAYS.add_to(&mut counts, row.get::<_, &str>(0).as_bytes())?;
-            }
-            counts[usize::from(slot)]
+            let rows = transaction.rows(STEP, sql, &[&month.0, &series]).await?;
+            on_day(day, rows.iter().map(|row| row.get(0)))?
         }
     };
     let sql = include_str!("corrections_of_day.sql");

@@ -1,17 +1,14 @@
 //! Corrections of totals.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
-use tally_runtime::Kind;
 use tally_store::error::Step as _;
 use uuid::Uuid;
 
 use super::super::{Result, refused};
 use super::{begin, books, changes};
-use crate::books::Stage;
-use crate::corrections::{Balance, Corrected, Correction};
-use crate::error::Error;
+use crate::books::{Posting, Stage, on_day};
+use crate::corrections::{Balance, Corrected, Correction, unknown};
 use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
-use crate::packed::DAYS;
 
 const STEP: &str = "correct a total";
 
@@ -58,16 +55,6 @@ fn series_id(transaction: &Transaction<'_>, series: &Series) -> Result<SeriesId>
     row.step(STEP)?.ok_or_else(|| refused(unknown(series)))
 }
 
-/// There is no such series.
-pub(crate) fn unknown(series: &Series) -> Error {
-    let Series { service, method, path, status, customer, .. } = series;
-    let text = format!(
-        "series: none has method {method:?}, path {path:?}, status {status}, service {service:?} and \
-         customer {customer:?}; nothing was ever counted under it"
-    );
-    Error::Refused(Kind::NotFound, text.into())
-}
-
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
 fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64, i64)> {
     let total = match books::stages(transaction, &[day])?[&day] {
@@ -77,16 +64,11 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
             totals.into_iter().fold(0, i64::saturating_add)
         }
         Stage::Pruned => {
-            let date = day.date();
-            let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
-            let sql = include_str!("days_of_month.sql");
-            let mut counts = [0; DAYS.slots];
-            for days in
-                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?
-            {
-                DAYS.add_to(&mut counts, days.as_bytes())?;
-            }
-            counts[usize::from(slot)]
+            let (sql, month) =
+                (include_str!("days_of_month.sql"), Posting::of_day(day, id, 0).period);
+            let months =
+                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?;
+            on_day(day, months.iter().map(String::as_str))?
         }
     };
     let corrections = transaction
