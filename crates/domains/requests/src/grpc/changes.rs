@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::date;
-use super::requests::{Messages, stream};
+use super::messages::{Messages, stream};
 use crate::changes::{Change, ChangeKind, Changed};
 use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
