@@ -107,7 +107,7 @@ async fn move_some(
     max: usize,
 ) -> Result<usize> {
     if !is_cockroach(database) {
-        transaction.script(STEP, include_str!("wait_briefly.sql")).await?;
+        transaction.script(STEP, include_str!("lock_timeout_1_s.sql")).await?;
         transaction.script("lock the names", include_str!("lock_series.sql")).await?;
     }
     let now = version_in(transaction).await?;
