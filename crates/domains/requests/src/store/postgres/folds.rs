@@ -125,29 +125,50 @@ async fn empty_if_possible(database: &Database, turns: &Turns, tray: Tray) -> bo
     })
 }
 
-/// Folds every row that is committed now.
+/// Folds every row that is committed now. While a tray is counted, the one before it is emptied, because
+/// the database takes long to delete a large file.
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
-    let (mut all, mut held) = (Folded::default(), Vec::new());
+    let (mut all, mut held, mut marked) = (Folded::default(), Vec::new(), None);
     for listed in Policy::short("find trays").run(|| trays::list(database)).await? {
         let Listed { tray, state, blocks, .. } = listed;
+        let emptied = empty_marked(database, turns, marked.take());
         match state {
-            State::Folded => _ = empty_if_possible(database, turns, tray).await,
-            State::Open | State::Imports if blocks == 0 => {}
-            _ => match whatever_it_takes(database, turns, tray).await {
-                Ok(folded) => all += folded,
+            State::Folded => {
+                emptied.await;
+                marked = Some(tray);
+            }
+            State::Open | State::Imports if blocks == 0 => emptied.await,
+            _ => match tokio::join!(whatever_it_takes(database, turns, tray), emptied).0 {
+                Ok((folded, how)) => {
+                    all += folded;
+                    marked = (how == How::Mark).then_some(tray);
+                }
                 Err(_) => held.push(tray),
             },
         }
     }
+    empty_marked(database, turns, marked).await;
     // Those that others hold, after all that can be folded at once.
     for tray in held {
-        all += FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
+        let (folded, how) = FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
+        all += folded;
+        empty_marked(database, turns, (how == How::Mark).then_some(tray)).await;
     }
     Ok(all)
 }
 
-/// Folds a tray, even the last one that takes rows.
-async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
+async fn empty_marked(database: &Database, turns: &Turns, tray: Option<Tray>) {
+    if let Some(tray) = tray {
+        empty_if_possible(database, turns, tray).await;
+    }
+}
+
+/// Folds a tray, even the last one that takes rows. Returns how, too: a marked one can be emptied.
+async fn whatever_it_takes(
+    database: &Database,
+    turns: &Turns,
+    tray: Tray,
+) -> Result<(Folded, How)> {
     let done = async {
         let mut state = match tray {
             Tray::IMPORTED => State::Imports,
@@ -157,16 +178,12 @@ async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Re
             state = trays::close(database, turns, tray).await?;
         }
         let how = if state == State::Closed { How::Mark } else { How::Delete };
-        let folded = in_one(database, tray, how).await?;
-        if how == How::Mark {
-            empty_if_possible(database, turns, tray).await;
-        }
-        Ok(folded)
+        Ok((in_one(database, tray, how).await?, how))
     };
     match done.await {
         // All that is in it is not committed: an import takes long.
         Err(error) if trays::is_busy(&error) && !has_rows(database, tray).await? => {
-            Ok(Folded::default())
+            Ok((Folded::default(), How::Delete))
         }
         done => done,
     }
