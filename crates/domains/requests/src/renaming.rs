@@ -178,6 +178,28 @@ impl Renaming {
         [service, path, customer].into_iter().flatten().all(|name| is_reserved(name))
     }
 
+    /// What a series was before it was forgotten, if the names that it lost are the ones that this merge
+    /// leads to. None if it leads to others.
+    pub(crate) fn unforgotten(&self, forgotten: &Series) -> Option<Series> {
+        let mut brings_back = false;
+        let mut name = |own: &Option<Pattern>, into: &Option<Box<str>>, now: &str| match (into, own)
+        {
+            _ if now != FORGOTTEN => Some(now.into()),
+            (Some(into), _) => {
+                brings_back = true;
+                Some(into.clone())
+            }
+            (None, own) => own.as_ref().and_then(Pattern::whole).map(Box::from),
+        };
+        let before = Series {
+            service: name(&self.service, &self.into.service, &forgotten.service)?,
+            path: name(&self.path, &self.into.path, &forgotten.path)?,
+            customer: name(&self.customer, &self.into.customer, &forgotten.customer)?,
+            ..forgotten.clone()
+        };
+        brings_back.then_some(before)
+    }
+
     /// Whether it changes nothing, whatever a series has.
     pub(crate) fn is_idle(&self) -> bool {
         let keeps = |pattern: &Option<Pattern>, into: &Option<Box<str>>| match (pattern, into) {
