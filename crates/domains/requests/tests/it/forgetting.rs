@@ -18,6 +18,7 @@ on_every_backend!(crate::forgetting:
     a_forgotten_prefix_or_regex_is_gone,
     a_forgotten_name_is_in_no_earlier_merge,
     nothing_is_merged_into_a_name_that_a_regex_forgot,
+    a_regex_that_spells_a_name_is_removed_by_hand,
 );
 
 async fn a_forgotten_customer_is_gone(backend: Backend) {
@@ -89,21 +90,34 @@ async fn a_forgotten_name_is_in_no_earlier_merge(backend: Backend) {
     };
     merged(&counting, of_customer("ann@old", "ann@new")).await.unwrap();
     merged(&counting, merge(prefix("/u/eve/"), "/u/eve/all")).await.unwrap();
+    // A name that is forgotten only together with another one.
+    let of_zoe = || proto::Selection { path_is: Some(path("/u/zoe")), ..customer("zoe@x") };
+    let by_both = proto::MergeRequest {
+        selection: Some(of_zoe()),
+        into_customer: Some("zed".into()),
+        ..merge(path(""), "/u/zed")
+    };
+    record(&counting, NOW, &[(of("/u/zoe", "zoe@x"), 16)]).await;
+    merged(&counting, by_both).await.unwrap();
     for selection in [
         customer("ann@new"),
         customer("ann@old"),
         proto::Selection { path_is: Some(prefix("/u/eve/")), ..Default::default() },
+        of_zoe(),
     ] {
         forgotten(&counting, selection).await.unwrap();
     }
     is_gone(&backend, "ann@").await;
     is_gone(&backend, "eve").await;
+    is_gone(&backend, "zoe").await;
     // What comes later goes where it did.
     record(&counting, NOW, &[(of("/a", "ann@old"), 4), (of("/u/eve/y", "bob"), 8)]).await;
-    let all = [("/a", "_forgotten", 5), ("_forgotten", "bob", 10)];
+    record(&counting, NOW, &[(of("/u/zoe", "zoe@x"), 32)]).await;
+    let all = [("/a", "_forgotten", 5), ("_forgotten", "bob", 10), ("/u/zed", "zed", 48)];
     assert_eq!(sums(&counting).await, expected(&all));
     is_gone(&backend, "ann@").await;
     is_gone(&backend, "eve").await;
+    is_gone(&backend, "zoe").await;
 }
 
 /// Of a regex only the ids of series stay, and another series of the same path was never counted.
@@ -128,6 +142,29 @@ async fn nothing_is_merged_into_a_name_that_a_regex_forgot(backend: Backend) {
         sums(&counting).await,
         expected(&[("_forgotten", "", 1), ("/x", "", 2), ("/z", "", 12)])
     );
+}
+
+/// What the docs say about the one place where a forgotten name can stay.
+async fn a_regex_that_spells_a_name_is_removed_by_hand(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/u/ann", ""), 1), (of("/v", ""), 2)]).await;
+    let by_regex = merge(PathIs::PathRegex("^/u/(ann|bob)$".into()), "/u/vip");
+    merged(&counting, by_regex).await.unwrap();
+    forgotten(&counting, selection(path("/u/ann")).unwrap()).await.unwrap();
+    let of_change = "UPDATE tally_request_changes SET service = NULL, path = NULL, customer = NULL \
+                     WHERE seq = 1";
+    backend.execute(of_change).await;
+    is_gone(&backend, "ann").await;
+    counting.stop().await;
+    let counting = start(&backend).await;
+    // What was merged stays so, and what comes later is only forgotten.
+    record(&counting, NOW, &[(of("/u/ann", ""), 4), (of("/u/bob", ""), 8)]).await;
+    let failed = proto::Series { status: 500, ..of("/u/ann", "") };
+    record(&counting, NOW, &[(failed, 16)]).await;
+    is_gone(&backend, "ann").await;
+    let all = [("/u/vip", "", 5), ("/u/bob", "", 8), ("_forgotten", "", 16), ("/v", "", 2)];
+    assert_eq!(sums(&counting).await, expected(&all));
+    assert_eq!(backend.audit().await, 31);
 }
 
 /// What the docs promise of a file: nothing is left after VACUUM.
