@@ -168,9 +168,8 @@ impl World {
 
     /// The panic messages in the logs of ended servers and clients.
     pub(crate) fn panics(&self) -> anyhow::Result<Vec<String>> {
-        let servers = self.servers.iter().map(|server| &server.process.name);
         let mut panics = Vec::new();
-        for name in servers.chain(self.clients.iter().map(|client| &client.process.name)) {
+        for name in self.names() {
             let log = fs::read(self.file(&format!("{name}.log")))?;
             let log = String::from_utf8_lossy(&log);
             let lines = log.lines().filter(|line| line.contains("panicked"));
@@ -179,11 +178,24 @@ impl World {
         Ok(panics)
     }
 
+    /// The names of servers and clients.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.processes().map(|process| &*process.name)
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Child> {
+        let servers = self.servers.iter().map(|server| &server.process);
+        servers.chain(self.clients.iter().map(|client| &client.process))
+    }
+
+    /// Kills servers and clients. Their logs are written then.
+    pub(crate) fn kill(&self) {
+        self.processes().for_each(Child::kill);
+    }
+
     /// Keeps the folder with the journals and logs, and prints where it is.
     pub(crate) fn keep(&self, report: &str) {
-        // Logs are written when processes end.
-        self.clients.iter().for_each(|client| client.process.kill());
-        self.servers.iter().for_each(|server| server.process.kill());
+        self.kill();
         self.folder.keep();
         for program in ["tally", "tally-torture"] {
             let _ = fs::remove_file(self.file(program));

@@ -10,8 +10,9 @@ use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
 use crate::stop::Stop;
 
-/// The duties find everything due in each round.
+/// The duties find everything due in each round, or nothing at all.
 const EAGER: &str = "duties.eager";
+const IDLE: &str = "duties.idle";
 
 /// Faults of one start.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +21,8 @@ pub(crate) struct StartOptions {
     pub(crate) fault: Option<String>,
     /// The maximum size of the SQLite file.
     pub(crate) size_bytes_max: Option<u64>,
-    /// Whether its duties find due only what is.
-    pub(crate) is_calm: bool,
+    /// Whether it does no duties.
+    pub(crate) is_idle: bool,
 }
 
 /// A server and its way to the database.
@@ -92,8 +93,8 @@ impl Server {
         }
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
-        let eager = (start % 4 != 3 && !how.is_calm).then_some(EAGER);
-        let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), eager];
+        let duties = if how.is_idle { Some(IDLE) } else { (start % 4 != 3).then_some(EAGER) };
+        let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), duties];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));
         command
