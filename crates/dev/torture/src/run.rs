@@ -93,6 +93,7 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
 /// Runs all lanes at once until everything requested has happened.
 fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, stop) = (watch.world, &Stop::default());
+    world.hurry(true);
     let mut works: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send + '_>> = Vec::new();
     for lane in Lane::all(world.shape) {
         works.push(Box::new(move || lanes::run(watch, run.seed, lane, stop)));

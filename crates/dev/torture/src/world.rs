@@ -12,7 +12,7 @@ pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
@@ -93,7 +93,7 @@ impl World {
             let address = format!("127.0.0.1:{}", free_port());
             let process = Child::new(format!("server-{number}"), path.clone());
             let (tally, broken) = (tally.clone(), run.broken);
-            let starts = AtomicUsize::new(0);
+            let (starts, is_hasty) = (AtomicUsize::new(0), AtomicBool::new(false));
             servers.push(Server {
                 address,
                 database,
@@ -101,6 +101,7 @@ impl World {
                 tally,
                 broken,
                 starts,
+                is_hasty,
                 process,
             });
         }
@@ -186,6 +187,11 @@ impl World {
     fn processes(&self) -> impl Iterator<Item = &Child> {
         let servers = self.servers.iter().map(|server| &server.process);
         servers.chain(self.clients.iter().map(|client| &client.process))
+    }
+
+    /// Whether servers that start from now on are hasty.
+    pub(crate) fn hurry(&self, is_hasty: bool) {
+        self.servers.iter().for_each(|server| server.is_hasty.store(is_hasty, Ordering::SeqCst));
     }
 
     /// Kills servers and clients. Their logs are written then.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tally_testkit::Proxy;
 
@@ -36,6 +36,9 @@ pub(crate) struct Server {
     /// A fault of every start.
     pub(super) broken: Option<Broken>,
     pub(super) starts: AtomicUsize,
+    /// Whether its next start waits for nothing long, so that some writes give up. Only while things fail:
+    /// a machine may be so slow that no write would be in time.
+    pub(crate) is_hasty: AtomicBool,
     pub(crate) process: Child,
 }
 
@@ -83,9 +86,10 @@ impl Server {
         command.args(["serve", "--listen", &self.address, "--database-url", &url]);
         // Why a producer is gone or refused.
         command.args(["--log-level", "info,tally_producers=debug"]);
-        // Short waits, so that some writes give up.
-        command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
-        command.args(["--drain-timeout-ms", "4000"]);
+        if self.is_hasty.load(Ordering::SeqCst) {
+            command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
+            command.args(["--drain-timeout-ms", "4000"]);
+        }
         // Some processes do by themselves what others are asked for, and some prune what others keep.
         let start = self.starts.fetch_add(1, Ordering::SeqCst);
         if !start.is_multiple_of(3) {
