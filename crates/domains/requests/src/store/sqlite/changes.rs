@@ -246,6 +246,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, moved: &[SeriesId]
                         days.push(Posting::of_quarter(Quarter(quarter), to, requests));
                     }
                     drop_day.execute((day.0, id)).step(STEP)?;
+                    books::stamp(&transaction, &[day])?;
                 }
             }
         }
