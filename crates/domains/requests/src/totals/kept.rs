@@ -136,3 +136,91 @@ pub(super) fn bytes(pieces: &Pieces, is_first: bool) -> usize {
     let list = if is_first { size_of_val(&*pieces.series) } else { 0 };
     DAY_BYTES + pieces.sums_bytes() + list
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packed::QUARTERS;
+    use crate::totals::pieces::{Cut, Draft};
+
+    /// For three days of two series, if each day has its own.
+    const ROOM: usize = 3 * (DAY_BYTES + 2 * 2 * 4 + 2 * 8);
+
+    fn kept() -> Kept {
+        Kept { bytes_max: ROOM, ..Kept::default() }
+    }
+
+    fn cuts() -> Cuts {
+        let mut quarters = [1; QUARTERS.slots];
+        quarters[..22].fill(0);
+        Cut::of(&quarters).cuts
+    }
+
+    fn pieces(first: SeriesId) -> Pieces {
+        let mut draft = Draft::default();
+        [first, first + 1].iter().for_each(|id| draft.push(*id, &[1, 2]));
+        draft.into_pieces(None).expect("in order")
+    }
+
+    fn stamp(n: u128) -> Stamp {
+        Stamp::from_u128(n)
+    }
+
+    /// A query of these days; returns those that it has not found.
+    fn ask(kept: &Kept, days: &[i32]) -> Vec<i32> {
+        let query = kept.begin();
+        let is_kept = |day: &i32| kept.find(query, Day(*day), cuts(), stamp(7)).is_some();
+        let read: Vec<_> = days.iter().copied().filter(|day| !is_kept(day)).collect();
+        let all =
+            read.iter().map(|day| ((Day(*day), cuts()), stamp(7), pieces(i64::from(*day) * 10)));
+        kept.keep(query, all);
+        read
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes() {
+        let kept = kept();
+        assert_eq!(ask(&kept, &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(ask(&kept, &[1, 3]), [0; 0]);
+        assert_eq!(ask(&kept, &[4]), [4]);
+        assert_eq!(ask(&kept, &[1, 3, 4]), [0; 0]);
+        assert_eq!(ask(&kept, &[2]), [2]);
+    }
+
+    /// Otherwise a query that is asked again would find nothing if not all of it has room.
+    #[test]
+    fn of_a_query_that_is_too_large_some_stays() {
+        let kept = kept();
+        assert_eq!(ask(&kept, &[9]), [9]);
+        assert_eq!(ask(&kept, &[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]);
+        for _ in 0..3 {
+            assert_eq!(ask(&kept, &[1, 2, 3, 4, 5]), [4, 5]);
+        }
+    }
+
+    #[test]
+    fn a_list_of_series_takes_room_once() {
+        let kept = Kept { bytes_max: 10 * (DAY_BYTES + 800), ..Kept::default() };
+        let list: Arc<[SeriesId]> = (1..=100).collect();
+        let days = (1..=20).map(|day| {
+            let mut draft = Draft::default();
+            list.iter().for_each(|id| draft.push(*id, &[1, 2]));
+            let pieces = draft.into_pieces(Some(&list)).expect("in order");
+            ((Day(day), cuts()), stamp(7), pieces)
+        });
+        kept.keep(kept.begin(), days);
+        assert_eq!(kept.lock().days.len(), 9, "the list takes as much as the sums of a day");
+    }
+
+    #[test]
+    fn another_stamp_or_other_cuts_are_another_day() {
+        let kept = kept();
+        ask(&kept, &[1]);
+        assert!(kept.find(2, Day(1), cuts(), stamp(7)).is_some());
+        assert!(kept.find(2, Day(1), cuts(), stamp(8)).is_none());
+        assert!(kept.find(2, Day(1), Cut::of(&[0; QUARTERS.slots]).cuts, stamp(7)).is_none());
+        kept.keep(2, [((Day(1), cuts()), stamp(8), pieces(1))]);
+        assert!(kept.find(3, Day(1), cuts(), stamp(7)).is_none());
+        assert_eq!(kept.lock().days.len(), 1);
+    }
+}
