@@ -25,7 +25,7 @@ pub(crate) struct Folds {
 }
 
 /// What became of a tray that was due.
-pub(crate) enum Done {
+pub(crate) enum Attempt {
     Folded(Folded),
     /// Others hold it: these.
     Held(String),

@@ -25,7 +25,7 @@ use tally_store::{Database, Dialect};
 
 use crate::books::Folded;
 use crate::changes::Version;
-use crate::due::{Done, Folds};
+use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
@@ -50,8 +50,9 @@ pub struct Names {
     /// Series that the database may lack, sorted by id. They are stored before the rows, in the
     /// same transaction.
     pub new: Vec<Arc<Named>>,
-    /// From ids of rows to other ids that the database has for the same series.
-    pub moved: HashMap<SeriesId, SeriesId>,
+    /// From ids of rows to those that they are stored with: the database has the series under another id,
+    /// or it has moved.
+    pub stored_as: HashMap<SeriesId, SeriesId>,
     /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
     /// The last merge or forget that they follow.
@@ -68,7 +69,7 @@ pub enum Appended {
         /// The outcome of each parcel, in order.
         fates: Vec<Fate>,
         /// The new names that the database has under another id.
-        moved: HashMap<SeriesId, SeriesId>,
+        renumbered: HashMap<SeriesId, SeriesId>,
     },
     /// Nothing was stored: the names are for another state of the store.
     Stale,
@@ -216,13 +217,13 @@ impl Store {
         // A fold of everything goes on, and may wait for long.
         let Ok(_turn) = self.folding.try_lock() else { return Ok(Folded::default()) };
         let is_due = |tray, is_large| folds.is_due(tray, now, is_large);
-        let done: Vec<(usize, Result<Done>)> = match &self.database {
+        let done: Vec<(usize, Result<Attempt>)> = match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
                 if is_due(0, false) {
                     let quarter = Quarter::of_micros(now.as_microsecond());
                     let micros = DayRange::ALL.micros().start..quarter.start_micros();
                     let folded = cockroach::fold(database, micros, self.step_rows).await;
-                    vec![(0, folded.map(Done::Folded))]
+                    vec![(0, folded.map(Attempt::Folded))]
                 } else {
                     Vec::new()
                 }
@@ -234,17 +235,17 @@ impl Store {
             }
             Database::Sqlite(database) => {
                 let done = sqlite::trays::fold_due(database, &self.file, is_due).await?;
-                done.into_iter().map(|(tray, one)| (tray, one.map(Done::Folded))).collect()
+                done.into_iter().map(|(tray, one)| (tray, one.map(Attempt::Folded))).collect()
             }
         };
         let (mut all, mut failed) = (Folded::default(), None);
         for (tray, one) in done {
             match one {
-                Ok(Done::Folded(one)) => {
+                Ok(Attempt::Folded(one)) => {
                     folds.note(tray, now);
                     all += one;
                 }
-                Ok(Done::Held(holder)) => folds.note_held(tray, now, &holder),
+                Ok(Attempt::Held(holder)) => folds.note_held(tray, now, &holder),
                 Err(error) => failed = Some(error),
             }
         }
@@ -383,8 +384,11 @@ impl Names {
         Self { new, state, ..Self::default() }
     }
 
-    /// The ids that have moved, including those that were just found.
-    fn moved_with(&self, moved: &HashMap<SeriesId, SeriesId>) -> HashMap<SeriesId, SeriesId> {
-        self.moved.iter().chain(moved).map(|(from, to)| (*from, *to)).collect()
+    /// The ids that rows are stored with, including those that were just found.
+    fn stored_as_with(
+        &self,
+        renumbered: &HashMap<SeriesId, SeriesId>,
+    ) -> HashMap<SeriesId, SeriesId> {
+        self.stored_as.iter().chain(renumbered).map(|(from, to)| (*from, *to)).collect()
     }
 }

@@ -12,7 +12,7 @@ use super::super::Result;
 use super::books;
 use super::trays::{self, Listed, State, Tray, Turns};
 use crate::books::{Folded, Posting};
-use crate::due::Done;
+use crate::due::Attempt;
 use crate::model::Quarter;
 use crate::rows::Micros;
 
@@ -65,7 +65,7 @@ pub(crate) async fn fold_due(
     turns: &Turns,
     now: Timestamp,
     is_due: impl Fn(Tray, bool) -> bool,
-) -> Result<Vec<(Tray, Result<Done>)>> {
+) -> Result<Vec<(Tray, Result<Attempt>)>> {
     let listed = trays::list(database).await?;
     turns.note_all(&listed);
     let open = listed.iter().filter(|one| one.state == State::Open).count();
@@ -84,7 +84,7 @@ pub(crate) async fn fold_due(
         }
         let one = match state {
             State::Folded => match reader {
-                Some(reader) => Ok(Done::Held(reader)),
+                Some(reader) => Ok(Attempt::Held(reader)),
                 None => empty(database, turns, tray).await,
             },
             State::Open => match trays::close(database, turns, tray).await {
@@ -93,10 +93,10 @@ pub(crate) async fn fold_due(
                 Err(error) => Err(error),
             },
             State::Closed => mark(database, turns, tray).await,
-            State::Imports => in_one(database, tray, How::Delete).await.map(Done::Folded),
+            State::Imports => in_one(database, tray, How::Delete).await.map(Attempt::Folded),
         };
         let one = match one {
-            Err(error) if trays::is_busy(&error) => Ok(Done::Held(LOCKED.to_owned())),
+            Err(error) if trays::is_busy(&error) => Ok(Attempt::Held(LOCKED.to_owned())),
             one => one,
         };
         folded.push((tray, one));
@@ -104,17 +104,17 @@ pub(crate) async fn fold_due(
     Ok(folded)
 }
 
-async fn mark(database: &Database, turns: &Turns, tray: Tray) -> Result<Done> {
+async fn mark(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
     let folded = in_one(database, tray, How::Mark).await?;
     empty_if_possible(database, turns, tray).await;
-    Ok(Done::Folded(folded))
+    Ok(Attempt::Folded(folded))
 }
 
-async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Result<Done> {
+async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
     if trays::empty(database, turns, tray).await? {
-        return Ok(Done::Folded(Folded::default()));
+        return Ok(Attempt::Folded(Folded::default()));
     }
-    Ok(Done::Held("a transaction that has begun to read it".to_owned()))
+    Ok(Attempt::Held("a transaction that has begun to read it".to_owned()))
 }
 
 /// Empties a tray unless something is in the way: a duty comes back to it.
@@ -125,29 +125,50 @@ async fn empty_if_possible(database: &Database, turns: &Turns, tray: Tray) -> bo
     })
 }
 
-/// Folds every row that is committed now.
+/// Folds every row that is committed now. While a tray is counted, the one before it is emptied, because
+/// the database takes long to delete a large file.
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
-    let (mut all, mut held) = (Folded::default(), Vec::new());
+    let (mut all, mut held, mut marked) = (Folded::default(), Vec::new(), None);
     for listed in Policy::short("find trays").run(|| trays::list(database)).await? {
         let Listed { tray, state, blocks, .. } = listed;
+        let emptied = empty_marked(database, turns, marked.take());
         match state {
-            State::Folded => _ = empty_if_possible(database, turns, tray).await,
-            State::Open | State::Imports if blocks == 0 => {}
-            _ => match whatever_it_takes(database, turns, tray).await {
-                Ok(folded) => all += folded,
+            State::Folded => {
+                emptied.await;
+                marked = Some(tray);
+            }
+            State::Open | State::Imports if blocks == 0 => emptied.await,
+            _ => match tokio::join!(whatever_it_takes(database, turns, tray), emptied).0 {
+                Ok((folded, how)) => {
+                    all += folded;
+                    marked = (how == How::Mark).then_some(tray);
+                }
                 Err(_) => held.push(tray),
             },
         }
     }
+    empty_marked(database, turns, marked).await;
     // Those that others hold, after all that can be folded at once.
     for tray in held {
-        all += FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
+        let (folded, how) = FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
+        all += folded;
+        empty_marked(database, turns, (how == How::Mark).then_some(tray)).await;
     }
     Ok(all)
 }
 
-/// Folds a tray, even the last one that takes rows.
-async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
+async fn empty_marked(database: &Database, turns: &Turns, tray: Option<Tray>) {
+    if let Some(tray) = tray {
+        empty_if_possible(database, turns, tray).await;
+    }
+}
+
+/// Folds a tray, even the last one that takes rows. Returns how, too: a marked one can be emptied.
+async fn whatever_it_takes(
+    database: &Database,
+    turns: &Turns,
+    tray: Tray,
+) -> Result<(Folded, How)> {
     let done = async {
         let mut state = match tray {
             Tray::IMPORTED => State::Imports,
@@ -157,16 +178,12 @@ async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Re
             state = trays::close(database, turns, tray).await?;
         }
         let how = if state == State::Closed { How::Mark } else { How::Delete };
-        let folded = in_one(database, tray, how).await?;
-        if how == How::Mark {
-            empty_if_possible(database, turns, tray).await;
-        }
-        Ok(folded)
+        Ok((in_one(database, tray, how).await?, how))
     };
     match done.await {
         // All that is in it is not committed: an import takes long.
         Err(error) if trays::is_busy(&error) && !has_rows(database, tray).await? => {
-            Ok(Folded::default())
+            Ok((Folded::default(), How::Delete))
         }
         done => done,
     }
@@ -252,7 +269,7 @@ async fn lock(transaction: &Transaction, tray: Tray) -> Result<()> {
     } else {
         include_str!("lock_tray.sql")
     };
-    transaction.script("limit the wait for a lock", include_str!("wait_briefly.sql")).await?;
+    transaction.script("limit the wait for a lock", include_str!("lock_timeout_1_s.sql")).await?;
     transaction.script("lock a tray", &tray.sql(lock)).await
 }
 

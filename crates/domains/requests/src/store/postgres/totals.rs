@@ -11,7 +11,7 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::cockroach::books::read_begun;
+use super::super::cockroach::begun;
 use super::super::{Result, is_cockroach, refused};
 use super::{series, trays};
 use crate::NAME;
@@ -56,7 +56,7 @@ async fn once(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<To
         uncut(&transaction, &of_days.uncut, ids.as_deref(), &mut collector).await?;
         cut(&transaction, of_days.cut, ids.as_deref(), kept, &mut collector).await?;
         if is_cockroach(database) {
-            read_begun(&transaction, days, ids.as_deref(), &mut collector).await?;
+            begun::read_left(&transaction, days, ids.as_deref(), &mut collector).await?;
         }
         if query.live {
             let is_cockroach = is_cockroach(database);
