@@ -29,7 +29,7 @@ use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{Query, Totals};
+use crate::totals::{Kept, Query, Totals};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -101,6 +101,8 @@ pub struct Store {
     turns: postgres::trays::Turns,
     /// Which state SQLite's file is in.
     file: Arc<sqlite::State>,
+    /// Days that queries have read by quarters.
+    kept: Arc<Kept>,
     /// One fold at a time: others would only wait for it in the database.
     folding: tokio::sync::Mutex<()>,
     /// How many rows a step takes on CockroachDB.
@@ -124,6 +126,7 @@ pub fn open_with_steps(database: &Database, step_rows: i64) -> Arc<Store> {
         database: database.clone(),
         turns: postgres::trays::Turns::default(),
         file,
+        kept: Arc::default(),
         folding: tokio::sync::Mutex::default(),
         step_rows,
     })
@@ -307,10 +310,15 @@ impl Store {
     /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
     pub async fn totals(&self, query: &Query) -> Result<Totals> {
         match &self.database {
-            Database::Postgres(database) => postgres::totals::read(database, query).await,
+            Database::Postgres(database) => {
+                postgres::totals::read(database, query, &self.kept).await
+            }
             Database::Sqlite(database) => {
-                let query = query.clone();
-                database.read(move |connection| sqlite::totals::read(connection, &query)).await
+                let (query, kept) = (query.clone(), Arc::clone(&self.kept));
+                let read = move |connection: &mut Connection| {
+                    sqlite::totals::read(connection, &query, &kept)
+                };
+                database.read(read).await
             }
         }
     }

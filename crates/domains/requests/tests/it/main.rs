@@ -21,6 +21,7 @@ mod forgetting;
 mod frames;
 mod import_count;
 mod keeper;
+mod kept;
 mod leaving;
 mod log;
 mod migrations;

@@ -224,6 +224,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
                         days.push(one?);
                     }
                     drop_day.execute((day.0, id)).step(STEP)?;
+                    books::stamp(&transaction, &[day])?;
                 }
             }
         }
