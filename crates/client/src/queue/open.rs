@@ -125,7 +125,6 @@ impl Place {
             return None;
         }
         self.is_open.store(false, Ordering::Relaxed);
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half fits")]
         let series = Series((self.series_and_look.load(Ordering::Relaxed) >> 32) as u32);
         Some(Row { series, time_us: self.time_us.load(Ordering::Relaxed) })
     }
