@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tally_runtime::{Error, faults};
 use tokio::sync::Mutex;
 
-use crate::due::{EAGER, Folds, is_over};
+use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
 use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
@@ -61,6 +61,9 @@ impl Keeper {
     /// # Errors
     /// That of the first duty that fails. What is left is still due.
     pub async fn tick(&self) -> Result<(), Error> {
+        if faults::is_on(IDLE) {
+            return Ok(());
+        }
         let now = self.house.clock.now();
         let mut last = self.last.lock().await;
         let folded = self.fold_due(now, &mut last).await;

@@ -125,50 +125,31 @@ async fn empty_if_possible(database: &Database, turns: &Turns, tray: Tray) -> bo
     })
 }
 
-/// Folds every row that is committed now. While a tray is counted, the one before it is emptied, because
-/// the database takes long to delete a large file.
+/// Folds every row that is committed now. It empties trays that were folded before, and leaves its own to
+/// the duty or the next fold: the database takes long to delete a large file, and the caller waits for
+/// totals.
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
-    let (mut all, mut held, mut marked) = (Folded::default(), Vec::new(), None);
+    let (mut all, mut held) = (Folded::default(), Vec::new());
     for listed in Policy::short("find trays").run(|| trays::list(database)).await? {
         let Listed { tray, state, blocks, .. } = listed;
-        let emptied = empty_marked(database, turns, marked.take());
         match state {
-            State::Folded => {
-                emptied.await;
-                marked = Some(tray);
-            }
-            State::Open | State::Imports if blocks == 0 => emptied.await,
-            _ => match tokio::join!(whatever_it_takes(database, turns, tray), emptied).0 {
-                Ok((folded, how)) => {
-                    all += folded;
-                    marked = (how == How::Mark).then_some(tray);
-                }
+            State::Folded => _ = empty_if_possible(database, turns, tray).await,
+            State::Open | State::Imports if blocks == 0 => {}
+            _ => match whatever_it_takes(database, turns, tray).await {
+                Ok(folded) => all += folded,
                 Err(_) => held.push(tray),
             },
         }
     }
-    empty_marked(database, turns, marked).await;
     // Those that others hold, after all that can be folded at once.
     for tray in held {
-        let (folded, how) = FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
-        all += folded;
-        empty_marked(database, turns, (how == How::Mark).then_some(tray)).await;
+        all += FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
     }
     Ok(all)
 }
 
-async fn empty_marked(database: &Database, turns: &Turns, tray: Option<Tray>) {
-    if let Some(tray) = tray {
-        empty_if_possible(database, turns, tray).await;
-    }
-}
-
-/// Folds a tray, even the last one that takes rows. Returns how, too: a marked one can be emptied.
-async fn whatever_it_takes(
-    database: &Database,
-    turns: &Turns,
-    tray: Tray,
-) -> Result<(Folded, How)> {
+/// Folds a tray, even the last one that takes rows.
+async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
     let done = async {
         let mut state = match tray {
             Tray::IMPORTED => State::Imports,
@@ -178,12 +159,12 @@ async fn whatever_it_takes(
             state = trays::close(database, turns, tray).await?;
         }
         let how = if state == State::Closed { How::Mark } else { How::Delete };
-        Ok((in_one(database, tray, how).await?, how))
+        in_one(database, tray, how).await
     };
     match done.await {
         // All that is in it is not committed: an import takes long.
         Err(error) if trays::is_busy(&error) && !has_rows(database, tray).await? => {
-            Ok((Folded::default(), How::Delete))
+            Ok(Folded::default())
         }
         done => done,
     }
@@ -292,14 +273,21 @@ async fn take(transaction: &Transaction, tray: Tray, how: How) -> Result<()> {
 
 /// Counts a tray by quarter and series.
 async fn count(transaction: &Transaction, tray: Tray) -> Result<Found> {
-    let sql = tray.sql(include_str!("count_tray.sql"));
-    let mut rows = transaction.stream("count the rows of a tray", &sql, &[]).await?;
+    let step = "count the rows of a tray";
     let mut postings = Vec::new();
-    while let Some(row) = rows.next().await {
-        if postings.len() == POSTINGS_MAX {
-            return Ok(Found::TooMany);
+    let mut sql = Some(include_str!("count_tray.sql"));
+    while let Some(next) = sql.take() {
+        let mut rows = transaction.stream(step, &tray.sql(next), &[]).await?;
+        while let Some(row) = rows.next().await {
+            if postings.len() == POSTINGS_MAX {
+                return Ok(Found::TooMany);
+            }
+            let row = row?;
+            if row.get(3) {
+                sql = Some(include_str!("count_further.sql"));
+            }
+            postings.push(posting(&row));
         }
-        postings.push(posting(&row?));
     }
     Ok(Found::All(postings))
 }
