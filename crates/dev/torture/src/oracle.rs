@@ -171,7 +171,9 @@ impl Judge<'_> {
         self.bounds(view, &answer, |key| question.covers(key));
         let tables = &self.stored.before;
         let counts = match view {
-            View::Hours => tables.named(&tables.by_quarter(), 1, &BTreeMap::new()),
+            View::Hours | View::LocalDays => {
+                tables.named(&tables.by_quarter(), 1, &BTreeMap::new())
+            }
             _ => tables.totals(),
         };
         let mut counts = view.totals(&counts);

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use super::cells::Cells;
-use super::kept::{self, Kept, PIECES_MAX, Stamp};
-use super::pieces::{Cut, Cuts, Draft, Pieces};
+use super::kept::{Keeping, Kept, PIECES_MAX, Stamp};
+use super::pieces::{Cut, Draft};
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
@@ -38,22 +38,6 @@ struct Reading {
     cut: Cut,
     /// What is to be kept of it, and its stamp.
     draft: Option<(Stamp, Draft)>,
-}
-
-/// What a query takes from the days that are kept, and adds to them.
-#[derive(Debug)]
-struct Keeping {
-    kept: Arc<Kept>,
-    query: u64,
-    /// The days that are to be kept when they are read.
-    stamps: HashMap<Day, Stamp>,
-    read: HashMap<Day, (Cuts, Stamp, Pieces)>,
-    /// How many bytes these take.
-    bytes: usize,
-    /// The series of the day before.
-    series: Option<Arc<[SeriesId]>>,
-    /// Those that are asked for, by their places in a list of series, and their groups.
-    asked: Option<(Arc<[SeriesId]>, Vec<(usize, u32)>)>,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -122,18 +106,16 @@ impl Collector {
         let mut left = Vec::new();
         for (day, stamp) in days {
             let cut = Cut::of(&self.plan.of_quarters(day));
-            if let Some(pieces) = kept.find(keeping.query, day, cut.cuts, stamp) {
-                let asked = keeping.asked(&pieces.series, &mut self.groups);
-                for (place, group) in asked {
+            if let Some(pieces) = keeping.find(day, cut.cuts, stamp) {
+                for (place, group) in keeping.asked(&pieces.series, &mut self.groups) {
                     for (period, sum) in cut.in_periods(pieces.sums(*place, &cut)) {
                         self.cells.add(period, *group, sum)?;
                     }
                 }
-                keeping.series = Some(Arc::clone(&pieces.series));
                 continue;
             }
             if are_all_read && cut.len() <= PIECES_MAX {
-                keeping.stamps.insert(day, stamp);
+                keeping.expect(day, stamp);
             }
             left.push(day);
         }
@@ -253,58 +235,5 @@ impl Collector {
             .collect();
         let groups = if is_sum { Vec::new() } else { groups };
         Ok(Totals { groups, periods, unnamed, ..Totals::default() })
-    }
-}
-
-// === impl Keeping ===
-
-impl Keeping {
-    fn new(kept: &Arc<Kept>) -> Self {
-        Self {
-            kept: Arc::clone(kept),
-            query: kept.begin(),
-            stamps: HashMap::new(),
-            read: HashMap::new(),
-            bytes: 0,
-            series: None,
-            asked: None,
-        }
-    }
-
-    /// Those of these series that are asked for: their places, and their groups.
-    fn asked(&mut self, series: &Arc<[SeriesId]>, groups: &mut Groups) -> &[(usize, u32)] {
-        let is_same = |(of, _): &(Arc<[SeriesId]>, _)| Arc::ptr_eq(of, series);
-        if !self.asked.as_ref().is_some_and(is_same) {
-            let all = series.iter().enumerate();
-            let found = all.filter_map(|(place, id)| groups.of(*id).map(|group| (place, group)));
-            self.asked = Some((Arc::clone(series), found.collect()));
-        }
-        self.asked.as_ref().map_or(&[], |(_, asked)| asked)
-    }
-
-    /// For a day that is to be kept.
-    fn draft(&mut self, day: Day) -> Option<(Stamp, Draft)> {
-        // Its rows have not come together, so what came first is not all of it.
-        self.read.remove(&day);
-        let stamp = self.stamps.remove(&day)?;
-        self.kept.has_room_for(self.bytes).then(|| (stamp, Draft::default()))
-    }
-
-    fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, draft: Draft) {
-        let Some(pieces) = draft.into_pieces(self.series.as_ref()) else { return };
-        let is_first = self.series.as_ref().is_none_or(|of| !Arc::ptr_eq(of, &pieces.series));
-        self.bytes += kept::bytes(&pieces, is_first);
-        self.series = Some(Arc::clone(&pieces.series));
-        self.read.insert(day, (cuts, stamp, pieces));
-    }
-
-    fn end(self) {
-        if !self.read.is_empty() {
-            let mut read: Vec<_> = self.read.into_iter().collect();
-            read.sort_unstable_by_key(|(day, _)| *day);
-            let read =
-                read.into_iter().map(|(day, (cuts, stamp, pieces))| ((day, cuts), stamp, pieces));
-            self.kept.keep(self.query, read);
-        }
     }
 }

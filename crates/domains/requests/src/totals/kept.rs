@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
-use super::pieces::{Cuts, Pieces};
+use super::Groups;
+use super::pieces::{Cuts, Draft, Pieces};
 use crate::model::{Day, SeriesId};
 
 /// For a year of days of a zone, if each has 5,000 series of its own; or two, if all have the same.
@@ -54,6 +55,25 @@ struct One {
     place: u64,
 }
 
+/// What a query takes from the days that are kept, and adds to them.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    kept: Arc<Kept>,
+    /// Its number.
+    query: u64,
+    /// The days that are to be kept when they are read.
+    stamps: HashMap<Day, Stamp>,
+    read: HashMap<Day, (Cuts, Stamp, Pieces)>,
+    /// How many bytes these take.
+    bytes: usize,
+    /// The series of the day before.
+    series: Option<Arc<[SeriesId]>>,
+    /// Those of them that are asked for: their places, and their groups.
+    asked: Vec<(usize, u32)>,
+    /// The list that these are of.
+    asked_of: Option<Arc<[SeriesId]>>,
+}
+
 // === impl Kept ===
 
 impl Default for Kept {
@@ -64,20 +84,14 @@ impl Default for Kept {
 
 impl Kept {
     /// The number of the next query.
-    pub(super) fn begin(&self) -> u64 {
+    fn begin(&self) -> u64 {
         let mut inner = self.lock();
         inner.queries += 1;
         inner.queries
     }
 
     /// What is kept of a day with this stamp.
-    pub(super) fn find(
-        &self,
-        query: u64,
-        day: Day,
-        cuts: Cuts,
-        stamp: Stamp,
-    ) -> Option<Arc<Pieces>> {
+    fn find(&self, query: u64, day: Day, cuts: Cuts, stamp: Stamp) -> Option<Arc<Pieces>> {
         let mut inner = self.lock();
         let one = inner.days.get_mut(&(day, cuts)).filter(|one| one.stamp == stamp)?;
         one.query = one.query.max(query);
@@ -85,23 +99,17 @@ impl Kept {
     }
 
     /// Keeps what a query has read, as far as there is room beside what it has found.
-    pub(super) fn keep(
-        &self,
-        query: u64,
-        read: impl IntoIterator<Item = ((Day, Cuts), Stamp, Pieces)>,
-    ) {
+    fn keep(&self, query: u64, read: impl IntoIterator<Item = ((Day, Cuts), Stamp, Pieces)>) {
         let mut inner = self.lock();
+        let before = inner.added;
         for (key, stamp, pieces) in read {
             inner.added += 1;
             let one = One { stamp, pieces: Arc::new(pieces), query, place: inner.added };
             inner.days.insert(key, one);
         }
-        inner.shrink(self.bytes_max);
-    }
-
-    /// Whether something of this size may be kept.
-    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
-        bytes <= self.bytes_max
+        if inner.added > before {
+            inner.shrink(self.bytes_max);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -131,8 +139,78 @@ impl Inner {
     }
 }
 
+// === impl Keeping ===
+
+impl Keeping {
+    pub(super) fn new(kept: &Arc<Kept>) -> Self {
+        Self {
+            kept: Arc::clone(kept),
+            query: kept.begin(),
+            stamps: HashMap::new(),
+            read: HashMap::new(),
+            bytes: 0,
+            series: None,
+            asked: Vec::new(),
+            asked_of: None,
+        }
+    }
+
+    /// What is kept of a day with this stamp.
+    pub(super) fn find(&mut self, day: Day, cuts: Cuts, stamp: Stamp) -> Option<Arc<Pieces>> {
+        let pieces = self.kept.find(self.query, day, cuts, stamp)?;
+        self.series = Some(Arc::clone(&pieces.series));
+        Some(pieces)
+    }
+
+    /// Those of these series that are asked for: their places, and their groups.
+    pub(super) fn asked(
+        &mut self,
+        series: &Arc<[SeriesId]>,
+        groups: &mut Groups,
+    ) -> &[(usize, u32)] {
+        if !self.asked_of.as_ref().is_some_and(|of| Arc::ptr_eq(of, series)) {
+            let all = series.iter().enumerate();
+            let found = all.filter_map(|(place, id)| groups.of(*id).map(|group| (place, group)));
+            self.asked = found.collect();
+            self.asked_of = Some(Arc::clone(series));
+        }
+        &self.asked
+    }
+
+    /// A day is to be read and kept.
+    pub(super) fn expect(&mut self, day: Day, stamp: Stamp) {
+        self.stamps.insert(day, stamp);
+    }
+
+    /// Begins to read a day, if it is to be kept.
+    pub(super) fn draft(&mut self, day: Day) -> Option<(Stamp, Draft)> {
+        // If its rows have not come together, what came first is not all of it.
+        self.read.remove(&day);
+        let stamp = self.stamps.remove(&day)?;
+        (self.bytes <= self.kept.bytes_max).then(|| (stamp, Draft::default()))
+    }
+
+    /// A day is read.
+    pub(super) fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, draft: Draft) {
+        let Some(pieces) = draft.into_pieces(self.series.as_ref()) else { return };
+        let is_first = self.series.as_ref().is_none_or(|of| !Arc::ptr_eq(of, &pieces.series));
+        self.bytes += bytes(&pieces, is_first);
+        self.series = Some(Arc::clone(&pieces.series));
+        self.read.insert(day, (cuts, stamp, pieces));
+    }
+
+    /// Keeps what was read.
+    pub(super) fn end(self) {
+        let mut read: Vec<_> = self.read.into_iter().collect();
+        read.sort_unstable_by_key(|(day, _)| *day);
+        let read = read.into_iter();
+        let read = read.map(|(day, (cuts, stamp, pieces))| ((day, cuts), stamp, pieces));
+        self.kept.keep(self.query, read);
+    }
+}
+
 /// How many bytes the pieces of a day take, with the list of series if no other day has it.
-pub(super) fn bytes(pieces: &Pieces, is_first: bool) -> usize {
+fn bytes(pieces: &Pieces, is_first: bool) -> usize {
     let list = if is_first { size_of_val(&*pieces.series) } else { 0 };
     DAY_BYTES + pieces.sums_bytes() + list
 }

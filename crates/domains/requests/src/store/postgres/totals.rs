@@ -236,7 +236,7 @@ async fn cut(
 ) -> Result<()> {
     let days = collector.add_kept(kept, days, ids.is_none())?;
     if !days.is_empty() {
-        let days: Vec<Date> = days.into_iter().map(|day| day.date()).collect();
+        let days: Vec<Date> = days.into_iter().map(Day::date).collect();
         let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];
         let mut rows = stream(transaction, include_str!("day_quarters.sql"), &values).await?;
         while let Some(row) = rows.next().await {

@@ -13,6 +13,15 @@ use crate::totals::{Collector, Groups, Kept, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 
+/// Days to read.
+#[derive(Default)]
+struct Days {
+    /// By their quarters.
+    cut: Vec<(Day, Stamp)>,
+    /// By their totals.
+    uncut: Vec<Day>,
+}
+
 pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
@@ -26,7 +35,7 @@ pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>)
     })?;
     if let Some(days) = collector.plan.days() {
         months(&snapshot, &mut collector)?;
-        let (cut, uncut) = self::days(&snapshot, query, days, &collector.plan)?;
+        let Days { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
         for day in uncut {
             each(&snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
@@ -116,14 +125,9 @@ fn months(connection: &Connection, collector: &mut Collector) -> Result<()> {
 }
 
 /// Finds out which days are cut, and with `live` which others are not rolled up.
-fn days(
-    connection: &Connection,
-    query: &Query,
-    days: DayRange,
-    plan: &Plan,
-) -> Result<(Vec<(Day, Stamp)>, Vec<Day>)> {
+fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<Days> {
     let between = (days.first.0, days.last.0);
-    let (mut cut, mut uncut) = (Vec::new(), Vec::new());
+    let mut found = Days::default();
     let stamped = |row: &Row<'_>| {
         let (day, stamp) = (row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok::<_, tally_store::Error>((Day(day), Stamp::from_bytes(stamp)))
@@ -134,7 +138,7 @@ fn days(
             let (day, stamp) = stamped(row)?;
             if plan.is_cut(day) {
                 is_refused |= row.get::<_, bool>(2).step(STEP)?;
-                cut.push((day, stamp));
+                found.cut.push((day, stamp));
             }
             Ok(())
         })?;
@@ -151,14 +155,14 @@ fn days(
         each(connection, include_str!("open_totals.sql"), between, |row| {
             let (day, stamp) = stamped(row)?;
             if plan.is_cut(day) {
-                cut.push((day, stamp));
+                found.cut.push((day, stamp));
             } else {
-                uncut.push(day);
+                found.uncut.push(day);
             }
             Ok(())
         })?;
     }
-    Ok((cut, uncut))
+    Ok(found)
 }
 
 /// Adds the rows that are not folded.
