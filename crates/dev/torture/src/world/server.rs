@@ -93,7 +93,7 @@ impl Server {
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
         let eager = (start % 4 != 3 && !how.is_calm).then_some(EAGER);
-        let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), eager];
+        let faults = [self.broken.and_then(Broken::fault), how.fault.as_deref(), eager];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));
         command
