@@ -39,7 +39,7 @@ use load::Load;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a client waits after SIGTERM until everything is acknowledged.
-const CLOSE_LIMIT: Duration = Duration::from_secs(80);
+const CLOSE_LIMIT: Duration = Duration::from_secs(160);
 
 /// Printed to standard error once signals are handled.
 pub(crate) const READY: &str = "ready";

@@ -12,7 +12,7 @@ pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
@@ -93,7 +93,7 @@ impl World {
             let address = format!("127.0.0.1:{}", free_port());
             let process = Child::new(format!("server-{number}"), path.clone());
             let (tally, broken) = (tally.clone(), run.broken);
-            let starts = AtomicUsize::new(0);
+            let (starts, is_hasty) = (AtomicUsize::new(0), AtomicBool::new(false));
             servers.push(Server {
                 address,
                 database,
@@ -101,6 +101,7 @@ impl World {
                 tally,
                 broken,
                 starts,
+                is_hasty,
                 process,
             });
         }
@@ -169,9 +170,8 @@ impl World {
 
     /// The panic messages in the logs of ended servers and clients.
     pub(crate) fn panics(&self) -> anyhow::Result<Vec<String>> {
-        let servers = self.servers.iter().map(|server| &server.process.name);
         let mut panics = Vec::new();
-        for name in servers.chain(self.clients.iter().map(|client| &client.process.name)) {
+        for name in self.names() {
             let log = fs::read(self.file(&format!("{name}.log")))?;
             let log = String::from_utf8_lossy(&log);
             let lines = log.lines().filter(|line| line.contains("panicked"));
@@ -180,11 +180,29 @@ impl World {
         Ok(panics)
     }
 
+    /// The names of servers and clients.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.processes().map(|process| &*process.name)
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Child> {
+        let servers = self.servers.iter().map(|server| &server.process);
+        servers.chain(self.clients.iter().map(|client| &client.process))
+    }
+
+    /// Whether servers that start from now on are hasty.
+    pub(crate) fn hurry(&self, is_hasty: bool) {
+        self.servers.iter().for_each(|server| server.is_hasty.store(is_hasty, Ordering::SeqCst));
+    }
+
+    /// Kills servers and clients. Their logs are written then.
+    pub(crate) fn kill(&self) {
+        self.processes().for_each(Child::kill);
+    }
+
     /// Keeps the folder with the journals and logs, and prints where it is.
     pub(crate) fn keep(&self, report: &str) {
-        // Logs are written when processes end.
-        self.clients.iter().for_each(|client| client.process.kill());
-        self.servers.iter().for_each(|server| server.process.kill());
+        self.kill();
         self.folder.keep();
         for program in ["tally", "tally-torture"] {
             let _ = fs::remove_file(self.file(program));

@@ -1,8 +1,12 @@
 //! From what a store finds, in any order, to an answer.
 
-use hashbrown::HashSet;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::cells::Cells;
+use super::kept::{self, Kept, PIECES_MAX, Stamp};
+use super::pieces::{Cut, Cuts, Draft, Pieces};
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
@@ -22,8 +26,34 @@ pub(crate) struct Collector {
     max: usize,
     /// The periods of the days of the month before.
     month: Option<(Day, [u32; packed::DAYS.slots])>,
-    /// The periods of the quarters of the day before.
-    day: Option<(Day, [u32; packed::QUARTERS.slots])>,
+    /// The day whose quarters are read.
+    day: Option<Reading>,
+    keeping: Option<Keeping>,
+}
+
+/// A day that is read by quarters.
+#[derive(Debug)]
+struct Reading {
+    day: Day,
+    cut: Cut,
+    /// What is to be kept of it, and its stamp.
+    draft: Option<(Stamp, Draft)>,
+}
+
+/// What a query takes from the days that are kept, and adds to them.
+#[derive(Debug)]
+struct Keeping {
+    kept: Arc<Kept>,
+    query: u64,
+    /// The days that are to be kept when they are read.
+    stamps: HashMap<Day, Stamp>,
+    read: HashMap<Day, (Cuts, Stamp, Pieces)>,
+    /// How many bytes these take.
+    bytes: usize,
+    /// The series of the day before.
+    series: Option<Arc<[SeriesId]>>,
+    /// Those that are asked for, by their places in a list of series, and their groups.
+    asked: Option<(Arc<[SeriesId]>, Vec<(usize, u32)>)>,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -44,6 +74,7 @@ impl Collector {
             max: query.totals_max,
             month: None,
             day: None,
+            keeping: None,
         }
     }
 
@@ -79,20 +110,78 @@ impl Collector {
         }
     }
 
-    /// Adds the quarters of a day that is cut.
+    /// Adds those of these days that are kept with their stamps, and returns the others, which are to be
+    /// read. If all of their series are, they are kept then.
+    pub(crate) fn add_kept(
+        &mut self,
+        kept: &Arc<Kept>,
+        days: Vec<(Day, Stamp)>,
+        are_all_read: bool,
+    ) -> Result<Vec<Day>> {
+        let mut keeping = Keeping::new(kept);
+        let mut left = Vec::new();
+        for (day, stamp) in days {
+            let cut = Cut::of(&self.plan.of_quarters(day));
+            if let Some(pieces) = kept.find(keeping.query, day, cut.cuts, stamp) {
+                let asked = keeping.asked(&pieces.series, &mut self.groups);
+                for (place, group) in asked {
+                    for (period, sum) in cut.in_periods(pieces.sums(*place, &cut)) {
+                        self.cells.add(period, *group, sum)?;
+                    }
+                }
+                keeping.series = Some(Arc::clone(&pieces.series));
+                continue;
+            }
+            if are_all_read && cut.len() <= PIECES_MAX {
+                keeping.stamps.insert(day, stamp);
+            }
+            left.push(day);
+        }
+        self.keeping = Some(keeping);
+        Ok(left)
+    }
+
+    /// Adds the quarters of a day that is cut. The rows of a day come together, by series.
     pub(crate) fn add_quarters(&mut self, day: Day, series: SeriesId, quarters: &[u8]) -> Result {
-        let Some(group) = self.groups.of(series) else { return Ok(()) };
-        let periods = match &mut self.day {
-            Some((of, periods)) if *of == day => periods,
-            last => &mut last.insert((day, self.plan.of_quarters(day))).1,
+        let group = self.groups.of(series);
+        if self.day.as_ref().is_none_or(|reading| reading.day != day) {
+            self.end_day();
+            let draft = self.keeping.as_mut().and_then(|keeping| keeping.draft(day));
+            let cut = Cut::of(&self.plan.of_quarters(day));
+            self.day = Some(Reading { day, cut, draft });
+        }
+        let Some(Reading { cut, draft, .. }) = &mut self.day else { return Ok(()) };
+        if group.is_none() && draft.is_none() {
+            return Ok(());
+        }
+        let sums = match cut.sums(quarters) {
+            Ok(sums) => sums,
+            // What is not asked for stops no answer.
+            Err(_) if group.is_none() => {
+                *draft = None;
+                return Ok(());
+            }
+            Err(malformed) => return Err(malformed.into()),
         };
-        for one in packed::QUARTERS.counts(quarters) {
-            let (slot, count) = one?;
-            if periods[slot] != NONE {
-                self.cells.add(periods[slot], group, count)?;
+        let sums = &sums[..cut.len()];
+        if let Some((_, draft)) = draft {
+            draft.push(series, sums);
+        }
+        if let Some(group) = group {
+            for (period, sum) in cut.in_periods(sums.iter().copied()) {
+                self.cells.add(period, group, sum)?;
             }
         }
         Ok(())
+    }
+
+    /// A day is read.
+    fn end_day(&mut self) {
+        if let (Some(Reading { day, cut, draft: Some((stamp, draft)) }), Some(keeping)) =
+            (self.day.take(), &mut self.keeping)
+        {
+            keeping.take(day, cut.cuts, stamp, draft);
+        }
     }
 
     /// Adds rows of a quarter.
@@ -126,7 +215,11 @@ impl Collector {
     }
 
     /// The answer.
-    pub(crate) fn finish(self) -> Result<Totals, TooMany> {
+    pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
+        self.end_day();
+        if let Some(keeping) = self.keeping.take() {
+            keeping.end();
+        }
         let Self { plan, groups, cells, corrections, is_sum, max, .. } = self;
         let unnamed = if is_sum { 0 } else { groups.unnamed() };
         let mut totals = cells.into_totals(max)?;
@@ -160,5 +253,58 @@ impl Collector {
             .collect();
         let groups = if is_sum { Vec::new() } else { groups };
         Ok(Totals { groups, periods, unnamed, ..Totals::default() })
+    }
+}
+
+// === impl Keeping ===
+
+impl Keeping {
+    fn new(kept: &Arc<Kept>) -> Self {
+        Self {
+            kept: Arc::clone(kept),
+            query: kept.begin(),
+            stamps: HashMap::new(),
+            read: HashMap::new(),
+            bytes: 0,
+            series: None,
+            asked: None,
+        }
+    }
+
+    /// Those of these series that are asked for: their places, and their groups.
+    fn asked(&mut self, series: &Arc<[SeriesId]>, groups: &mut Groups) -> &[(usize, u32)] {
+        let is_same = |(of, _): &(Arc<[SeriesId]>, _)| Arc::ptr_eq(of, series);
+        if !self.asked.as_ref().is_some_and(is_same) {
+            let all = series.iter().enumerate();
+            let found = all.filter_map(|(place, id)| groups.of(*id).map(|group| (place, group)));
+            self.asked = Some((Arc::clone(series), found.collect()));
+        }
+        self.asked.as_ref().map_or(&[], |(_, asked)| asked)
+    }
+
+    /// For a day that is to be kept.
+    fn draft(&mut self, day: Day) -> Option<(Stamp, Draft)> {
+        // Its rows have not come together, so what came first is not all of it.
+        self.read.remove(&day);
+        let stamp = self.stamps.remove(&day)?;
+        self.kept.has_room_for(self.bytes).then(|| (stamp, Draft::default()))
+    }
+
+    fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, draft: Draft) {
+        let Some(pieces) = draft.into_pieces(self.series.as_ref()) else { return };
+        let is_first = self.series.as_ref().is_none_or(|of| !Arc::ptr_eq(of, &pieces.series));
+        self.bytes += kept::bytes(&pieces, is_first);
+        self.series = Some(Arc::clone(&pieces.series));
+        self.read.insert(day, (cuts, stamp, pieces));
+    }
+
+    fn end(self) {
+        if !self.read.is_empty() {
+            let mut read: Vec<_> = self.read.into_iter().collect();
+            read.sort_unstable_by_key(|(day, _)| *day);
+            let read =
+                read.into_iter().map(|(day, (cuts, stamp, pieces))| ((day, cuts), stamp, pieces));
+            self.kept.keep(self.query, read);
+        }
     }
 }

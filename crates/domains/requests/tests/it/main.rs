@@ -20,6 +20,7 @@ mod following;
 mod frames;
 mod import_count;
 mod keeper;
+mod kept;
 mod leaving;
 mod log;
 mod migrations;

@@ -1,0 +1,226 @@
+//! Days that queries have read in pieces, kept in memory.
+//!
+//! A day in another zone lies in two days of UTC, so a year of them takes the quarters of every day and
+//! series: texts of hundreds of megabytes, of which a query needs two sums each. A page asks for the same
+//! again and again.
+//!
+//! What is kept of a day is right for the stamp that it was read with. Whatever changes the rows of a day
+//! draws its stamp anew in the same transaction, at random, so that a database that has gone back to an
+//! earlier state has no stamp again with other rows. A query reads the stamps in its snapshot. So it does
+//! not matter who changes days, and nobody has to tell this server.
+
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::{HashMap, HashSet};
+use uuid::Uuid;
+
+use super::pieces::{Cuts, Pieces};
+use crate::model::{Day, SeriesId};
+
+/// For a year of days of a zone, if each has 5,000 series of its own; or two, if all have the same.
+const BYTES_MAX: usize = 32 << 20;
+/// What is kept of a day takes at least this much.
+const DAY_BYTES: usize = 200;
+/// Days in more pieces are not kept, because hours would leave no room for anything else. An end of the
+/// range can cut a day beside its zone.
+pub(super) const PIECES_MAX: usize = 4;
+
+/// A number in the calendar that is another one after each change of the day's rows.
+pub(crate) type Stamp = Uuid;
+
+/// What is kept, at most [`BYTES_MAX`].
+#[derive(Debug)]
+pub(crate) struct Kept {
+    inner: Mutex<Inner>,
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    days: HashMap<(Day, Cuts), One>,
+    queries: u64,
+    added: u64,
+}
+
+/// A day.
+#[derive(Debug)]
+struct One {
+    stamp: Stamp,
+    pieces: Arc<Pieces>,
+    /// The last query that has used it.
+    query: u64,
+    /// How many days were added before.
+    place: u64,
+}
+
+// === impl Kept ===
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), bytes_max: BYTES_MAX }
+    }
+}
+
+impl Kept {
+    /// The number of the next query.
+    pub(super) fn begin(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.queries += 1;
+        inner.queries
+    }
+
+    /// What is kept of a day with this stamp.
+    pub(super) fn find(
+        &self,
+        query: u64,
+        day: Day,
+        cuts: Cuts,
+        stamp: Stamp,
+    ) -> Option<Arc<Pieces>> {
+        let mut inner = self.lock();
+        let one = inner.days.get_mut(&(day, cuts)).filter(|one| one.stamp == stamp)?;
+        one.query = one.query.max(query);
+        Some(Arc::clone(&one.pieces))
+    }
+
+    /// Keeps what a query has read, as far as there is room beside what it has found.
+    pub(super) fn keep(
+        &self,
+        query: u64,
+        read: impl IntoIterator<Item = ((Day, Cuts), Stamp, Pieces)>,
+    ) {
+        let mut inner = self.lock();
+        for (key, stamp, pieces) in read {
+            inner.added += 1;
+            let one = One { stamp, pieces: Arc::new(pieces), query, place: inner.added };
+            inner.days.insert(key, one);
+        }
+        inner.shrink(self.bytes_max);
+    }
+
+    /// Whether something of this size may be kept.
+    pub(super) fn has_room_for(&self, bytes: usize) -> bool {
+        bytes <= self.bytes_max
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    /// Drops what has not been used for longest. Of what one query has used, the first days stay: if not
+    /// all of them find room, the next one like it still has some.
+    fn shrink(&mut self, bytes_max: usize) {
+        let mut all: Vec<_> = self.days.iter().map(|(key, one)| (one, *key)).collect();
+        all.sort_unstable_by_key(|(one, _)| (Reverse(one.query), one.place));
+        let (mut bytes, mut lists) = (0, HashSet::<*const SeriesId>::new());
+        let mut dropped = Vec::new();
+        for (One { pieces, .. }, key) in all {
+            bytes += self::bytes(pieces, lists.insert(pieces.series.as_ptr()));
+            if bytes > bytes_max {
+                dropped.push(key);
+            }
+        }
+        for key in dropped {
+            self.days.remove(&key);
+        }
+    }
+}
+
+/// How many bytes the pieces of a day take, with the list of series if no other day has it.
+pub(super) fn bytes(pieces: &Pieces, is_first: bool) -> usize {
+    let list = if is_first { size_of_val(&*pieces.series) } else { 0 };
+    DAY_BYTES + pieces.sums_bytes() + list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packed::QUARTERS;
+    use crate::totals::pieces::{Cut, Draft};
+
+    /// For three days of two series, if each day has its own.
+    const ROOM: usize = 3 * (DAY_BYTES + 2 * 2 * 4 + 2 * 8);
+
+    fn kept() -> Kept {
+        Kept { bytes_max: ROOM, ..Kept::default() }
+    }
+
+    fn cuts() -> Cuts {
+        let mut quarters = [1; QUARTERS.slots];
+        quarters[..22].fill(0);
+        Cut::of(&quarters).cuts
+    }
+
+    fn pieces(first: SeriesId) -> Pieces {
+        let mut draft = Draft::default();
+        [first, first + 1].iter().for_each(|id| draft.push(*id, &[1, 2]));
+        draft.into_pieces(None).expect("in order")
+    }
+
+    fn stamp(n: u128) -> Stamp {
+        Stamp::from_u128(n)
+    }
+
+    /// A query of these days; returns those that it has not found.
+    fn ask(kept: &Kept, days: &[i32]) -> Vec<i32> {
+        let query = kept.begin();
+        let is_kept = |day: &i32| kept.find(query, Day(*day), cuts(), stamp(7)).is_some();
+        let read: Vec<_> = days.iter().copied().filter(|day| !is_kept(day)).collect();
+        let all =
+            read.iter().map(|day| ((Day(*day), cuts()), stamp(7), pieces(i64::from(*day) * 10)));
+        kept.keep(query, all);
+        read
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes() {
+        let kept = kept();
+        assert_eq!(ask(&kept, &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(ask(&kept, &[1, 3]), [0; 0]);
+        assert_eq!(ask(&kept, &[4]), [4]);
+        assert_eq!(ask(&kept, &[1, 3, 4]), [0; 0]);
+        assert_eq!(ask(&kept, &[2]), [2]);
+    }
+
+    /// Otherwise a query that is asked again would find nothing if not all of it has room.
+    #[test]
+    fn of_a_query_that_is_too_large_some_stays() {
+        let kept = kept();
+        assert_eq!(ask(&kept, &[9]), [9]);
+        assert_eq!(ask(&kept, &[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]);
+        for _ in 0..3 {
+            assert_eq!(ask(&kept, &[1, 2, 3, 4, 5]), [4, 5]);
+        }
+    }
+
+    #[test]
+    fn a_list_of_series_takes_room_once() {
+        let kept = Kept { bytes_max: 10 * (DAY_BYTES + 800), ..Kept::default() };
+        let list: Arc<[SeriesId]> = (1..=100).collect();
+        let days = (1..=20).map(|day| {
+            let mut draft = Draft::default();
+            list.iter().for_each(|id| draft.push(*id, &[1, 2]));
+            let pieces = draft.into_pieces(Some(&list)).expect("in order");
+            ((Day(day), cuts()), stamp(7), pieces)
+        });
+        kept.keep(kept.begin(), days);
+        assert_eq!(kept.lock().days.len(), 9, "the list takes as much as the sums of a day");
+    }
+
+    #[test]
+    fn another_stamp_or_other_cuts_are_another_day() {
+        let kept = kept();
+        ask(&kept, &[1]);
+        assert!(kept.find(2, Day(1), cuts(), stamp(7)).is_some());
+        assert!(kept.find(2, Day(1), cuts(), stamp(8)).is_none());
+        assert!(kept.find(2, Day(1), Cut::of(&[0; QUARTERS.slots]).cuts, stamp(7)).is_none());
+        kept.keep(2, [((Day(1), cuts()), stamp(8), pieces(1))]);
+        assert!(kept.find(3, Day(1), cuts(), stamp(7)).is_none());
+        assert_eq!(kept.lock().days.len(), 1);
+    }
+}
