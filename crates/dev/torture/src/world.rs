@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use tally_testkit::{Cluster, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
-use crate::arguments::{Backend, CLIENTS, Run};
+use crate::arguments::{Backend, Broken, CLIENTS, Run};
 use crate::client::Arguments;
 use crate::lanes::Log;
 use crate::schedule::Shape;
@@ -117,6 +117,7 @@ impl World {
                 seed: run.seed,
                 rate: run.rate(),
                 stubborn: false,
+                counted_twice: run.broken == Some(Broken::CountedTwice),
             };
             let process = Child::new(arguments.name.clone(), path.clone());
             clients.push(Client { arguments, proxy, program: program.clone(), process });
