@@ -37,6 +37,9 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
     assert!(said.contains("forgotten: 1 series with 3 requests"), "{said}");
     let said = server.ok(&["forget", "--customer", "ann"]).stderr;
     assert!(said.contains("no matching series is left"), "{said}");
+    let later = "will not be forgotten, because a forget keeps no regex";
+    let said = server.ok(&["forget", "--path-regex", "^/none$"]).stderr;
+    assert!(said.contains(later) && said.contains("--path-prefix"), "{said}");
     let by =
         ["totals", "--live", "--by", "whole", "--format", "csv", "--group-by", "path,customer"];
     let lines = server.ok(&by).stdout;
@@ -141,8 +144,6 @@ fn what_is_refused_names_flags_and_other_series() {
     assert_fails(&all, 1, &["every path", "--everything"]);
     assert!(!all.stderr.contains("selection:"), "{all:?}");
     server.ok(&["merge", "--path", "/b", "--into-path", "/c"]);
-    let old = server.ok(&["totals", "--live", "--path", "/b"]).stderr;
-    assert!(old.contains("counts under its new name"), "{old}");
     let tomorrow = ["correct", "tomorrow", "GET", "/a", "--requests", "1", "--reason", "x"];
     assert_fails(&server.run(&tomorrow), 2, &["one day", "today or yesterday"]);
 }

@@ -19,7 +19,7 @@ use tally_proto::tally::requests::v1::{
 use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
 use tally_requests::periods::Zone;
 use tally_runtime::{Clock, Signals, random};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::flags::describe_in_flags;
@@ -168,9 +168,16 @@ async fn correct(
         author,
         dry_run: args.dry_run,
     };
+    let mut client = args.server.books().await?;
+    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
+    // Who does not wait for the answer must learn the id, or the same command would correct twice.
+    let answer = tokio::select! {
+        answer = args.server.answer(client.correct(request)) => answer,
+        signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),
+    };
     let what = format!("{} on {}", series::named(&series), dates::iso(day));
-    let answer = match answer(&args.server, request).await? {
-        Ok(answer) => answer,
+    let answer = match answer {
+        Ok(answer) => answer.into_inner(),
         Err(status) => {
             let mut why = failed(&status, &what, (!args.dry_run).then_some(id));
             // Most often it is another series of this path that is meant.
@@ -182,8 +189,13 @@ async fn correct(
             return Err(anyhow!(why));
         }
     };
+    say_corrected(&what, &answer, args.dry_run);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_corrected(what: &str, answer: &CorrectResponse, is_dry: bool) {
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let done = match (args.dry_run, answer.is_repeated) {
+    let done = match (is_dry, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",
@@ -194,21 +206,6 @@ async fn correct(
         signed(answer.corrections),
         thousands(left),
     ));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The server's answer, or that a signal came first: who does not wait for it must learn the id, or the
-/// same command would correct twice.
-async fn answer(
-    server: &ServerArgs,
-    request: CorrectRequest,
-) -> anyhow::Result<Result<CorrectResponse, Status>> {
-    let mut client = server.books().await?;
-    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
-    Ok(tokio::select! {
-        answer = server.answer(client.correct(request)) => answer.map(Response::into_inner),
-        signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),
-    })
 }
 
 // === impl Listed ===

@@ -125,6 +125,14 @@ impl ChangeArgs {
     }
 }
 
+/// What it means that a database follows no more changes, and what to do.
+pub(super) fn beyond_the_most(done: &str) -> String {
+    format!(
+        "series that come later will not be {done}, because a database follows at most 1,000 merges and \
+         forgets, 16 of them by a regex: run this again when some have come"
+    )
+}
+
 /// Prints the series that would move.
 fn print(out: &mut impl Write, format: OutputFormat, moved: &[MovedSeries]) -> io::Result<()> {
     let [method, path, service, status, customer] = SERIES_COLUMNS;
