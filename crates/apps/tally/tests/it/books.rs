@@ -82,6 +82,20 @@ fn an_interrupted_correction_names_its_id() {
     }
 }
 
+/// Who presses Ctrl-C and repeats the command must know that it may count twice.
+#[test]
+fn an_interrupted_add_says_what_is_not_known() {
+    let home = Home::sqlite();
+    let server = home.serve_until("append.committed");
+    let client = Process::spawn(&server.command(&["add", "GET", "/a"]));
+    server.process.wait_for_line(Stream::Stderr, "stopped at append.committed", LIMIT);
+    client.signal("INT");
+    let words =
+        ["it is not known whether the request was counted", "SIGINT came before the answer"];
+    assert_fails(&client.wait(LIMIT), 1, &words);
+    server.kill();
+}
+
 #[test]
 fn a_record_needs_an_author() {
     let home = Home::sqlite();

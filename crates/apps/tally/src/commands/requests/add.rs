@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use jiff::civil::Date;
 use tally_proto::wire::{self, AHEAD_MICROS_MAX, PATH_BYTES_MAX, STATUS_MAX};
-use tally_runtime::Clock;
+use tally_runtime::{Clock, Signals};
 use tokio::sync::{mpsc, watch};
 
 use super::import::entries::Entries;
@@ -92,11 +92,22 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
     let (sender, chunks) = mpsc::channel(1);
     let (_stop, stopped) = watch::channel(false);
     let mut silent = |_: &News| {};
-    // The sender ends once its chunks have no receiver.
-    let (outcome, ()) = tokio::join!(
-        send_all(producer, &parties, chunks, None, stopped, patience, &mut silent),
-        feed(sender, entry, args.count),
-    );
+    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
+    let sending = async {
+        // The sender ends once its chunks have no receiver.
+        tokio::join!(
+            send_all(producer, &parties, chunks, None, stopped, patience, &mut silent),
+            feed(sender, entry, args.count),
+        )
+    };
+    // Who does not wait for the answer must learn that the same command may count twice.
+    let (outcome, ()) = tokio::select! {
+        sent = sending => sent,
+        signal = signals.recv() => return Err(anyhow!(
+            "it is not known whether {} counted: {signal} came before the answer",
+            if args.count == 1 { "the request was" } else { "all requests were" },
+        )),
+    };
     let counted = outcome.counted;
     let lost = outcome.lost();
     let why = match (outcome.stop, outcome.rejected_why) {
