@@ -9,7 +9,7 @@ use tally_testkit::eventually_blocking;
 use crate::arguments::{Broken, Run};
 use crate::changes::BY_SERVICE;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS, day};
-use crate::client::now_micros;
+use crate::client::{Kind, now_micros};
 use crate::journal::Series;
 use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
@@ -183,7 +183,8 @@ fn merge(watch: &Watch<'_>) -> anyhow::Result<()> {
 fn take_over(watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, log) = (watch.world, &watch.world.log);
     log.say(|| "scene: a producer is taken over".to_owned());
-    let reader = world.clients.last().context("there are clients")?;
+    let reader = world.clients.iter().find(|client| client.arguments.kind == Kind::Reader);
+    let reader = reader.context("there is a reader")?;
     reader.proxy.redirect(&world.servers[0].address);
     reader.start(false)?;
     acknowledged(watch, reader, (FIRST_LARGE + 1) * LARGE_ROWS)?;

@@ -1,6 +1,7 @@
 //! What answers tell apart: series and periods that counts are summed by.
 
 use jiff::civil::Date as CivilDate;
+use tally_client::Method;
 use tally_proto::google::r#type::Date;
 use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1::{
@@ -60,8 +61,7 @@ impl View {
             View::Quarters | View::Days => renamed,
             View::Endpoints => Series { path: path.clone(), method: *method, ..Series::default() },
             View::Services => Series { service: service.clone(), ..Series::default() },
-            // No journal has a status for which GRPC has a class of its own.
-            View::Classes => Series { status: status / 100, ..Series::default() },
+            View::Classes => Series { status: class(*method, *status), ..Series::default() },
             View::Hours | View::LocalDays => {
                 let (service, status) = (service.clone(), *status);
                 Series { service, status, customer: customer.clone(), ..Series::default() }
@@ -115,6 +115,16 @@ impl View {
                 &[GroupBy::Service, GroupBy::Status, GroupBy::Customer]
             }
         }
+    }
+}
+
+/// The first digit of the HTTP status, or of the one that stands for a code of gRPC.
+fn class(method: i32, status: u16) -> u16 {
+    match (Method(method), status) {
+        (Method::GRPC, 5) => 4,
+        (Method::GRPC, 2 | 14) => 5,
+        // No journal has another code.
+        _ => status / 100,
     }
 }
 

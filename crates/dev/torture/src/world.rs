@@ -19,8 +19,8 @@ use anyhow::Context as _;
 use tally_testkit::{Cluster, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
-use crate::arguments::{Backend, CLIENTS, Run};
-use crate::client::Arguments;
+use crate::arguments::{Backend, Broken, CLIENTS, Run};
+use crate::client::{Arguments, Kind};
 use crate::lanes::Log;
 use crate::schedule::Shape;
 use child::Child;
@@ -67,6 +67,29 @@ fn start_postgres() -> anyhow::Result<Cluster> {
     Ok(Cluster::start(Options { settings, ..Options::default() })?)
 }
 
+/// A client, which is not started.
+fn client(
+    run: &Run,
+    name: String,
+    kind: Kind,
+    proxy: Proxy,
+    program: &Path,
+    folder: &Path,
+) -> Client {
+    let process = Child::new(name.clone(), folder.to_owned());
+    let arguments = Arguments {
+        kind,
+        name,
+        server: format!("http://{}", proxy.addr()),
+        folder: folder.to_owned(),
+        seed: run.seed,
+        rate: run.rate(),
+        stubborn: false,
+        counted_twice: run.broken == Some(Broken::CountedTwice),
+    };
+    Client { arguments, proxy, program: program.to_owned(), process }
+}
+
 // === impl World ===
 
 impl World {
@@ -105,22 +128,12 @@ impl World {
                 process,
             });
         }
-        let mut clients = Vec::new();
-        for (number, kind) in CLIENTS.into_iter().enumerate() {
+        let clients = CLIENTS.into_iter().enumerate().map(|(number, kind)| {
             let server: &Server = &servers[number % servers.len()];
             let proxy = runtime.block_on(Proxy::start(&server.address));
-            let arguments = Arguments {
-                kind,
-                name: kind.name(number),
-                server: format!("http://{}", proxy.addr()),
-                folder: path.clone(),
-                seed: run.seed,
-                rate: run.rate(),
-                stubborn: false,
-            };
-            let process = Child::new(arguments.name.clone(), path.clone());
-            clients.push(Client { arguments, proxy, program: program.clone(), process });
-        }
+            client(run, kind.name(number), kind, proxy, &program, &path)
+        });
+        let clients: Vec<Client> = clients.collect();
         let shape = Shape {
             clients: clients.len(),
             servers: servers.len(),

@@ -12,6 +12,7 @@ mod plan;
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use tally_proto::wire::{
     CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, SERVICE_BYTES_MAX, is_reserved,
 };
@@ -188,7 +189,8 @@ impl Change {
                 "into: is what is selected; it cannot be merged into itself",
             ));
         }
-        if earlier.iter().any(|one| renaming.leads_into(one)) {
+        let brings_back = || self.kind == ChangeKind::Merge && changes.have_forgotten(&renaming);
+        if earlier.iter().any(|one| renaming.leads_into(one)) || brings_back() {
             let text = "into: what it names was itself merged or forgotten, or would be merged back \
                         in a circle: name what that has become";
             return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
@@ -282,6 +284,17 @@ impl Changes {
             self.renamings.0.push(Arc::clone(renaming));
         }
         is_new
+    }
+
+    /// Whether a merge leads to names that were forgotten, even if the ids of series are all that is left
+    /// of them: after a forget by a regex.
+    fn have_forgotten(&self, merge: &Renaming) -> bool {
+        debug_assert!(self.are_all, "one may be missing");
+        let moves: HashSet<&(SeriesId, SeriesId)> = self.moves.iter().collect();
+        let is_back = |(to, target): &(SeriesId, Series)| {
+            merge.unforgotten(target).is_some_and(|before| moves.contains(&(before.id(0), *to)))
+        };
+        self.targets.iter().any(is_back)
     }
 
     /// The changes that name what a forget is about, and what stays of them.

@@ -136,46 +136,70 @@ impl Renaming {
         (renamed != series).then(|| renamed.to_owned())
     }
 
-    /// The same without the names that a forget is about, if it has any: what it selects by is hashed,
-    /// and what it leads to is forgotten. A forget by several fields leaves it alone, because other series
-    /// keep each of its names. A regex cannot be hashed, and stays.
+    /// The same without the names that a forget is about, if it has them: what it selects by is hashed,
+    /// and what it leads to is forgotten. If the forget is by several fields, it must have all of them,
+    /// because other series keep each of the names. A regex cannot be hashed, and stays.
     pub(crate) fn without(&self, forget: &Self, key: HashKey) -> Option<Self> {
+        let is_about = |names: &Option<Pattern>, text: Option<&str>| {
+            let is_one = |names: &Pattern| text.is_some_and(|text| names.matches(text, forget.key));
+            names.as_ref().is_none_or(is_one)
+        };
         let mut without = self.clone();
         if without.key == (0, 0) {
             without.key = key;
         }
         let key = without.key;
-        let into = &mut without.into;
-        let (pattern, into, names) = match forget {
-            Self { service: Some(names), path: None, customer: None, .. } => {
-                (&mut without.service, &mut into.service, names)
+        let mut fields = [
+            (&forget.service, &mut without.service, &mut without.into.service),
+            (&forget.path, &mut without.path, &mut without.into.path),
+            (&forget.customer, &mut without.customer, &mut without.into.customer),
+        ];
+        let selects = fields
+            .iter()
+            .all(|(names, own, _)| is_about(names, own.as_ref().and_then(Pattern::text)));
+        // What it does not change has the names that it is selected by.
+        let is_named = fields.iter().any(|(names, _, into)| names.is_some() && into.is_some());
+        let leads = is_named
+            && fields.iter().all(|(names, own, into)| {
+                is_about(names, into.as_deref().or_else(|| own.as_ref()?.whole()))
+            });
+        for (_, own, into) in fields.iter_mut().filter(|(names, ..)| names.is_some()) {
+            if selects {
+                **own = own.as_ref().and_then(|own| own.hashed(key));
             }
-            Self { service: None, path: Some(names), customer: None, .. } => {
-                (&mut without.path, &mut into.path, names)
+            if leads {
+                **into = Some(FORGOTTEN.into());
             }
-            Self { service: None, path: None, customer: Some(names), .. } => {
-                (&mut without.customer, &mut into.customer, names)
-            }
-            _ => return None,
-        };
-        let mut is_changed = false;
-        if let Some(Pattern::Exactly(text) | Pattern::BeginsWith(text)) = pattern
-            && names.matches(text, forget.key)
-        {
-            *pattern = pattern.as_ref().and_then(|pattern| pattern.hashed(key));
-            is_changed = true;
         }
-        if into.as_ref().is_some_and(|name| names.matches(name, forget.key)) {
-            *into = Some(FORGOTTEN.into());
-            is_changed = true;
-        }
-        is_changed.then_some(without)
+        (selects || leads).then_some(without)
     }
 
     /// Whether what it selects counts under names of Tally's own.
     fn forgets(&self) -> bool {
         let NewNames { service, path, customer } = &self.into;
         [service, path, customer].into_iter().flatten().all(|name| is_reserved(name))
+    }
+
+    /// What a series was before it was forgotten, if the names that it lost are the ones that this merge
+    /// leads to. None if it leads to others.
+    pub(crate) fn unforgotten(&self, forgotten: &Series) -> Option<Series> {
+        let mut brings_back = false;
+        let mut name = |own: &Option<Pattern>, into: &Option<Box<str>>, now: &str| match (into, own)
+        {
+            _ if now != FORGOTTEN => Some(now.into()),
+            (Some(into), _) => {
+                brings_back = true;
+                Some(into.clone())
+            }
+            (None, own) => own.as_ref().and_then(Pattern::whole).map(Box::from),
+        };
+        let before = Series {
+            service: name(&self.service, &self.into.service, &forgotten.service)?,
+            path: name(&self.path, &self.into.path, &forgotten.path)?,
+            customer: name(&self.customer, &self.into.customer, &forgotten.customer)?,
+            ..forgotten.clone()
+        };
+        brings_back.then_some(before)
     }
 
     /// Whether it changes nothing, whatever a series has.

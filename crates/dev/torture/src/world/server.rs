@@ -98,7 +98,7 @@ impl Server {
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
         let duties = if how.is_idle { Some(IDLE) } else { (start % 4 != 3).then_some(EAGER) };
-        let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), duties];
+        let faults = [self.broken.and_then(Broken::fault), how.fault.as_deref(), duties];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));
         command

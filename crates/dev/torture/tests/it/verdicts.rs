@@ -124,6 +124,11 @@ macro_rules! on {
             fn a_fold_that_forgets_the_months_is_found() {
                 assert_finds_unbalanced_books("fold-forgets-months");
             }
+
+            #[test]
+            fn a_call_that_is_counted_twice_is_found() {
+                assert_finds(&broken("counted-twice"), "stored <= sent");
+            }
         }
     };
 }

@@ -58,6 +58,22 @@ impl Pattern {
         }
     }
 
+    /// The name or the prefix that it spells.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Exactly(text) | Self::BeginsWith(text) => Some(text),
+            Self::Matches(_) | Self::Hashed { .. } => None,
+        }
+    }
+
+    /// The name, if it is a whole one.
+    pub(super) fn whole(&self) -> Option<&str> {
+        match self {
+            Self::Exactly(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The same without the name; none for a regex, which has no hash.
     pub(super) fn hashed(&self, key: HashKey) -> Option<Self> {
         let of = |text: &str, is_prefix| {

@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tally_proto::methods as names;
 use tally_proto::tally::requests::v1::{
-    CorrectRequest, Correction, ListCorrectionsRequest, Series,
+    CorrectRequest, CorrectResponse, Correction, ListCorrectionsRequest, Series,
 };
 use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
 use tally_requests::periods::Zone;
@@ -189,8 +189,13 @@ async fn correct(
             return Err(anyhow!(why));
         }
     };
+    say_corrected(&what, &answer, args.dry_run);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_corrected(what: &str, answer: &CorrectResponse, is_dry: bool) {
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let done = match (args.dry_run, answer.is_repeated) {
+    let done = match (is_dry, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",
@@ -201,7 +206,6 @@ async fn correct(
         signed(answer.corrections),
         thousands(left),
     ));
-    Ok(ExitCode::SUCCESS)
 }
 
 // === impl Listed ===
