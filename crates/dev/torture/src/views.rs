@@ -172,14 +172,14 @@ impl Question {
 
     /// The first quarter of a period in an answer.
     pub(crate) fn quarter(self, period: &PeriodTotals) -> anyhow::Result<i32> {
-        if self.view.quarters_ahead() > 0 {
+        if self.view == View::Hours {
             let seconds = period.start.as_ref().map_or(0, |start| start.seconds);
-            anyhow::ensure!(seconds % QUARTER_SECONDS == 0, "a period begins at {seconds}");
+            anyhow::ensure!(seconds % QUARTER_SECONDS == 0, "an hour begins at {seconds}");
             return Ok(i32::try_from(seconds.div_euclid(QUARTER_SECONDS))?);
         }
         let date = period.period.as_ref();
         let date = date.ok_or_else(|| anyhow::anyhow!("a total without a day"))?;
-        Ok(day_of(date)? * QUARTERS_PER_DAY)
+        Ok(day_of(date)? * QUARTERS_PER_DAY - self.view.quarters_ahead())
     }
 
     /// The series that a group of an answer stands for.

@@ -19,7 +19,8 @@ use super::Groups;
 use super::pieces::{Cuts, Draft, Pieces};
 use crate::model::{Day, SeriesId};
 
-/// For a year of days of a zone, if each has 5,000 series of its own; or two, if all have the same.
+/// For a year of days of a zone, if each has 5,000 series of its own; or of two, if all have the same. A
+/// query that reads has at most as much again.
 const BYTES_MAX: usize = 32 << 20;
 /// What is kept of a day takes at least this much.
 const DAY_BYTES: usize = 200;
