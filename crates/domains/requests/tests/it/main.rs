@@ -17,6 +17,7 @@ mod dates;
 mod disturbed;
 mod drops;
 mod following;
+mod forgetting;
 mod frames;
 mod import_count;
 mod keeper;
