@@ -15,16 +15,16 @@ use http_body::Body;
 use tally_client::{Method, Queue};
 use tower::{Layer, Service, service_fn};
 
-use answer::Answer;
+use it::answer::Answer;
+use it::mock;
 
-/// A server in this process, so the benchmark needs no other.
-#[allow(dead_code, reason = "the tests use more of it")]
-#[path = "../tests/it/mock.rs"]
-mod mock;
-
-/// Answers without work.
-#[path = "../tests/it/answer.rs"]
-mod answer;
+/// The tests' server in this process, so the benchmark needs no other, and their answers without work.
+#[allow(dead_code, unused_imports, reason = "the tests use more of it")]
+#[path = "../tests/it"]
+mod it {
+    pub(crate) mod answer;
+    pub(crate) mod mock;
+}
 
 /// The CPU time of this thread.
 fn now() -> Duration {

@@ -1,13 +1,10 @@
 //! A tonic interceptor that counts calls, and the layer that gives it their path.
 
-use std::task::{Context, Poll};
-
 use tonic::service::Interceptor;
 use tonic::{GrpcMethod, Status};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use crate::layer::Head;
+use crate::layer::{Before, First, Head};
 use crate::{Method, Queue, Series};
 
 /// Counts the calls of a tonic service or client; [`Queue::interceptor`] makes it.
@@ -34,8 +31,7 @@ pub struct CountInterceptor {
 pub struct PathLayer;
 
 /// A service whose requests have their path in their extensions; [`PathLayer`] makes it.
-#[derive(Clone, Debug)]
-pub struct WithPath<S>(S);
+pub type WithPath<S> = Before<S, PathLayer>;
 
 /// What [`PathLayer`] puts into the extensions: the URI, which is cheap to clone.
 #[derive(Clone)]
@@ -79,32 +75,13 @@ impl<S> Layer<S> for PathLayer {
     type Service = WithPath<S>;
 
     fn layer(&self, inner: S) -> WithPath<S> {
-        WithPath(inner)
+        Before { first: *self, inner }
     }
 }
 
-// === impl WithPath ===
-
-impl<S, B> Service<http::Request<B>> for WithPath<S>
-where
-    S: Service<http::Request<B>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<B>) -> S::Future {
-        let uri = Head::of(&request).original_uri().clone();
+impl First for PathLayer {
+    fn see<B>(&self, request: &mut http::Request<B>) {
+        let uri = Head::of(request).original_uri().clone();
         request.extensions_mut().insert(CallUri(uri));
-        self.0.call(request)
     }
-}
-
-/// tonic serves it under the inner service's name.
-impl<S: tonic::server::NamedService> tonic::server::NamedService for WithPath<S> {
-    const NAME: &'static str = S::NAME;
 }

@@ -1,6 +1,7 @@
 //! A tower layer that counts each request once, with its status.
 
 mod arrival;
+mod before;
 mod count;
 mod head;
 mod pending;
@@ -16,6 +17,7 @@ use crate::Queue;
 use rules::Rules;
 
 pub use arrival::{ArrivalLayer, CountArrival};
+pub(crate) use before::{Before, First};
 pub use count::{Count, CountBody, CountFuture};
 pub use head::Head;
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod layered;
+mod locks;
 mod memory;
 mod open;
 mod report;

@@ -94,11 +94,14 @@ CREATE TABLE tally_request_months (
     PRIMARY KEY (month, series_id)
 ) WITH (fillfactor = 70);
 
--- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there.
+-- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there. The
+-- stamp is a random number, drawn anew by each transaction that changes rows of tally_request_days: with
+-- the same one, a day has the same rows.
 CREATE TABLE tally_request_calendar (
     day DATE PRIMARY KEY,
     rolled_up_at TIMESTAMPTZ,
-    pruned_at TIMESTAMPTZ
+    pruned_at TIMESTAMPTZ,
+    stamp UUID NOT NULL DEFAULT gen_random_uuid()
 );
 
 -- For the days that still have to be rolled up, and those whose quarters are gone.

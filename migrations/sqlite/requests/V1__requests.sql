@@ -51,11 +51,14 @@ CREATE TABLE tally_request_months (
     PRIMARY KEY (month, series_id)
 ) STRICT, WITHOUT ROWID;
 
--- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there.
+-- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there. The
+-- stamp is a random number, drawn anew by each transaction that changes rows of tally_request_days: with
+-- the same one, a day has the same rows.
 CREATE TABLE tally_request_calendar (
     day INTEGER PRIMARY KEY,
     rolled_up_at INTEGER,
-    pruned_at INTEGER
+    pruned_at INTEGER,
+    stamp BLOB NOT NULL DEFAULT (randomblob(16))
 ) STRICT, WITHOUT ROWID;
 
 -- For the days that still have to be rolled up, and those whose quarters are gone.

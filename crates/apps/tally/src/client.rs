@@ -313,6 +313,13 @@ pub(crate) fn describe(status: &Status) -> String {
     }
 }
 
+/// Whether a call that failed may have been done: its answer was lost, or the server's own from the
+/// database.
+pub(crate) fn may_be_done(status: &Status) -> bool {
+    use tonic::Code::{Cancelled, DeadlineExceeded, Internal, Unavailable, Unknown};
+    matches!(status.code(), Cancelled | DeadlineExceeded | Internal | Unavailable | Unknown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

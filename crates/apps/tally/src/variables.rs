@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Arg, Command};
+use tally_runtime::distance;
 
 const PREFIX: &str = "TALLY_";
 
@@ -124,34 +125,9 @@ fn is_ours(name: &str, value: &str) -> bool {
     name != FAULT && name != CLIENTS && !is_link
 }
 
-/// The Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<_> = (0..=b.len()).collect();
-    for (at, letter) in (1..).zip(a.bytes()) {
-        let mut diagonal = row[0];
-        row[0] = at;
-        for (column, other) in (1..).zip(b.bytes()) {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column];
-            row[column] = replaced.min(diagonal + 1).min(row[column - 1] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (a, b, expected) in
-            [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("TALLY_LOG", "TALLY_LOGS", 1)]
-        {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
-    }
 
     #[test]
     fn the_nearest_setting_is_near() {

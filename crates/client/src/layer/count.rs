@@ -83,19 +83,16 @@ where
         let answered = this.inner.poll(context);
         on_panic.disarm();
         let answered = ready!(answered);
+        let status = match (&answered, this.pending.as_mut()) {
+            (Ok(answer), Some(pending)) => pending.answered(answer),
+            (Err(_), Some(_)) => Some(status::FAILED),
+            (_, None) => None,
+        };
+        if let Some(status) = status {
+            Pending::end(this.pending, status);
+        }
         let pending = this.pending.take();
-        Poll::Ready(match answered {
-            Ok(answer) => {
-                let pending = pending.and_then(|pending| pending.answered(&answer));
-                Ok(answer.map(|inner| CountBody { inner, pending }))
-            }
-            Err(error) => {
-                if let Some(pending) = pending {
-                    pending.end(status::FAILED);
-                }
-                Err(error)
-            }
-        })
+        Poll::Ready(answered.map(|answer| answer.map(|inner| CountBody { inner, pending })))
     }
 }
 
@@ -127,9 +124,8 @@ impl<B: Body> Body for CountBody<B> {
             Some(Err(_)) => Some(status::FAILED),
             None => Some(status::UNKNOWN),
         };
-        if let (Some(status), Some(pending)) = (status, this.pending.take_if(|_| status.is_some()))
-        {
-            pending.end(status);
+        if let Some(status) = status {
+            Pending::end(this.pending, status);
         }
         Poll::Ready(frame)
     }

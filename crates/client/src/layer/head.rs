@@ -1,6 +1,11 @@
 //! What a closure sees of a request.
 
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
 const GRPC: &[u8] = b"application/grpc";
+
+/// To look at each of this many headers is cheaper than a hash.
+const FEW: usize = 8;
 
 /// A request without its body. The fields are those of [`http::request::Parts`].
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +66,18 @@ impl<'r> Head<'r> {
     #[must_use]
     pub fn is_grpc(self) -> bool {
         self.method == http::Method::POST
-            && self
-                .headers
-                .get(http::header::CONTENT_TYPE)
+            && header(self.headers, &CONTENT_TYPE)
                 .is_some_and(|content_type| is_grpc(content_type.as_bytes()))
     }
+}
+
+/// The first value of a header.
+#[inline]
+pub(super) fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    if headers.len() > FEW {
+        return headers.get(name);
+    }
+    headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 /// Whether this is `application/grpc`, `-web` or `-web-text`, with any parameter or suffix.

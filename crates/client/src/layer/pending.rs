@@ -45,18 +45,20 @@ impl Pending {
         Some(Self { queue, ticket, series, is_grpc, unconfirmed, status: status::CLIENT_GONE })
     }
 
-    /// Counts the request with this status.
+    /// Counts a request with this status, unless that is done.
     #[inline]
-    pub(super) fn end(mut self, status: u16) {
-        self.status = status;
+    pub(super) fn end(pending: &mut Option<Self>, status: u16) {
+        if let Some(pending) = pending {
+            pending.status = status;
+        }
+        *pending = None;
     }
 
-    /// Counts the request if the head of its answer has the status. If not, the body has it.
+    /// The status that the head of the answer says. If it says none, the body will.
     #[inline]
-    pub(super) fn answered<B: Body>(mut self, answer: &http::Response<B>) -> Option<Self> {
+    pub(super) fn answered<B: Body>(&mut self, answer: &http::Response<B>) -> Option<u16> {
         if !self.is_grpc {
-            self.end(answer.status().as_u16());
-            return None;
+            return Some(answer.status().as_u16());
         }
         if self.unconfirmed.is_some() && status::confirms_path(answer) {
             self.confirm();
@@ -65,18 +67,11 @@ impl Pending {
         let if_dropped = std::mem::replace(&mut self.status, status::FAILED);
         let ended = answer.body().is_end_stream().then_some(status::UNKNOWN);
         self.status = if_dropped;
-        match status::of_grpc_head(answer).or(ended) {
-            Some(status) => {
-                self.end(status);
-                None
-            }
-            None => {
-                if let Some(ticket) = &self.ticket {
-                    self.queue.stream(ticket, self.series);
-                }
-                Some(self)
-            }
+        let status = status::of_grpc_head(answer).or(ended);
+        if let (None, Some(ticket)) = (status, &self.ticket) {
+            self.queue.stream(ticket, self.series);
         }
+        status
     }
 
     /// The client has not invented the path.
@@ -125,8 +120,6 @@ impl OnPanic<'_> {
 
 impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
-        if let Some(pending) = self.0.take() {
-            pending.end(status::FAILED);
-        }
+        Pending::end(self.0, status::FAILED);
     }
 }

@@ -1,8 +1,9 @@
 //! The status that a request counts with.
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::head::{is_grpc, is_grpc_web};
+use super::head::{header, is_grpc, is_grpc_web};
 
 /// Not known.
 pub(super) const NOT_KNOWN: u16 = 0;
@@ -48,14 +49,12 @@ pub(super) fn confirms_path<B>(head: &http::Response<B>) -> bool {
 }
 
 fn content_type<B>(head: &http::Response<B>) -> Option<&[u8]> {
-    Some(head.headers().get(http::header::CONTENT_TYPE)?.as_bytes())
+    Some(header(head.headers(), &CONTENT_TYPE)?.as_bytes())
 }
 
 /// The status that gRPC's trailers say.
 pub(super) fn of_trailers(trailers: &HeaderMap) -> Option<u16> {
-    // They are few: to look at each is cheaper than a hash.
-    let (_, code) = trailers.iter().find(|(name, _)| **name == GRPC_STATUS)?;
-    Some(of_code(code.as_bytes()))
+    Some(of_code(header(trailers, &GRPC_STATUS)?.as_bytes()))
 }
 
 fn of_code(code: &[u8]) -> u16 {

@@ -1,13 +1,19 @@
 //! How a queue is set up.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tally_proto::wire::SERVICE_BYTES_MAX;
 
 use super::source::QueueSource;
 use super::{Handle, Limits, Queue, Shared};
 use crate::driver;
 use crate::error::ConnectError;
 use crate::settings::{Settings, common_settings, program_name};
+
+/// The environment variable that names the service.
+const SERVICE: &str = "TALLY_SERVICE";
 
 /// How many customers are told apart.
 pub(super) const CUSTOMERS_MAX: usize = 1_000;
@@ -19,7 +25,8 @@ pub struct QueueBuilder {
     settings: Settings,
     limits: Limits,
     linger: Duration,
-    service: String,
+    /// None: that of the environment or the program.
+    service: Option<String>,
     status_timeout: Duration,
 }
 
@@ -31,7 +38,7 @@ impl QueueBuilder {
             settings: Settings::new(url),
             limits: Limits { queue_requests_max: 1_000_000, customers_max: CUSTOMERS_MAX },
             linger: Duration::from_millis(50),
-            service: service(),
+            service: None,
             status_timeout: Duration::from_secs(60),
         }
     }
@@ -54,10 +61,10 @@ impl QueueBuilder {
     }
 
     /// The service that its layers, interceptors and [`endpoint`](Queue::endpoint) count for, at
-    /// most 128 bytes. Empty: not known. Default: the environment variable `TALLY_SERVICE`, or
-    /// without it the program's name.
+    /// most 128 bytes. Empty: not known. Default: the environment variable `TALLY_SERVICE`, or the
+    /// program's name if that is empty, longer, not UTF-8 or not set.
     pub fn service(mut self, service: impl Into<String>) -> Self {
-        self.service = service.into();
+        self.service = Some(service.into());
         self
     }
 
@@ -83,6 +90,7 @@ impl QueueBuilder {
     /// A setting cannot be used, or this is not within a tokio runtime.
     pub async fn connect(self) -> Result<Queue, ConnectError> {
         let Self { settings, limits, linger, service, status_timeout } = self;
+        let service = service.unwrap_or_else(|| service_of(std::env::var_os(SERVICE)));
         driver::start(settings.clone(), |driver, table| {
             let shared = Shared::new(&settings, limits, &service, table, Some(driver));
             let shared = Arc::new(shared);
@@ -93,8 +101,16 @@ impl QueueBuilder {
     }
 }
 
-/// The service of a queue that is not told one.
-fn service() -> String {
-    let set = std::env::var("TALLY_SERVICE").ok().filter(|service| !service.is_empty());
-    set.unwrap_or_else(program_name)
+/// The service of a queue that is not told one, by the value of [`SERVICE`].
+fn service_of(set: Option<OsString>) -> String {
+    let set = set.filter(|set| !set.is_empty());
+    let problem = match set.map(OsString::into_string) {
+        None => return program_name(),
+        Some(Ok(set)) if set.len() <= SERVICE_BYTES_MAX => return set,
+        Some(Ok(set)) => format!("it has {} bytes, more than {SERVICE_BYTES_MAX}", set.len()),
+        Some(Err(_)) => "it is not UTF-8".to_owned(),
+    };
+    let service = program_name();
+    tracing::warn!(problem, service, "{SERVICE} cannot be used: the program's name is the service");
+    service
 }

@@ -14,9 +14,6 @@ use crate::{Series, SeriesKey};
 /// How long a close waits for open requests: a server may end before the last of its tasks.
 const OPEN_WAIT: Duration = Duration::from_secs(1);
 
-/// How often a close looks for open requests.
-const OPEN_PAUSE: Duration = Duration::from_millis(5);
-
 // === impl Queue ===
 
 impl Queue {
@@ -88,8 +85,8 @@ impl Shared {
         // They also need time to be sent.
         let until = clock::later(Instant::now(), OPEN_WAIT.min(limit / 2));
         // An in-memory queue needs no runtime.
-        while self.driver.is_some() && self.shards.open() > 0 && Instant::now() < until {
-            tokio::time::sleep(OPEN_PAUSE).await;
+        if self.driver.is_some() {
+            let _ = tokio::time::timeout_at(until, self.shards.open_ended()).await;
         }
         let requests = self.shards.open();
         if requests > 0 {

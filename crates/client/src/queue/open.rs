@@ -1,85 +1,88 @@
 //! Requests that a layer has passed on and that have no status yet: no close forgets one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
 use crate::rows::Row;
 use crate::series::Series;
 
 /// The open requests of a shard.
 #[derive(Default)]
 pub(super) struct OpenRequests {
-    slots: Vec<Slot>,
-    /// The slots to use again.
-    free: Vec<u32>,
+    /// Which shard it is.
+    shard: usize,
+    places: Vec<Arc<Place>>,
+    /// The places that no ticket has.
+    free: Vec<Arc<Place>>,
     len: usize,
+    /// Somebody waits until none is open.
+    pub(super) is_awaited: bool,
 }
 
-/// Where an open request is. Who has it ends the request.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    pub(super) shard: usize,
-    pub(super) slot: u32,
-}
+/// Has an open request. Who has it ends the request.
+pub(crate) struct Ticket(Arc<Place>);
 
-#[derive(Clone, Copy)]
-enum Slot {
-    /// The answer has no head yet.
-    Waiting(Row),
-    /// The head was sent at this look.
-    Streaming(Row, u32),
-    /// Recorded, but still held by its ticket; or free.
-    Done,
+/// Where an open request is. It is read and written under the lock of its shard, except that its
+/// ticket says without a lock when the head is sent.
+#[derive(Default)]
+struct Place {
+    shard: usize,
+    time_us: AtomicI64,
+    /// What it counts under, in the upper half; in the lower one the look at which the head of the
+    /// answer was sent, from 1 on.
+    series_and_look: AtomicU64,
+    /// It is not recorded yet.
+    is_open: AtomicBool,
 }
 
 // === impl OpenRequests ===
 
 impl OpenRequests {
+    pub(super) fn new(shard: usize) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
     #[inline]
-    pub(super) fn add(&mut self, row: Row) -> u32 {
+    pub(super) fn add(&mut self, row: Row) -> Ticket {
+        let place = self.free.pop().unwrap_or_else(|| self.grow());
+        place.time_us.store(row.time_us, Ordering::Relaxed);
+        place.series_and_look.store(packed(row.series, 0), Ordering::Relaxed);
+        place.is_open.store(true, Ordering::Relaxed);
         self.len += 1;
-        match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = Slot::Waiting(row);
-                slot
-            }
-            None => self.grow(row),
-        }
+        Ticket(place)
     }
 
     #[cold]
-    fn grow(&mut self, row: Row) -> u32 {
-        let slot = u32::try_from(self.slots.len()).expect("no service has 2^32 open requests");
-        self.slots.push(Slot::Waiting(row));
-        // A slot that is given back never allocates.
-        self.free.reserve(self.slots.len());
-        slot
+    fn grow(&mut self) -> Arc<Place> {
+        let place = Arc::new(Place { shard: self.shard, ..Place::default() });
+        self.places.push(Arc::clone(&place));
+        // A place that is given back never allocates.
+        self.free.reserve(self.places.len());
+        place
     }
 
+    /// Gives a place back. None: its request is recorded already.
     #[inline]
-    pub(super) fn stream(&mut self, slot: u32, series: Series, look: u32) {
-        let slot = &mut self.slots[slot as usize];
-        if let Slot::Waiting(row) = *slot {
-            *slot = Slot::Streaming(Row { series, ..row }, look);
-        }
-    }
-
-    /// Gives a slot back. None: its request is recorded already.
-    #[inline]
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Row> {
-        self.free.push(slot);
-        let row = self.slots[slot as usize].take()?;
-        self.len -= 1;
-        Some(row)
+    pub(super) fn remove(&mut self, Ticket(place): Ticket) -> Option<Row> {
+        let row = place.take();
+        self.free.push(place);
+        self.len -= usize::from(row.is_some());
+        row
     }
 
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether somebody waits for this.
+    #[inline]
+    pub(super) fn are_ended(&self) -> bool {
+        self.is_awaited && self.len == 0
+    }
+
     /// Takes the streams whose head was sent at least this many looks ago.
     pub(super) fn overdue(&mut self, now: u32, looks: u32) -> Vec<Row> {
-        self.take_if(|slot| match slot {
-            Slot::Streaming(_, since) => now.wrapping_sub(*since) >= looks,
-            Slot::Waiting(_) | Slot::Done => false,
-        })
+        self.take_if(|place| place.look().is_some_and(|look| now.wrapping_sub(look) >= looks))
     }
 
     /// Takes all that are open.
@@ -87,27 +90,56 @@ impl OpenRequests {
         self.take_if(|_| true)
     }
 
-    fn take_if(&mut self, is_due: impl Fn(&Slot) -> bool) -> Vec<Row> {
+    fn take_if(&mut self, is_due: impl Fn(&Place) -> bool) -> Vec<Row> {
         if self.len == 0 {
             return Vec::new();
         }
-        let due = self.slots.iter_mut().filter(|slot| is_due(slot));
-        let rows: Vec<Row> = due.filter_map(Slot::take).collect();
+        let due = self.places.iter().filter(|place| is_due(place));
+        let rows: Vec<Row> = due.filter_map(|place| place.take()).collect();
         self.len -= rows.len();
         rows
     }
 }
 
-// === impl Slot ===
+// === impl Ticket ===
 
-impl Slot {
+impl Ticket {
     #[inline]
-    fn take(&mut self) -> Option<Row> {
-        match std::mem::replace(self, Slot::Done) {
-            Slot::Waiting(row) | Slot::Streaming(row, _) => Some(row),
-            Slot::Done => None,
-        }
+    pub(super) fn shard(&self) -> usize {
+        self.0.shard
     }
+
+    /// The head is sent at this look, from 1 on, and says what the request counts under.
+    #[inline]
+    pub(super) fn stream(&self, series: Series, look: u32) {
+        self.0.series_and_look.store(packed(series, look), Ordering::Relaxed);
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    #[inline]
+    fn take(&self) -> Option<Row> {
+        if !self.is_open.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.is_open.store(false, Ordering::Relaxed);
+        let series = Series((self.series_and_look.load(Ordering::Relaxed) >> 32) as u32);
+        Some(Row { series, time_us: self.time_us.load(Ordering::Relaxed) })
+    }
+
+    /// At which look the head was sent, if it was.
+    fn look(&self) -> Option<u32> {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+        let look = self.series_and_look.load(Ordering::Relaxed) as u32;
+        (look != 0).then_some(look)
+    }
+}
+
+#[inline]
+fn packed(series: Series, look: u32) -> u64 {
+    u64::from(series.0) << 32 | u64::from(look)
 }
 
 #[cfg(test)]

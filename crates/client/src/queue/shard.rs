@@ -27,9 +27,9 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Allocates one chunk and a list for this many.
-    pub(super) fn new(chunk_rows: usize, chunks: usize) -> Self {
+    pub(super) fn new(number: usize, chunk_rows: usize, chunks: usize) -> Self {
         let (current, full) = (Vec::with_capacity(chunk_rows), VecDeque::with_capacity(chunks));
-        Self { current, full, ..Self::default() }
+        Self { current, full, open: OpenRequests::new(number), ..Self::default() }
     }
 
     #[inline]

@@ -1,17 +1,16 @@
 //! Where requests wait: one shard per few threads, so recording threads share no cache line.
 //!
 //! A shard has a current chunk and a list of full ones. Room is reserved a chunk at a time, and
-//! chunks are reused, so a request costs an uncontended lock of one atomic operation and 16 bytes
-//! of writing. A thread that finds its shard's lock held goes to another shard.
+//! chunks are reused, so a request costs an uncontended lock and 16 bytes of writing.
 
-use std::cell::Cell;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use try_lock::{Locked, TryLock};
+use try_lock::Locked;
 
+use super::locks::Locks;
 use super::open::Ticket;
 use super::shard::Shard;
 use crate::error::Refusal;
@@ -23,21 +22,8 @@ const SHARDS_MAX: usize = 32;
 /// Requests in a chunk: 8 KiB.
 const CHUNK_ROWS: usize = 512;
 
-/// How often to try a lock before yielding, and then before pausing: its holder is descheduled.
-const SPINS: u32 = 64;
-const YIELDS: u32 = 64;
-
-const LOCK_PAUSE: Duration = Duration::from_micros(50);
-
-thread_local! {
-    /// This thread's number, which picks its shard; 0 before it has one.
-    static THREAD: Cell<usize> = const { Cell::new(0) };
-}
-
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
 pub(crate) struct Shards {
-    shards: Box<[Padded]>,
+    shards: Locks<Shard>,
     /// How many requests no shard has reserved room for.
     room: AtomicUsize,
     max: usize,
@@ -51,13 +37,11 @@ pub(crate) struct Shards {
     pub(crate) hurry: Notify,
     /// There is room again.
     pub(crate) roomy: Notify,
-    /// How often overdue streams were looked for.
+    /// The last open request of a shard has ended, while somebody waits for that.
+    ended: Notify,
+    /// How often overdue streams were looked for, and one more.
     looks: AtomicU32,
 }
-
-/// On its own cache lines, which processors fetch in pairs.
-#[repr(align(128))]
-struct Padded(TryLock<Shard>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -75,13 +59,13 @@ impl Shards {
         // More shards than running threads, so two threads rarely share one.
         let count = (4 * threads).next_power_of_two().min(SHARDS_MAX);
         let chunk_rows = (max / (4 * count)).clamp(1, CHUNK_ROWS.min(batch_rows_max));
-        let shard = || {
+        let shard = |number| {
             let chunks = max / chunk_rows / count + 1;
-            Padded(TryLock::new(Shard::new(chunk_rows, chunks)))
+            Shard::new(number, chunk_rows, chunks)
         };
         let spares = (0..count).map(|_| Vec::with_capacity(chunk_rows)).collect();
         Self {
-            shards: (0..count).map(|_| shard()).collect(),
+            shards: Locks::new((0..count).map(shard)),
             room: AtomicUsize::new(max),
             max,
             chunk_rows,
@@ -90,14 +74,15 @@ impl Shards {
             work: Notify::new(),
             hurry: Notify::new(),
             roomy: Notify::new(),
-            looks: AtomicU32::new(0),
+            ended: Notify::new(),
+            looks: AtomicU32::new(1),
         }
     }
 
     /// Takes a request, if there is room.
     #[inline]
     pub(crate) fn record(&self, row: Row) -> Result<(), Refusal> {
-        self.record_in(self.lock_any(), row)
+        self.record_in(self.shards.any(), row)
     }
 
     #[inline]
@@ -116,45 +101,55 @@ impl Shards {
     /// Keeps a request whose status is not known yet. None: the queue is closed.
     #[inline]
     pub(crate) fn begin(&self, row: Row) -> Option<Ticket> {
-        let mut shard = self.lock_any();
+        let mut shard = self.shards.any();
         if shard.closed {
             return None;
         }
-        let slot = shard.open.add(row);
-        Some(Ticket { shard: thread_number() & (self.shards.len() - 1), slot })
+        Some(shard.open.add(row))
     }
 
     /// The head of an open request's answer is sent: from now on its status has a limited time.
     #[inline]
     pub(crate) fn stream(&self, ticket: &Ticket, series: Series) {
-        let now = self.looks.load(Ordering::Relaxed);
-        self.lock(ticket.shard).open.stream(ticket.slot, series, now);
+        ticket.stream(series, self.looks.load(Ordering::Relaxed));
     }
 
     /// Records an open request under this series, unless it is recorded already.
     #[inline]
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket ends one request, once")]
     pub(crate) fn end(&self, ticket: Ticket, series: Series) -> Result<(), (Row, Refusal)> {
-        let mut shard = self.lock(ticket.shard);
-        match shard.open.remove(ticket.slot) {
-            None => Ok(()),
-            Some(Row { time_us, .. }) => {
-                let row = Row { series, time_us };
-                self.record_in(shard, row).map_err(|reason| (row, reason))
-            }
+        let mut shard = self.shards.at(ticket.shard());
+        let Some(Row { time_us, .. }) = shard.open.remove(ticket) else { return Ok(()) };
+        let are_ended = shard.open.are_ended();
+        let row = Row { series, time_us };
+        let recorded = self.record_in(shard, row).map_err(|reason| (row, reason));
+        if are_ended {
+            self.ended.notify_waiters();
         }
+        recorded
     }
 
     /// How many requests are open.
     pub(crate) fn open(&self) -> usize {
-        (0..self.shards.len()).map(|at| self.lock(at).open.len()).sum()
+        self.shards.each().map(|shard| shard.open.len()).sum()
+    }
+
+    /// Waits until no request is open.
+    pub(crate) async fn open_ended(&self) {
+        loop {
+            let mut ended = pin!(self.ended.notified());
+            ended.as_mut().enable();
+            self.shards.each().for_each(|mut shard| shard.open.is_awaited = true);
+            if self.open() == 0 {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Records the streams that still have no status after this many looks.
     pub(crate) fn record_streams(&self, looks: u32) {
         let now = self.looks.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        for at in 0..self.shards.len() {
-            let mut shard = self.lock(at);
+        for mut shard in self.shards.each() {
             let overdue = shard.open.overdue(now, looks);
             self.record_open(shard, overdue);
         }
@@ -170,51 +165,13 @@ impl Shards {
                 shard.refuse(row);
             }
         }
+        let are_ended = shard.open.are_ended();
         drop(shard);
         if wakes {
             self.wake();
         }
-    }
-
-    /// This thread's shard, or another unlocked one: a lock holder may be descheduled.
-    #[inline]
-    fn lock_any(&self) -> Locked<'_, Shard> {
-        let (at, mask) = (thread_number(), self.shards.len() - 1);
-        if let Some(shard) = self.shards[at & mask].0.try_lock() {
-            return shard;
-        }
-        for other in at + 1..=at + mask {
-            if let Some(shard) = self.shards[other & mask].0.try_lock() {
-                // Two threads share a shard: this one moves.
-                THREAD.set(other);
-                return shard;
-            }
-        }
-        self.lock(at)
-    }
-
-    #[inline]
-    fn lock(&self, at: usize) -> Locked<'_, Shard> {
-        let shard = &self.shards[at & (self.shards.len() - 1)].0;
-        shard.try_lock().unwrap_or_else(|| Self::wait_for(shard))
-    }
-
-    #[cold]
-    fn wait_for(shard: &TryLock<Shard>) -> Locked<'_, Shard> {
-        let mut attempts = 0;
-        loop {
-            if let Some(shard) = shard.try_lock() {
-                return shard;
-            }
-            attempts += 1;
-            if attempts < SPINS {
-                std::hint::spin_loop();
-            } else if attempts < SPINS + YIELDS {
-                std::thread::yield_now();
-            } else {
-                // Sleep even if the system prefers this thread to the one that holds the lock.
-                std::thread::sleep(LOCK_PAUSE);
-            }
+        if are_ended {
+            self.ended.notify_waiters();
         }
     }
 
@@ -243,7 +200,7 @@ impl Shards {
     }
 
     pub(crate) fn refuse(&self, row: Row) {
-        self.lock_any().refuse(row);
+        self.shards.any().refuse(row);
         // Drops are reported even if nothing else is.
         self.wake();
     }
@@ -259,14 +216,11 @@ impl Shards {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        (0..self.shards.len()).all(|at| {
-            let shard = self.lock(at);
-            shard.is_empty() && shard.noted.is_empty()
-        })
+        self.shards.each().all(|shard| shard.is_empty() && shard.noted.is_empty())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock(0).closed
+        self.shards.at(0).closed
     }
 
     /// Takes about this many requests, starting with this shard, and all drops.
@@ -275,7 +229,7 @@ impl Shards {
         let mut count = 0;
         let mut drops = Drops::default();
         for step in 0..self.shards.len() {
-            let mut shard = self.lock(from + step);
+            let mut shard = self.shards.at(from + step);
             drops.add_all(&std::mem::take(&mut shard.noted));
             while let Some(chunk) = shard.take(rows_max - count, || self.spare()) {
                 count += chunk.len();
@@ -297,7 +251,7 @@ impl Shards {
     pub(crate) fn close(&self) {
         for at in (0..self.shards.len()).rev() {
             loop {
-                let mut shard = self.lock(at);
+                let mut shard = self.shards.at(at);
                 let open = shard.open.all();
                 if open.is_empty() {
                     shard.close();
@@ -314,15 +268,12 @@ impl Shards {
     /// Takes no more requests, and drops those that wait.
     pub(crate) fn abandon(&self) {
         self.close();
-        for at in 0..self.shards.len() {
-            self.lock(at).drop_all();
-        }
+        self.shards.each().for_each(|mut shard| shard.drop_all());
     }
 
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for at in 0..self.shards.len() {
-            let shard = self.lock(at);
+        for shard in self.shards.each() {
             counts.recorded += shard.recorded();
             counts.taken += shard.taken;
             counts.dropped += shard.dropped;
@@ -333,16 +284,13 @@ impl Shards {
 
     /// How many requests each shard has recorded: a moment for [`has_passed`](Self::has_passed).
     pub(crate) fn moment(&self) -> Vec<u64> {
-        (0..self.shards.len()).map(|at| self.lock(at).recorded()).collect()
+        self.shards.each().map(|shard| shard.recorded()).collect()
     }
 
     /// Whether everything recorded before a moment is taken or dropped.
     pub(crate) fn has_passed(&self, moment: &[u64]) -> bool {
-        let passed = |(at, recorded): (usize, &u64)| {
-            let shard = self.lock(at);
-            shard.taken + shard.dropped >= *recorded
-        };
-        moment.iter().enumerate().all(passed)
+        let mut shards = self.shards.each().zip(moment);
+        shards.all(|(shard, recorded)| shard.taken + shard.dropped >= *recorded)
     }
 
     /// Reserves up to this much room.
@@ -379,17 +327,6 @@ impl Shards {
         if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
             self.work.notify_one();
         }
-    }
-}
-
-#[inline]
-fn thread_number() -> usize {
-    match THREAD.get() {
-        0 => {
-            THREAD.set(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
-            THREAD.get()
-        }
-        number => number,
     }
 }
 

@@ -176,7 +176,8 @@ fn a_runtime_that_ends_closes_its_queue() {
     let server = mock.start();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let queue = runtime.block_on(async {
-        let queue = fast_queue(&server.url()).connect().await.expect("a queue");
+        let queue = fast_queue(&server.url()).batches_in_flight_max(1);
+        let queue = queue.connect().await.expect("a queue");
         queue.try_record(queue.endpoint(Method::GET, "/")).expect("room");
         until("batches are on their way", || mock.database().in_flight != 0).await;
         queue

@@ -191,7 +191,9 @@ async fn a_silent_server_is_left() {
     let mut producer = builder.connect().await.expect("a producer");
     producer.send(rows(&producer, 10)).await.expect("room");
     assert_eq!(producer.close().await.acknowledged, 10);
-    assert_eq!((mock.total(), mock.database().opens), (10, 3));
+    // A slow one is left, too.
+    assert_eq!(mock.total(), 10);
+    assert!(mock.database().opens >= 3);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod allocations;
 mod arrival;
 mod cases;
+mod channel;
 mod connections;
 mod ends;
 mod grpc;

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 
 use crate::mock::{Act, Event, Mock, Server, refusal};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const ID: [u8; 16] = *b"a reader's id...";
 

@@ -113,7 +113,7 @@ pub(crate) struct Years {
     #[arg(long, value_name = "N")]
     pub(crate) series: Option<usize>,
 
-    /// How often each query is asked [default: 5]
+    /// How often each query is asked after the first time [default: 5]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,
 

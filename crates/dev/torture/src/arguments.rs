@@ -6,10 +6,17 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The clients of a run. The scenes need two that resume, one more, and
-/// the reader at the end.
-pub(crate) const CLIENTS: [Kind; 7] =
-    [Kind::Raw, Kind::Raw, Kind::Add, Kind::Producer, Kind::Queue, Kind::Spool, Kind::Reader];
+/// The clients of a run. The scenes need two that resume, one more, and the reader.
+pub(crate) const CLIENTS: [Kind; 8] = [
+    Kind::Raw,
+    Kind::Raw,
+    Kind::Add,
+    Kind::Producer,
+    Kind::Queue,
+    Kind::Spool,
+    Kind::Reader,
+    Kind::Layer,
+];
 
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
 #[derive(Debug, Parser)]
@@ -63,7 +70,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) goes_back: bool,
 
-    /// Make the servers break a rule: the run must fail
+    /// Make the servers or a client break a rule: the run must fail
     #[arg(long, value_enum)]
     pub(crate) broken: Option<Broken>,
 
@@ -87,7 +94,7 @@ pub(crate) enum Backend {
     Postgres,
 }
 
-/// A rule that the servers break.
+/// A rule that the servers or a client break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Broken {
     /// Batches are acknowledged before they are committed
@@ -112,6 +119,8 @@ pub(crate) enum Broken {
     MovesIgnored,
     /// Two servers change days and months at the same time; Postgres only, and found by chance
     BooksUnlocked,
+    /// A client counts the calls of its service when they are received, and again with their status
+    CountedTwice,
 }
 
 // === impl Run ===
@@ -131,9 +140,9 @@ impl Run {
 // === impl Broken ===
 
 impl Broken {
-    /// As tally_runtime::faults knows it.
-    pub(crate) fn fault(self) -> &'static str {
-        match self {
+    /// As tally_runtime::faults knows it, if the servers break it.
+    pub(crate) fn fault(self) -> Option<&'static str> {
+        Some(match self {
             Broken::AckBeforeCommit => "record.acknowledge_early",
             Broken::SkipSequenceCheck => "record.skip_sequence",
             Broken::CheckpointApart => "record.checkpoint_apart",
@@ -145,7 +154,8 @@ impl Broken {
             Broken::FoldForgetsMonths => "fold.days_only",
             Broken::MovesIgnored => "moves.ignore",
             Broken::BooksUnlocked => "books.unlocked",
-        }
+            Broken::CountedTwice => return None,
+        })
     }
 }
 

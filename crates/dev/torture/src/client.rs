@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `add.rs` | a client of `count.v1` |
+//! | `layer.rs` | a service behind the layer of `tally_client::Queue`, and its calls |
 //! | `load.rs` | the requests that a seed makes a client record |
 //! | `memory.rs` | the raw client's state on disk |
 //! | `pace.rs` | a limit on requests per second |
@@ -13,6 +14,7 @@
 //! | `spooled.rs` | what a process left in its spool |
 
 mod add;
+mod layer;
 pub(crate) mod load;
 mod memory;
 mod pace;
@@ -37,7 +39,7 @@ use load::Load;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a client waits after SIGTERM until everything is acknowledged.
-const CLOSE_LIMIT: Duration = Duration::from_secs(80);
+const CLOSE_LIMIT: Duration = Duration::from_secs(160);
 
 /// Printed to standard error once signals are handled.
 pub(crate) const READY: &str = "ready";
@@ -58,6 +60,8 @@ pub(crate) enum Kind {
     Queue,
     /// `tally_client::Queue` with a spool.
     Spool,
+    /// `tally_client::Queue` that its tower layer records with, each call with its status.
+    Layer,
     /// `tally_client::Producer` that takes over and goes on after its checkpoint.
     Reader,
 }
@@ -84,6 +88,9 @@ pub(crate) struct Arguments {
     /// Resend batches that the server already has, whenever the protocol allows it
     #[arg(long)]
     pub(crate) stubborn: bool,
+    /// Count each call of a layer twice: when it is received, and with its status
+    #[arg(long)]
+    pub(crate) counted_twice: bool,
 }
 
 /// A client process at work.
@@ -103,14 +110,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     eprintln!("{READY}");
     let (mut journal, past) = Journal::resume(&arguments.journal())?;
     let resumed = matches!(arguments.kind, Kind::Raw | Kind::Reader);
-    let drops = matches!(arguments.kind, Kind::Queue | Kind::Spool);
+    let drops = matches!(arguments.kind, Kind::Queue | Kind::Spool | Kind::Layer);
     journal.write(&Line::Start { resumed, drops })?;
     let session = Session { arguments, journal, past, signals };
     match arguments.kind {
         Kind::Raw => raw::run(session).await,
         Kind::Add => add::run(session).await,
         Kind::Producer => producer::run(session).await,
-        Kind::Queue | Kind::Spool => queue::run(session).await,
+        Kind::Queue | Kind::Spool | Kind::Layer => queue::run(session).await,
         Kind::Reader => reader::run(session).await,
     }
 }
@@ -154,14 +161,18 @@ impl Session<'_> {
     fn load(&self, base_micros: i64) -> Load {
         let Arguments { kind, name, seed, rate, .. } = self.arguments;
         let processes = self.past.iter().filter(|line| matches!(line, Line::Start { .. })).count();
+        // A process that does not resume its predecessor gets its own paths, so that doubts
+        // about the predecessor's requests hide no errors here.
+        let prefix = match kind {
+            Kind::Raw | Kind::Reader => format!("/{name}"),
+            _ => format!("/{name}/{}", processes + 1),
+        };
         Load {
             seed: *seed,
             client: name.clone(),
-            // A process that does not resume its predecessor gets its own paths, so that doubts
-            // about the predecessor's requests hide no errors here.
-            prefix: match kind {
-                Kind::Raw | Kind::Reader => format!("/{name}"),
-                _ => format!("/{name}/{}", processes + 1),
+            own_series: match kind {
+                Kind::Layer => layer::series(&prefix),
+                _ => load::own_series(&prefix),
             },
             base_micros,
             rows_max: (rate / 20).clamp(2, 400),

@@ -343,6 +343,7 @@ fn on_postgres(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
 impl World {
     /// Removes every fault and starts everything that does not run.
     pub(crate) fn heal(&self) -> anyhow::Result<()> {
+        self.hurry(false);
         for proxy in self.links() {
             self.runtime.block_on(proxy.restore());
             proxy.resume();

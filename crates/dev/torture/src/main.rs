@@ -20,6 +20,7 @@
 //! | `scenes.rs` | fixed scenes that are certain to expose a broken server |
 //! | `schedule.rs` | what goes wrong and when |
 //! | `sessions.rs` | ending and exhausting Postgres's sessions |
+//! | `state.rs` | what a run that ended early leaves behind |
 //! | `stop.rs` | stopping all threads |
 //! | `stored.rs` | reading what is stored, from servers |
 //! | `tables.rs` | reading the database, and whether its books are balanced |
@@ -42,6 +43,7 @@ mod run;
 mod scenes;
 mod schedule;
 mod sessions;
+mod state;
 mod stop;
 mod stored;
 mod tables;

@@ -11,18 +11,21 @@ use crate::tables::Tables;
 use crate::views::{Question, View, sums_by_period};
 
 /// How many differences of a check are listed; the others are only counted.
-const DIFFERENCES_MAX: usize = 20;
+const DIFFERENCES_MAX: u64 = 20;
 
 /// The comparisons and their result.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
-    pub(crate) comparisons: u64,
-    /// Comparisons by check.
-    pub(crate) by_check: BTreeMap<&'static str, u64>,
+    pub(crate) by_check: BTreeMap<&'static str, Compared>,
+    /// The first differences of each check.
     pub(crate) differences: Vec<String>,
-    listed: BTreeMap<&'static str, usize>,
-    /// How many more differences there are.
-    pub(crate) more: u64,
+}
+
+/// What became of the comparisons of one check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Compared {
+    pub(crate) comparisons: u64,
+    pub(crate) differences: u64,
 }
 
 // === impl Verdict ===
@@ -34,18 +37,23 @@ impl Verdict {
 
     /// Notes one comparison, and the difference if there is one.
     pub(crate) fn check(&mut self, check: &'static str, holds: bool, say: impl FnOnce() -> String) {
-        self.comparisons += 1;
-        *self.by_check.entry(check).or_default() += 1;
+        let compared = self.by_check.entry(check).or_default();
+        compared.comparisons += 1;
         if holds {
             return;
         }
-        let listed = self.listed.entry(check).or_default();
-        *listed += 1;
-        if *listed <= DIFFERENCES_MAX {
+        compared.differences += 1;
+        if compared.differences <= DIFFERENCES_MAX {
             self.differences.push(format!("{check}: {}", say()));
-        } else {
-            self.more += 1;
         }
+    }
+
+    /// Of all checks.
+    pub(crate) fn sum(&self) -> Compared {
+        self.by_check.values().fold(Compared::default(), |sum, of| Compared {
+            comparisons: sum.comparisons + of.comparisons,
+            differences: sum.differences + of.differences,
+        })
     }
 
     pub(crate) fn equal<K: Ord + std::fmt::Debug>(
@@ -89,8 +97,8 @@ impl Judge<'_> {
         for totals in &stored.rolled_up {
             self.verdict.equal("rolled up = table", ("rolled up", totals), ("table", &tables));
         }
-        let left = stored.tables.has_rows();
-        self.verdict.check("no rows left", !left, || "there are some".to_owned());
+        let left = stored.tables.in_rows();
+        self.verdict.check("no rows left", left == 0, || format!("{left} are not folded"));
 
         for (client, accepted) in &stored.accepted_of_client {
             let account = self.accounts.get(client).cloned().unwrap_or_default();
@@ -163,7 +171,9 @@ impl Judge<'_> {
         self.bounds(view, &answer, |key| question.covers(key));
         let tables = &self.stored.before;
         let counts = match view {
-            View::Hours => tables.named(&tables.by_quarter(), 1, &BTreeMap::new()),
+            View::Hours | View::LocalDays => {
+                tables.named(&tables.by_quarter(), 1, &BTreeMap::new())
+            }
             _ => tables.totals(),
         };
         let mut counts = view.totals(&counts);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::account::{Account, Accounts};
 use crate::lanes::Log;
 use crate::losses::Losses;
-use crate::oracle::Verdict;
+use crate::oracle::{Compared, Verdict};
 use crate::stored::{Stored, sum_under};
 
 /// The outcome of a run.
@@ -60,17 +60,19 @@ impl Report {
             writeln!(out, "  {:<52}{most:>14}", "lost by the database, at most")?;
         }
 
-        writeln!(out, "\n{:<34}{:>12}", "what was checked", "comparisons")?;
-        for (check, count) in &self.verdict.by_check {
-            writeln!(out, "  {check:<32}{count:>12}")?;
+        writeln!(out, "\n{:<34}{:>12}{:>14}", "what was checked", "comparisons", "differences")?;
+        let all = self.verdict.sum();
+        let checks = self.verdict.by_check.iter().map(|(check, compared)| (*check, *compared));
+        for (check, Compared { comparisons, differences }) in checks.chain([("all", all)]) {
+            writeln!(out, "  {check:<32}{comparisons:>12}{differences:>14}")?;
         }
-        writeln!(out, "  {:<32}{:>12}", "all", self.verdict.comparisons)?;
         writeln!(out, "\nafter {:.1} s:", took.as_secs_f64())?;
         for difference in &self.verdict.differences {
             writeln!(out, "  {difference}")?;
         }
-        if self.verdict.more > 0 {
-            writeln!(out, "  and {} more", self.verdict.more)?;
+        let listed = self.verdict.differences.len() as u64;
+        if all.differences > listed {
+            writeln!(out, "  and {} more", all.differences - listed)?;
         }
         writeln!(out, "{}", if self.verdict.passed() { "PASS" } else { "FAIL" })
     }

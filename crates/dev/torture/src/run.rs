@@ -13,6 +13,7 @@ use crate::oracle::Judge;
 use crate::report::Report;
 use crate::scenes;
 use crate::schedule::Lane;
+use crate::state;
 use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
 use crate::views::{Question, View, date_of};
@@ -21,7 +22,7 @@ use crate::world::World;
 use crate::world::server::Server;
 
 /// How long the clients may take after the last fault until everything is acknowledged.
-const FINISH_LIMIT: Duration = Duration::from_secs(90);
+const FINISH_LIMIT: Duration = Duration::from_secs(180);
 
 /// How much longer than `--minutes` a run may take to reach the requested numbers of faults.
 const EXTRA: Duration = Duration::from_secs(15 * 60);
@@ -44,6 +45,7 @@ pub(crate) fn run(run: &Run, runtime: &Handle) -> anyhow::Result<bool> {
         }
         Err(error) => {
             text = format!("FAIL: the run ended early: {error:#}\n");
+            state::write(&world, &mut text)?;
             false
         }
     };
@@ -91,6 +93,7 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
 /// Runs all lanes at once until everything requested has happened.
 fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, stop) = (watch.world, &Stop::default());
+    world.hurry(true);
     let mut works: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send + '_>> = Vec::new();
     for lane in Lane::all(world.shape) {
         works.push(Box::new(move || lanes::run(watch, run.seed, lane, stop)));

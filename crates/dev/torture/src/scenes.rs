@@ -9,19 +9,22 @@ use tally_testkit::eventually_blocking;
 use crate::arguments::{Broken, Run};
 use crate::changes::BY_SERVICE;
 use crate::client::load::{FIRST_LARGE, LARGE_ROWS, day};
-use crate::client::now_micros;
+use crate::client::{Kind, now_micros};
+use crate::journal::Series;
 use crate::lanes::LARGE_COMMIT;
 use crate::rewind::lose_all;
 use crate::stop::Stop;
 use crate::stored;
-use crate::tables::Tables;
 use crate::views::{View, date_of};
 use crate::watch::Watch;
 use crate::world::client::Client;
 use crate::world::server::StartOptions;
 
-/// How long a scene waits for each step.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long a scene waits for each step, which takes a second or two on an idle machine.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The pause between two folds that a server is asked for.
+const FOLD_PAUSE: Duration = Duration::from_millis(50);
 
 /// After this many requests a raw client has used most of its paths.
 const ALL_PATHS: u64 = 3 * LARGE_ROWS;
@@ -32,9 +35,6 @@ const COMMITTED: &str = "append.committed";
 
 /// The same for a fold.
 const FOLD_POINTS: [&str; 2] = ["fold.before_commit", "fold.committed"];
-
-/// Before a server moves what days and months have of series that have been merged.
-const SETTLES: &str = "settle.before_commit";
 
 /// Kills a server before a commit and after one, and loses the answer to one, while one client
 /// counts and resends everything unacknowledged.
@@ -94,68 +94,85 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
 fn fold(watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, log) = (watch.world, &watch.world.log);
     let (server, client) = (&world.servers[0], &world.clients[0]);
-    let more = || acknowledged(watch, client, watch.progress(client)? + 1);
     for point in FOLD_POINTS {
         log.say(|| format!("scene: a server is killed at {point}"));
-        more()?;
         server.process.kill();
         let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
         server.bring_up(&how, &Stop::default())?;
-        let (runtime, url) = (&world.runtime, server.url());
-        // It may come to this point by itself, and does not answer then.
-        let folding = runtime.spawn(async move { stored::fold(&url).await });
         let stopped = format!("stopped at {point}");
-        let reached = eventually_blocking(LIMIT, || server.process.has_logged(&stopped));
-        server.process.kill();
-        folding.abort();
-        reached.map_err(|_| anyhow::anyhow!("{point} was not reached within {LIMIT:?}"))?;
+        let reached = folding(watch, || {
+            let has_stopped = server.process.has_logged(&stopped);
+            if has_stopped {
+                server.process.kill();
+            }
+            has_stopped
+        });
+        anyhow::ensure!(reached, "{point} was not reached within {LIMIT:?}");
         log.done("scene: server killed in a fold");
         server.bring_up(&StartOptions::default(), &Stop::default())?;
     }
-    let today = day(now_micros());
-    let asks = |view| {
-        let asked = || watch.live_query(server, view).is_ok_and(|answered| answered);
-        eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no totals in {LIMIT:?}"))
-    };
-    asks(View::Days)?;
-    world.runtime.block_on(stored::roll_up(&server.url(), date_of(today, 1)))?;
-    more()?;
-    world.runtime.block_on(stored::fold(&server.url()))?;
-    asks(View::Endpoints)
+    asks(watch, View::Days)?;
+    let year = date_of(day(now_micros()), 1);
+    let rolled_up = || world.runtime.block_on(stored::roll_up(&server.url(), year));
+    eventually_blocking(LIMIT, rolled_up).map_err(anyhow::Error::msg)?;
+    acknowledged(watch, client, watch.progress(client)? + 1)?;
+    let folded = || world.runtime.block_on(stored::fold(&server.url()));
+    eventually_blocking(LIMIT, folded).map_err(anyhow::Error::msg)?;
+    asks(watch, View::Endpoints)
+}
+
+/// Asks the first server to fold, again and again, until `reached` or the limit; says whether it is. One
+/// fold would not do: the server may have folded every row by itself, and the client is still on its way
+/// back with more.
+fn folding(watch: &Watch<'_>, reached: impl FnMut() -> bool) -> bool {
+    let (runtime, url) = (&watch.world.runtime, watch.world.servers[0].url());
+    let folding = runtime.spawn(async move {
+        loop {
+            // A server that has stopped in a fold does not answer.
+            let _ = stored::fold(&url).await;
+            tokio::time::sleep(FOLD_PAUSE).await;
+        }
+    });
+    let reached = eventually_blocking(LIMIT, reached).is_ok();
+    folding.abort();
+    reached
+}
+
+/// Asks the first server for live totals, which are checked, until there is an answer.
+fn asks(watch: &Watch<'_>, view: View) -> anyhow::Result<()> {
+    let asked = || watch.live_query(&watch.world.servers[0], view).is_ok_and(|answered| answered);
+    eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))
 }
 
 /// Merges series that have rows, kills the server, and lets the next one fold these, which must count them
-/// under what they were merged into. That one stops before it moves anything by itself.
+/// under what they were merged into. Both do no duties, so that nothing else folds or moves anything.
 fn merge(watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, log) = (watch.world, &watch.world.log);
-    let (server, client) = (&world.servers[0], &world.clients[0]);
+    let server = &world.servers[0];
     log.say(|| "scene: series are merged that have rows".to_owned());
-    let calm = |point: Option<&str>| {
+    let idle = || {
         server.process.kill();
-        let fault = point.map(str::to_owned);
-        let how = StartOptions { fault, is_calm: true, ..StartOptions::default() };
+        let how = StartOptions { is_idle: true, ..StartOptions::default() };
         server.bring_up(&how, &Stop::default())
     };
-    let tables = |is: &dyn Fn(&Tables) -> bool| {
-        let mut read = None;
-        let found = || {
-            read = watch.look();
-            read.as_ref().is_some_and(is)
-        };
-        let found = eventually_blocking(LIMIT, found);
-        found.map_err(|_| anyhow::anyhow!("the rows did not come or go within {LIMIT:?}"))?;
-        read.context("the database is away")
-    };
-    calm(None)?;
-    acknowledged(watch, client, watch.progress(client)? + 1)?;
-    tables(&|tables| tables.has_rows_of(|series| BY_SERVICE.selects(series)))?;
-    anyhow::ensure!(watch.change(server, BY_SERVICE)?, "{BY_SERVICE:?} was not made");
-    calm(Some(SETTLES))?;
-    let url = server.url();
-    let folding = world.runtime.spawn(async move { stored::fold(&url).await });
-    let folded = tables(&|tables| !tables.has_moved_rows());
-    folding.abort();
-    watch.check_left_behind(&folded?);
+    idle()?;
+    let selected = |series: &Series| BY_SERVICE.selects(series);
+    let found = || watch.look().is_some_and(|tables| tables.has_rows_of(selected));
+    eventually_blocking(LIMIT, found)
+        .map_err(|_| anyhow::anyhow!("no rows of {BY_SERVICE:?} within {LIMIT:?}"))?;
+    let merged = || watch.change(server, BY_SERVICE).is_ok_and(|answered| answered);
+    eventually_blocking(LIMIT, merged)
+        .map_err(|_| anyhow::anyhow!("{BY_SERVICE:?} was not made within {LIMIT:?}"))?;
+    idle()?;
+    let tables = watch.look().context("the database is away")?;
+    anyhow::ensure!(tables.has_moved_rows(), "no rows are left of the series that were merged");
+    let mut folded = None;
+    let is_folded = folding(watch, || {
+        folded = watch.look().filter(|tables| !tables.has_moved_rows());
+        folded.is_some()
+    });
+    anyhow::ensure!(is_folded, "the rows were not folded within {LIMIT:?}");
+    watch.check_left_behind(&folded.context("the database is away")?);
     log.done("scene: series merged that have rows");
     server.process.kill();
     server.bring_up(&StartOptions::default(), &Stop::default())
@@ -166,7 +183,8 @@ fn merge(watch: &Watch<'_>) -> anyhow::Result<()> {
 fn take_over(watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, log) = (watch.world, &watch.world.log);
     log.say(|| "scene: a producer is taken over".to_owned());
-    let reader = world.clients.last().context("there are clients")?;
+    let reader = world.clients.iter().find(|client| client.arguments.kind == Kind::Reader);
+    let reader = reader.context("there is a reader")?;
     reader.proxy.redirect(&world.servers[0].address);
     reader.start(false)?;
     acknowledged(watch, reader, (FIRST_LARGE + 1) * LARGE_ROWS)?;
@@ -193,8 +211,7 @@ fn rewind(watch: &Watch<'_>) -> anyhow::Result<()> {
     let before = watch.progress(early)?;
     acknowledged(watch, early, before + ALL_PATHS)?;
     // Before a restart of the server, which would clear its cache.
-    let asked = || watch.live_query(server, View::Days).is_ok_and(|answered| answered);
-    eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))
+    asks(watch, View::Days)
 }
 
 /// Waits until this many requests of a client are acknowledged.

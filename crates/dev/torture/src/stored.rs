@@ -20,7 +20,7 @@ use crate::tables::Tables;
 use crate::views::{Question, day_of};
 
 /// Timeout of an answer while things are failing.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The largest accepted answer.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -216,8 +216,9 @@ impl Tables {
         Ok(tables)
     }
 
-    pub(crate) fn has_rows(&self) -> bool {
-        !self.rows.is_empty()
+    /// How many requests are in rows.
+    pub(crate) fn in_rows(&self) -> u64 {
+        self.rows.values().sum()
     }
 
     /// Whether there are rows of series that these are.

@@ -1,6 +1,7 @@
 //! What answers tell apart: series and periods that counts are summed by.
 
 use jiff::civil::Date as CivilDate;
+use tally_client::Method;
 use tally_proto::google::r#type::Date;
 use tally_proto::methods::number_of_text;
 use tally_proto::tally::requests::v1::{
@@ -32,6 +33,8 @@ pub(crate) enum View {
     Classes,
     /// By hour in Kolkata, service and status.
     Hours,
+    /// By day in Kolkata, service and status: servers keep the pieces of such days in memory.
+    LocalDays,
 }
 
 /// What a server is asked.
@@ -47,8 +50,8 @@ pub(crate) struct Question {
 
 impl View {
     /// What a server can be asked for, by grouping.
-    pub(crate) const ASKED: [View; 5] =
-        [View::Days, View::Endpoints, View::Services, View::Classes, View::Hours];
+    pub(crate) const ASKED: [View; 6] =
+        [View::Days, View::Endpoints, View::Services, View::Classes, View::Hours, View::LocalDays];
 
     /// What a count of this key counts under, after all changes.
     pub(crate) fn key(self, key: &Key) -> Key {
@@ -58,9 +61,8 @@ impl View {
             View::Quarters | View::Days => renamed,
             View::Endpoints => Series { path: path.clone(), method: *method, ..Series::default() },
             View::Services => Series { service: service.clone(), ..Series::default() },
-            // No journal has a status for which GRPC has a class of its own.
-            View::Classes => Series { status: status / 100, ..Series::default() },
-            View::Hours => {
+            View::Classes => Series { status: class(*method, *status), ..Series::default() },
+            View::Hours | View::LocalDays => {
                 let (service, status) = (service.clone(), *status);
                 Series { service, status, customer: customer.clone(), ..Series::default() }
             }
@@ -70,14 +72,18 @@ impl View {
 
     /// The first quarter of the period that this one is in.
     fn first_quarter(self, quarter: i32) -> i32 {
-        match self {
-            View::Quarters => quarter,
-            View::Hours => {
-                let hour = (quarter + KOLKATA_QUARTERS).div_euclid(QUARTERS_PER_HOUR);
-                hour * QUARTERS_PER_HOUR - KOLKATA_QUARTERS
-            }
-            _ => quarter.div_euclid(QUARTERS_PER_DAY) * QUARTERS_PER_DAY,
-        }
+        let ahead = self.quarters_ahead();
+        let quarters = match self {
+            View::Quarters => 1,
+            View::Hours => QUARTERS_PER_HOUR,
+            _ => QUARTERS_PER_DAY,
+        };
+        (quarter + ahead).div_euclid(quarters) * quarters - ahead
+    }
+
+    /// How far its time zone is ahead of UTC.
+    fn quarters_ahead(self) -> i32 {
+        if matches!(self, View::Hours | View::LocalDays) { KOLKATA_QUARTERS } else { 0 }
     }
 
     pub(crate) fn totals(self, totals: &Totals) -> Totals {
@@ -105,8 +111,20 @@ impl View {
             View::Endpoints => &[],
             View::Services => &[GroupBy::Service],
             View::Classes => &[GroupBy::StatusClass],
-            View::Hours => &[GroupBy::Service, GroupBy::Status, GroupBy::Customer],
+            View::Hours | View::LocalDays => {
+                &[GroupBy::Service, GroupBy::Status, GroupBy::Customer]
+            }
         }
+    }
+}
+
+/// The first digit of the HTTP status, or of the one that stands for a code of gRPC.
+fn class(method: i32, status: u16) -> u16 {
+    match (Method(method), status) {
+        (Method::GRPC, 5) => 4,
+        (Method::GRPC, 2 | 14) => 5,
+        // No journal has another code.
+        _ => status / 100,
     }
 }
 
@@ -126,18 +144,21 @@ impl Question {
     /// A question about live totals that quarters can answer: `today` and the day before it have them,
     /// whatever is pruned.
     pub(crate) fn live(view: View, today: i32) -> Question {
-        let from = (view == View::Hours).then_some(today - 1);
+        let from = (view.quarters_ahead() > 0).then_some(today - 1);
         Question { view, from, live: true }
     }
 
     pub(crate) fn request(self) -> QueryTotalsRequest {
-        let is_hours = self.view == View::Hours;
-        let granularity = if is_hours { Granularity::Hour } else { Granularity::Day };
+        let is_local = self.view.quarters_ahead() > 0;
+        let granularity = match self.view {
+            View::Hours => Granularity::Hour,
+            _ => Granularity::Day,
+        };
         QueryTotalsRequest {
             from: self.from.map(|day| date_of(day, 3)),
             granularity: granularity.into(),
             live: self.live,
-            time_zone: if is_hours { KOLKATA.to_owned() } else { String::new() },
+            time_zone: if is_local { KOLKATA.to_owned() } else { String::new() },
             group_by: self.view.group_by().iter().map(|by| (*by).into()).collect(),
             ..QueryTotalsRequest::default()
         }
@@ -145,15 +166,15 @@ impl Question {
 
     /// Whether the answer has this key of its view.
     pub(crate) fn covers(self, key: &Key) -> bool {
-        let ahead = if self.view == View::Hours { KOLKATA_QUARTERS } else { 0 };
+        let ahead = self.view.quarters_ahead();
         self.from.is_none_or(|day| key.quarter >= day * QUARTERS_PER_DAY - ahead)
     }
 
     /// The first quarter of a period in an answer.
     pub(crate) fn quarter(self, period: &PeriodTotals) -> anyhow::Result<i32> {
-        if self.view == View::Hours {
+        if self.view.quarters_ahead() > 0 {
             let seconds = period.start.as_ref().map_or(0, |start| start.seconds);
-            anyhow::ensure!(seconds % QUARTER_SECONDS == 0, "an hour begins at {seconds}");
+            anyhow::ensure!(seconds % QUARTER_SECONDS == 0, "a period begins at {seconds}");
             return Ok(i32::try_from(seconds.div_euclid(QUARTER_SECONDS))?);
         }
         let date = period.period.as_ref();
@@ -246,6 +267,9 @@ mod tests {
         assert_eq!(counts(View::Classes), [3, 4]);
         assert_eq!(counts(View::Services), [7]);
         assert_eq!(counts(View::Hours), [1, 2, 4]);
+        assert_eq!(counts(View::LocalDays), [1, 2, 4]);
+        assert_eq!(View::LocalDays.first_quarter(96 + 73), 96 - 22);
+        assert_eq!(View::LocalDays.first_quarter(96 + 74), 96 + 74);
         assert_eq!(sums_by_period(&totals).into_values().collect::<Vec<_>>(), [1, 2, 4]);
     }
 }

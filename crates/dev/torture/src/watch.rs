@@ -251,6 +251,14 @@ impl<'a> Watch<'a> {
         if is_later {
             check_names(&mut books.verdict, &least.made, server, answer);
         }
+        if books.losses.deleted.is_none() {
+            let (unknown, name) = (answer.keys().find(|key| is_unknown(key)), &server.process.name);
+            books.verdict.check("names in answers", unknown.is_none(), || {
+                unknown
+                    .map(|key| format!("{name}: {key}, and no name was deleted"))
+                    .unwrap_or_default()
+            });
+        }
         let answer = &renamed_totals(answer);
         let unnamed = books.losses.unnamed(answer);
         let (mut low, mut high, mut found) = (least.totals.clone(), Totals::new(), answer.clone());

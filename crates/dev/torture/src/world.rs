@@ -12,15 +12,15 @@ pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
 use tally_testkit::{Cluster, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
-use crate::arguments::{Backend, CLIENTS, Run};
-use crate::client::Arguments;
+use crate::arguments::{Backend, Broken, CLIENTS, Run};
+use crate::client::{Arguments, Kind};
 use crate::lanes::Log;
 use crate::schedule::Shape;
 use child::Child;
@@ -67,6 +67,29 @@ fn start_postgres() -> anyhow::Result<Cluster> {
     Ok(Cluster::start(Options { settings, ..Options::default() })?)
 }
 
+/// A client, which is not started.
+fn client(
+    run: &Run,
+    name: String,
+    kind: Kind,
+    proxy: Proxy,
+    program: &Path,
+    folder: &Path,
+) -> Client {
+    let process = Child::new(name.clone(), folder.to_owned());
+    let arguments = Arguments {
+        kind,
+        name,
+        server: format!("http://{}", proxy.addr()),
+        folder: folder.to_owned(),
+        seed: run.seed,
+        rate: run.rate(),
+        stubborn: false,
+        counted_twice: run.broken == Some(Broken::CountedTwice),
+    };
+    Client { arguments, proxy, program: program.to_owned(), process }
+}
+
 // === impl World ===
 
 impl World {
@@ -93,7 +116,7 @@ impl World {
             let address = format!("127.0.0.1:{}", free_port());
             let process = Child::new(format!("server-{number}"), path.clone());
             let (tally, broken) = (tally.clone(), run.broken);
-            let starts = AtomicUsize::new(0);
+            let (starts, is_hasty) = (AtomicUsize::new(0), AtomicBool::new(false));
             servers.push(Server {
                 address,
                 database,
@@ -101,25 +124,16 @@ impl World {
                 tally,
                 broken,
                 starts,
+                is_hasty,
                 process,
             });
         }
-        let mut clients = Vec::new();
-        for (number, kind) in CLIENTS.into_iter().enumerate() {
+        let clients = CLIENTS.into_iter().enumerate().map(|(number, kind)| {
             let server: &Server = &servers[number % servers.len()];
             let proxy = runtime.block_on(Proxy::start(&server.address));
-            let arguments = Arguments {
-                kind,
-                name: kind.name(number),
-                server: format!("http://{}", proxy.addr()),
-                folder: path.clone(),
-                seed: run.seed,
-                rate: run.rate(),
-                stubborn: false,
-            };
-            let process = Child::new(arguments.name.clone(), path.clone());
-            clients.push(Client { arguments, proxy, program: program.clone(), process });
-        }
+            client(run, kind.name(number), kind, proxy, &program, &path)
+        });
+        let clients: Vec<Client> = clients.collect();
         let shape = Shape {
             clients: clients.len(),
             servers: servers.len(),
@@ -168,9 +182,8 @@ impl World {
 
     /// The panic messages in the logs of ended servers and clients.
     pub(crate) fn panics(&self) -> anyhow::Result<Vec<String>> {
-        let servers = self.servers.iter().map(|server| &server.process.name);
         let mut panics = Vec::new();
-        for name in servers.chain(self.clients.iter().map(|client| &client.process.name)) {
+        for name in self.names() {
             let log = fs::read(self.file(&format!("{name}.log")))?;
             let log = String::from_utf8_lossy(&log);
             let lines = log.lines().filter(|line| line.contains("panicked"));
@@ -179,11 +192,29 @@ impl World {
         Ok(panics)
     }
 
+    /// The names of servers and clients.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.processes().map(|process| &*process.name)
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Child> {
+        let servers = self.servers.iter().map(|server| &server.process);
+        servers.chain(self.clients.iter().map(|client| &client.process))
+    }
+
+    /// Whether servers that start from now on are hasty.
+    pub(crate) fn hurry(&self, is_hasty: bool) {
+        self.servers.iter().for_each(|server| server.is_hasty.store(is_hasty, Ordering::SeqCst));
+    }
+
+    /// Kills servers and clients. Their logs are written then.
+    pub(crate) fn kill(&self) {
+        self.processes().for_each(Child::kill);
+    }
+
     /// Keeps the folder with the journals and logs, and prints where it is.
     pub(crate) fn keep(&self, report: &str) {
-        // Logs are written when processes end.
-        self.clients.iter().for_each(|client| client.process.kill());
-        self.servers.iter().for_each(|server| server.process.kill());
+        self.kill();
         self.folder.keep();
         for program in ["tally", "tally-torture"] {
             let _ = fs::remove_file(self.file(program));

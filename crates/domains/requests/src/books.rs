@@ -9,7 +9,7 @@ use tally_runtime::{Kind, faults};
 use tally_store::Error;
 
 use crate::model::{Day, Quarter, SeriesId};
-use crate::packed::{DAYS, Packed, QUARTERS};
+use crate::packed::{DAYS, Malformed, Packed, QUARTERS};
 
 /// Rows of days or months that are read and written at once. CockroachDB takes 16 MiB in a statement, and
 /// the counts of a row are up to 2 KB.
@@ -117,6 +117,20 @@ impl Posting {
         let slot = date.day().unsigned_abs() - 1;
         Self { period: date.first_of_month().into(), series, slot, requests }
     }
+
+    /// What a row of a day or a month has, under another series.
+    pub(crate) fn of_row(
+        level: Level,
+        period: Day,
+        series: SeriesId,
+        slots: &str,
+    ) -> impl Iterator<Item = Result<Self, Malformed>> {
+        level.packed().counts(slots.as_bytes()).map(move |one| {
+            let (slot, requests) = one?;
+            let slot = u8::try_from(slot).expect("at most 96 slots");
+            Ok(Self { period, series, slot, requests })
+        })
+    }
 }
 
 // === impl Fold ===
@@ -155,6 +169,18 @@ impl Fold {
 /// How many requests these postings have, within 64 bits.
 pub(crate) fn requests(postings: &[Posting]) -> u64 {
     postings.iter().fold(0, |sum, posting| sum.saturating_add(posting.requests.unsigned_abs()))
+}
+
+/// What the rows of a month have on one of its days.
+pub(crate) fn on_day<'a>(
+    day: Day,
+    months: impl IntoIterator<Item = &'a str>,
+) -> Result<i64, Malformed> {
+    let mut counts = [0; DAYS.slots];
+    for days in months {
+        DAYS.add_to(&mut counts, days.as_bytes())?;
+    }
+    Ok(counts[usize::from(Posting::of_day(day, 0, 0).slot)])
 }
 
 /// Which days these postings are of, in order.

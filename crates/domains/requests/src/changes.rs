@@ -1,32 +1,37 @@
-//! Merges and forgets: what is asked for, what is found, and what a store writes of it.
+//! Merges and forgets: what is asked for, what is wrong with it, and what it says about series.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `plan.rs` | which series a change moves where, and what a store writes of it |
 //!
 //! A series that is merged or forgotten *moves*: its name goes, and a move says which series its requests
 //! count under from then on. Whatever still comes under its id is counted there, whichever server wrote
 //! it. What is in days and months is brought there afterwards, in steps that no answer shows.
 
+mod plan;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use hashbrown::HashSet;
-use tally_runtime::random;
-use tokio::time::Instant;
+use tally_proto::wire::{
+    CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, SERVICE_BYTES_MAX, is_reserved,
+};
+use tally_runtime::{Kind, random};
 
-use crate::model::{Series, SeriesId, SeriesRef};
-use crate::renaming::{Circle, Columns, Renaming, Renamings};
-use crate::selection::{NewNames, Selection};
+pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
+use crate::corrections::{AUTHOR_BYTES_MAX, check_text};
+use crate::error::Error;
+use crate::model::{Series, SeriesId};
+use crate::renaming::{Columns, Renaming, Renamings};
+use crate::selection::{NewNames, PathIs, Selection};
 
-/// How long a regex may take for all series.
-const LOOKING_MAX: Duration = Duration::from_secs(10);
-/// How many series are looked at until other tasks have their turn.
-const LOOKED_AT_ONCE: usize = 64;
+/// How long a regex may be, in bytes.
+const REGEX_BYTES_MAX: usize = 1_000;
 /// How many renamings a database may have, and how many of them may be by a regex: a server goes through
 /// all of them for each series that it does not know. What is asked for beyond them is done for the series
 /// that there are.
-pub(crate) const RENAMINGS_MAX: usize = 1_000;
-pub(crate) const REGEXES_MAX: usize = 16;
-
-/// How many series one step moves in a month: some 10,000 rows.
-pub(crate) const SETTLED_SERIES: usize = 300;
+const RENAMINGS_MAX: usize = 1_000;
+const REGEXES_MAX: usize = 16;
 
 /// What happens to series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,61 +85,6 @@ pub(crate) struct Changes {
     pub(crate) targets: Vec<(SeriesId, Series)>,
 }
 
-/// A line of `tally_request_changes`.
-#[derive(Debug, Clone)]
-pub(crate) struct Line {
-    /// Tells it apart from all others.
-    pub(crate) stamp: i64,
-    pub(crate) kind: &'static str,
-    pub(crate) selected: String,
-    pub(crate) author: String,
-    pub(crate) requests: i64,
-    /// What is stored for series that come later.
-    pub(crate) columns: Columns,
-}
-
-/// What moves, and what is noted of it.
-#[derive(Debug, Clone)]
-pub(crate) struct Draft {
-    /// What it was decided under.
-    pub(crate) version: Version,
-    pub(crate) plan: Plan,
-    /// None if only what earlier changes say is done.
-    pub(crate) line: Option<Line>,
-    /// Earlier changes that name what is forgotten, and what stays of them.
-    pub(crate) redacted: Vec<(i64, Columns)>,
-}
-
-/// Which series move where.
-#[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    renamings: Renamings,
-    /// The change that is asked for: others are left alone. None: all that earlier ones are about.
-    asked: Option<Arc<Renaming>>,
-    seen: HashSet<SeriesId>,
-    /// How many series it selects, whether they move or not.
-    pub(crate) selected: usize,
-    /// Whether one of them is in a circle.
-    pub(crate) has_circle: bool,
-    /// What moves: its id, and what it becomes.
-    pub(crate) moves: Vec<(SeriesId, Series)>,
-}
-
-/// It took too long to look at all series.
-#[derive(Debug, thiserror::Error)]
-#[error("the regex takes longer than {} s for all series: write a simpler one", LOOKING_MAX.as_secs())]
-pub(crate) struct TooSlow;
-
-/// The names that a batch or a change brings were decided under other changes than the database has.
-#[derive(Debug, thiserror::Error)]
-#[error("series have been merged or forgotten meanwhile")]
-pub(crate) struct Outdated;
-
-/// A series that others would move to has moved itself.
-#[derive(Debug, thiserror::Error)]
-#[error("what the series would become was itself merged or forgotten: merge them into that")]
-pub(crate) struct MovedAway;
-
 // === impl ChangeKind ===
 
 impl ChangeKind {
@@ -143,6 +93,184 @@ impl ChangeKind {
             Self::Forget => "forget",
             Self::Merge => "merge",
         }
+    }
+
+    /// What fails if it does.
+    pub(crate) fn step(self) -> &'static str {
+        match self {
+            Self::Forget => "forget series",
+            Self::Merge => "merge series",
+        }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    /// Checks what is wrong with it, whatever the database has. A forget gets its new names.
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        check_text("author", &self.author, AUTHOR_BYTES_MAX)?;
+        let Selection { path, service, customer } = &self.selection;
+        if path.is_none() && service.is_none() && customer.is_none() {
+            return Err(Error::invalid(
+                "selection: is empty; name a path, the beginning of paths, a regex for paths, a \
+                 service or a customer",
+            ));
+        }
+        let (field, text, max) = match path {
+            Some(PathIs::Exactly(path)) => ("path", &**path, PATH_BYTES_MAX),
+            Some(PathIs::BeginsWith(prefix)) => ("path_prefix", &**prefix, PATH_BYTES_MAX),
+            Some(PathIs::Matches(regex)) => ("path_regex", &**regex, REGEX_BYTES_MAX),
+            None => ("path", "/", 1),
+        };
+        let service = service.as_deref().unwrap_or("_");
+        let customer = customer.as_deref().unwrap_or("_");
+        for (field, text, max) in [
+            (field, text, max),
+            ("service", service, SERVICE_BYTES_MAX),
+            ("customer", customer, CUSTOMER_BYTES_MAX),
+        ] {
+            if text.is_empty() {
+                return Err(Error::invalid(format!("{field}: is empty")));
+            }
+            if is_reserved(text) {
+                let text = format!("{field}: {text} is Tally's own, and stays what it is");
+                return Err(Error::invalid(text));
+            }
+            check_text(field, text, max)?;
+        }
+        match self.kind {
+            ChangeKind::Forget => {
+                let forgotten = |is_selected: bool| is_selected.then(|| FORGOTTEN.into());
+                let Selection { path, service, customer } = &self.selection;
+                self.into = NewNames {
+                    service: forgotten(service.is_some()),
+                    path: forgotten(path.is_some()),
+                    customer: forgotten(customer.is_some()),
+                };
+            }
+            ChangeKind::Merge => self.check_into()?,
+        }
+        Ok(self)
+    }
+
+    fn check_into(&self) -> Result<(), Error> {
+        let NewNames { service, path, customer } = &self.into;
+        if self.into == NewNames::default() {
+            return Err(Error::invalid(
+                "into: is empty; name the path, the service or the customer to merge into",
+            ));
+        }
+        if path.as_ref().is_some_and(|path| path.is_empty()) {
+            return Err(Error::invalid("into_path: is empty"));
+        }
+        for (field, text, max) in [
+            ("into_path", path, PATH_BYTES_MAX),
+            ("into_service", service, SERVICE_BYTES_MAX),
+            ("into_customer", customer, CUSTOMER_BYTES_MAX),
+        ] {
+            let text = text.as_deref().unwrap_or_default();
+            if is_reserved(text) {
+                let text = format!("{field}: {text} is Tally's own; name another one");
+                return Err(Error::invalid(text));
+            }
+            check_text(field, text, max)?;
+        }
+        Ok(())
+    }
+
+    /// What it says about series, checked against what others have said before.
+    pub(crate) fn renaming(&self, changes: &Changes) -> Result<Renaming, Error> {
+        let renaming = Renaming::of(&self.selection, self.into.clone());
+        let renaming = renaming.map_err(|bad| Error::invalid(format!("path_regex: {bad}")))?;
+        let Renamings(earlier) = &changes.renamings;
+        if renaming.is_idle() {
+            return Err(Error::invalid(
+                "into: is what is selected; it cannot be merged into itself",
+            ));
+        }
+        let brings_back = || self.kind == ChangeKind::Merge && changes.have_forgotten(&renaming);
+        if earlier.iter().any(|one| renaming.leads_into(one)) || brings_back() {
+            let text = "into: what it names was itself merged or forgotten, or would be merged back \
+                        in a circle: name what that has become";
+            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        }
+        Ok(renaming)
+    }
+
+    /// Whether series that come later follow it: of a regex, a forget keeps nothing, and there may be no
+    /// room for more.
+    pub(crate) fn is_kept(&self, renaming: &Renaming, changes: &Changes) -> bool {
+        let Renamings(earlier) = &changes.renamings;
+        if earlier.iter().any(|one| one.is(renaming)) {
+            return true;
+        }
+        let regexes = earlier.iter().filter(|one| one.has_regex()).count();
+        let has_room = earlier.len() < RENAMINGS_MAX;
+        match (renaming.has_regex(), self.kind) {
+            (true, ChangeKind::Forget) => false,
+            (true, ChangeKind::Merge) => has_room && regexes < REGEXES_MAX,
+            (false, _) => has_room,
+        }
+    }
+
+    /// Refuses what is about everything, unless that is what is wanted, and a merge that is about nothing.
+    pub(crate) fn check_extent(
+        &self,
+        plan: &Plan,
+        known: &[(SeriesId, Series)],
+        is_new: bool,
+    ) -> Result<(), Error> {
+        if self.kind == ChangeKind::Merge && is_new && plan.selected == 0 {
+            let text = "selection: no series has all of this; check the spelling";
+            return Err(Error::Refused(Kind::NotFound, text.into()));
+        }
+        if self.kind == ChangeKind::Merge && plan.has_circle {
+            let text = "into: earlier merges lead back from there, in a circle";
+            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        }
+        let is_whole = |prefix: &str| prefix == "/";
+        let all = known.iter().filter(|(_, one)| !is_reserved(&one.path)).count();
+        let is_all = match &self.selection.path {
+            _ if self.selection.has_whole_name() || self.is_everything => false,
+            Some(PathIs::BeginsWith(prefix)) if is_whole(prefix) => true,
+            _ => all > 1 && plan.selected >= all,
+        };
+        if !is_all {
+            return Ok(());
+        }
+        let text = format!(
+            "selection: it is about every path ({} series); say so with `everything` if that is what you \
+             want",
+            plan.selected
+        );
+        Err(Error::Refused(Kind::FailedPrecondition, text.into()))
+    }
+
+    /// What is noted of it. Of a forget, no name.
+    pub(crate) fn line(&self, renaming: &Renaming, is_kept: bool, requests: i64) -> Line {
+        let stored = match self.kind {
+            ChangeKind::Forget => renaming.hashed((random::number(), random::number())),
+            ChangeKind::Merge => Some(renaming.clone()),
+        };
+        let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
+        Line {
+            stamp: (random::number() >> 1).cast_signed().max(1),
+            kind: self.kind.text(),
+            selected: self.selection.kinds(),
+            author: self.author.clone(),
+            requests,
+            columns,
+        }
+    }
+}
+
+// === impl Changed ===
+
+impl Changed {
+    /// How many requests move.
+    pub(crate) fn requests(&self) -> i64 {
+        self.series.iter().map(|one| one.1).fold(0, i64::saturating_add)
     }
 }
 
@@ -158,6 +286,17 @@ impl Changes {
         is_new
     }
 
+    /// Whether a merge leads to names that were forgotten, even if the ids of series are all that is left
+    /// of them: after a forget by a regex.
+    fn have_forgotten(&self, merge: &Renaming) -> bool {
+        debug_assert!(self.are_all, "one may be missing");
+        let moves: HashSet<&(SeriesId, SeriesId)> = self.moves.iter().collect();
+        let is_back = |(to, target): &(SeriesId, Series)| {
+            merge.unforgotten(target).is_some_and(|before| moves.contains(&(before.id(0), *to)))
+        };
+        self.targets.iter().any(is_back)
+    }
+
     /// The changes that name what a forget is about, and what stays of them.
     pub(crate) fn redacted(&self, forget: &Renaming) -> Vec<(i64, Columns)> {
         let without = |(seq, one): (&i64, &Arc<Renaming>)| {
@@ -165,105 +304,5 @@ impl Changes {
             one.without(forget, key).map(|one| (*seq, one.columns()))
         };
         self.seqs.iter().zip(&self.renamings.0).filter_map(without).collect()
-    }
-}
-
-// === impl Outdated ===
-
-impl From<Outdated> for tally_store::Error {
-    fn from(outdated: Outdated) -> Self {
-        let step = "check which series have moved";
-        Self::permanent(step, tally_runtime::Kind::Unavailable).because(outdated)
-    }
-}
-
-// === impl MovedAway ===
-
-impl From<MovedAway> for tally_store::Error {
-    fn from(moved: MovedAway) -> Self {
-        Self::permanent("move series", tally_runtime::Kind::FailedPrecondition).because(moved)
-    }
-}
-
-// === impl Draft ===
-
-impl Draft {
-    /// Whether it is a merge, which must not lead to what has moved itself. Anything else goes where that
-    /// has gone.
-    pub(crate) fn is_merge(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.kind == ChangeKind::Merge.text())
-    }
-}
-
-// === impl Plan ===
-
-impl Plan {
-    pub(crate) fn new(renamings: Renamings, asked: Option<Arc<Renaming>>) -> Self {
-        let (seen, moves) = (HashSet::new(), Vec::new());
-        Self { renamings, asked, seen, selected: 0, has_circle: false, moves }
-    }
-
-    /// Looks at a series, once.
-    pub(crate) fn see(&mut self, id: SeriesId, series: SeriesRef<'_>) {
-        if !self.seen.insert(id) || self.asked.as_ref().is_some_and(|one| !one.selects(series)) {
-            return;
-        }
-        self.selected += 1;
-        self.has_circle |= self.asked.is_some() && self.renamings.end_of(series) == Err(Circle);
-        if let Some(renamed) = self.renamings.apply(series) {
-            self.moves.push((id, renamed));
-        }
-    }
-
-    /// Looks at all of these, and lets other tasks go on meanwhile. Fails if a regex that is asked for takes
-    /// too long.
-    pub(crate) async fn see_all(&mut self, known: &[(SeriesId, Series)]) -> Result<(), TooSlow> {
-        self.see_within(LOOKING_MAX, known).await
-    }
-
-    async fn see_within(
-        &mut self,
-        limit: Duration,
-        known: &[(SeriesId, Series)],
-    ) -> Result<(), TooSlow> {
-        let begin = Instant::now();
-        let is_bounded = self.asked.as_ref().is_some_and(|asked| asked.has_regex());
-        for some in known.chunks(LOOKED_AT_ONCE) {
-            some.iter().for_each(|(id, series)| self.see(*id, series.into()));
-            if is_bounded && begin.elapsed() > limit {
-                return Err(TooSlow);
-            }
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    }
-
-    /// What the moves lead to, each once.
-    pub(crate) fn targets(moves: &[(SeriesId, Series)]) -> Vec<Arc<crate::model::Named>> {
-        let targets: HashSet<&Series> = moves.iter().map(|(_, target)| target).collect();
-        let named = |series: &Series| crate::model::Named::new(series.id(0), series.clone());
-        let mut targets: Vec<_> =
-            targets.into_iter().map(|series| Arc::new(named(series))).collect();
-        targets.sort_unstable_by_key(|named| named.id);
-        targets
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::selection::PathIs;
-
-    #[tokio::test]
-    async fn a_regex_that_takes_too_long_is_given_up() {
-        let known: Vec<_> = (0..100).map(|n| (n, Series::of_endpoint(3, "/"))).collect();
-        for (path, is_slow) in
-            [(PathIs::Matches("^/x".into()), true), (PathIs::BeginsWith("/x".into()), false)]
-        {
-            let selection = Selection { path: Some(path), ..Selection::default() };
-            let asked = Renaming::of(&selection, NewNames::default()).expect("a renaming");
-            let mut plan = Plan::new(Renamings::default(), Some(Arc::new(asked)));
-            assert_eq!(plan.see_within(Duration::ZERO, &known).await.is_err(), is_slow);
-        }
     }
 }

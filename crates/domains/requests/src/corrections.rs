@@ -5,7 +5,7 @@ use tally_runtime::Kind;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::model::{Day, DayRange, Series};
+use crate::model::{Day, Series};
 
 /// How long a reason and an author may be, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1_000;
@@ -134,6 +134,16 @@ impl Correction {
     }
 }
 
+/// There is no such series.
+pub(crate) fn unknown(series: &Series) -> Error {
+    let Series { service, method, path, status, customer, .. } = series;
+    let text = format!(
+        "series: none has method {method:?}, path {path:?}, status {status}, service {service:?} and \
+         customer {customer:?}; nothing was ever counted under it"
+    );
+    Error::Refused(Kind::NotFound, text.into())
+}
+
 /// A text that people write.
 pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
     if text.len() > bytes_max {
@@ -144,13 +154,6 @@ pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<()
         true => Err(Error::invalid(format!("{field}: has a NUL byte"))),
         false => Ok(()),
     }
-}
-
-/// Which corrections are listed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Listed {
-    pub(crate) days: DayRange,
-    pub(crate) limit: usize,
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use crate::model::Quarter;
 const HELD_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// When the log says that others hold a tray.
 const HELD_LONG: Duration = Duration::from_secs(15 * 60);
-/// With this fault everything is due in each round.
+/// With these faults everything is due in each round, or nothing.
 pub(crate) const EAGER: &str = "duties.eager";
+pub(crate) const IDLE: &str = "duties.idle";
 
 /// In which quarter each tray was folded last, and which trays others hold.
 pub(crate) struct Folds {
@@ -25,7 +26,7 @@ pub(crate) struct Folds {
 }
 
 /// What became of a tray that was due.
-pub(crate) enum Done {
+pub(crate) enum Attempt {
     Folded(Folded),
     /// Others hold it: these.
     Held(String),

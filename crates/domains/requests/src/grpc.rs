@@ -5,12 +5,14 @@
 //! | `add.rs`, `add/` | `Add`, whose messages bypass tonic |
 //! | `changes.rs` | `BookService`: corrections, merges and forgets |
 //! | `count.rs` | the other calls of `CountService` |
+//! | `messages.rs` | an answer of many messages, made as the client takes them |
 //! | `requests.rs` | `RequestService` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
 
 mod add;
 mod changes;
 mod count;
+mod messages;
 mod requests;
 mod totals;
 

@@ -116,8 +116,8 @@ impl Append for House {
         for _ in 0..STALE_MAX {
             let names = self.series.names_of(batch.chunks, self.store.state());
             match self.store.append(batch, &names, self.clock.now()).await {
-                Ok(Appended::Stored { fates, moved }) => {
-                    self.series.confirm(&names, moved);
+                Ok(Appended::Stored { fates, renumbered }) => {
+                    self.series.confirm(&names, renumbered);
                     return Ok(fates);
                 }
                 Ok(Appended::Stale) => {}

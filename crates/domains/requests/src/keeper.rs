@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tally_runtime::{Error, faults};
 use tokio::sync::Mutex;
 
-use crate::due::{EAGER, Folds, is_over};
+use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
 use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
@@ -27,11 +27,11 @@ pub struct Keeper {
     roll_up_at: Schedule,
     quarter_retention_days: u32,
     kept_after_roll_up: Duration,
-    done: Mutex<Done>,
+    last: Mutex<LastDone>,
 }
 
 /// What this server has done last.
-struct Done {
+struct LastDone {
     folds: Folds,
     rolled_up: Option<Timestamp>,
     kept_house: Option<Timestamp>,
@@ -46,14 +46,14 @@ impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
         let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
-        let done = Mutex::new(Done {
+        let last = Mutex::new(LastDone {
             folds,
             rolled_up: None,
             kept_house: None,
             gathered: None,
             settled: 0,
         });
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, done })
+        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last })
     }
 
     /// Does what is due. A duty that fails keeps no other one waiting.
@@ -61,19 +61,22 @@ impl Keeper {
     /// # Errors
     /// That of the first duty that fails. What is left is still due.
     pub async fn tick(&self) -> Result<(), Error> {
+        if faults::is_on(IDLE) {
+            return Ok(());
+        }
         let now = self.house.clock.now();
-        let mut done = self.done.lock().await;
-        let folded = self.fold_due(now, &mut done).await;
-        let rolled_up = self.roll_up_if_due(now, &mut done).await;
-        let settled = self.settle(&mut done).await;
-        let gathered = self.gather_if_due(now, &mut done).await;
-        let kept = self.keep_house_if_due(now, &mut done).await;
+        let mut last = self.last.lock().await;
+        let folded = self.fold_due(now, &mut last).await;
+        let rolled_up = self.roll_up_if_due(now, &mut last).await;
+        let settled = self.settle(&mut last).await;
+        let gathered = self.gather_if_due(now, &mut last).await;
+        let kept = self.keep_house_if_due(now, &mut last).await;
         folded.and(rolled_up).and(settled).and(gathered).and(kept)
     }
 
-    async fn fold_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
+    async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
         let store = &self.house.store;
-        let folded = store.fold_due(now, &mut done.folds).await?;
+        let folded = store.fold_due(now, &mut last.folds).await?;
         if folded.requests > 0 {
             tracing::debug!(requests = folded.requests, "folded");
         } else {
@@ -83,24 +86,24 @@ impl Keeper {
         Ok(())
     }
 
-    async fn roll_up_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
-        if self.roll_up_at.is_due(now, done.rolled_up) {
+    async fn roll_up_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
+        if self.roll_up_at.is_due(now, last.rolled_up) {
             let over = DayRange { first: Day::MIN, last: Day::of(now).plus(-1) };
             self.house.roll_up(over).await?;
-            done.rolled_up = Some(now);
+            last.rolled_up = Some(now);
         }
         Ok(())
     }
 
     /// Finishes merges and forgets that a server has left, and once more when no server can still write
     /// rows of series that have moved.
-    async fn settle(&self, done: &mut Done) -> Result<(), Error> {
+    async fn settle(&self, last: &mut LastDone) -> Result<(), Error> {
         let store = &self.house.store;
         let unsettled = store.unsettled().await?;
         let Some((newest, _)) = unsettled.last() else { return Ok(()) };
         let old = unsettled.iter().filter(|(_, age)| *age >= SETTLED_AFTER_SECONDS);
         let old = old.map(|(seq, _)| *seq).max();
-        if done.settled >= *newest && old.is_none() {
+        if last.settled >= *newest && old.is_none() {
             return Ok(());
         }
         let has_moved = self.house.move_again().await?;
@@ -108,7 +111,7 @@ impl Keeper {
             store.fold().await?;
         }
         if store.settle().await? && has_moved {
-            done.settled = *newest;
+            last.settled = *newest;
             if let Some(old) = old {
                 store.mark_settled(old).await?;
             }
@@ -116,19 +119,19 @@ impl Keeper {
         Ok(())
     }
 
-    async fn gather_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
-        if is_over(GATHERING_INTERVAL, now, done.gathered) {
+    async fn gather_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
+        if is_over(GATHERING_INTERVAL, now, last.gathered) {
             self.house.producers.gather_days().await?;
-            done.gathered = Some(now);
+            last.gathered = Some(now);
         }
         Ok(())
     }
 
-    async fn keep_house_if_due(&self, now: Timestamp, done: &mut Done) -> Result<(), Error> {
-        if is_over(HOUSEKEEPING_INTERVAL, now, done.kept_house) {
+    async fn keep_house_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
+        if is_over(HOUSEKEEPING_INTERVAL, now, last.kept_house) {
             let pruned = self.prune(now).await;
             pruned.and(self.house.producers.forget_silent().await)?;
-            done.kept_house = Some(now);
+            last.kept_house = Some(now);
         }
         Ok(())
     }

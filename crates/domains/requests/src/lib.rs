@@ -5,7 +5,7 @@
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
-//! | `changes.rs` | merges and forgets: what is asked for, and what a store writes of it |
+//! | `changes.rs`, `changes/` | merges and forgets: what is asked for, and what a store writes of it |
 //! | `corrections.rs` | what people add to a total, or take from it |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |
@@ -20,7 +20,7 @@
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
-//! | `renaming.rs` | what becomes of series, by merges and forgets |
+//! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
 //! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |

@@ -1,36 +1,22 @@
 //! What a merge or a forget says about series: which it is about, and what becomes of them.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `pattern.rs` | what a field of a series must be: a text, a prefix, a regex, or a hash of one |
 
-use std::hash::Hasher as _;
+mod pattern;
+
 use std::sync::Arc;
 
-use regex_lite::{Regex, RegexBuilder};
-use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use tally_proto::wire::{FORGOTTEN, is_reserved};
-use tally_runtime::Kind;
 
+use self::pattern::{BadRegex, HashKey, Pattern};
 use crate::model::{Namespace, Series, SeriesRef};
 use crate::selection::{NewNames, PathIs, Selection};
 
-/// How large a compiled regex may be. A match takes this long at most, times the length of the path: some
-/// 60 µs for 100 bytes.
-const COMPILED_BYTES_MAX: usize = 4 << 10;
 /// How often the renamings are gone through until a series is in a circle. A chain needs one round, because
 /// merges into what was merged away are refused.
 const ROUNDS_MAX: usize = 8;
-
-/// What a field of a series must be.
-#[derive(Debug, Clone)]
-enum Pattern {
-    Exactly(Box<str>),
-    BeginsWith(Box<str>),
-    Matches(Regex),
-    /// A text of so many bytes with this hash, or what begins with one.
-    Hashed {
-        bytes: usize,
-        hash: u128,
-        is_prefix: bool,
-    },
-}
 
 /// What becomes of series that have all that is said here.
 #[derive(Debug, Clone)]
@@ -53,8 +39,6 @@ pub(crate) struct Columns {
     pub(crate) hash_key: Option<String>,
 }
 
-type HashKey = (u64, u64);
-
 /// The renamings of a database, in the order in which they were made.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Renamings(pub(crate) Vec<Arc<Renaming>>);
@@ -62,110 +46,6 @@ pub(crate) struct Renamings(pub(crate) Vec<Arc<Renaming>>);
 /// The renamings give a series one name after the other, without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Circle;
-
-/// A regex that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use this regex: {0}")]
-pub(crate) struct BadRegex(#[from] regex_lite::Error);
-
-/// A renaming that no server has written.
-#[derive(Debug, thiserror::Error)]
-#[error("tally_request_changes has {0:?}, which says nothing about a name")]
-struct Malformed(String);
-
-// === impl Pattern ===
-
-impl Pattern {
-    fn regex(text: &str) -> Result<Self, BadRegex> {
-        Ok(Self::Matches(RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build()?))
-    }
-
-    fn matches(&self, name: &str, key: HashKey) -> bool {
-        match self {
-            _ if is_reserved(name) => false,
-            Self::Exactly(text) => **text == *name,
-            Self::BeginsWith(prefix) => name.as_bytes().starts_with(prefix.as_bytes()),
-            Self::Matches(regex) => regex.is_match(name),
-            Self::Hashed { bytes, hash, is_prefix } => {
-                (name.len() == *bytes || (*is_prefix && name.len() > *bytes))
-                    && self::hash(&name.as_bytes()[..*bytes], key) == *hash
-            }
-        }
-    }
-
-    /// The same without the name; none for a regex, which has no hash.
-    fn hashed(&self, key: HashKey) -> Option<Self> {
-        let of = |text: &str, is_prefix| {
-            let hash = hash(text.as_bytes(), key);
-            Self::Hashed { bytes: text.len(), hash, is_prefix }
-        };
-        match self {
-            Self::Exactly(text) => Some(of(text, false)),
-            Self::BeginsWith(prefix) => Some(of(prefix, true)),
-            Self::Matches(_) => None,
-            Self::Hashed { .. } => Some(self.clone()),
-        }
-    }
-
-    /// Whether the other one, hashed by this one's key if this one is hashed, is the same.
-    fn is(&self, other: &Self, key: HashKey) -> bool {
-        match (self, other) {
-            (Self::Exactly(a), Self::Exactly(b)) | (Self::BeginsWith(a), Self::BeginsWith(b)) => {
-                a == b
-            }
-            (Self::Matches(a), Self::Matches(b)) => a.as_str() == b.as_str(),
-            (Self::Hashed { bytes, hash, is_prefix }, other) => match other.hashed(key) {
-                Some(Self::Hashed { bytes: b, hash: h, is_prefix: p }) => {
-                    (*bytes, *hash, *is_prefix) == (b, h, p)
-                }
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-
-    fn column(&self) -> String {
-        match self {
-            Self::Exactly(text) => format!("is:{text}"),
-            Self::BeginsWith(prefix) => format!("prefix:{prefix}"),
-            Self::Matches(regex) => format!("regex:{}", regex.as_str()),
-            Self::Hashed { bytes, hash, is_prefix: false } => format!("hash:{bytes}:{hash:032x}"),
-            Self::Hashed { bytes, hash, is_prefix: true } => {
-                format!("hash-prefix:{bytes}:{hash:032x}")
-            }
-        }
-    }
-
-    fn of_column(column: &str) -> Result<Self, tally_store::Error> {
-        let malformed = || {
-            let step = "read a renaming";
-            let source = Malformed(column.chars().take(100).collect());
-            tally_store::Error::permanent(step, Kind::Internal).because(source)
-        };
-        let (how, text) = column.split_once(':').ok_or_else(malformed)?;
-        let hashed = |is_prefix| {
-            let (bytes, hash) = text.split_once(':').ok_or_else(malformed)?;
-            let bytes = bytes.parse().map_err(|_| malformed())?;
-            let hash = u128::from_str_radix(hash, 16).map_err(|_| malformed())?;
-            Ok(Self::Hashed { bytes, hash, is_prefix })
-        };
-        match how {
-            "is" => Ok(Self::Exactly(text.into())),
-            "prefix" => Ok(Self::BeginsWith(text.into())),
-            "regex" => Self::regex(text).map_err(|_| malformed()),
-            "hash" => hashed(false),
-            "hash-prefix" => hashed(true),
-            _ => Err(malformed()),
-        }
-    }
-}
-
-/// SipHash-2-4 of 128 bits.
-fn hash(bytes: &[u8], key: HashKey) -> u128 {
-    let mut hasher = SipHasher24::new_with_keys(key.0, key.1);
-    hasher.write(bytes);
-    hasher.finish128().as_u128()
-}
 
 // === impl Renaming ===
 
@@ -256,46 +136,70 @@ impl Renaming {
         (renamed != series).then(|| renamed.to_owned())
     }
 
-    /// The same without the names that a forget is about, if it has any: what it selects by is hashed,
-    /// and what it leads to is forgotten. A forget by several fields leaves it alone, because other series
-    /// keep each of its names. A regex cannot be hashed, and stays.
+    /// The same without the names that a forget is about, if it has them: what it selects by is hashed,
+    /// and what it leads to is forgotten. If the forget is by several fields, it must have all of them,
+    /// because other series keep each of the names. A regex cannot be hashed, and stays.
     pub(crate) fn without(&self, forget: &Self, key: HashKey) -> Option<Self> {
+        let is_about = |names: &Option<Pattern>, text: Option<&str>| {
+            let is_one = |names: &Pattern| text.is_some_and(|text| names.matches(text, forget.key));
+            names.as_ref().is_none_or(is_one)
+        };
         let mut without = self.clone();
         if without.key == (0, 0) {
             without.key = key;
         }
         let key = without.key;
-        let into = &mut without.into;
-        let (pattern, into, names) = match forget {
-            Self { service: Some(names), path: None, customer: None, .. } => {
-                (&mut without.service, &mut into.service, names)
+        let mut fields = [
+            (&forget.service, &mut without.service, &mut without.into.service),
+            (&forget.path, &mut without.path, &mut without.into.path),
+            (&forget.customer, &mut without.customer, &mut without.into.customer),
+        ];
+        let selects = fields
+            .iter()
+            .all(|(names, own, _)| is_about(names, own.as_ref().and_then(Pattern::text)));
+        // What it does not change has the names that it is selected by.
+        let is_named = fields.iter().any(|(names, _, into)| names.is_some() && into.is_some());
+        let leads = is_named
+            && fields.iter().all(|(names, own, into)| {
+                is_about(names, into.as_deref().or_else(|| own.as_ref()?.whole()))
+            });
+        for (_, own, into) in fields.iter_mut().filter(|(names, ..)| names.is_some()) {
+            if selects {
+                **own = own.as_ref().and_then(|own| own.hashed(key));
             }
-            Self { service: None, path: Some(names), customer: None, .. } => {
-                (&mut without.path, &mut into.path, names)
+            if leads {
+                **into = Some(FORGOTTEN.into());
             }
-            Self { service: None, path: None, customer: Some(names), .. } => {
-                (&mut without.customer, &mut into.customer, names)
-            }
-            _ => return None,
-        };
-        let mut is_changed = false;
-        if let Some(Pattern::Exactly(text) | Pattern::BeginsWith(text)) = pattern
-            && names.matches(text, forget.key)
-        {
-            *pattern = pattern.as_ref().and_then(|pattern| pattern.hashed(key));
-            is_changed = true;
         }
-        if into.as_ref().is_some_and(|name| names.matches(name, forget.key)) {
-            *into = Some(FORGOTTEN.into());
-            is_changed = true;
-        }
-        is_changed.then_some(without)
+        (selects || leads).then_some(without)
     }
 
     /// Whether what it selects counts under names of Tally's own.
     fn forgets(&self) -> bool {
         let NewNames { service, path, customer } = &self.into;
         [service, path, customer].into_iter().flatten().all(|name| is_reserved(name))
+    }
+
+    /// What a series was before it was forgotten, if the names that it lost are the ones that this merge
+    /// leads to. None if it leads to others.
+    pub(crate) fn unforgotten(&self, forgotten: &Series) -> Option<Series> {
+        let mut brings_back = false;
+        let mut name = |own: &Option<Pattern>, into: &Option<Box<str>>, now: &str| match (into, own)
+        {
+            _ if now != FORGOTTEN => Some(now.into()),
+            (Some(into), _) => {
+                brings_back = true;
+                Some(into.clone())
+            }
+            (None, own) => own.as_ref().and_then(Pattern::whole).map(Box::from),
+        };
+        let before = Series {
+            service: name(&self.service, &self.into.service, &forgotten.service)?,
+            path: name(&self.path, &self.into.path, &forgotten.path)?,
+            customer: name(&self.customer, &self.into.customer, &forgotten.customer)?,
+            ..forgotten.clone()
+        };
+        brings_back.then_some(before)
     }
 
     /// Whether it changes nothing, whatever a series has.
@@ -352,6 +256,18 @@ impl Renaming {
 // === impl Renamings ===
 
 impl Renamings {
+    /// Reads what is stored with the numbers of changes. Returns the numbers of those that say something.
+    pub(crate) fn read(stored: &[(Columns, i64)]) -> Result<(Self, Vec<i64>), tally_store::Error> {
+        let (mut all, mut seqs) = (Vec::new(), Vec::new());
+        for (columns, seq) in stored {
+            if let Some(one) = Renaming::of_columns(columns)? {
+                all.push(Arc::new(one));
+                seqs.push(*seq);
+            }
+        }
+        Ok((Self(all), seqs))
+    }
+
     /// What becomes of a series. None: it stays. One that is in a circle is only forgotten, and never
     /// holds up the others.
     pub(crate) fn apply(&self, series: SeriesRef<'_>) -> Option<Series> {

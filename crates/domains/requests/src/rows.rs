@@ -170,11 +170,11 @@ impl Rows {
 
     /// These rows under the ids that the database has for them.
     #[must_use]
-    pub(crate) fn moved(self, moved: &HashMap<SeriesId, SeriesId>) -> Self {
-        if moved.is_empty() {
+    pub(crate) fn stored_as(self, ids: &HashMap<SeriesId, SeriesId>) -> Self {
+        if ids.is_empty() {
             return self;
         }
-        let id = |id| moved.get(&id).copied().unwrap_or(id);
+        let id = |id| ids.get(&id).copied().unwrap_or(id);
         let rows = self.iter().flat_map(|(series, micros)| encode(id(series), micros));
         Self { bytes: rows.collect(), ..self }
     }

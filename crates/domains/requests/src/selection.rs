@@ -51,8 +51,9 @@ impl Selection {
         kinds.join(",")
     }
 
-    /// Whether every name that it selects by is a whole one.
-    pub(crate) fn is_exact(&self) -> bool {
+    /// Whether at least one of the names that it selects by is a whole one. Then it is about that name,
+    /// even if nothing else was counted.
+    pub(crate) fn has_whole_name(&self) -> bool {
         matches!(self.path, Some(PathIs::Exactly(_)))
             || self.service.is_some()
             || self.customer.is_some()

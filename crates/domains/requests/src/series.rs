@@ -64,7 +64,7 @@ struct Inner {
     /// The state of the store under the present belief.
     state: u64,
     /// Series that the database has under other ids, because another name had the id first.
-    moved: HashMap<SeriesId, SeriesId>,
+    renumbered: HashMap<SeriesId, SeriesId>,
 }
 
 // === impl KnownSeries ===
@@ -231,17 +231,17 @@ impl KnownSeries {
 
     /// The names to store with a batch, for a store in this state.
     pub(crate) fn names_of(&self, chunks: &[Parcel<Rows>], state: u64) -> Names {
-        let (belief, mut moved) = {
+        let (belief, mut stored_as) = {
             let mut inner = self.lock();
             self.follow(&mut inner, state);
-            (self.belief(), inner.moved.clone())
+            (self.belief(), inner.renumbered.clone())
         };
         let merged = self.moved.load();
         let mut new: HashMap<SeriesId, Arc<Named>> = HashMap::new();
         let mut take = |inner: &Inner, id: SeriesId, named: Option<&Arc<Named>>| {
             let to = merged.follow(id);
             if to != id {
-                moved.insert(id, inner.moved.get(&to).copied().unwrap_or(to));
+                stored_as.insert(id, inner.renumbered.get(&to).copied().unwrap_or(to));
             }
             let named = if to == id { named } else { inner.by_id.get(&to) };
             new.extend(named.map(|named| (to, Arc::clone(named))));
@@ -262,17 +262,17 @@ impl KnownSeries {
         let mut new: Vec<_> =
             new.into_values().filter(|named| !named.is_confirmed(belief)).collect();
         new.sort_unstable_by_key(|named| named.id);
-        Names { new, moved, state, belief, version: merged.version }
+        Names { new, stored_as, state, belief, version: merged.version }
     }
 
     /// The names are committed; some under other ids.
-    pub(crate) fn confirm(&self, names: &Names, moved: HashMap<SeriesId, SeriesId>) {
+    pub(crate) fn confirm(&self, names: &Names, renumbered: HashMap<SeriesId, SeriesId>) {
         if names.new.is_empty() {
             return;
         }
         let mut inner = self.lock();
         if self.belief() == names.belief {
-            inner.moved.extend(moved);
+            inner.renumbered.extend(renumbered);
             names.new.iter().for_each(|named| named.confirm(names.belief));
         }
     }
@@ -289,7 +289,7 @@ impl KnownSeries {
         if faults::is_on("series.keep") {
             return;
         }
-        inner.moved.clear();
+        inner.renumbered.clear();
         self.belief.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -278,9 +278,8 @@ impl Service {
 
     /// Forgets a client that numbers its batches, and returns what it was.
     pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
-        let shown = Shown::parse(id).ok_or_else(|| {
-            Error::invalid("id: is neither the 8 hex digits of a producer nor a UUID")
-        })?;
+        let shown = Shown::parse(id)
+            .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
         let _place = self.queries.acquire().await;
         let found = self.house.producers.forget_shown(&shown).await;
         let mut found = found.map_err(Error::store("forget a producer"))?;

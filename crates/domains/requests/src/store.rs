@@ -25,11 +25,11 @@ use tally_store::{Database, Dialect};
 
 use crate::books::Folded;
 use crate::changes::Version;
-use crate::due::{Done, Folds};
+use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{Query, Totals};
+use crate::totals::{Kept, Query, Totals};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -50,8 +50,9 @@ pub struct Names {
     /// Series that the database may lack, sorted by id. They are stored before the rows, in the
     /// same transaction.
     pub new: Vec<Arc<Named>>,
-    /// From ids of rows to other ids that the database has for the same series.
-    pub moved: HashMap<SeriesId, SeriesId>,
+    /// From ids of rows to those that they are stored with: the database has the series under another id,
+    /// or it has moved.
+    pub stored_as: HashMap<SeriesId, SeriesId>,
     /// The [state of the store](Store::state) for which this holds.
     pub state: u64,
     /// The last merge or forget that they follow.
@@ -68,7 +69,7 @@ pub enum Appended {
         /// The outcome of each parcel, in order.
         fates: Vec<Fate>,
         /// The new names that the database has under another id.
-        moved: HashMap<SeriesId, SeriesId>,
+        renumbered: HashMap<SeriesId, SeriesId>,
     },
     /// Nothing was stored: the names are for another state of the store.
     Stale,
@@ -100,6 +101,8 @@ pub struct Store {
     turns: postgres::trays::Turns,
     /// Which state SQLite's file is in.
     file: Arc<sqlite::State>,
+    /// Days that queries have read by quarters.
+    kept: Arc<Kept>,
     /// One fold at a time: others would only wait for it in the database.
     folding: tokio::sync::Mutex<()>,
     /// How many rows a step takes on CockroachDB.
@@ -123,6 +126,7 @@ pub fn open_with_steps(database: &Database, step_rows: i64) -> Arc<Store> {
         database: database.clone(),
         turns: postgres::trays::Turns::default(),
         file,
+        kept: Arc::default(),
         folding: tokio::sync::Mutex::default(),
         step_rows,
     })
@@ -213,13 +217,13 @@ impl Store {
         // A fold of everything goes on, and may wait for long.
         let Ok(_turn) = self.folding.try_lock() else { return Ok(Folded::default()) };
         let is_due = |tray, is_large| folds.is_due(tray, now, is_large);
-        let done: Vec<(usize, Result<Done>)> = match &self.database {
+        let done: Vec<(usize, Result<Attempt>)> = match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
                 if is_due(0, false) {
                     let quarter = Quarter::of_micros(now.as_microsecond());
                     let micros = DayRange::ALL.micros().start..quarter.start_micros();
                     let folded = cockroach::fold(database, micros, self.step_rows).await;
-                    vec![(0, folded.map(Done::Folded))]
+                    vec![(0, folded.map(Attempt::Folded))]
                 } else {
                     Vec::new()
                 }
@@ -231,17 +235,17 @@ impl Store {
             }
             Database::Sqlite(database) => {
                 let done = sqlite::trays::fold_due(database, &self.file, is_due).await?;
-                done.into_iter().map(|(tray, one)| (tray, one.map(Done::Folded))).collect()
+                done.into_iter().map(|(tray, one)| (tray, one.map(Attempt::Folded))).collect()
             }
         };
         let (mut all, mut failed) = (Folded::default(), None);
         for (tray, one) in done {
             match one {
-                Ok(Done::Folded(one)) => {
+                Ok(Attempt::Folded(one)) => {
                     folds.note(tray, now);
                     all += one;
                 }
-                Ok(Done::Held(holder)) => folds.note_held(tray, now, &holder),
+                Ok(Attempt::Held(holder)) => folds.note_held(tray, now, &holder),
                 Err(error) => failed = Some(error),
             }
         }
@@ -306,10 +310,15 @@ impl Store {
     /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
     pub async fn totals(&self, query: &Query) -> Result<Totals> {
         match &self.database {
-            Database::Postgres(database) => postgres::totals::read(database, query).await,
+            Database::Postgres(database) => {
+                postgres::totals::read(database, query, &self.kept).await
+            }
             Database::Sqlite(database) => {
-                let query = query.clone();
-                database.read(move |connection| sqlite::totals::read(connection, &query)).await
+                let (query, kept) = (query.clone(), Arc::clone(&self.kept));
+                let read = move |connection: &mut Connection| {
+                    sqlite::totals::read(connection, &query, &kept)
+                };
+                database.read(read).await
             }
         }
     }
@@ -375,8 +384,11 @@ impl Names {
         Self { new, state, ..Self::default() }
     }
 
-    /// The ids that have moved, including those that were just found.
-    fn moved_with(&self, moved: &HashMap<SeriesId, SeriesId>) -> HashMap<SeriesId, SeriesId> {
-        self.moved.iter().chain(moved).map(|(from, to)| (*from, *to)).collect()
+    /// The ids that rows are stored with, including those that were just found.
+    fn stored_as_with(
+        &self,
+        renumbered: &HashMap<SeriesId, SeriesId>,
+    ) -> HashMap<SeriesId, SeriesId> {
+        self.stored_as.iter().chain(renumbered).map(|(from, to)| (*from, *to)).collect()
     }
 }

@@ -99,7 +99,7 @@ pub(crate) async fn forget_shown(
     let once = async || {
         let _place = places.acquire().await;
         let transaction = database.writer().await?.transaction(Isolation::Default).await?;
-        wait_briefly(&transaction).await?;
+        limit_wait(&transaction).await?;
         let sql = include_str!("postgres/forget_shown.sql");
         let values: [&(dyn ToSql + Sync); 4] =
             [&owner.domain, &owner.namespace.0, &shown.id, &shown.short_id];
@@ -217,7 +217,7 @@ async fn open_once(
 ) -> Result<Result<Standing, Refusal>, Error> {
     let step = "register the client";
     let transaction = database.writer().await?.transaction(Isolation::Default).await?;
-    wait_briefly(&transaction).await?;
+    limit_wait(&transaction).await?;
     let found = match find(&transaction, owner, opening.id).await {
         Ok(found) => found,
         Err(error) => return Err(transaction.failed(error).await),
@@ -277,8 +277,8 @@ fn overtaken() -> Error {
 
 /// A producer is locked while its batch is stored. Waiting for that takes one of few places, so it
 /// gives up soon and comes back later.
-async fn wait_briefly(transaction: &Transaction) -> Result<(), Error> {
-    let sql = include_str!("postgres/wait_hardly_for_producer.sql");
+async fn limit_wait(transaction: &Transaction) -> Result<(), Error> {
+    let sql = include_str!("postgres/lock_timeout_50_ms.sql");
     transaction.script("limit the wait for a producer", sql).await
 }
 
@@ -365,7 +365,7 @@ async fn forget_some(
         if client_waits { database.writer().await? } else { database.connection().await? };
     let transaction = connection.transaction(Isolation::Default).await?;
     if client_waits {
-        wait_briefly(&transaction).await?;
+        limit_wait(&transaction).await?;
     }
     let gone = match transaction.rows(step, sql, values).await {
         Ok(gone) => gone,

@@ -8,6 +8,7 @@
 //! | `clock.rs` | the only place that asks the machine what time it is |
 //! | `config.rs` | settings whose mistakes are collected and reported at once |
 //! | `day.rs` | a UTC day |
+//! | `distance.rs` | how far apart two spellings are |
 //! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
 //! | `faults.rs` | points at which a test can stop the process |
 //! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
@@ -21,6 +22,7 @@ pub mod backoff;
 mod clock;
 pub mod config;
 mod day;
+mod distance;
 mod error;
 pub mod faults;
 mod kind;
@@ -32,6 +34,7 @@ pub mod telemetry;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
+pub use distance::distance;
 pub use error::{Error, Outcome, Said, chain, chain_for_clients};
 pub use kind::Kind;
 pub use namespace::Namespace;

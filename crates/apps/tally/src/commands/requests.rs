@@ -27,6 +27,8 @@ fn author(given: Option<String>) -> Result<String, ExitCode> {
     let user = |name: &&str| std::env::var(name).ok().filter(is_name);
     let author = given.or_else(|| ["USER", "LOGNAME", "USERNAME"].iter().find_map(user));
     author.filter(is_name).ok_or_else(|| {
-        wrong_usage("who asks for it is not known (USER, LOGNAME): say it with --author")
+        wrong_usage(
+            "--author is missing, and neither USER nor LOGNAME names the user: say who you are",
+        )
     })
 }

@@ -51,6 +51,26 @@ fn a_binary_file() {
     assert_eq!(server.live(), totals([]));
 }
 
+/// A log that was just rotated has no line, and is no reason to fail.
+#[test]
+fn a_file_without_a_line() {
+    let (home, server) = home();
+    let compressed = GzEncoder::new(Vec::new(), Compression::fast()).finish();
+    for (name, bytes) in [
+        ("empty.log", Vec::new()),
+        ("empty.log.gz", compressed.expect("memory does not fail")),
+        ("blank.log", b"\n\n".to_vec()),
+        ("directive.log", b"#Fields: date time\n".to_vec()),
+    ] {
+        let output = server.ok(&["import", "--strict", &home.file(name, bytes)]);
+        assert!(output.stderr.contains("counted 0 requests, 0 malformed"), "{output:?}");
+        assert!(!output.stderr.contains("the last line has no end"), "{name}: {output:?}");
+    }
+    let torn = home.file("torn.log", LINE.trim_end());
+    let output = server.ok(&["import", "--strict", &torn]);
+    assert!(output.stderr.contains("the last line has no end"), "{output:?}");
+}
+
 /// A file is judged line by line, not by single bytes.
 #[test]
 fn artifacts_of_rotation_are_skipped() {

@@ -1,6 +1,6 @@
 //! `tally correct`, `tally merge` and `tally forget` as people use them.
 
-use tally_testkit::run;
+use tally_testkit::{Process, Stream, run};
 
 use crate::support::{Home, LIMIT, OLD_DAY, assert_fails, totals};
 
@@ -37,6 +37,9 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
     assert!(said.contains("forgotten: 1 series with 3 requests"), "{said}");
     let said = server.ok(&["forget", "--customer", "ann"]).stderr;
     assert!(said.contains("no matching series is left"), "{said}");
+    let later = "will not be forgotten, because a forget keeps no regex";
+    let said = server.ok(&["forget", "--path-regex", "^/none$"]).stderr;
+    assert!(said.contains(later) && said.contains("--path-prefix"), "{said}");
     let by =
         ["totals", "--live", "--by", "whole", "--format", "csv", "--group-by", "path,customer"];
     let lines = server.ok(&by).stdout;
@@ -54,6 +57,29 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
         2,
         &["one day"],
     );
+}
+
+/// Who presses Ctrl-C and repeats the command must be able not to correct twice.
+#[test]
+fn an_interrupted_correction_names_its_id() {
+    let home = Home::sqlite();
+    let server = home.serve_until("fold.committed");
+    server.ok(&["add", "GET", "/a", "--at", OLD_DAY]);
+    let correct = ["correct", OLD_DAY, "GET", "/a", "--requests", "1", "--reason", "lost"];
+    let client = Process::spawn(&server.command(&correct));
+    server.process.wait_for_line(Stream::Stderr, "stopped at fold.committed", LIMIT);
+    client.signal("INT");
+    let output = client.wait(LIMIT);
+    assert_fails(&output, 1, &["it is not known whether GET /a", "SIGINT came before the answer"]);
+    let id = output.stderr.split("--id ").nth(1).and_then(|rest| rest.split(' ').next());
+    server.kill();
+
+    let server = home.serve(&[]);
+    let again = [&correct[..], &["--id", id.expect("an id")]].concat();
+    for words in ["corrected: GET /a", "was corrected before: GET /a"] {
+        let said = server.ok(&again).stderr;
+        assert!(said.contains(words) && said.contains("corrections +1, together 2"), "{said}");
+    }
 }
 
 #[test]
@@ -118,8 +144,6 @@ fn what_is_refused_names_flags_and_other_series() {
     assert_fails(&all, 1, &["every path", "--everything"]);
     assert!(!all.stderr.contains("selection:"), "{all:?}");
     server.ok(&["merge", "--path", "/b", "--into-path", "/c"]);
-    let old = server.ok(&["totals", "--live", "--path", "/b"]).stderr;
-    assert!(old.contains("counts under its new name"), "{old}");
     let tomorrow = ["correct", "tomorrow", "GET", "/a", "--requests", "1", "--reason", "x"];
     assert_fails(&server.run(&tomorrow), 2, &["one day", "today or yesterday"]);
 }

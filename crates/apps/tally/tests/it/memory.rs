@@ -20,7 +20,8 @@ fn a_server_starts_and_answers_in_little_memory() {
         "INSERT INTO tally_request_series
              SELECT id, 0, '', 'GET', rpad('/' || id || '/', {PATH_BYTES}, 'x'), 0, ''
              FROM generate_series(1, {ENDPOINTS}) AS id;
-         INSERT INTO tally_request_calendar VALUES ('{OLD_DAY}', now(), now());
+         INSERT INTO tally_request_calendar (day, rolled_up_at, pruned_at)
+             VALUES ('{OLD_DAY}', now(), now());
          INSERT INTO tally_request_months
              SELECT date_trunc('month', DATE '{OLD_DAY}'), id, 1,
                     '[' || extract(DAY FROM DATE '{OLD_DAY}') - 1 || ',1]'

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::*;
 use crate::Series;
+use crate::queue::locks::thread_number;
 
 fn row(n: u32) -> Row {
     Row { series: Series(n), time_us: 0 }
@@ -43,7 +44,7 @@ fn threads_that_record_while_others_take_lose_nothing() {
 }
 
 fn reserved(shards: &Shards) -> usize {
-    (0..shards.shards.len()).map(|at| shards.lock(at).free()).sum()
+    shards.shards.each().map(|shard| shard.free()).sum()
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn a_thread_waits_if_all_shards_are_locked() {
     let shards = Shards::new(1_000, 1_000);
     let started = std::sync::Barrier::new(3);
     let recorded = std::thread::scope(|scope| {
-        let mut locked: Vec<_> = (0..shards.shards.len()).map(|at| shards.lock(at)).collect();
+        let mut locked: Vec<_> = shards.shards.each().collect();
         let record = || {
             started.wait();
             shards.record(row(1)).expect("room");
@@ -139,7 +140,7 @@ fn recording_waits_for_no_lock_that_another_thread_holds() {
             both.wait();
             shards.record(row(2)).unwrap_or_else(|_| shards.refuse(row(2)));
         });
-        let own = shards.lock(hear.recv().expect("a number"));
+        let own = shards.shards.at(hear.recv().expect("a number"));
         both.wait();
         assert!(comes_about(|| recording.is_finished()), "it waits");
         drop(own);
@@ -153,9 +154,9 @@ fn recording_waits_for_no_lock_that_another_thread_holds() {
 fn the_first_shard_is_closed_last() {
     let shards = Shards::new(1_000, 1_000);
     std::thread::scope(|scope| {
-        let first = shards.lock(0);
+        let first = shards.shards.at(0);
         let closing = scope.spawn(|| shards.close());
-        let closed = || (1..shards.shards.len()).all(|at| shards.lock(at).closed);
+        let closed = || (1..shards.shards.len()).all(|at| shards.shards.at(at).closed);
         assert!(comes_about(closed), "the others wait for the first");
         drop(first);
         closing.join().expect("no panic");

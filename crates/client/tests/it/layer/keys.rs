@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::future::ready;
+use std::os::unix::ffi::OsStringExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
@@ -12,6 +14,7 @@ use tally_client::{CountLayer, Method, Queue};
 use tonic::service::Interceptor as _;
 use tower::{Layer as _, Service as _, service_fn};
 
+use crate::lines::Lines;
 use crate::mock::Mock;
 
 /// Asks a service in the layer on behalf of these customers.
@@ -148,21 +151,36 @@ async fn beyond_the_limit_of_series_each_status_is_exact() {
 #[tokio::test]
 async fn the_service_is_that_of_the_environment_or_the_program() {
     let program = std::env::current_exe().expect("a program");
-    let set = std::env::var("TALLY_SERVICE").ok().filter(|service| !service.is_empty());
     let stem = program.file_stem().expect("a name").to_string_lossy().into_owned();
+    let set = std::env::var_os("TALLY_SERVICE").filter(|set| !set.is_empty());
+    let (expected, problem) = match set.clone().map(OsString::into_string) {
+        None => (stem, None),
+        Some(Ok(set)) if set.len() <= 128 => (set, None),
+        Some(Ok(_)) => (stem, Some("129 bytes")),
+        Some(Err(_)) => (stem, Some("UTF-8")),
+    };
+    let (lines, _captured) = Lines::take();
     let mock = Mock::good();
     let server = mock.start();
     let queue = server.queue().connect().await.expect("a queue");
     queue.record_or_drop(queue.endpoint(Method::GET, "/a"));
     queue.close().await;
     let services: Vec<_> = mock.database().series.keys().map(|key| key.service.clone()).collect();
-    assert_eq!(services, [set.clone().unwrap_or(stem)]);
+    assert_eq!(services, [&*expected]);
+    let said = lines.with("TALLY_SERVICE");
+    assert_eq!(said.len(), usize::from(problem.is_some()), "{said:?}");
+    assert!(
+        said.iter().all(|line| line.contains(problem.unwrap_or("")) && line.contains(&expected))
+    );
     if set.is_none() {
         let name = "layer::keys::the_service_is_that_of_the_environment_or_the_program";
-        let mut again = Command::new(program);
-        let again = again.args(["--exact", name]).env("TALLY_SERVICE", "from the environment");
-        let output = again.output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        let long = "a".repeat(129).into();
+        for set in ["from the environment".into(), long, OsString::from_vec(vec![0xff])] {
+            let mut again = Command::new(&program);
+            let output = again.args(["--exact", name]).env("TALLY_SERVICE", &set).output();
+            let output = output.expect("it runs");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && said.contains("1 passed"), "{set:?}: {said}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use tower::{Layer as _, Service as _, service_fn};
 
 use crate::mock::{Act, Event, Mock};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Stands still.
 struct At(Mutex<SystemTime>);

@@ -22,8 +22,11 @@ pub(crate) const SHARED_PATHS: &str = "/shared";
 const OWN_SERIES: u64 = 36;
 const SHARED_SERIES: u64 = 12;
 
+/// A service that clients count for.
+pub(super) const SERVICE: &str = "shop";
+
 /// The services, statuses and customers of each path.
-const KINDS: [(&str, u16, &str); 3] = [("", 0, ""), ("shop", 200, "acme"), ("shop", 503, "")];
+const KINDS: [(&str, u16, &str); 3] = [("", 0, ""), (SERVICE, 200, "acme"), (SERVICE, 503, "")];
 
 /// Rows of a large parcel: enough for the server to store it by COPY.
 pub(crate) const LARGE_ROWS: u64 = 3_000;
@@ -38,8 +41,8 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
     /// The client's name.
     pub(crate) client: String,
-    /// The prefix of its own paths.
-    pub(crate) prefix: String,
+    /// What only this client counts under.
+    pub(crate) own_series: Vec<Series>,
     /// The time of its first parcel, in microseconds.
     pub(crate) base_micros: i64,
     /// Maximum rows of a parcel, unless it is a large one.
@@ -63,9 +66,8 @@ pub(crate) struct Row {
 impl Load {
     /// Every series: this client's own, then the shared ones.
     pub(crate) fn series(&self) -> Vec<Series> {
-        let own = (0..OWN_SERIES).map(|n| series(&self.prefix, n));
         let shared = (0..SHARED_SERIES).map(|n| series(SHARED_PATHS, n));
-        own.chain(shared).collect()
+        self.own_series.iter().cloned().chain(shared).collect()
     }
 
     /// The rows of a parcel, from one to three clocks that disagree.
@@ -76,8 +78,9 @@ impl Load {
         let groups = random.within(1, 3);
         let mut all = Vec::new();
         for _ in 0..groups {
-            let count = if self.shares { OWN_SERIES + SHARED_SERIES } else { OWN_SERIES };
-            let series = random.index(usize::try_from(count).expect("a few"));
+            let shared = if self.shares { SHARED_SERIES } else { 0 };
+            let shared = usize::try_from(shared).expect("a few");
+            let series = random.index(self.own_series.len() + shared);
             let start = clock(&mut random, self.base_micros + i64::try_from(number).unwrap_or(0));
             let size = i64::try_from(rows.div_ceil(groups)).expect("a few thousand");
             all.extend((0..size).map(|row| Row { series, micros: start + row }));
@@ -105,6 +108,11 @@ impl Load {
         }
         parcel
     }
+}
+
+/// The series of a client that chooses them freely, below this prefix.
+pub(super) fn own_series(prefix: &str) -> Vec<Series> {
+    (0..OWN_SERIES).map(|n| series(prefix, n)).collect()
 }
 
 /// The `n`th series below this prefix. Those of a path differ in service, status and customer.
@@ -159,8 +167,8 @@ mod tests {
 
     fn load(client: &str) -> Load {
         let base_micros = 20_000 * DAY;
-        let (client, prefix) = (client.to_owned(), format!("/{client}"));
-        Load { seed: 1, client, prefix, base_micros, rows_max: 50, shares: true, drops: true }
+        let (client, own_series) = (client.to_owned(), own_series(&format!("/{client}")));
+        Load { seed: 1, client, own_series, base_micros, rows_max: 50, shares: true, drops: true }
     }
 
     #[test]

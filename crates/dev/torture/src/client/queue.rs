@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tally_client::spool::Options;
 use tally_client::{Clock, Queue};
 
-use super::load::{Row, as_key};
+use super::load::{Row, SERVICE, as_key};
 use super::pace::Pace;
-use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, now_micros, spooled};
-use crate::journal::{Key, Line, Parcel};
+use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, layer, now_micros, spooled};
+use crate::journal::{Key, Line, Parcel, Series};
 
 /// Interval between notes of the acknowledged total.
 const NOTE_INTERVAL: Duration = Duration::from_millis(50);
@@ -22,7 +22,7 @@ const ROOM_SECONDS: u64 = 2;
 /// A clock that is set before each request. It begins in 1970, as that of a device without a battery, so
 /// the server takes the producer's id for an old one.
 #[derive(Debug, Default)]
-struct SetClock(AtomicI64);
+pub(super) struct SetClock(AtomicI64);
 
 /// Records parcels until a signal arrives, then closes the queue.
 pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
@@ -39,7 +39,6 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     let clock = Arc::new(SetClock::default());
     let queue = connect(arguments, &clock, spool.as_deref()).await?;
     let series = load.series();
-    let handles: Vec<_> = series.iter().map(|series| queue.series(as_key(series))).collect();
     let mut pace = Pace::new(arguments.rate);
     let mut interval = tokio::time::interval(NOTE_INTERVAL);
     loop {
@@ -51,13 +50,14 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                 let rows = load.rows(number);
                 pace.sent(rows.len() as u64);
                 journal.write(&Line::Sent(number, load.parcel(number)))?;
+                let rows: Vec<_> = rows.iter().map(|row| (*row, &series[row.series])).collect();
+                let dropped = match arguments.kind {
+                    Kind::Layer => layer::call(&queue, &clock, &rows, arguments.counted_twice),
+                    _ => record(&queue, &clock, &rows),
+                };
                 let mut left = Parcel::default();
-                for Row { series: at, micros } in rows {
-                    clock.0.store(micros, Ordering::SeqCst);
-                    if let Err(given_back) = queue.try_record(handles[at]) {
-                        queue.note_dropped(&given_back);
-                        *left.requests.entry(Key::at(micros, series[at].clone())).or_default() += 1;
-                    }
+                for Row { series: at, micros } in dropped {
+                    *left.requests.entry(Key::at(micros, series[at].clone())).or_default() += 1;
                 }
                 journal.write(&Line::Queued(number, left))?;
             }
@@ -88,6 +88,19 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Records rows, and returns those that the queue had no room for.
+fn record(queue: &Queue, clock: &SetClock, rows: &[(Row, &Series)]) -> Vec<Row> {
+    let mut dropped = Vec::new();
+    for (row, series) in rows {
+        clock.set(row.micros);
+        if let Err(given_back) = queue.try_record(queue.series(as_key(series))) {
+            queue.note_dropped(&given_back);
+            dropped.push(*row);
+        }
+    }
+    dropped
+}
+
 async fn connect(
     arguments: &Arguments,
     clock: &Arc<SetClock>,
@@ -95,6 +108,7 @@ async fn connect(
 ) -> anyhow::Result<Queue> {
     let builder = Queue::builder(arguments.server.clone())
         .name(arguments.name.clone())
+        .service(SERVICE)
         .connect_timeout(CONNECT_TIMEOUT)
         .backoff(Duration::from_millis(20), Duration::from_millis(300))
         .acknowledge_timeout(Duration::from_secs(8))
@@ -109,6 +123,12 @@ async fn connect(
 }
 
 // === impl SetClock ===
+
+impl SetClock {
+    pub(super) fn set(&self, micros: i64) {
+        self.0.store(micros, Ordering::SeqCst);
+    }
+}
 
 impl Clock for SetClock {
     fn now(&self) -> SystemTime {

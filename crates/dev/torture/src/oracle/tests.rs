@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tally_proto::wire::UNKNOWN_PATH;
 
-use super::{Judge, Verdict};
+use super::{Compared, DIFFERENCES_MAX, Judge, Verdict};
 use crate::account::{Account, Accounts};
 use crate::journal::{Key, Line, Parcel, QUARTERS_PER_DAY, Series};
 use crate::losses::Losses;
@@ -119,7 +119,8 @@ fn assert_found(verdict: &Verdict, words: &str) {
 fn correct_counts_pass() {
     let verdict = judge(&accounts(), &stored());
     assert!(verdict.passed(), "{:#?}", verdict.differences);
-    assert!(verdict.comparisons > 40, "{}", verdict.comparisons);
+    let sum = verdict.sum();
+    assert!(sum.comparisons > 40 && sum.differences == 0, "{sum:?}");
     // All or none of the unacknowledged requests may be stored.
     for count in [13, 17] {
         let verdict = after(|totals| {
@@ -127,6 +128,23 @@ fn correct_counts_pass() {
         });
         assert!(verdict.passed(), "{:#?}", verdict.differences);
     }
+}
+
+#[test]
+fn each_check_counts_its_differences_and_lists_the_first_ones() {
+    let mut verdict = Verdict::default();
+    for number in 0..100 {
+        verdict.check("often", number < 10, || number.to_string());
+    }
+    verdict.check("once", false, || "late".to_owned());
+    verdict.check("never", true, String::new);
+    let by_check = |check| verdict.by_check[check];
+    assert_eq!(by_check("often"), Compared { comparisons: 100, differences: 90 });
+    assert_eq!(by_check("once"), Compared { comparisons: 1, differences: 1 });
+    assert_eq!(by_check("never"), Compared { comparisons: 1, differences: 0 });
+    assert_eq!(verdict.sum(), Compared { comparisons: 102, differences: 91 });
+    assert_eq!(verdict.differences.len() as u64, DIFFERENCES_MAX + 1);
+    assert_found(&verdict, "once: late");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use tally_testkit::{Process, Stream, eventually_blocking};
 
 /// How long a process may take to start, or to end after a kill or a drain.
-pub(super) const END_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const END_LIMIT: Duration = Duration::from_secs(60);
 
 /// A process across its restarts. Its log is a file in the run's folder.
 pub(crate) struct Child {

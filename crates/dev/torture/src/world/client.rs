@@ -29,6 +29,9 @@ impl Client {
         if stubborn {
             command.arg("--stubborn");
         }
+        if self.arguments.counted_twice {
+            command.arg("--counted-twice");
+        }
         self.process.start(&mut command, READY)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tally_testkit::Proxy;
 
@@ -10,8 +10,9 @@ use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
 use crate::stop::Stop;
 
-/// The duties find everything due in each round.
+/// The duties find everything due in each round, or nothing at all.
 const EAGER: &str = "duties.eager";
+const IDLE: &str = "duties.idle";
 
 /// Faults of one start.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +21,8 @@ pub(crate) struct StartOptions {
     pub(crate) fault: Option<String>,
     /// The maximum size of the SQLite file.
     pub(crate) size_bytes_max: Option<u64>,
-    /// Whether its duties find due only what is.
-    pub(crate) is_calm: bool,
+    /// Whether it does no duties.
+    pub(crate) is_idle: bool,
 }
 
 /// A server and its way to the database.
@@ -35,6 +36,9 @@ pub(crate) struct Server {
     /// A fault of every start.
     pub(super) broken: Option<Broken>,
     pub(super) starts: AtomicUsize,
+    /// Whether its next start waits for nothing long, so that some writes give up. Only while things fail:
+    /// a machine may be so slow that no write would be in time.
+    pub(crate) is_hasty: AtomicBool,
     pub(crate) process: Child,
 }
 
@@ -82,9 +86,10 @@ impl Server {
         command.args(["serve", "--listen", &self.address, "--database-url", &url]);
         // Why a producer is gone or refused.
         command.args(["--log-level", "info,tally_producers=debug"]);
-        // Short waits, so that some writes give up.
-        command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
-        command.args(["--drain-timeout-ms", "4000"]);
+        if self.is_hasty.load(Ordering::SeqCst) {
+            command.args(["--requests-write-wait-ms", "800", "--requests-queue-wait-ms", "1500"]);
+            command.args(["--drain-timeout-ms", "4000"]);
+        }
         // Some processes do by themselves what others are asked for, and some prune what others keep.
         let start = self.starts.fetch_add(1, Ordering::SeqCst);
         if !start.is_multiple_of(3) {
@@ -92,8 +97,8 @@ impl Server {
         }
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
-        let eager = (start % 4 != 3 && !how.is_calm).then_some(EAGER);
-        let faults = [self.broken.map(Broken::fault), how.fault.as_deref(), eager];
+        let duties = if how.is_idle { Some(IDLE) } else { (start % 4 != 3).then_some(EAGER) };
+        let faults = [self.broken.and_then(Broken::fault), how.fault.as_deref(), duties];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));
         command

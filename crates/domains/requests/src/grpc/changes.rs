@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::date;
-use super::requests::{Messages, stream};
+use super::messages::{Messages, stream};
 use crate::changes::{Change, ChangeKind, Changed};
 use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
@@ -127,8 +127,8 @@ fn boxed(text: Option<String>) -> Option<Box<str>> {
 
 /// What a change has done.
 fn changed(changed: Changed, is_dry_run: bool) -> proto::ChangeResponse {
+    let requests = changed.requests();
     let Changed { series, is_kept } = changed;
-    let requests = series.iter().map(|one| one.1).fold(0, i64::saturating_add);
     let moved = |(one, requests): &(Series, i64)| proto::MovedSeries {
         series: Some(one.clone().into()),
         requests: *requests,

@@ -6,9 +6,9 @@ use tally_producers::stream::Answers;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_server::RequestService;
-use tokio_stream::Iter;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::messages::{Messages, stream};
 use super::totals;
 use crate::model::DayRange;
 use crate::record::Record;
@@ -16,10 +16,6 @@ use crate::service::Service;
 
 /// At most this many producers in a message: some 256 KiB with the longest names.
 const MESSAGE_PRODUCERS_MAX: usize = 1_000;
-
-/// An answer in messages of bounded size, made as the client takes them.
-pub(super) type Messages<T> = Iter<Boxed<T>>;
-pub(super) type Boxed<T> = Box<dyn Iterator<Item = Result<T, Status>> + Send>;
 
 #[async_trait]
 impl RequestService for Service {
@@ -96,11 +92,4 @@ impl RequestService for Service {
         let setbacks = self.setbacks(query.days()).await?;
         Ok(stream(totals::messages(totals, setbacks, &query)))
     }
-}
-
-pub(super) fn stream<T: 'static>(
-    messages: impl Iterator<Item = T> + Send + 'static,
-) -> Response<Messages<T>> {
-    let messages: Boxed<T> = Box::new(messages.map(Ok));
-    Response::new(tokio_stream::iter(messages))
 }

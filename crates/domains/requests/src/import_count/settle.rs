@@ -107,10 +107,14 @@ impl Settling {
     }
 
     /// Takes over the ids that the database has.
-    pub(crate) fn moved(&mut self, methods: &[(i32, Series)], moved: &HashMap<SeriesId, SeriesId>) {
+    pub(crate) fn renumber(
+        &mut self,
+        methods: &[(i32, Series)],
+        renumbered: &HashMap<SeriesId, SeriesId>,
+    ) {
         for (method, _) in methods {
             if let Some(id) = self.ids.get_mut(method)
-                && let Some(to) = moved.get(id)
+                && let Some(to) = renumbered.get(id)
             {
                 *id = *to;
             }

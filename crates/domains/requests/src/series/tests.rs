@@ -65,14 +65,14 @@ fn ids_are_told_apart_within_a_process() {
 }
 
 #[test]
-fn what_has_moved_is_known_until_a_doubt() {
+fn what_is_renumbered_is_known_until_a_doubt() {
     let known = KnownSeries::new(10);
     let named = resolve(&known, &get("/"));
     let names = known.names_of(&[rows(&named, known.belief())], 0);
     known.confirm(&names, [(named.id, 7)].into());
-    assert_eq!(known.names_of(&[], 0).moved, [(named.id, 7)].into());
+    assert_eq!(known.names_of(&[], 0).stored_as, [(named.id, 7)].into());
     known.doubt();
-    assert!(known.names_of(&[], 0).moved.is_empty());
+    assert!(known.names_of(&[], 0).stored_as.is_empty());
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn a_series_that_has_moved_is_known_as_what_it_has_become() {
     // Rows that are on their way go where they belong, and bring the new name instead of the old one.
     let names = known.names_of(&chunks, 0);
     assert_eq!(names.version, version);
-    assert_eq!(names.moved, [(of_a.id, b.id(0))].into());
+    assert_eq!(names.stored_as, [(of_a.id, b.id(0))].into());
     let mut new: Vec<_> = names.new.iter().map(|named| &*named.series.path).collect();
     new.sort_unstable();
     assert_eq!(new, ["/b", "/c"]);

@@ -5,8 +5,12 @@ use tally_runtime::faults;
 use tally_store::Database;
 
 use super::{Result, Store, postgres, sqlite};
-use crate::changes::{Changes, Draft, SETTLED_SERIES, Version};
-use crate::corrections::{Balance, Corrected, Correction, Listed};
+use crate::changes::{Changes, Draft, Version};
+use crate::corrections::{Balance, Corrected, Correction};
+use crate::model::DayRange;
+
+/// How many series one step moves in a month: some 10,000 rows.
+pub(super) const SETTLED_SERIES: usize = 300;
 
 // === impl Store ===
 
@@ -132,13 +136,15 @@ impl Store {
         }
     }
 
-    /// Corrections, in the order of days.
-    pub(crate) async fn corrections(&self, listed: Listed) -> Result<Vec<Corrected>> {
+    /// The first corrections of these days, in order.
+    pub(crate) async fn corrections(&self, days: DayRange, limit: usize) -> Result<Vec<Corrected>> {
         match self.database() {
-            Database::Postgres(database) => postgres::corrections::list(database, listed).await,
+            Database::Postgres(database) => {
+                postgres::corrections::list(database, days, limit).await
+            }
             Database::Sqlite(database) => {
                 let list = move |connection: &mut Connection| {
-                    sqlite::corrections::list(connection, listed)
+                    sqlite::corrections::list(connection, days, limit)
                 };
                 database.read(list).await
             }

@@ -1,5 +1,6 @@
 //! CockroachDB: one table of rows, whose key is led by a hash and then the time.
 
+pub(super) mod begun;
 pub(super) mod books;
 
 use std::sync::LazyLock;

@@ -1,8 +1,12 @@
 //! From what a store finds, in any order, to an answer.
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 
 use super::cells::Cells;
+use super::kept::{Keeping, Kept, PIECES_MAX, Stamp};
+use super::pieces::{Cut, Draft};
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
@@ -22,8 +26,18 @@ pub(crate) struct Collector {
     max: usize,
     /// The periods of the days of the month before.
     month: Option<(Day, [u32; packed::DAYS.slots])>,
-    /// The periods of the quarters of the day before.
-    day: Option<(Day, [u32; packed::QUARTERS.slots])>,
+    /// The day whose quarters are read.
+    day: Option<Reading>,
+    keeping: Option<Keeping>,
+}
+
+/// A day that is read by quarters.
+#[derive(Debug)]
+struct Reading {
+    day: Day,
+    cut: Cut,
+    /// What is to be kept of it, and its stamp.
+    draft: Option<(Stamp, Draft)>,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -44,6 +58,7 @@ impl Collector {
             max: query.totals_max,
             month: None,
             day: None,
+            keeping: None,
         }
     }
 
@@ -79,20 +94,76 @@ impl Collector {
         }
     }
 
-    /// Adds the quarters of a day that is cut.
+    /// Adds those of these days that are kept with their stamps, and returns the others, which are to be
+    /// read. If all of their series are, they are kept then.
+    pub(crate) fn add_kept(
+        &mut self,
+        kept: &Arc<Kept>,
+        days: Vec<(Day, Stamp)>,
+        are_all_read: bool,
+    ) -> Result<Vec<Day>> {
+        let mut keeping = Keeping::new(kept);
+        let mut left = Vec::new();
+        for (day, stamp) in days {
+            let cut = Cut::of(&self.plan.of_quarters(day));
+            if let Some(pieces) = keeping.find(day, cut.cuts, stamp) {
+                for (place, group) in keeping.asked(&pieces.series, &mut self.groups) {
+                    for (period, sum) in cut.in_periods(pieces.sums(*place, &cut)) {
+                        self.cells.add(period, *group, sum)?;
+                    }
+                }
+                continue;
+            }
+            if are_all_read && cut.len() <= PIECES_MAX {
+                keeping.expect(day, stamp);
+            }
+            left.push(day);
+        }
+        self.keeping = Some(keeping);
+        Ok(left)
+    }
+
+    /// Adds the quarters of a day that is cut. The rows of a day come together, by series.
     pub(crate) fn add_quarters(&mut self, day: Day, series: SeriesId, quarters: &[u8]) -> Result {
-        let Some(group) = self.groups.of(series) else { return Ok(()) };
-        let periods = match &mut self.day {
-            Some((of, periods)) if *of == day => periods,
-            last => &mut last.insert((day, self.plan.of_quarters(day))).1,
+        let group = self.groups.of(series);
+        if self.day.as_ref().is_none_or(|reading| reading.day != day) {
+            self.end_day();
+            let draft = self.keeping.as_mut().and_then(|keeping| keeping.draft(day));
+            let cut = Cut::of(&self.plan.of_quarters(day));
+            self.day = Some(Reading { day, cut, draft });
+        }
+        let Some(Reading { cut, draft, .. }) = &mut self.day else { return Ok(()) };
+        if group.is_none() && draft.is_none() {
+            return Ok(());
+        }
+        let sums = match cut.sums(quarters) {
+            Ok(sums) => sums,
+            // What is not asked for stops no answer.
+            Err(_) if group.is_none() => {
+                *draft = None;
+                return Ok(());
+            }
+            Err(malformed) => return Err(malformed.into()),
         };
-        for one in packed::QUARTERS.counts(quarters) {
-            let (slot, count) = one?;
-            if periods[slot] != NONE {
-                self.cells.add(periods[slot], group, count)?;
+        let sums = &sums[..cut.len()];
+        if let Some((_, draft)) = draft {
+            draft.push(series, sums);
+        }
+        if let Some(group) = group {
+            for (period, sum) in cut.in_periods(sums.iter().copied()) {
+                self.cells.add(period, group, sum)?;
             }
         }
         Ok(())
+    }
+
+    /// A day is read.
+    fn end_day(&mut self) {
+        if let (Some(Reading { day, cut, draft: Some((stamp, draft)) }), Some(keeping)) =
+            (self.day.take(), &mut self.keeping)
+        {
+            keeping.take(day, cut.cuts, stamp, draft);
+        }
     }
 
     /// Adds rows of a quarter.
@@ -126,7 +197,11 @@ impl Collector {
     }
 
     /// The answer.
-    pub(crate) fn finish(self) -> Result<Totals, TooMany> {
+    pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
+        self.end_day();
+        if let Some(keeping) = self.keeping.take() {
+            keeping.end();
+        }
         let Self { plan, groups, cells, corrections, is_sum, max, .. } = self;
         let unnamed = if is_sum { 0 } else { groups.unnamed() };
         let mut totals = cells.into_totals(max)?;

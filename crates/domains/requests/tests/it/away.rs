@@ -1,11 +1,9 @@
 //! Lost databases and answers: never an OK for unstored requests, and never stored twice.
 
-use std::time::Duration;
-
 use tally_ingest::Batch;
+use tally_requests::Rows;
 use tally_requests::periods::Granularity;
 use tally_requests::store;
-use tally_requests::{Rows, Settings};
 use tally_serve::Running as _;
 use tally_store::Outcome;
 use tally_testkit::{Proxy, TestDatabase, eventually};
@@ -19,7 +17,7 @@ use crate::backend::{
     NOW, TODAY, Total, append_named, ask, at, batch, listed, migrated, named, noon, open, query,
     sum, total,
 };
-use crate::server::{Counting, counted, get, settings};
+use crate::server::{Counting, counted, get, impatient, settings};
 
 /// Live totals without the proxy.
 async fn live(database: &TestDatabase) -> Vec<Total> {
@@ -36,8 +34,7 @@ fn as_sent(time: &str) -> [u8; 8] {
 async fn a_database_that_stays_down_ends_the_stream() {
     let Some(database) = TestDatabase::create_or_skip("away") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
-    let write_wait_max = Duration::from_millis(300);
-    let counting = Counting::start(&url, Settings { write_wait_max, ..settings() }).await;
+    let counting = Counting::start(&url, impatient()).await;
     counting.add(vec![get("/", NOW)]).await.unwrap();
     proxy.cut().await;
     for path in ["/", "/", "/unknown"] {

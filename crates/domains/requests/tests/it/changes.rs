@@ -1,12 +1,10 @@
-//! Merges and forgets: where counts go, what comes later, and that names are gone.
+//! Merges and forgets: where counts go, what comes later, and what is refused.
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::selection::PathIs;
-use tally_testkit::eventually;
 use tonic::Code;
 
-use crate::LIMIT;
-use crate::backend::{Backend, NOW, OLD, TODAY, one_day};
+use crate::backend::{Backend, NOW, one_day};
 use crate::changing::{
     batch, counted_ids, customer, expected, forgotten, is_gone, merge, merged, of, path, prefix,
     record, selection, start, sums,
@@ -18,12 +16,9 @@ use crate::server::{Counting, get};
 on_every_backend!(crate::changes:
     a_merge_moves_all_that_is_counted,
     what_comes_later_follows_a_merge,
-    a_forgotten_customer_is_gone,
-    a_forgotten_prefix_or_regex_is_gone,
     a_dry_run_changes_nothing,
     mistakes_are_refused,
     merges_follow_each_other_but_not_in_a_circle,
-    a_forgotten_name_is_in_no_earlier_merge,
     a_circle_through_several_fields_holds_nothing_up,
 );
 
@@ -91,65 +86,6 @@ async fn what_comes_later_follows_a_merge(backend: Backend) {
     counting.add(vec![get("/users/7", NOW), get("/users/11", NOW)]).await.unwrap();
     assert_eq!(sums(&counting).await[&(String::new(), "/users/{id}".into(), String::new())], 13);
     assert_eq!(backend.count("tally_request_series").await, 2);
-}
-
-async fn a_forgotten_customer_is_gone(backend: Backend) {
-    let counting = start(&backend).await;
-    let requests = [(of("/a", "ann@x"), 3), (of("/b", "ann@x"), 4), (of("/a", "bob"), 5)];
-    for day in [OLD, TODAY] {
-        record(&counting, &format!("{day}T10:00:00Z"), &requests).await;
-        backend.roll_up(one_day(OLD)).await;
-    }
-    let answer = forgotten(&counting, customer("ann@x")).await.unwrap();
-    assert_eq!((answer.series, answer.requests, answer.is_kept), (2, 14, true));
-    let all = [("/a", "_forgotten", 6), ("/b", "_forgotten", 8), ("/a", "bob", 10)];
-    assert_eq!(sums(&counting).await, expected(&all));
-    is_gone(&backend, "ann").await;
-    // What comes later is never stored under the name, with any path.
-    record(&counting, NOW, &[(of("/a", "ann@x"), 1), (of("/c", "ann@x"), 1)]).await;
-    is_gone(&backend, "ann").await;
-    let all = [
-        ("/a", "_forgotten", 7),
-        ("/b", "_forgotten", 8),
-        ("/a", "bob", 10),
-        ("/c", "_forgotten", 1),
-    ];
-    assert_eq!(sums(&counting).await, expected(&all));
-    assert_eq!(backend.audit().await, 26);
-    // Repeating it notes nothing, and finds nothing.
-    let again = forgotten(&counting, customer("ann@x")).await.unwrap();
-    assert_eq!((again.series, again.requests), (0, 0));
-    assert_eq!(backend.count("tally_request_changes").await, 1);
-    let noted = "SELECT kind || ' ' || selected, series, requests, seq, coalesce(customer, '') \
-                 FROM tally_request_changes";
-    let noted = backend.lines(noted).await.remove(0);
-    assert_eq!((&*noted.0, noted.1, noted.2), ("forget customer", 2, 14));
-    assert!(noted.4.starts_with("hash:5:"), "{noted:?}");
-}
-
-async fn a_forgotten_prefix_or_regex_is_gone(backend: Backend) {
-    let counting = start(&backend).await;
-    let requests = [
-        (of("/u/ann/x", ""), 1),
-        (of("/u/ann/y", ""), 2),
-        (of("/u/bob", ""), 4),
-        (of("/v", ""), 8),
-    ];
-    record(&counting, NOW, &requests).await;
-    let of_prefix = selection(prefix("/u/ann/")).unwrap();
-    assert!(forgotten(&counting, of_prefix).await.unwrap().is_kept);
-    is_gone(&backend, "ann").await;
-    let of_regex = selection(PathIs::PathRegex("^/u/b.b$".into())).unwrap();
-    let answer = forgotten(&counting, of_regex).await.unwrap();
-    assert_eq!((answer.series, answer.is_kept), (1, false));
-    is_gone(&backend, "bob").await;
-    is_gone(&backend, "b.b").await;
-    record(&counting, NOW, &[(of("/u/ann/z", ""), 16), (of("/u/bob", ""), 32)]).await;
-    // The very series that was forgotten stays forgotten, even by a regex.
-    is_gone(&backend, "ann").await;
-    is_gone(&backend, "bob").await;
-    assert_eq!(sums(&counting).await, expected(&[("_forgotten", "", 55), ("/v", "", 8)]));
-    assert_eq!(backend.audit().await, 63);
 }
 
 async fn a_dry_run_changes_nothing(backend: Backend) {
@@ -236,33 +172,6 @@ async fn merges_follow_each_other_but_not_in_a_circle(backend: Backend) {
     assert_eq!(backend.audit().await, 9);
 }
 
-async fn a_forgotten_name_is_in_no_earlier_merge(backend: Backend) {
-    let counting = start(&backend).await;
-    record(&counting, NOW, &[(of("/a", "ann@old"), 1), (of("/u/eve/x", "bob"), 2)]).await;
-    let of_customer = |from: &str, into: &str| proto::MergeRequest {
-        selection: Some(customer(from)),
-        into_customer: Some(into.into()),
-        ..Default::default()
-    };
-    merged(&counting, of_customer("ann@old", "ann@new")).await.unwrap();
-    merged(&counting, merge(prefix("/u/eve/"), "/u/eve/all")).await.unwrap();
-    for selection in [
-        customer("ann@new"),
-        customer("ann@old"),
-        proto::Selection { path_is: Some(prefix("/u/eve/")), ..Default::default() },
-    ] {
-        forgotten(&counting, selection).await.unwrap();
-    }
-    is_gone(&backend, "ann@").await;
-    is_gone(&backend, "eve").await;
-    // What comes later goes where it did.
-    record(&counting, NOW, &[(of("/a", "ann@old"), 4), (of("/u/eve/y", "bob"), 8)]).await;
-    let all = [("/a", "_forgotten", 5), ("_forgotten", "bob", 10)];
-    assert_eq!(sums(&counting).await, expected(&all));
-    is_gone(&backend, "ann@").await;
-    is_gone(&backend, "eve").await;
-}
-
 /// Each of these merges changes another field than the one before, and the last ones lead back.
 async fn a_circle_through_several_fields_holds_nothing_up(backend: Backend) {
     let counting = start(&backend).await;
@@ -304,28 +213,4 @@ async fn a_circle_through_several_fields_holds_nothing_up(backend: Backend) {
     counting.service.keeper().tick().await.unwrap();
     assert_eq!(backend.audit().await, 17);
     is_gone(&backend, "eve").await;
-}
-
-/// What the docs promise of a file: nothing is left after VACUUM.
-#[tokio::test]
-async fn a_forgotten_name_is_not_in_a_file_that_was_vacuumed() {
-    let backend = Backend::sqlite("vacuum").await.unwrap();
-    let counting = start(&backend).await;
-    record(&counting, NOW, &[(of("/a", "ann@example.com"), 3)]).await;
-    forgotten(&counting, customer("ann@example.com")).await.unwrap();
-    counting.stop().await;
-    rusqlite::Connection::open(backend.file()).unwrap().execute_batch("VACUUM").unwrap();
-    let has_name = || {
-        let files = std::fs::read_dir(backend.file().parent().unwrap()).unwrap();
-        let read = |file: std::io::Result<std::fs::DirEntry>| std::fs::read(file.unwrap().path());
-        let mut all = files.filter_map(|file| read(file).ok());
-        all.any(|bytes| bytes.windows(8).any(|some| some == b"ann@exam"))
-    };
-    // A log is moved by the last of the connections, which are still being closed.
-    eventually("the name is gone", LIMIT, async || {
-        let file = rusqlite::Connection::open(backend.file()).unwrap();
-        let _ = file.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-        !has_name()
-    })
-    .await;
 }

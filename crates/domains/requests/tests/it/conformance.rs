@@ -96,7 +96,7 @@ async fn two_stores_name_the_same_series_at_once(backend: Backend) {
             let batch = batch(Uuid::now_v7(), 1, &chunks);
             for _ in 0..SENDS_MAX {
                 match append_named(store, &batch, &names).await {
-                    Ok(moved) => return assert!(moved.is_empty()),
+                    Ok(renumbered) => return assert!(renumbered.is_empty()),
                     Err(error) if backend.is_cockroach() && error.is_transient() => {}
                     Err(error) => panic!("{}", tally_runtime::chain(&error)),
                 }
@@ -123,16 +123,16 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         let mut names = vec![first.clone(), second.clone()];
         names.sort_by_key(|one| one.id);
         let batch = batch(Uuid::now_v7(), 1, &chunks);
-        let moved = append_named(&backend.store, &batch, &names).await.unwrap();
+        let renumbered = append_named(&backend.store, &batch, &names).await.unwrap();
         let expected = [(first.id, second.id), (second.id, second.series.id(2))];
-        assert_eq!(moved, expected.into(), "{sequence}");
+        assert_eq!(renumbered, expected.into(), "{sequence}");
         // Rows with the new id need no name.
         let mut names = Names::new(Vec::new(), backend.store.state());
-        names.moved = moved;
+        names.stored_as = renumbered;
         let batch = crate::backend::batch(Uuid::now_v7(), 1, &chunks);
         let appended = backend.store.append(&batch, &names, now()).await.unwrap();
         let fates = vec![Fate::Stored { committed: 0 }];
-        assert_eq!(appended, Appended::Stored { fates, moved: HashMap::new() });
+        assert_eq!(appended, Appended::Stored { fates, renumbered: HashMap::new() });
     }
     let expected = [total(OLD, 3, "/first", 5_004), total(OLD, 3, "/second", 5_004)];
     assert_eq!(backend.live().await, expected);
@@ -149,8 +149,8 @@ async fn many_new_names_are_stored_at_once(backend: Backend) {
     backend.name(last.id, 3, "/taken").await;
     let chunks = [names.iter().map(|one| (one.id, noon(OLD))).collect::<Rows>().into()];
     let batch = batch(Uuid::now_v7(), 1, &chunks);
-    let moved = append_named(&backend.store, &batch, &names).await.unwrap();
-    assert_eq!(moved, [(last.id, last.series.id(1))].into());
+    let renumbered = append_named(&backend.store, &batch, &names).await.unwrap();
+    assert_eq!(renumbered, [(last.id, last.series.id(1))].into());
     assert_eq!(backend.count("tally_request_series").await, 2_501);
     let live = backend.live().await;
     assert_eq!((live.len(), sum(&live)), (2_500, 2_500));

@@ -1,118 +1,192 @@
-//! Names that come back after a forget, and where they must not be.
+//! Forgets: that names are gone, also from earlier changes, and do not come back.
 
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::selection::PathIs;
+use tally_testkit::eventually;
 use tonic::Code;
 
-use crate::add::on_sqlite;
-use crate::backend::{Backend, NOW};
+use crate::LIMIT;
+use crate::backend::{Backend, NOW, OLD, TODAY, one_day};
 use crate::changing::{
-    customer, expected, forgotten, is_gone, merge, merged, of, path, record, selection, start, sums,
+    customer, expected, forgotten, is_gone, merge, merged, of, path, prefix, record, selection,
+    start, sums,
 };
 use crate::conformance::on_every_backend;
-use crate::log::Log;
-use crate::server::settings;
 
 on_every_backend!(crate::forgetting:
-    nothing_is_merged_into_what_a_regex_forgot,
-    a_name_that_comes_back_is_gone_again,
-    later_series_follow_a_limited_number_of_changes,
+    a_forgotten_customer_is_gone,
+    a_forgotten_prefix_or_regex_is_gone,
+    a_forgotten_name_is_in_no_earlier_merge,
+    nothing_is_merged_into_a_name_that_a_regex_forgot,
+    a_regex_that_spells_a_name_is_removed_by_hand,
 );
 
-fn regex(text: &str) -> PathIs {
-    PathIs::PathRegex(text.into())
-}
-
-/// No change says which names a regex has forgotten; their moves do.
-async fn nothing_is_merged_into_what_a_regex_forgot(backend: Backend) {
+async fn a_forgotten_customer_is_gone(backend: Backend) {
     let counting = start(&backend).await;
-    record(&counting, NOW, &[(of("/u/bob", ""), 1), (of("/v", ""), 2)]).await;
-    forgotten(&counting, selection(regex("^/u/b.b$")).unwrap()).await.unwrap();
-    let refused = merged(&counting, merge(path("/v"), "/u/bob")).await.expect_err("it is gone");
-    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-    is_gone(&backend, "bob").await;
-    assert_eq!(sums(&counting).await, expected(&[("_forgotten", "", 1), ("/v", "", 2)]));
-}
-
-/// A program that knows nothing of a forget may store a name after it, and a server that was killed leaves
-/// totals where they were. The duties look at once, and once more when the forget is an hour old.
-async fn a_name_that_comes_back_is_gone_again(backend: Backend) {
-    let counting = start(&backend).await;
-    record(&counting, NOW, &[(of("/u/bob", ""), 3), (of("/v", ""), 2)]).await;
-    forgotten(&counting, selection(regex("^/u/b.b$")).unwrap()).await.unwrap();
-    backend.store.fold().await.unwrap();
-    counting.service.keeper().tick().await.unwrap();
-    let bob = backend.id(3, "/u/bob").await;
-    let target = "(SELECT to_id FROM tally_request_moves)";
-    let left =
-        format!("UPDATE tally_request_days SET series_id = {bob} WHERE series_id = {target}");
-    backend.execute(&left).await;
-    let ago = if backend.is_sqlite() { "7200000000" } else { "INTERVAL '2 hours'" };
-    let older = format!("UPDATE tally_request_changes SET changed_at = changed_at - {ago}");
-    backend.execute(&older).await;
-    counting.service.keeper().tick().await.unwrap();
-    is_gone(&backend, "bob").await;
-    let left = format!("tally_request_days WHERE series_id = {bob}");
-    assert_eq!(backend.count(&left).await, 0, "all of it is settled");
-    assert_eq!(backend.count("tally_request_changes WHERE settled_at IS NULL").await, 0);
-    assert_eq!(sums(&counting).await, expected(&[("_forgotten", "", 3), ("/v", "", 2)]));
-    assert_eq!(backend.audit().await, 5);
-}
-
-/// Beyond the limits only the series that there are move, and the answer says so.
-async fn later_series_follow_a_limited_number_of_changes(backend: Backend) {
-    let counting = start(&backend).await;
-    record(&counting, NOW, &[(of("/u/1", ""), 1), (of("/v/1", ""), 2)]).await;
-    let at = if backend.is_sqlite() { "0" } else { "now()" };
-    let fill = async |kind: &str, seqs: std::ops::RangeInclusive<i64>| {
-        let row = |seq| {
-            format!("({seq}, {seq}, 0, 'merge', 'path', '', {at}, 0, 0, '{kind}/x{seq}', '/x')")
-        };
-        let rows = seqs.map(row).collect::<Vec<_>>().join(", ");
-        let sql = format!(
-            "INSERT INTO tally_request_changes (seq, stamp, namespace_id, kind, selected, author, \
-                 changed_at, series, requests, path, into_path) VALUES {rows}"
-        );
-        backend.execute(&sql).await;
-    };
-    let moved = async |selection, into: &str| {
-        let answer: proto::ChangeResponse =
-            merged(&counting, merge(selection, into)).await.unwrap();
-        (answer.series, answer.is_kept)
-    };
-    fill("regex:^", 1..=15).await;
-    assert_eq!(moved(regex("^/u/[0-9]+$"), "/u/{id}").await, (1, true));
-    assert_eq!(moved(regex("^/v/[0-9]+$"), "/v/{id}").await, (1, false));
-    record(&counting, NOW, &[(of("/u/2", ""), 1), (of("/v/2", ""), 2)]).await;
-    let all = [("/u/{id}", "", 2), ("/v/{id}", "", 2), ("/v/2", "", 2)];
+    let requests = [(of("/a", "ann@x"), 3), (of("/b", "ann@x"), 4), (of("/a", "bob"), 5)];
+    for day in [OLD, TODAY] {
+        record(&counting, &format!("{day}T10:00:00Z"), &requests).await;
+        backend.roll_up(one_day(OLD)).await;
+    }
+    let answer = forgotten(&counting, customer("ann@x")).await.unwrap();
+    assert_eq!((answer.series, answer.requests, answer.is_kept), (2, 14, true));
+    let all = [("/a", "_forgotten", 6), ("/b", "_forgotten", 8), ("/a", "bob", 10)];
     assert_eq!(sums(&counting).await, expected(&all));
-    fill("is:", 101..=1_084).await;
-    assert_eq!(moved(path("/v/2"), "/v/{id}").await, (1, false));
-    assert_eq!(sums(&counting).await, expected(&[("/u/{id}", "", 2), ("/v/{id}", "", 4)]));
-}
-
-/// At the level at which servers log.
-#[tokio::test]
-async fn no_line_of_the_log_has_a_name() {
-    let (log, _guard) = Log::begin();
-    let (_folder, counting) = on_sqlite(settings()).await;
-    record(&counting, NOW, &[(of("/u/ann", "ann@example.com"), 3), (of("/v", ""), 1)]).await;
-    forgotten(&counting, customer("ann@example.com")).await.unwrap();
-    merged(&counting, merge(path("/u/ann"), "/u/{id}")).await.unwrap();
-    counting.service.keeper().tick().await.unwrap();
-    assert_eq!(log.count("series moved"), 2);
-    assert_eq!(log.count("ann"), 0);
-}
-
-/// Without the duties, which would remove what a forget has left.
-#[tokio::test]
-async fn a_name_is_gone_as_soon_as_it_is_forgotten() {
-    let Some(backend) = Backend::postgres("at_once").await else { return };
-    let lease = "INSERT INTO tally_leases VALUES \
-                     ('requests', gen_random_uuid(), now() + INTERVAL '30 seconds')";
-    backend.execute(lease).await;
-    let counting = start(&backend).await;
-    record(&counting, NOW, &[(of("/a", "ann"), 1)]).await;
-    forgotten(&counting, customer("ann")).await.unwrap();
     is_gone(&backend, "ann").await;
+    // What comes later is never stored under the name, with any path.
+    record(&counting, NOW, &[(of("/a", "ann@x"), 1), (of("/c", "ann@x"), 1)]).await;
+    is_gone(&backend, "ann").await;
+    let all = [
+        ("/a", "_forgotten", 7),
+        ("/b", "_forgotten", 8),
+        ("/a", "bob", 10),
+        ("/c", "_forgotten", 1),
+    ];
+    assert_eq!(sums(&counting).await, expected(&all));
+    assert_eq!(backend.audit().await, 26);
+    // Repeating it notes nothing, and finds nothing.
+    let again = forgotten(&counting, customer("ann@x")).await.unwrap();
+    assert_eq!((again.series, again.requests), (0, 0));
+    assert_eq!(backend.count("tally_request_changes").await, 1);
+    let noted = "SELECT kind || ' ' || selected, series, requests, seq, coalesce(customer, '') \
+                 FROM tally_request_changes";
+    let noted = backend.lines(noted).await.remove(0);
+    assert_eq!((&*noted.0, noted.1, noted.2), ("forget customer", 2, 14));
+    assert!(noted.4.starts_with("hash:5:"), "{noted:?}");
+}
+
+async fn a_forgotten_prefix_or_regex_is_gone(backend: Backend) {
+    let counting = start(&backend).await;
+    let requests = [
+        (of("/u/ann/x", ""), 1),
+        (of("/u/ann/y", ""), 2),
+        (of("/u/bob", ""), 4),
+        (of("/v", ""), 8),
+    ];
+    record(&counting, NOW, &requests).await;
+    let of_prefix = selection(prefix("/u/ann/")).unwrap();
+    assert!(forgotten(&counting, of_prefix).await.unwrap().is_kept);
+    is_gone(&backend, "ann").await;
+    let of_regex = selection(PathIs::PathRegex("^/u/b.b$".into())).unwrap();
+    let answer = forgotten(&counting, of_regex).await.unwrap();
+    assert_eq!((answer.series, answer.is_kept), (1, false));
+    is_gone(&backend, "bob").await;
+    is_gone(&backend, "b.b").await;
+    record(&counting, NOW, &[(of("/u/ann/z", ""), 16), (of("/u/bob", ""), 32)]).await;
+    // The very series that was forgotten stays forgotten, even by a regex.
+    is_gone(&backend, "ann").await;
+    is_gone(&backend, "bob").await;
+    assert_eq!(sums(&counting).await, expected(&[("_forgotten", "", 55), ("/v", "", 8)]));
+    assert_eq!(backend.audit().await, 63);
+}
+
+async fn a_forgotten_name_is_in_no_earlier_merge(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", "ann@old"), 1), (of("/u/eve/x", "bob"), 2)]).await;
+    let of_customer = |from: &str, into: &str| proto::MergeRequest {
+        selection: Some(customer(from)),
+        into_customer: Some(into.into()),
+        ..Default::default()
+    };
+    merged(&counting, of_customer("ann@old", "ann@new")).await.unwrap();
+    merged(&counting, merge(prefix("/u/eve/"), "/u/eve/all")).await.unwrap();
+    // A name that is forgotten only together with another one.
+    let of_zoe = || proto::Selection { path_is: Some(path("/u/zoe")), ..customer("zoe@x") };
+    let by_both = proto::MergeRequest {
+        selection: Some(of_zoe()),
+        into_customer: Some("zed".into()),
+        ..merge(path(""), "/u/zed")
+    };
+    record(&counting, NOW, &[(of("/u/zoe", "zoe@x"), 16)]).await;
+    merged(&counting, by_both).await.unwrap();
+    for selection in [
+        customer("ann@new"),
+        customer("ann@old"),
+        proto::Selection { path_is: Some(prefix("/u/eve/")), ..Default::default() },
+        of_zoe(),
+    ] {
+        forgotten(&counting, selection).await.unwrap();
+    }
+    is_gone(&backend, "ann@").await;
+    is_gone(&backend, "eve").await;
+    is_gone(&backend, "zoe").await;
+    // What comes later goes where it did.
+    record(&counting, NOW, &[(of("/a", "ann@old"), 4), (of("/u/eve/y", "bob"), 8)]).await;
+    record(&counting, NOW, &[(of("/u/zoe", "zoe@x"), 32)]).await;
+    let all = [("/a", "_forgotten", 5), ("_forgotten", "bob", 10), ("/u/zed", "zed", 48)];
+    assert_eq!(sums(&counting).await, expected(&all));
+    is_gone(&backend, "ann@").await;
+    is_gone(&backend, "eve").await;
+    is_gone(&backend, "zoe").await;
+}
+
+/// Of a regex only the ids of series stay, and another series of the same path was never counted.
+async fn nothing_is_merged_into_a_name_that_a_regex_forgot(backend: Backend) {
+    let counting = start(&backend).await;
+    let failed = |path: &str| proto::Series { status: 500, ..of(path, "") };
+    let requests = [(of("/u/bob", ""), 1), (of("/x", ""), 2), (failed("/y"), 4), (failed("/z"), 8)];
+    record(&counting, NOW, &requests).await;
+    let of_regex = selection(PathIs::PathRegex("^/u/b.b$".into())).unwrap();
+    forgotten(&counting, of_regex).await.unwrap();
+    for from in ["/x", "/y"] {
+        for dry_run in [true, false] {
+            let request = proto::MergeRequest { dry_run, ..merge(path(from), "/u/bob") };
+            let refused = merged(&counting, request).await.expect_err("its name is forgotten");
+            assert_eq!(refused.code(), Code::FailedPrecondition, "{from}: {refused}");
+            assert!(refused.message().contains("was itself merged or forgotten"), "{refused}");
+        }
+    }
+    is_gone(&backend, "bob").await;
+    merged(&counting, merge(path("/y"), "/z")).await.unwrap();
+    assert_eq!(
+        sums(&counting).await,
+        expected(&[("_forgotten", "", 1), ("/x", "", 2), ("/z", "", 12)])
+    );
+}
+
+/// What the docs say about the one place where a forgotten name can stay.
+async fn a_regex_that_spells_a_name_is_removed_by_hand(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/u/ann", ""), 1), (of("/v", ""), 2)]).await;
+    let by_regex = merge(PathIs::PathRegex("^/u/(ann|bob)$".into()), "/u/vip");
+    merged(&counting, by_regex).await.unwrap();
+    forgotten(&counting, selection(path("/u/ann")).unwrap()).await.unwrap();
+    let of_change = "UPDATE tally_request_changes SET service = NULL, path = NULL, customer = NULL \
+                     WHERE seq = 1";
+    backend.execute(of_change).await;
+    is_gone(&backend, "ann").await;
+    counting.stop().await;
+    let counting = start(&backend).await;
+    // What was merged stays so, and what comes later is only forgotten.
+    record(&counting, NOW, &[(of("/u/ann", ""), 4), (of("/u/bob", ""), 8)]).await;
+    let failed = proto::Series { status: 500, ..of("/u/ann", "") };
+    record(&counting, NOW, &[(failed, 16)]).await;
+    is_gone(&backend, "ann").await;
+    let all = [("/u/vip", "", 5), ("/u/bob", "", 8), ("_forgotten", "", 16), ("/v", "", 2)];
+    assert_eq!(sums(&counting).await, expected(&all));
+    assert_eq!(backend.audit().await, 31);
+}
+
+/// What the docs promise of a file: nothing is left after VACUUM.
+#[tokio::test]
+async fn a_forgotten_name_is_not_in_a_file_that_was_vacuumed() {
+    let backend = Backend::sqlite("vacuum").await.unwrap();
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", "ann@example.com"), 3)]).await;
+    forgotten(&counting, customer("ann@example.com")).await.unwrap();
+    counting.stop().await;
+    rusqlite::Connection::open(backend.file()).unwrap().execute_batch("VACUUM").unwrap();
+    let has_name = || {
+        let files = std::fs::read_dir(backend.file().parent().unwrap()).unwrap();
+        let read = |file: std::io::Result<std::fs::DirEntry>| std::fs::read(file.unwrap().path());
+        let mut all = files.filter_map(|file| read(file).ok());
+        all.any(|bytes| bytes.windows(8).any(|some| some == b"ann@exam"))
+    };
+    // A log is moved by the last of the connections, which are still being closed.
+    eventually("the name is gone", LIMIT, async || {
+        let file = rusqlite::Connection::open(backend.file()).unwrap();
+        let _ = file.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        !has_name()
+    })
+    .await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tally_requests::{DayRange, Settings};
+use tally_requests::DayRange;
 use tally_serve::Running as _;
 use tally_testkit::{Cluster, Options, TestDatabase, eventually};
 use tokio::time::timeout;
@@ -11,14 +11,9 @@ use tonic::Code;
 
 use crate::LIMIT;
 use crate::backend::{Backend, NOW, Producer, TODAY, noon, sum};
-use crate::server::{Counting, counted, get, settings};
+use crate::server::{Counting, counted, get, impatient};
 
 crate::conformance::on_every_backend!(crate::ready: a_trial_row_leaves_nothing_behind);
-
-/// Settings that give up on a batch soon.
-fn impatient() -> Settings {
-    Settings { write_wait_max: Duration::from_millis(300), ..settings() }
-}
 
 async fn a_trial_row_leaves_nothing_behind(backend: Backend) {
     backend.maintain().await;

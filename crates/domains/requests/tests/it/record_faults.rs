@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::LIMIT;
 use crate::backend::{NOW, at};
 use crate::recording::{Recording, batch, many, open, totals, trailer};
-use crate::server::{Counting, get, settings};
+use crate::server::{Counting, get, impatient, settings};
 
 /// Sizes of a small batch, which is one statement, and a large one, which uses COPY.
 const SIZES: [u32; 2] = [3, 2_500];
@@ -98,8 +98,7 @@ async fn a_lost_answer_stores_a_batch_once() {
 async fn a_client_continues_with_another_server() {
     let Some(database) = TestDatabase::create_or_skip("record_other") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
-    let write_wait_max = Duration::from_millis(300);
-    let first = Counting::start(&url, Settings { write_wait_max, ..settings() }).await;
+    let first = Counting::start(&url, impatient()).await;
     let second = Counting::start(&database.url(), settings()).await;
     for size in SIZES {
         let id = Uuid::now_v7();
@@ -126,8 +125,7 @@ async fn a_client_continues_with_another_server() {
 async fn an_unknown_outcome_is_not_reported_as_certain() {
     let Some(database) = TestDatabase::create_or_skip("record_unknown") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
-    let write_wait_max = Duration::from_millis(300);
-    let counting = Counting::start(&url, Settings { write_wait_max, ..settings() }).await;
+    let counting = Counting::start(&url, impatient()).await;
     let mut stream = Recording::start(&counting).await;
     stream.send(many(1, true, 3));
     stream.acknowledged(1).await.unwrap();

@@ -63,6 +63,11 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// Settings that give up on a batch soon, but not on one that a busy machine takes its time for.
+pub(crate) fn impatient() -> Settings {
+    Settings { write_wait_max: Duration::from_millis(1_500), ..settings() }
+}
+
 // === impl Counting ===
 
 impl Counting {

@@ -190,7 +190,7 @@ async fn a_text_that_is_no_count_names_its_column(backend: Backend) {
     let date = if backend.database_name() == "main" { "19700" } else { "DATE '2023-12-01'" };
     let now = if backend.database_name() == "main" { "1" } else { "now()" };
     let sql = format!(
-        "INSERT INTO tally_request_calendar VALUES ({date}, {now}, NULL); \
+        "INSERT INTO tally_request_calendar (day, rolled_up_at) VALUES ({date}, {now}); \
          INSERT INTO tally_request_months VALUES ({date}, 1, 5, '[0,5'); \
          INSERT INTO tally_request_days VALUES ({date}, 1, 5, '[96,5]')"
     );

@@ -10,22 +10,22 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use tally_proto::methods as names;
 use tally_proto::tally::requests::v1::{
-    CorrectRequest, Correction, ListCorrectionsRequest, Series,
+    CorrectRequest, CorrectResponse, Correction, ListCorrectionsRequest, Series,
 };
 use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
 use tally_requests::periods::Zone;
-use tally_runtime::{Clock, random};
+use tally_runtime::{Clock, Signals, random};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::flags::describe_in_flags;
 use super::selection::{SERIES_COLUMNS, series_cells};
 use super::{author, methods};
-use crate::client::{ServerArgs, describe};
+use crate::client::{ServerArgs, describe, may_be_done};
 use crate::dates::{self, PeriodArg, RangeArg};
 use crate::numbers;
 use crate::output::table::Align;
@@ -67,7 +67,8 @@ pub(crate) struct CorrectArgs {
         long,
         value_name = "COUNT",
         allow_negative_numbers = true,
-        required_unless_present = "list"
+        required_unless_present = "list",
+        value_parser = numbers::within(i64::MIN, i64::MAX)
     )]
     requests: Option<i64>,
 
@@ -93,7 +94,7 @@ pub(crate) struct CorrectArgs {
     author: Option<String>,
 
     /// The correction's id, a UUID, to send the same one again: it is stored once [default: a new one]
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = parse_id)]
     id: Option<Uuid>,
 
     /// Say what it would come to, and store nothing
@@ -168,12 +169,17 @@ async fn correct(
         dry_run: args.dry_run,
     };
     let mut client = args.server.books().await?;
-    let answer = args.server.answer(client.correct(request)).await;
+    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
+    // Who does not wait for the answer must learn the id, or the same command would correct twice.
+    let answer = tokio::select! {
+        answer = args.server.answer(client.correct(request)) => answer,
+        signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),
+    };
     let what = format!("{} on {}", series::named(&series), dates::iso(day));
     let answer = match answer {
         Ok(answer) => answer.into_inner(),
         Err(status) => {
-            let mut why = failed(&status, &what, id);
+            let mut why = failed(&status, &what, (!args.dry_run).then_some(id));
             // Most often it is another series of this path that is meant.
             if matches!(status.code(), Code::NotFound | Code::FailedPrecondition)
                 && let Some(others) = series::of_path(&args.server, day, &series.path).await
@@ -183,8 +189,13 @@ async fn correct(
             return Err(anyhow!(why));
         }
     };
+    say_corrected(&what, &answer, args.dry_run);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say_corrected(what: &str, answer: &CorrectResponse, is_dry: bool) {
     let left = i128::from(answer.total) + i128::from(answer.corrections);
-    let done = match (args.dry_run, answer.is_repeated) {
+    let done = match (is_dry, answer.is_repeated) {
         (_, true) => "was corrected before",
         (true, false) => "would be corrected",
         (false, false) => "corrected",
@@ -195,7 +206,6 @@ async fn correct(
         signed(answer.corrections),
         thousands(left),
     ));
-    Ok(ExitCode::SUCCESS)
 }
 
 // === impl Listed ===
@@ -213,17 +223,23 @@ impl Listed {
     }
 }
 
-/// Whether it is stored may be unknown.
-fn failed(status: &Status, what: &str, id: Uuid) -> String {
+/// Whether a correction with an id is stored may be unknown. One of a dry run has none.
+fn failed(status: &Status, what: &str, id: Option<Uuid>) -> String {
     let why = describe_in_flags(status);
-    match status.code() {
-        Code::Unavailable | Code::Unknown | Code::Internal => format!(
-            "it is not known whether {what} is corrected; the same with --id {id} is stored at \
-             most once: {why}"
+    match id {
+        _ if status.code() == Code::NotFound => {
+            format!("{what} is not corrected: nothing was ever counted under it")
+        }
+        Some(id) if may_be_done(status) => format!(
+            "it is not known whether {what} is corrected: {why}; the same command with --id {id} \
+             stores it at most once"
         ),
-        Code::NotFound => format!("{what} is not corrected: nothing was ever counted under it"),
         _ => format!("{what} is not corrected: {why}"),
     }
+}
+
+fn parse_id(text: &str) -> Result<Uuid, &'static str> {
+    text.parse().map_err(|_| "it is not a UUID, such as the one that a lost answer names")
 }
 
 fn parse_listed(text: &str) -> Result<Listed, String> {
@@ -309,6 +325,19 @@ mod tests {
     use tally_proto::google::r#type::Date;
 
     use super::*;
+
+    #[test]
+    fn only_what_may_be_stored_is_unknown() {
+        let away = Status::unavailable("the database cannot be reached");
+        let said = failed(&away, "GET /a", Some(Uuid::from_u128(1)));
+        assert!(said.starts_with("it is not known whether GET /a is corrected: "), "{said}");
+        assert!(said.contains("--id 00000000-0000-0000-0000-000000000001"), "{said}");
+        let said = failed(&away, "GET /a", None);
+        assert_eq!(said, "GET /a is not corrected: the database cannot be reached");
+        let refused = Status::invalid_argument("requests: is 0");
+        let said = failed(&refused, "GET /a", Some(Uuid::from_u128(1)));
+        assert_eq!(said, "GET /a is not corrected: --requests is 0");
+    }
 
     #[test]
     fn every_format_lists_them() {

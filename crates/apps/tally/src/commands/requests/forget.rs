@@ -6,7 +6,7 @@ use clap::Args;
 use tally_proto::tally::requests::v1::ForgetRequest;
 
 use super::author;
-use super::selection::{ChangeArgs, SelectionArgs};
+use super::selection::{ChangeArgs, SelectionArgs, beyond_the_most};
 use crate::output::say;
 
 /// Forget names, and keep the counts
@@ -48,7 +48,13 @@ pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
     let answer = server.answer(client.forget(request)).await;
     let answer = args.change.finish(answer, "forget", "forgotten")?;
     if !answer.is_kept {
-        say("what comes later and matches the regex is not forgotten: repeat it then");
+        say(if args.selection.has_regex() {
+            "series that come later and match the regex will not be forgotten, because a forget keeps \
+             no regex: run this again when some have come, or use --path-prefix"
+                .to_owned()
+        } else {
+            beyond_the_most("forgotten")
+        });
     }
     Ok(ExitCode::SUCCESS)
 }

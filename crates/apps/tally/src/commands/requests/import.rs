@@ -130,8 +130,8 @@ impl Import<'_> {
         for (at, input) in self.inputs.iter().enumerate() {
             let begun = match self.keeper.begin(at, input, &reader.bytes).await {
                 Ok(begun) => begun,
-                Err(Not::Yet(is_begun)) => {
-                    all.counts.torn = is_begun.then_some((at, 1)).or(all.counts.torn);
+                Err(Not::Yet(is_torn)) => {
+                    all.counts.torn = is_torn.then_some((at, 1)).or(all.counts.torn);
                     continue;
                 }
                 Err(Not::Failed(failure)) => {

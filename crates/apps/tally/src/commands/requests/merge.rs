@@ -6,8 +6,8 @@ use clap::Args;
 use tally_proto::tally::requests::v1::MergeRequest;
 
 use super::author;
-use super::selection::{ChangeArgs, SelectionArgs};
-use crate::output::wrong_usage;
+use super::selection::{ChangeArgs, SelectionArgs, beyond_the_most};
+use crate::output::{say, wrong_usage};
 
 /// Merge paths, services or customers into one
 ///
@@ -80,7 +80,10 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     let server = &args.change.server;
     let mut client = server.books().await?;
     let answer = server.answer(client.merge(request)).await;
-    args.change.finish(answer, "merge", "merged")?;
+    let answer = args.change.finish(answer, "merge", "merged")?;
+    if !answer.is_kept {
+        say(beyond_the_most("merged"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

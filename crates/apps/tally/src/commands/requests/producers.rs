@@ -13,9 +13,10 @@ use tally_proto::tally::requests::v1::{
     ClearSetbacksRequest, ForgetProducerRequest, ListProducersRequest,
 };
 use tally_runtime::Clock;
+use tonic::Status;
 
 use super::setbacks;
-use crate::client::{ServerArgs, describe};
+use crate::client::{ServerArgs, describe, may_be_done};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, visible};
 
@@ -108,8 +109,21 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn forget(id: String, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+    let shown = visible(&id).into_owned();
     let answer = server.requests().await?.forget_producer(ForgetProducerRequest { id }).await;
-    let failed = |status| anyhow!("no producer is forgotten: {}", describe(&status));
+    let failed = |status: Status| {
+        let why = describe(&status);
+        let why = why.strip_prefix("id: ").unwrap_or(&why);
+        match may_be_done(&status) {
+            true => anyhow!(
+                "it is not known whether the producer {shown} is forgotten: {why}; `tally producers` \
+                 lists those that are not"
+            ),
+            false => anyhow!(
+                "cannot forget the producer {shown:?}: {why}; `tally producers` lists the producers"
+            ),
+        }
+    };
     let gone = answer.map_err(failed)?.into_inner().producer.unwrap_or_default();
     say(format_args!(
         "forgotten: {} ({}), after batch {}; what it counted stays: {}",

@@ -10,7 +10,7 @@ use tally_proto::tally::requests::v1::{ChangeResponse, MovedSeries, Selection, S
 use tonic::{Response, Status};
 
 use super::flags::describe_in_flags;
-use crate::client::ServerArgs;
+use crate::client::{ServerArgs, may_be_done};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, thousands};
 
@@ -96,9 +96,17 @@ impl ChangeArgs {
         what: &str,
         done: &str,
     ) -> anyhow::Result<ChangeResponse> {
-        let answer =
-            answer.map_err(|status| anyhow!("cannot {what}: {}", describe_in_flags(&status)))?;
-        let answer = answer.into_inner();
+        let failed = |status: Status| {
+            let why = describe_in_flags(&status);
+            match may_be_done(&status) && !self.dry_run {
+                true => anyhow!(
+                    "it is not known whether anything is {done}: {why}; run the same command again, \
+                     which does what is left"
+                ),
+                false => anyhow!("cannot {what}: {why}"),
+            }
+        };
+        let answer = answer.map_err(failed)?.into_inner();
         if self.dry_run {
             let format = OutputFormat::or_usual(self.format);
             output::written(print(&mut output::stdout(), format, &answer.moved))?;
@@ -115,6 +123,14 @@ impl ChangeArgs {
         }
         Ok(answer)
     }
+}
+
+/// What it means that a database follows no more changes, and what to do.
+pub(super) fn beyond_the_most(done: &str) -> String {
+    format!(
+        "series that come later will not be {done}, because a database follows at most 1,000 merges and \
+         forgets, 16 of them by a regex: run this again when some have come"
+    )
 }
 
 /// Prints the series that would move.

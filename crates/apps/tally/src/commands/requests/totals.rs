@@ -268,9 +268,6 @@ impl TotalsArgs {
                      requests that are not rolled up yet"
                 }
             });
-            if self.filters.has_names() {
-                say("what was merged or forgotten counts under its new name");
-            }
         } else if format == OutputFormat::Table {
             let is_complete = printed.dropped == 0 && about.incomplete.is_none();
             let more = match (self.live, is_complete) {

@@ -18,7 +18,6 @@ use super::super::Result;
 use super::super::postgres::books::{LISTED_DAYS, add, begin, counted, numbers, open_days};
 use crate::books::{self, Level, Posting};
 use crate::model::{Day, DayRange, SeriesId};
-use crate::totals::Collector;
 
 const ROLL_UP: &str = "roll days up";
 const PRUNE: &str = "prune days";
@@ -102,33 +101,6 @@ async fn mark(transaction: &Transaction, days: &[i32], cut: Option<(i32, SeriesI
         transaction.write(ROLL_UP, sql, &[&[day].as_slice(), &Some(series)]).await?;
     }
     Ok(())
-}
-
-/// Adds what roll-ups have left of days that are not cut.
-pub(in super::super) async fn read_begun(
-    transaction: &Transaction,
-    days: DayRange,
-    ids: Option<&[SeriesId]>,
-    collector: &mut Collector,
-) -> Result<()> {
-    let step = "read totals";
-    let (first, last) = (days.first.date(), days.last.date());
-    let begun = transaction.rows(step, include_str!("begun_days.sql"), &[&first, &last]).await?;
-    for row in begun {
-        let (date, reached): (Date, SeriesId) = (row.get(0), row.get(1));
-        let sql = include_str!("totals_left.sql");
-        for row in transaction.rows(step, sql, &[&date, &reached, &ids]).await? {
-            collector.add_day(date.into(), row.get(0), row.get(1))?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a roll-up of some day of a month has some series left.
-pub(in super::super) async fn has_begun(transaction: &Transaction, month: Day) -> Result<bool> {
-    let (step, sql) = ("look for roll-ups under way", include_str!("begun_days.sql"));
-    let (first, last) = (month.date(), month.date().last_of_month());
-    Ok(!transaction.rows(step, sql, &[&first, &last]).await?.is_empty())
 }
 
 /// Deletes the quarters of days before this one that were rolled up this long ago, and what earlier prunes

@@ -39,7 +39,7 @@ pub(crate) struct Way {
 struct RowTable<'a> {
     names: &'a Names,
     /// Those of the new names that the database has under another id.
-    moved: HashMap<SeriesId, SeriesId>,
+    renumbered: HashMap<SeriesId, SeriesId>,
     way: &'static Way,
 }
 
@@ -73,9 +73,9 @@ pub(crate) async fn append(
             connection.release();
             return Ok(Appended::Stale);
         }
-        let mut table = RowTable { names, moved: HashMap::new(), way: way(database, tray) };
+        let mut table = RowTable { names, renumbered: HashMap::new(), way: way(database, tray) };
         match postgres::append(connection, batch, &mut table).await {
-            Ok(Some(fates)) => return Ok(Appended::Stored { fates, moved: table.moved }),
+            Ok(Some(fates)) => return Ok(Appended::Stored { fates, renumbered: table.renumbered }),
             Ok(None) => {}
             Err(WriteError::Failed(error)) if error.find::<Outdated>().is_some() => {
                 return Ok(Appended::Outdated);
@@ -152,7 +152,7 @@ impl Table for RowTable<'_> {
         if self.names.new.is_empty() {
             return Ok(());
         }
-        self.moved = series::add(transaction, &self.names.new).await?;
+        self.renumbered = series::add(transaction, &self.names.new).await?;
         // After the names: a change that was being made had to be waited for.
         match changes::version_in(transaction).await? {
             version if version == self.names.version => Ok(()),
@@ -161,6 +161,6 @@ impl Table for RowTable<'_> {
     }
 
     fn adapt(&self, content: Rows) -> Rows {
-        content.moved(&self.names.moved_with(&self.moved))
+        content.stored_as(&self.names.stored_as_with(&self.renumbered))
     }
 }

@@ -1,7 +1,5 @@
 //! Merges and forgets: what was decided, and moving what is counted.
 
-use std::sync::Arc;
-
 use futures_util::TryStreamExt as _;
 use hashbrown::{HashMap, HashSet};
 use tally_runtime::faults;
@@ -13,10 +11,9 @@ use tokio_postgres::types::ToSql;
 use super::super::{Result, cockroach, is_cockroach};
 use super::{books, series};
 use crate::books::{Level, Posting};
-use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, Version};
-use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
-use crate::packed::{DAYS, QUARTERS};
-use crate::renaming::{Columns, Renaming, Renamings};
+use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
+use crate::model::{Day, Namespace, Series, SeriesId};
+use crate::renaming::{Columns, Renamings};
 use crate::selection::NewNames;
 
 const STEP: &str = "move series";
@@ -63,11 +60,9 @@ async fn load_once(database: &Database, since: Version) -> Result<Changes> {
         let name = |at| row.get::<_, Option<String>>(at).map(Box::from);
         let into = NewNames { service: name(3), path: name(4), customer: name(5) };
         let (service, path, customer) = (row.get(0), row.get(1), row.get(2));
-        Columns { service, path, customer, into, hash_key: row.get(6) }
+        (Columns { service, path, customer, into, hash_key: row.get(6) }, row.get(7))
     };
-    let read = rows.iter().filter_map(|row| Renaming::of_columns(&columns(row)).transpose());
-    let renamings = Renamings(read.map(|one| one.map(Arc::new)).collect::<Result<_>>()?);
-    let seqs = rows.iter().map(|row| row.get(7)).collect();
+    let (renamings, seqs) = Renamings::read(&rows.iter().map(columns).collect::<Vec<_>>())?;
     let rows = transaction.rows(step, include_str!("moves_since.sql"), &[&since]).await?;
     let moves = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rows = transaction.stream(step, include_str!("move_targets.sql"), &[&since]).await?;
@@ -112,7 +107,7 @@ async fn move_some(
     max: usize,
 ) -> Result<usize> {
     if !is_cockroach(database) {
-        transaction.script(STEP, include_str!("wait_briefly.sql")).await?;
+        transaction.script(STEP, include_str!("lock_timeout_1_s.sql")).await?;
         transaction.script("lock the names", include_str!("lock_series.sql")).await?;
     }
     let now = version_in(transaction).await?;
@@ -203,20 +198,11 @@ async fn write_moves(
     if moves.is_empty() {
         return Ok(());
     }
-    let targets = Plan::targets(moves);
-    let other = series::add(transaction, &targets).await?;
-    let ids: HashMap<&Series, SeriesId> = targets
-        .iter()
-        .map(|named| (&named.series, other.get(&named.id).copied().unwrap_or(named.id)))
-        .collect();
-    let to: Vec<SeriesId> = ids.values().copied().collect();
-    let further = moved(transaction, &to).await?;
-    if is_merge && !further.is_empty() {
-        return Err(MovedAway.into());
-    }
-    let end = |id| further.get(&id).copied().unwrap_or(id);
-    let moves = moves.iter().map(|(from, target)| (*from, end(ids[target])));
-    let (from, to): (Vec<SeriesId>, Vec<SeriesId>) = moves.filter(|(from, to)| from != to).unzip();
+    let mut targets = Targets::of(moves);
+    targets.renumber(&series::add(transaction, &targets.named()).await?);
+    let further = moved(transaction, &targets.ids()).await?;
+    let (from, to): (Vec<SeriesId>, Vec<SeriesId>) =
+        targets.moves(&further, is_merge)?.into_iter().unzip();
     let values: [&(dyn ToSql + Sync); 2] = [&from, &to];
     transaction.write(STEP, include_str!("add_moves.sql"), &[&from, &to, &change]).await?;
     transaction.write(STEP, include_str!("lengthen_moves.sql"), &values).await?;
@@ -282,7 +268,7 @@ pub(crate) async fn moved_in_month(database: &Database, month: Day) -> Result<Ve
 pub(crate) async fn settle(database: &Database, month: Day, ids: &[SeriesId]) -> Result<bool> {
     let once = || async {
         let transaction = books::begin(database).await?;
-        if is_cockroach(database) && cockroach::books::has_begun(&transaction, month).await? {
+        if is_cockroach(database) && cockroach::begun::is_under_way(&transaction, month).await? {
             return transaction.abandon().await.map(|()| false);
         }
         settle_some(&transaction, month, ids).await?;
@@ -302,19 +288,15 @@ async fn settle_some(transaction: &Transaction, month: Day, ids: &[SeriesId]) ->
     let sql = include_str!("take_months.sql");
     for row in transaction.rows(STEP, sql, &[&month.0, &ids]).await? {
         let to = moves[&row.get::<_, SeriesId>(0)];
-        for one in DAYS.counts(row.get::<_, &str>(1).as_bytes()) {
-            let (slot, requests) = one?;
-            let day = month.plus(i32::try_from(slot).unwrap_or_default());
-            months.push(Posting::of_day(day, to, requests));
+        for one in Posting::of_row(Level::Months, month, to, row.get(1)) {
+            months.push(one?);
         }
     }
     let sql = include_str!("take_days.sql");
     for row in transaction.rows(STEP, sql, &[&month.0, &last.0, &ids]).await? {
         let (day, to) = (Day(row.get(0)), moves[&row.get::<_, SeriesId>(1)]);
-        for one in QUARTERS.counts(row.get::<_, &str>(2).as_bytes()) {
-            let (slot, requests) = one?;
-            let quarter = Quarter::first_of(day).0 + i32::try_from(slot).unwrap_or_default();
-            days.push(Posting::of_quarter(Quarter(quarter), to, requests));
+        for one in Posting::of_row(Level::Days, day, to, row.get(2)) {
+            days.push(one?);
         }
     }
     months.sort_unstable();

@@ -6,12 +6,11 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::{Result, refused, sqlite};
+use super::super::{Result, refused};
 use super::books;
-use crate::books::{Posting, Stage};
-use crate::corrections::{Balance, Corrected, Correction, Listed};
-use crate::model::{Day, Namespace, Series, SeriesId};
-use crate::packed::DAYS;
+use crate::books::{Posting, Stage, on_day};
+use crate::corrections::{Balance, Corrected, Correction, unknown};
+use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 
 const STEP: &str = "correct a total";
 
@@ -63,7 +62,7 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
         [&namespaces, &service, &method, &path, &statuses, &customer];
     let rows = transaction.rows(STEP, include_str!("stored_series.sql"), &values).await?;
     let id = rows.first().and_then(|row| row.get::<_, Option<SeriesId>>(1));
-    id.ok_or_else(|| refused(sqlite::corrections::unknown(series)))
+    id.ok_or_else(|| refused(unknown(series)))
 }
 
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
@@ -78,14 +77,10 @@ async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Resul
             rows.iter().map(|row| row.get::<_, i64>(0)).fold(0, i64::saturating_add)
         }
         Stage::Pruned => {
-            let date = day.date();
-            let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
+            let month = Posting::of_day(day, series, 0).period;
             let sql = include_str!("days_of_month.sql");
-            let mut counts = [0; DAYS.slots];
-            for row in transaction.rows(STEP, sql, &[&month.0, &series]).await? {
-                DAYS.add_to(&mut counts, row.get::<_, &str>(0).as_bytes())?;
-            }
-            counts[usize::from(slot)]
+            let rows = transaction.rows(STEP, sql, &[&month.0, &series]).await?;
+            on_day(day, rows.iter().map(|row| row.get(0)))?
         }
     };
     let sql = include_str!("corrections_of_day.sql");
@@ -93,11 +88,15 @@ async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Resul
     Ok((total, corrections))
 }
 
-/// Corrections in the order of days.
-pub(crate) async fn list(database: &Database, listed: Listed) -> Result<Vec<Corrected>> {
+/// The first corrections of these days, in order.
+pub(crate) async fn list(
+    database: &Database,
+    days: DayRange,
+    limit: usize,
+) -> Result<Vec<Corrected>> {
     let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
-    let limit = i64::try_from(listed.limit).unwrap_or(i64::MAX);
-    let (first, last) = (listed.days.first.0, listed.days.last.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (first, last) = (days.first.0, days.last.0);
     let once = || async { database.rows(step, sql, &[&first, &last, &limit]).await };
     let rows = Policy::short(step).run(once).await?;
     let corrected = |row: &Row| {

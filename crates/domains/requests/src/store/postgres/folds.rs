@@ -12,7 +12,7 @@ use super::super::Result;
 use super::books;
 use super::trays::{self, Listed, State, Tray, Turns};
 use crate::books::{Folded, Posting};
-use crate::due::Done;
+use crate::due::Attempt;
 use crate::model::Quarter;
 use crate::rows::Micros;
 
@@ -65,7 +65,7 @@ pub(crate) async fn fold_due(
     turns: &Turns,
     now: Timestamp,
     is_due: impl Fn(Tray, bool) -> bool,
-) -> Result<Vec<(Tray, Result<Done>)>> {
+) -> Result<Vec<(Tray, Result<Attempt>)>> {
     let listed = trays::list(database).await?;
     turns.note_all(&listed);
     let open = listed.iter().filter(|one| one.state == State::Open).count();
@@ -84,7 +84,7 @@ pub(crate) async fn fold_due(
         }
         let one = match state {
             State::Folded => match reader {
-                Some(reader) => Ok(Done::Held(reader)),
+                Some(reader) => Ok(Attempt::Held(reader)),
                 None => empty(database, turns, tray).await,
             },
             State::Open => match trays::close(database, turns, tray).await {
@@ -93,10 +93,10 @@ pub(crate) async fn fold_due(
                 Err(error) => Err(error),
             },
             State::Closed => mark(database, turns, tray).await,
-            State::Imports => in_one(database, tray, How::Delete).await.map(Done::Folded),
+            State::Imports => in_one(database, tray, How::Delete).await.map(Attempt::Folded),
         };
         let one = match one {
-            Err(error) if trays::is_busy(&error) => Ok(Done::Held(LOCKED.to_owned())),
+            Err(error) if trays::is_busy(&error) => Ok(Attempt::Held(LOCKED.to_owned())),
             one => one,
         };
         folded.push((tray, one));
@@ -104,17 +104,17 @@ pub(crate) async fn fold_due(
     Ok(folded)
 }
 
-async fn mark(database: &Database, turns: &Turns, tray: Tray) -> Result<Done> {
+async fn mark(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
     let folded = in_one(database, tray, How::Mark).await?;
     empty_if_possible(database, turns, tray).await;
-    Ok(Done::Folded(folded))
+    Ok(Attempt::Folded(folded))
 }
 
-async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Result<Done> {
+async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
     if trays::empty(database, turns, tray).await? {
-        return Ok(Done::Folded(Folded::default()));
+        return Ok(Attempt::Folded(Folded::default()));
     }
-    Ok(Done::Held("a transaction that has begun to read it".to_owned()))
+    Ok(Attempt::Held("a transaction that has begun to read it".to_owned()))
 }
 
 /// Empties a tray unless something is in the way: a duty comes back to it.
@@ -125,7 +125,9 @@ async fn empty_if_possible(database: &Database, turns: &Turns, tray: Tray) -> bo
     })
 }
 
-/// Folds every row that is committed now.
+/// Folds every row that is committed now. It empties trays that were folded before, and leaves its own to
+/// the duty or the next fold: the database takes long to delete a large file, and the caller waits for
+/// totals.
 pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folded> {
     let (mut all, mut held) = (Folded::default(), Vec::new());
     for listed in Policy::short("find trays").run(|| trays::list(database)).await? {
@@ -157,11 +159,7 @@ async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Re
             state = trays::close(database, turns, tray).await?;
         }
         let how = if state == State::Closed { How::Mark } else { How::Delete };
-        let folded = in_one(database, tray, how).await?;
-        if how == How::Mark {
-            empty_if_possible(database, turns, tray).await;
-        }
-        Ok(folded)
+        in_one(database, tray, how).await
     };
     match done.await {
         // All that is in it is not committed: an import takes long.
@@ -252,7 +250,7 @@ async fn lock(transaction: &Transaction, tray: Tray) -> Result<()> {
     } else {
         include_str!("lock_tray.sql")
     };
-    transaction.script("limit the wait for a lock", include_str!("wait_briefly.sql")).await?;
+    transaction.script("limit the wait for a lock", include_str!("lock_timeout_1_s.sql")).await?;
     transaction.script("lock a tray", &tray.sql(lock)).await
 }
 
@@ -275,14 +273,21 @@ async fn take(transaction: &Transaction, tray: Tray, how: How) -> Result<()> {
 
 /// Counts a tray by quarter and series.
 async fn count(transaction: &Transaction, tray: Tray) -> Result<Found> {
-    let sql = tray.sql(include_str!("count_tray.sql"));
-    let mut rows = transaction.stream("count the rows of a tray", &sql, &[]).await?;
+    let step = "count the rows of a tray";
     let mut postings = Vec::new();
-    while let Some(row) = rows.next().await {
-        if postings.len() == POSTINGS_MAX {
-            return Ok(Found::TooMany);
+    let mut sql = Some(include_str!("count_tray.sql"));
+    while let Some(next) = sql.take() {
+        let mut rows = transaction.stream(step, &tray.sql(next), &[]).await?;
+        while let Some(row) = rows.next().await {
+            if postings.len() == POSTINGS_MAX {
+                return Ok(Found::TooMany);
+            }
+            let row = row?;
+            if row.get(3) {
+                sql = Some(include_str!("count_further.sql"));
+            }
+            postings.push(posting(&row));
         }
-        postings.push(posting(&row?));
     }
     Ok(Found::All(postings))
 }

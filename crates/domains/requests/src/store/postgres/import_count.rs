@@ -39,7 +39,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
             Piece::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
-                    settling.moved(&methods, &name(database, &names).await?);
+                    settling.renumber(&methods, &name(database, &names).await?);
                 }
             }
             Piece::Counts(counts) => {
@@ -81,9 +81,9 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
 async fn name(database: &Database, names: &[Arc<Named>]) -> Result<HashMap<SeriesId, SeriesId>> {
     let add = || async {
         let transaction = database.begin(Isolation::Default).await?;
-        let moved = series::add(&transaction, names).await?;
+        let renumbered = series::add(&transaction, names).await?;
         transaction.commit().await?;
-        Result::Ok(moved)
+        Result::Ok(renumbered)
     };
     Policy::short("add series").run(add).await
 }

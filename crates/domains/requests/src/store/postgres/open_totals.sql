@@ -1,3 +1,3 @@
 -- Days that are not rolled up; an index has only these.
-SELECT day FROM tally_request_calendar
+SELECT day, stamp FROM tally_request_calendar
 WHERE rolled_up_at IS NULL AND day BETWEEN $1::DATE AND $2::DATE

@@ -73,17 +73,17 @@ pub(crate) async fn add(
     transaction: &Transaction,
     names: &[Arc<Named>],
 ) -> Result<HashMap<SeriesId, SeriesId>> {
-    let mut moved = HashMap::new();
+    let mut renumbered = HashMap::new();
     for names in names.chunks(NAMES_MAX) {
-        add_some(transaction, names, &mut moved).await?;
+        add_some(transaction, names, &mut renumbered).await?;
     }
-    Ok(moved)
+    Ok(renumbered)
 }
 
 async fn add_some(
     transaction: &Transaction,
     names: &[Arc<Named>],
-    moved: &mut HashMap<SeriesId, SeriesId>,
+    renumbered: &mut HashMap<SeriesId, SeriesId>,
 ) -> Result<()> {
     let step = "add series";
     // Each with the id to try next.
@@ -113,7 +113,7 @@ async fn add_some(
             let (_, named) = wanted[usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default()];
             match row.get::<_, Option<SeriesId>>(1) {
                 Some(id) if id == named.id => {}
-                Some(id) => drop(moved.insert(named.id, id)),
+                Some(id) => drop(renumbered.insert(named.id, id)),
                 None => taken.push((named.series.id(salt), named)),
             }
         }

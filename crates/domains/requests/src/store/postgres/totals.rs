@@ -1,5 +1,7 @@
 //! Answering queries.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use jiff::civil::Date;
@@ -9,25 +11,34 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::cockroach::books::read_begun;
+use super::super::cockroach::begun;
 use super::super::{Result, is_cockroach, refused};
 use super::{series, trays};
 use crate::NAME;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
-use crate::totals::{Collector, Groups, Plan, Query, Span, Totals};
+use crate::totals::{Collector, Groups, Kept, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 /// Up to this many series are asked for by their ids. More are sifted out here, because the database
 /// may compare a long list with each row.
 const IDS_MAX: usize = 100;
 
-/// Reads an answer in one snapshot.
-pub(crate) async fn read(database: &Database, query: &Query) -> Result<Totals> {
-    Policy::long(STEP).run(|| once(database, query)).await
+/// Days to read.
+#[derive(Default)]
+struct Days {
+    /// By their quarters.
+    cut: Vec<(Day, Stamp)>,
+    /// By their totals.
+    uncut: Vec<Date>,
 }
 
-async fn once(database: &Database, query: &Query) -> Result<Totals> {
+/// Reads an answer in one snapshot.
+pub(crate) async fn read(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
+    Policy::long(STEP).run(|| once(database, query, kept)).await
+}
+
+async fn once(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
     let DayRange { first: Day(first), last: Day(last) } = query.days();
     let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
@@ -41,9 +52,11 @@ async fn once(database: &Database, query: &Query) -> Result<Totals> {
     if let Some(days) = collector.plan.days() {
         let ids = collector.few(IDS_MAX);
         months(&transaction, ids.as_deref(), &mut collector).await?;
-        self::days(&transaction, query, days, ids.as_deref(), &mut collector).await?;
+        let of_days = self::days(&transaction, query, days, &mut collector).await?;
+        uncut(&transaction, &of_days.uncut, ids.as_deref(), &mut collector).await?;
+        cut(&transaction, of_days.cut, ids.as_deref(), kept, &mut collector).await?;
         if is_cockroach(database) {
-            read_begun(&transaction, days, ids.as_deref(), &mut collector).await?;
+            begun::read_left(&transaction, days, ids.as_deref(), &mut collector).await?;
         }
         if query.live {
             let is_cockroach = is_cockroach(database);
@@ -154,26 +167,24 @@ async fn months(
     Ok(())
 }
 
-/// Adds the days that are cut, and with `live` those that are not rolled up.
+/// Finds out which days are cut, and with `live` which others are not rolled up.
 async fn days(
     transaction: &Transaction,
     query: &Query,
     days: DayRange,
-    ids: Option<&[SeriesId]>,
     collector: &mut Collector,
-) -> Result<()> {
+) -> Result<Days> {
     let between: [&(dyn ToSql + Sync); 2] = [&days.first.date(), &days.last.date()];
-    let (mut cut, mut uncut) = (Vec::new(), Vec::new());
+    let mut found = Days::default();
     if collector.plan.has_cuts() {
         let mut is_refused = false;
         let mut rows = stream(transaction, include_str!("rolled_up_days.sql"), &between).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
-            let (date, is_pruned): (Date, bool) = (row.get(0), row.get(1));
-            let day = Day::from(date);
+            let day = Day::from(row.get::<_, Date>(0));
             if collector.plan.is_cut(day) {
-                is_refused |= is_pruned;
-                cut.push(date);
+                is_refused |= row.get::<_, bool>(2);
+                found.cut.push((day, row.get(1)));
             }
         }
         if is_refused {
@@ -185,30 +196,53 @@ async fn days(
     if query.live {
         let mut rows = stream(transaction, include_str!("open_totals.sql"), &between).await?;
         while let Some(row) = rows.next().await {
-            let date: Date = row?.get(0);
-            let is_cut = collector.plan.is_cut(date.into());
-            if is_cut { cut.push(date) } else { uncut.push(date) }
+            let row = row?;
+            let date: Date = row.get(0);
+            if collector.plan.is_cut(date.into()) {
+                found.cut.push((date.into(), row.get(1)));
+            } else {
+                found.uncut.push(date);
+            }
         }
     }
-    if !uncut.is_empty() {
-        let values: [&(dyn ToSql + Sync); 2] = [&uncut, &ids];
+    Ok(found)
+}
+
+/// Adds days that are not cut.
+async fn uncut(
+    transaction: &Transaction,
+    days: &[Date],
+    ids: Option<&[SeriesId]>,
+    collector: &mut Collector,
+) -> Result<()> {
+    if !days.is_empty() {
+        let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];
         let mut rows = stream(transaction, include_str!("day_totals.sql"), &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             collector.add_day(row.get::<_, Date>(0).into(), row.get(1), row.get(2))?;
         }
     }
-    if !cut.is_empty() {
-        let values: [&(dyn ToSql + Sync); 2] = [&cut, &ids];
+    Ok(())
+}
+
+/// Adds days that are cut.
+async fn cut(
+    transaction: &Transaction,
+    days: Vec<(Day, Stamp)>,
+    ids: Option<&[SeriesId]>,
+    kept: &Arc<Kept>,
+    collector: &mut Collector,
+) -> Result<()> {
+    let days = collector.add_kept(kept, days, ids.is_none())?;
+    if !days.is_empty() {
+        let days: Vec<Date> = days.into_iter().map(Day::date).collect();
+        let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];
         let mut rows = stream(transaction, include_str!("day_quarters.sql"), &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
-            let quarters: &str = row.get(2);
-            collector.add_quarters(
-                row.get::<_, Date>(0).into(),
-                row.get(1),
-                quarters.as_bytes(),
-            )?;
+            let (date, quarters): (Date, &str) = (row.get(0), row.get(2));
+            collector.add_quarters(date.into(), row.get(1), quarters.as_bytes())?;
         }
     }
     Ok(())

@@ -176,7 +176,7 @@ pub(super) async fn close(database: &Database, turns: &Turns, tray: Tray) -> Res
 
 async fn close_in(transaction: &Transaction, tray: Tray) -> Result<State> {
     let step = "close a tray";
-    transaction.script(step, include_str!("wait_hardly.sql")).await?;
+    transaction.script(step, include_str!("lock_timeout_50_ms.sql")).await?;
     transaction.script(step, &tray.sql(include_str!("lock_tray.sql"))).await?;
     transaction.script(step, include_str!("lock_trays.sql")).await?;
     transaction.write(step, include_str!("close_tray.sql"), &[&tray.name()]).await?;
@@ -203,7 +203,7 @@ pub(super) async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Res
 
 async fn empty_in(transaction: &Transaction, tray: Tray) -> Result<bool> {
     let step = "empty a tray";
-    transaction.script(step, include_str!("wait_hardly.sql")).await?;
+    transaction.script(step, include_str!("lock_timeout_50_ms.sql")).await?;
     transaction.script(step, &tray.sql(include_str!("lock_folded_tray.sql"))).await?;
     if transaction.write(step, include_str!("open_tray.sql"), &[&tray.name()]).await? == 0 {
         return Ok(false);

@@ -27,12 +27,12 @@ pub(crate) fn append(
     if !names.new.is_empty() && changes::version(transaction)? != names.version {
         return Ok(Appended::Outdated);
     }
-    let moved = series::add(transaction, &names.new)?;
+    let renumbered = series::add(transaction, &names.new)?;
     let plan = append::sqlite::append(transaction, NAME, batch)?;
-    let known = names.moved_with(&moved);
-    let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.moved(&known)).collect();
+    let known = names.stored_as_with(&renumbered);
+    let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.stored_as(&known)).collect();
     insert(transaction, state.filling(), &rows)?;
-    Ok(Appended::Stored { fates: plan.fates, moved })
+    Ok(Appended::Stored { fates: plan.fates, renumbered })
 }
 
 /// Stores a row, removes it, and commits. Unlike a rollback, this reaches the disk.

@@ -72,7 +72,14 @@ pub(super) fn add(transaction: &Transaction<'_>, level: Level, postings: &[Posti
             put.execute((sum.period.0, sum.series, sum.total, sum.slots)).step(step)?;
         }
     }
-    Ok(())
+    if level == Level::Days { stamp(transaction, &books::days(postings)) } else { Ok(()) }
+}
+
+/// Gives days new stamps, because their rows change.
+pub(super) fn stamp(transaction: &Transaction<'_>, days: &[Day]) -> Result<()> {
+    let step = "stamp days";
+    let mut stamp = transaction.prepare_cached(include_str!("stamp_day.sql")).step(step)?;
+    days.iter().try_for_each(|day| stamp.execute([day.0]).map(drop).step(step))
 }
 
 /// Rolls up the first open days of the range, and returns how many requests; `None` if there were none.

@@ -1,17 +1,17 @@
 //! Merges and forgets: what was decided, and moving what is counted. Only the writer's thread moves.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
 
 use super::super::Result;
+use super::super::changes::SETTLED_SERIES;
 use super::{begin, books, series};
 use crate::books::{Level, Posting};
-use crate::changes::{Changes, Draft, Line, MovedAway, Outdated, Plan, SETTLED_SERIES, Version};
-use crate::model::{Day, Namespace, Quarter, Series, SeriesId};
-use crate::packed::{DAYS, QUARTERS};
-use crate::renaming::{Columns, Renaming, Renamings};
+use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
+use crate::model::{Day, Namespace, Series, SeriesId};
+use crate::renaming::{Columns, Renamings};
 use crate::selection::NewNames;
 
 const STEP: &str = "move series";
@@ -49,13 +49,9 @@ fn renamings(connection: &Connection) -> Result<(Renamings, Vec<i64>)> {
         let name = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(at)?.map(Box::from));
         let into = NewNames { service: name(3)?, path: name(4)?, customer: name(5)? };
         let (service, path, customer) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let columns = Columns { service, path, customer, into, hash_key: row.get(6)? };
-        Ok((columns, row.get::<_, i64>(7)?))
+        Ok((Columns { service, path, customer, into, hash_key: row.get(6)? }, row.get(7)?))
     };
-    let all = all(connection, include_str!("renamings.sql"), [], columns)?;
-    let (all, seqs): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-    let read = all.iter().filter_map(|columns| Renaming::of_columns(columns).transpose());
-    Ok((Renamings(read.map(|one| one.map(std::sync::Arc::new)).collect::<Result<_>>()?), seqs))
+    Renamings::read(&all(connection, include_str!("renamings.sql"), [], columns)?)
 }
 
 /// Moves series, and notes it. Returns how many.
@@ -133,29 +129,15 @@ fn write_moves(
     change: i64,
     is_merge: bool,
 ) -> Result<()> {
-    let targets = Plan::targets(moves);
-    let other = series::add(transaction, &targets)?;
-    let mut ids: HashMap<&Series, SeriesId> = targets
-        .iter()
-        .map(|named| (&named.series, other.get(&named.id).copied().unwrap_or(named.id)))
-        .collect();
-    for id in ids.values_mut() {
-        match follow_one(transaction, *id)? {
-            Some(_) if is_merge => return Err(MovedAway.into()),
-            Some(further) => *id = further,
-            None => {}
-        }
-    }
+    let mut targets = Targets::of(moves);
+    targets.renumber(&series::add(transaction, &targets.named())?);
+    let further = moved(transaction, targets.ids())?;
     let mut add = transaction.prepare_cached(include_str!("add_move.sql")).step(STEP)?;
     let mut lengthen = transaction.prepare_cached(include_str!("lengthen_moves.sql")).step(STEP)?;
     let mut forget = transaction.prepare_cached(include_str!("delete_name.sql")).step(STEP)?;
     let mut correct =
         transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
-    for (from, target) in moves {
-        let to = ids[target];
-        if *from == to {
-            continue;
-        }
+    for (from, to) in targets.moves(&further, is_merge)? {
         add.execute((from, to, change)).step(STEP)?;
         lengthen.execute((from, to)).step(STEP)?;
         forget.execute([from]).step(STEP)?;
@@ -164,11 +146,19 @@ fn write_moves(
     Ok(())
 }
 
-fn follow_one(connection: &Connection, id: SeriesId) -> Result<Option<SeriesId>> {
-    connection
-        .prepare_cached(include_str!("has_moved.sql"))
-        .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
-        .step("look whether a series has moved")
+/// Those of these series that have moved, and where.
+fn moved(
+    connection: &Connection,
+    ids: impl IntoIterator<Item = SeriesId>,
+) -> Result<HashMap<SeriesId, SeriesId>> {
+    let step = "look whether a series has moved";
+    let mut find = connection.prepare_cached(include_str!("has_moved.sql")).step(step)?;
+    let mut moves = HashMap::new();
+    for id in ids {
+        let to: Option<SeriesId> = find.query_row([id], |row| row.get(0)).optional().step(step)?;
+        moves.extend(to.map(|to| (id, to)));
+    }
+    Ok(moves)
 }
 
 /// What is counted goes to the series that those of the postings have moved to.
@@ -176,17 +166,10 @@ pub(super) fn follow(transaction: &Transaction<'_>, postings: &mut [Posting]) ->
     if is_on("moves.ignore") {
         return Ok(());
     }
-    let mut moves: HashMap<SeriesId, SeriesId> = HashMap::new();
+    let ids: HashSet<SeriesId> = postings.iter().map(|posting| posting.series).collect();
+    let moves = moved(transaction, ids)?;
     for posting in postings {
-        let to = match moves.get(&posting.series) {
-            Some(to) => *to,
-            None => {
-                let to = follow_one(transaction, posting.series)?.unwrap_or(posting.series);
-                moves.insert(posting.series, to);
-                to
-            }
-        };
-        posting.series = to;
+        posting.series = moves.get(&posting.series).copied().unwrap_or(posting.series);
     }
     Ok(())
 }
@@ -215,8 +198,8 @@ pub(crate) fn moved_in_month(connection: &Connection, month: Day) -> Result<Vec<
 }
 
 /// One transaction: adds what these series have in a month and its days to those that they have moved to.
-pub(crate) fn settle(connection: &mut Connection, month: Day, moved: &[SeriesId]) -> Result<()> {
-    debug_assert!(moved.len() <= SETTLED_SERIES, "a step is short");
+pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) -> Result<()> {
+    debug_assert!(ids.len() <= SETTLED_SERIES, "a step is short");
     let transaction = begin(connection)?;
     let last = Day::from(month.date().last_of_month());
     let (mut months, mut days) = (Vec::new(), Vec::new());
@@ -226,26 +209,22 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, moved: &[SeriesId]
         let mut held_day = held(include_str!("held_day.sql"))?;
         let mut drop_month = held(include_str!("drop_month.sql"))?;
         let mut drop_day = held(include_str!("drop_day.sql"))?;
-        for id in moved {
-            let Some(to) = follow_one(&transaction, *id)? else { continue };
+        for (id, to) in moved(&transaction, ids.iter().copied())? {
             let slots = held_month.query_row((month.0, id), |row| row.get::<_, String>(1));
             if let Some(slots) = slots.optional().step(STEP)? {
-                for one in DAYS.counts(slots.as_bytes()) {
-                    let (slot, requests) = one?;
-                    let day = month.plus(i32::try_from(slot).unwrap_or_default());
-                    months.push(Posting::of_day(day, to, requests));
+                for one in Posting::of_row(Level::Months, month, to, &slots) {
+                    months.push(one?);
                 }
                 drop_month.execute((month.0, id)).step(STEP)?;
             }
             for day in (month.0..=last.0).map(Day) {
                 let slots = held_day.query_row((day.0, id), |row| row.get::<_, String>(1));
                 if let Some(slots) = slots.optional().step(STEP)? {
-                    for one in QUARTERS.counts(slots.as_bytes()) {
-                        let (slot, requests) = one?;
-                        let quarter = Quarter::first_of(day).0 + i32::try_from(slot).unwrap_or(0);
-                        days.push(Posting::of_quarter(Quarter(quarter), to, requests));
+                    for one in Posting::of_row(Level::Days, day, to, &slots) {
+                        days.push(one?);
                     }
                     drop_day.execute((day.0, id)).step(STEP)?;
+                    books::stamp(&transaction, &[day])?;
                 }
             }
         }

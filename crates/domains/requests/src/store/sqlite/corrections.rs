@@ -1,17 +1,14 @@
 //! Corrections of totals.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
-use tally_runtime::Kind;
 use tally_store::error::Step as _;
 use uuid::Uuid;
 
 use super::super::{Result, refused};
 use super::{begin, books, changes};
-use crate::books::Stage;
-use crate::corrections::{Balance, Corrected, Correction, Listed};
-use crate::error::Error;
-use crate::model::{Day, Namespace, Series, SeriesId};
-use crate::packed::DAYS;
+use crate::books::{Posting, Stage, on_day};
+use crate::corrections::{Balance, Corrected, Correction, unknown};
+use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 
 const STEP: &str = "correct a total";
 
@@ -58,16 +55,6 @@ fn series_id(transaction: &Transaction<'_>, series: &Series) -> Result<SeriesId>
     row.step(STEP)?.ok_or_else(|| refused(unknown(series)))
 }
 
-/// There is no such series.
-pub(crate) fn unknown(series: &Series) -> Error {
-    let Series { service, method, path, status, customer, .. } = series;
-    let text = format!(
-        "series: none has method {method:?}, path {path:?}, status {status}, service {service:?} and \
-         customer {customer:?}; nothing was ever counted under it"
-    );
-    Error::Refused(Kind::NotFound, text.into())
-}
-
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
 fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64, i64)> {
     let total = match books::stages(transaction, &[day])?[&day] {
@@ -77,16 +64,11 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
             totals.into_iter().fold(0, i64::saturating_add)
         }
         Stage::Pruned => {
-            let date = day.date();
-            let (month, slot) = (Day::from(date.first_of_month()), date.day().unsigned_abs() - 1);
-            let sql = include_str!("days_of_month.sql");
-            let mut counts = [0; DAYS.slots];
-            for days in
-                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?
-            {
-                DAYS.add_to(&mut counts, days.as_bytes())?;
-            }
-            counts[usize::from(slot)]
+            let (sql, month) =
+                (include_str!("days_of_month.sql"), Posting::of_day(day, id, 0).period);
+            let months =
+                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?;
+            on_day(day, months.iter().map(String::as_str))?
         }
     };
     let corrections = transaction
@@ -95,8 +77,12 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
     Ok((total, corrections))
 }
 
-/// Corrections in the order of days.
-pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Corrected>> {
+/// The first corrections of these days, in order.
+pub(crate) fn list(
+    connection: &Connection,
+    days: DayRange,
+    limit: usize,
+) -> Result<Vec<Corrected>> {
     let text =
         |row: &Row<'_>, at| Ok::<Box<str>, rusqlite::Error>(row.get::<_, String>(at)?.into());
     let corrected = |row: &Row<'_>| {
@@ -118,7 +104,7 @@ pub(crate) fn list(connection: &Connection, listed: Listed) -> Result<Vec<Correc
         };
         Ok(Corrected { correction, micros: row.get(5)? })
     };
-    let (first, last) = (listed.days.first.0, listed.days.last.0);
-    let limit = i64::try_from(listed.limit).unwrap_or(i64::MAX);
+    let (first, last) = (days.first.0, days.last.0);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     changes::all(connection, include_str!("list_corrections.sql"), (first, last, limit), corrected)
 }

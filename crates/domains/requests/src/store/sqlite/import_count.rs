@@ -28,8 +28,8 @@ pub(crate) fn import_count(
             Piece::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
-                    let moved = series::add(&transaction, &names)?;
-                    settling.moved(&methods, &moved);
+                    let renumbered = series::add(&transaction, &names)?;
+                    settling.renumber(&methods, &renumbered);
                 }
             }
             Piece::Counts(counts) => {

@@ -1,3 +1,5 @@
 -- In the transaction that deletes the rows of this day.
 UPDATE tally_request_calendar
-SET pruned_at = coalesce(pruned_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) WHERE day = ?1
+SET pruned_at = coalesce(pruned_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+    stamp = randomblob(16)
+WHERE day = ?1

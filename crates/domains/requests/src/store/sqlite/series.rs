@@ -47,7 +47,7 @@ pub(super) fn add(
     names: &[Arc<Named>],
 ) -> Result<HashMap<SeriesId, SeriesId>> {
     let step = "add series";
-    let mut moved = HashMap::new();
+    let mut renumbered = HashMap::new();
     let mut add = transaction.prepare_cached(include_str!("add_series.sql")).step(step)?;
     let mut find = transaction.prepare_cached(include_str!("find_series.sql")).step(step)?;
     for named in names {
@@ -73,10 +73,10 @@ pub(super) fn add(
             tally_store::Error::permanent("find an id for a series", Kind::Internal)
         })?;
         if found != named.id {
-            moved.insert(named.id, found);
+            renumbered.insert(named.id, found);
         }
     }
-    Ok(moved)
+    Ok(renumbered)
 }
 
 /// Reads an id and a series.

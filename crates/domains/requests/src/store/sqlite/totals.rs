@@ -1,5 +1,7 @@
 //! Answering queries, in one snapshot of the reader's connection.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Params, Row};
 use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
@@ -7,11 +9,20 @@ use tally_store::error::Step as _;
 use super::super::{Result, refused};
 use crate::NAME;
 use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
-use crate::totals::{Collector, Groups, Plan, Query, Span, Totals};
+use crate::totals::{Collector, Groups, Kept, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 
-pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals> {
+/// Days to read.
+#[derive(Default)]
+struct Days {
+    /// By their quarters.
+    cut: Vec<(Day, Stamp)>,
+    /// By their totals.
+    uncut: Vec<Day>,
+}
+
+pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
     let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
@@ -24,7 +35,18 @@ pub(crate) fn read(connection: &mut Connection, query: &Query) -> Result<Totals>
     })?;
     if let Some(days) = collector.plan.days() {
         months(&snapshot, &mut collector)?;
-        self::days(&snapshot, query, days, &mut collector)?;
+        let Days { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
+        for day in uncut {
+            each(&snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
+                collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
+            })?;
+        }
+        for day in collector.add_kept(kept, cut, true)? {
+            each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
+                let quarters = text(row, 1)?.as_bytes();
+                collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
+            })?;
+        }
         if query.live {
             rows(&snapshot, &mut collector)?;
         }
@@ -102,22 +124,21 @@ fn months(connection: &Connection, collector: &mut Collector) -> Result<()> {
     Ok(())
 }
 
-/// Adds the days that are cut, and with `live` those that are not rolled up.
-fn days(
-    connection: &Connection,
-    query: &Query,
-    days: DayRange,
-    collector: &mut Collector,
-) -> Result<()> {
+/// Finds out which days are cut, and with `live` which others are not rolled up.
+fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<Days> {
     let between = (days.first.0, days.last.0);
-    let (mut cut, mut uncut) = (Vec::new(), Vec::new());
-    if collector.plan.has_cuts() {
+    let mut found = Days::default();
+    let stamped = |row: &Row<'_>| {
+        let (day, stamp) = (row.get(0).step(STEP)?, row.get(1).step(STEP)?);
+        Ok::<_, tally_store::Error>((Day(day), Stamp::from_bytes(stamp)))
+    };
+    if plan.has_cuts() {
         let mut is_refused = false;
         each(connection, include_str!("rolled_up_days.sql"), between, |row| {
-            let (day, is_pruned): (_, bool) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
-            if collector.plan.is_cut(day) {
-                is_refused |= is_pruned;
-                cut.push(day);
+            let (day, stamp) = stamped(row)?;
+            if plan.is_cut(day) {
+                is_refused |= row.get::<_, bool>(2).step(STEP)?;
+                found.cut.push((day, stamp));
             }
             Ok(())
         })?;
@@ -127,33 +148,21 @@ fn days(
                 last = Day(row.get(0).step(STEP)?);
                 Ok(())
             })?;
-            return Err(refused(collector.plan.refuse(last)));
+            return Err(refused(plan.refuse(last)));
         }
     }
     if query.live {
         each(connection, include_str!("open_totals.sql"), between, |row| {
-            let day = Day(row.get(0).step(STEP)?);
-            let is_cut = collector.plan.is_cut(day);
-            if is_cut {
-                cut.push(day);
+            let (day, stamp) = stamped(row)?;
+            if plan.is_cut(day) {
+                found.cut.push((day, stamp));
             } else {
-                uncut.push(day);
+                found.uncut.push(day);
             }
             Ok(())
         })?;
     }
-    for day in uncut {
-        each(connection, include_str!("day_totals.sql"), (day.0,), |row| {
-            collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
-        })?;
-    }
-    for day in cut {
-        each(connection, include_str!("day_quarters.sql"), (day.0,), |row| {
-            let quarters = text(row, 1)?.as_bytes();
-            collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
-        })?;
-    }
-    Ok(())
+    Ok(found)
 }
 
 /// Adds the rows that are not folded.

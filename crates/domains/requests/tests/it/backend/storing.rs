@@ -110,7 +110,7 @@ pub(crate) async fn append_named(
     batch: &Batch<'_, Parcel<Rows>>,
     names: &[Arc<Named>],
 ) -> Result<HashMap<SeriesId, SeriesId>, tally_store::Error> {
-    appended(store, batch, names).await.map(|(_, moved)| moved).map_err(failed)
+    appended(store, batch, names).await.map(|(_, renumbered)| renumbered).map_err(failed)
 }
 
 /// Stores a batch with the names of its rows. What became of it, and which names have other ids.
@@ -121,8 +121,8 @@ pub(crate) async fn appended(
 ) -> Result<(Vec<Fate>, HashMap<SeriesId, SeriesId>), WriteError> {
     for _ in 0..10 {
         let names = Names::new(names.to_vec(), store.state());
-        if let Appended::Stored { fates, moved } = store.append(batch, &names, now()).await? {
-            return Ok((fates, moved));
+        if let Appended::Stored { fates, renumbered } = store.append(batch, &names, now()).await? {
+            return Ok((fates, renumbered));
         }
     }
     panic!("the store never stays in one state");

@@ -157,11 +157,17 @@ impl Books {
             let reached =
                 Some(random.below(self.series.len())).filter(|one| is_begun && one % 3 > 0);
             let reached = reached.map(|one| self.series[one].id);
-            let steps = reached.map_or(String::new(), |reached| format!(", {reached}"));
-            script.insert(
-                "calendar",
-                &format!("{of_calendar}, {}, {}{steps}", at(is_rolled_up), at(is_pruned)),
-            );
+            let (rolled_up, pruned) = (at(is_rolled_up), at(is_pruned));
+            match reached {
+                Some(reached) => script.insert(
+                    "calendar (day, rolled_up_at, pruned_at, reached)",
+                    &format!("{of_calendar}, {rolled_up}, {pruned}, {reached}"),
+                ),
+                None => script.insert(
+                    "calendar (day, rolled_up_at, pruned_at)",
+                    &format!("{of_calendar}, {rolled_up}, {pruned}"),
+                ),
+            }
             if is_pruned {
                 self.pruned.insert(of);
             }

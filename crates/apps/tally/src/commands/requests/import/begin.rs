@@ -94,7 +94,7 @@ impl Keeper<'_> {
         let name: String = input.to_string().chars().take(NAME_CHARS_MAX).collect();
         let Some(Held { producer, checkpoint: known }) = self.hold(&text, input, &name).await?
         else {
-            return Err(Not::Yet(text.is_begun()));
+            return Err(Not::Yet(text.is_torn()));
         };
         let again = self.args.again;
         let anew = Checkpoint {
@@ -210,7 +210,8 @@ impl Keeper<'_> {
         {
             if !is_moved {
                 say(format_args!(
-                    "{input} begins with the same line as another text, of which {known}, and is                      counted as a text of its own"
+                    "{input} begins with the same line as another text, of which {known}, and is \
+                     counted as a text of its own"
                 ));
             }
             return Ok(None);

@@ -71,9 +71,12 @@ impl Text {
         Ok(Identity::read(&mut self.start(Arc::default())?.reader, self.is_compressed)?)
     }
 
-    /// Whether there is anything in it.
-    pub(crate) fn is_begun(&self) -> bool {
-        self.file.metadata().is_ok_and(|data| data.len() > 0)
+    /// Whether its last line has no end, and may still be being written.
+    pub(crate) fn is_torn(&self) -> bool {
+        let mut last = [b'\n'];
+        let bytes = self.file.metadata().map_or(0, |data| data.len());
+        let is_read = bytes > 0 && self.file.read_exact_at(&mut last, bytes - 1).is_ok();
+        is_read && !self.is_compressed && last != [b'\n']
     }
 
     /// All of its lines.

@@ -130,12 +130,6 @@ impl Filters {
             && status.is_empty()
     }
 
-    /// Whether names are looked for that a merge or a forget may have changed.
-    pub(super) fn has_names(&self) -> bool {
-        let Self { service, path, path_prefix, customer, .. } = self;
-        [service, path, customer].iter().any(|texts| !texts.is_empty()) || !path_prefix.is_empty()
-    }
-
     pub(super) fn statuses(&self) -> Vec<u32> {
         let one = |status: &Status| match status {
             Status::One(status) => Some(*status),
