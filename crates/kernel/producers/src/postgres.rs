@@ -237,6 +237,10 @@ async fn open_once(
                 }
             }
             if let Some(refusal) = refusal {
+                // Another process may have added it since this one looked, and then it is counted too.
+                if find(&transaction, owner, opening.id).await?.is_some() {
+                    return Err(overtaken());
+                }
                 Err(refusal)
             } else {
                 let (sql, epoch) = (include_str!("postgres/add_producer.sql"), opening.next_epoch);
@@ -250,10 +254,7 @@ async fn open_once(
                     &opening.take_over,
                 ];
                 let added = transaction.rows(step, sql, &values).await?;
-                let seen = added.first().map(|row| micros(row, 0)).ok_or_else(|| {
-                    let step = "add a producer: another server was faster";
-                    Error::transient(step, Outcome::Determinate)
-                })?;
+                let seen = added.first().map(|row| micros(row, 0)).ok_or_else(overtaken)?;
                 Ok(opening.first_standing(seen))
             }
         }
@@ -267,6 +268,11 @@ async fn open_once(
     transaction.commit().await?;
     setback.iter().for_each(Setback::tell);
     Ok(opened)
+}
+
+/// The next attempt finds the producer.
+fn overtaken() -> Error {
+    Error::transient("add a producer: another server was faster", Outcome::Determinate)
 }
 
 /// A producer is locked while its batch is stored. Waiting for that takes one of few places, so it

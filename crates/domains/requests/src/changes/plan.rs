@@ -127,11 +127,19 @@ impl Plan {
     /// Looks at all of these, and lets other tasks go on meanwhile. Fails if a regex that is asked for takes
     /// too long.
     pub(crate) async fn see_all(&mut self, known: &[(SeriesId, Series)]) -> Result<(), TooSlow> {
+        self.see_within(LOOKING_MAX, known).await
+    }
+
+    async fn see_within(
+        &mut self,
+        limit: Duration,
+        known: &[(SeriesId, Series)],
+    ) -> Result<(), TooSlow> {
         let begin = Instant::now();
         let is_bounded = self.asked.as_ref().is_some_and(|asked| asked.has_regex());
         for some in known.chunks(LOOKED_AT_ONCE) {
             some.iter().for_each(|(id, series)| self.see(*id, series.into()));
-            if is_bounded && begin.elapsed() > LOOKING_MAX {
+            if is_bounded && begin.elapsed() > limit {
                 return Err(TooSlow);
             }
             tokio::task::yield_now().await;
@@ -182,5 +190,24 @@ impl<'a> Targets<'a> {
         };
         let moves = self.moves.iter().map(|(from, target)| (*from, end(target)));
         Ok(moves.filter(|(from, to)| from != to).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selection::{NewNames, PathIs, Selection};
+
+    #[tokio::test]
+    async fn a_regex_that_takes_too_long_is_given_up() {
+        let known: Vec<_> = (0..100).map(|n| (n, Series::of_endpoint(3, "/"))).collect();
+        for (path, is_slow) in
+            [(PathIs::Matches("^/x".into()), true), (PathIs::BeginsWith("/x".into()), false)]
+        {
+            let selection = Selection { path: Some(path), ..Selection::default() };
+            let asked = Renaming::of(&selection, NewNames::default()).expect("a renaming");
+            let mut plan = Plan::new(Renamings::default(), Some(Arc::new(asked)));
+            assert_eq!(plan.see_within(Duration::ZERO, &known).await.is_err(), is_slow);
+        }
     }
 }

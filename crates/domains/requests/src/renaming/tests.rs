@@ -47,6 +47,10 @@ fn a_regex_is_bounded() {
         let selection = Selection { path, ..Selection::default() };
         assert!(Renaming::of(&selection, NewNames::default()).is_err(), "{bad}");
     }
+    // Few bytes of text, and many when compiled.
+    let path = Some(PathIs::Matches("[a-z]{900}".into()));
+    let selection = Selection { path, ..Selection::default() };
+    assert!(Renaming::of(&selection, NewNames::default()).is_err());
     // One that would not end elsewhere.
     let slow = merge(PathIs::Matches("^(a+)+$".into()), "/a");
     assert!(apply(&slow, &get(&format!("{}!", "a".repeat(2_000)))).is_none());
@@ -110,6 +114,25 @@ fn later_merges_follow_and_circles_are_seen() {
     // Even one that was made in spite of that ends.
     let circle = Renamings(vec![Arc::new(ab), Arc::new(merge(exactly("/b"), "/a"))]);
     assert!(circle.apply((&get("/a")).into()).is_none());
+}
+
+#[test]
+fn other_namespaces_are_left_alone() {
+    let users = merge(PathIs::BeginsWith("/users/".into()), "/users/{id}");
+    let elsewhere = Series { namespace: Namespace(1), ..get("/users/7") };
+    assert_eq!(apply(&users, &elsewhere), None);
+    assert!(apply(&users, &get("/users/7")).is_some());
+}
+
+#[test]
+fn names_of_tallys_own_are_never_selected() {
+    for path in [PathIs::BeginsWith("_".into()), PathIs::Matches("^_".into())] {
+        let all = merge(path, "/into");
+        for own in ["_other", "_unknown", "_forgotten"] {
+            assert_eq!(apply(&all, &get(own)), None, "{own}");
+        }
+        assert!(apply(&all, &get("_own")).is_some());
+    }
 }
 
 #[test]

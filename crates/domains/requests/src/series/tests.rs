@@ -353,3 +353,14 @@ fn a_series_that_has_moved_is_known_as_what_it_has_become() {
     known.follow_changes(Changes { are_all: true, ..Changes::default() });
     assert_eq!(resolve(&known, &a).id, of_a.id);
 }
+
+#[test]
+fn long_names_take_the_first_half_only() {
+    let known = KnownSeries::new(8);
+    let name = |n: usize| get(&format!("/{n}{}", "x".repeat(400)));
+    // More than half of the bytes, and less than half of the places.
+    for n in 0..3 {
+        assert_eq!(resolve(&known, &name(n)).series, name(n));
+    }
+    assert_eq!(&*resolve(&known, &name(3)).series.path, OTHER_PATH);
+}

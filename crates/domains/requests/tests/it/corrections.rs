@@ -5,10 +5,11 @@ use tally_proto::tally::requests::v1 as proto;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::backend::{Backend, NOW, OLD, TODAY, one_day};
+use crate::backend::{Backend, NOW, OLD, TODAY, day, one_day};
 use crate::changing::{customer, forgotten, merge, merged, of, path, record, start, start_other};
 use crate::conformance::on_every_backend;
 use crate::server::Counting;
+use crate::snapshots::wait_for_a_waiter;
 
 on_every_backend!(crate::corrections:
     corrections_are_kept_apart,
@@ -18,6 +19,8 @@ on_every_backend!(crate::corrections:
     corrections_follow_moves,
     no_sum_of_corrections_is_beyond_64_bits,
     wrong_corrections_are_refused,
+    a_pruned_day_is_corrected,
+    what_has_moved_counts_before_it_is_settled,
 );
 
 fn date(text: &str) -> Option<Date> {
@@ -231,4 +234,49 @@ async fn wrong_corrections_are_refused(backend: Backend) {
         assert!(refused.message().contains(words), "{words}: {}", refused.message());
     }
     assert_eq!(backend.count("tally_request_corrections").await, 0);
+}
+
+/// Of a pruned day the month alone has the total.
+async fn a_pruned_day_is_corrected(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, &format!("{OLD}T10:00:00Z"), &[(of("/a", ""), 5)]).await;
+    backend.roll_up(one_day(OLD)).await;
+    assert_eq!(backend.prune(day(TODAY)).await, 1);
+    assert_eq!(corrected(&counting, OLD, "/a", -5).await, (5, -5));
+    assert!(correct(&counting, correction(OLD, of("/a", ""), -1)).await.is_err());
+}
+
+/// The moment after a merge, before what the days have is added to the new series.
+async fn what_has_moved_counts_before_it_is_settled(backend: Backend) {
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", ""), 5), (of("/b", ""), 3)]).await;
+    backend.store.fold().await.unwrap();
+    let (from, to) = (backend.id(3, "/a").await, backend.id(3, "/b").await);
+    backend.execute(&format!("INSERT INTO tally_request_moves VALUES ({from}, {to}, 1)")).await;
+    assert_eq!(corrected(&counting, TODAY, "/b", -8).await, (8, -8));
+    assert!(correct(&counting, correction(TODAY, of("/b", ""), -1)).await.is_err());
+}
+
+/// Another server stores a correction of the same total: this one waits for it, and then sees it.
+#[tokio::test]
+async fn a_correction_waits_for_the_one_before_it() {
+    let Some(backend) = Backend::postgres("correcting").await else { return };
+    let counting = start(&backend).await;
+    record(&counting, NOW, &[(of("/a", ""), 5)]).await;
+    backend.store.fold().await.unwrap();
+    let (other, id) = (backend.connect().await, backend.id(3, "/a").await);
+    // As weak as a lock may be that holds up who locks the books.
+    let first = format!(
+        "BEGIN; LOCK TABLE tally_request_calendar IN ROW EXCLUSIVE MODE; \
+         INSERT INTO tally_request_corrections VALUES \
+             (gen_random_uuid(), DATE '{TODAY}', {id}, -5, 'a reason', 'eve', now())"
+    );
+    other.batch_execute(&first).await.unwrap();
+    let commit = async {
+        wait_for_a_waiter(&backend).await;
+        other.batch_execute("COMMIT").await.unwrap();
+    };
+    let second = correct(&counting, correction(TODAY, of("/a", ""), -1));
+    let (refused, ()) = tokio::join!(second, commit);
+    assert_eq!(refused.expect_err("nothing is left").code(), Code::FailedPrecondition);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tally_requests::{DayRange, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks, chain};
 use tally_serve::Parts;
-use tally_testkit::{Disturbance, Disturber, TestDatabase};
+use tally_testkit::{Disturbance, Disturber, TestDatabase, eventually};
 
 use crate::backend::{Backend, NOW, append, noon, open};
 use crate::server::{Counting, get, settings};
@@ -297,4 +297,36 @@ async fn two_keepers_at_once() {
     let row = database.connect().await.query_one(audit, &[]).await.expect("sums");
     assert_eq!(row.get::<_, i64>(0), expected);
     assert!(row.get::<_, i64>(1) > 0, "days were pruned on the way");
+}
+
+/// What a service has to tidy up besides its totals, and what of it a SQLite file need not keep.
+#[tokio::test]
+async fn housekeeping_is_a_duty() {
+    let Some(backend) = Backend::postgres("housekeeping").await else { return };
+    let id = backend.id(3, "/").await;
+    let times = (0..100).map(|n| (id, noon("2015-05-17") + n * 86_400_000_000));
+    append(&backend, times).await;
+    backend.age_producers(31).await;
+    assert_eq!(backend.count("tally_producer_batches").await, 1, "it has many days");
+    let (service, _) = idle(&backend.url(), settings()).await;
+    service.keeper().tick().await.expect("the duties");
+    assert_eq!(backend.count("tally_producer_batches").await, 0);
+    assert_eq!(backend.count("tally_producers").await, 0, "it was silent for too long");
+    assert_eq!(backend.audit().await, 100);
+}
+
+#[tokio::test]
+async fn a_file_gives_free_space_back() {
+    let backend = Backend::sqlite("space").await.expect("a file");
+    let counting = Counting::on(backend.database.clone(), settings()).await;
+    let fill = "CREATE TABLE filler (data BLOB); INSERT INTO filler VALUES (zeroblob(20000000)); \
+                DROP TABLE filler";
+    backend.execute(fill).await;
+    let file = rusqlite::Connection::open(backend.file()).expect("the file");
+    eventually("free space is given back in steps", crate::LIMIT, async || {
+        counting.service.keeper().tick().await.expect("the duties");
+        let free = file.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+        free.expect("a number") <= 2_048
+    })
+    .await;
 }

@@ -10,6 +10,7 @@ mod away;
 mod backend;
 mod changes;
 mod changing;
+mod coming_back;
 mod concurrency;
 mod conformance;
 mod corrections;

@@ -167,3 +167,20 @@ async fn no_import_ends_in_a_deadlock_with_a_fold() {
     backend.store.fold().await.unwrap();
     assert_eq!(backend.live().await, [total(TODAY, 0, "_unknown", 1)]);
 }
+
+/// Two servers have found the same day to roll up: the second one looks again once it has the books.
+#[tokio::test]
+async fn a_day_that_was_rolled_up_meanwhile_is_left_alone() {
+    let Some(backend) = one_row("rolled_up_meanwhile").await else { return };
+    backend.store.fold().await.unwrap();
+    let other = backend.connect().await;
+    let lock = include_str!("../../src/store/postgres/lock_books.sql");
+    other.batch_execute(&format!("BEGIN; {lock}")).await.unwrap();
+    let first = async {
+        wait_for_a_waiter(&backend).await;
+        let mark = "UPDATE tally_request_calendar SET rolled_up_at = now(); COMMIT";
+        other.batch_execute(mark).await.unwrap();
+    };
+    let (moved, ()) = tokio::join!(backend.roll_up(one_day(TODAY)), first);
+    assert_eq!((moved, backend.count("tally_request_months").await), (0, 0));
+}

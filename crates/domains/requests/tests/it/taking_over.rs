@@ -8,7 +8,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::add::on_sqlite;
-use crate::backend::{Backend, OLD, Producer, noon, sum};
+use crate::backend::{Backend, NOW, OLD, Producer, at, noon, sum};
 use crate::conformance::on_every_backend;
 use crate::recording::{Recording, many, open, totals, trailer};
 use crate::server::settings;
@@ -275,4 +275,18 @@ async fn a_shared_producer_that_stored_nothing_stays() {
     let mut again = Recording::open(&counting, again).await.expect("it goes on");
     again.send(batch(1, true, 1, b"1"));
     again.acknowledged(1).await.expect("stored");
+}
+
+/// Another process may have stored batches under it, and be done with it.
+#[tokio::test]
+async fn a_shared_producer_that_is_missing_does_not_begin_again() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let millis = u64::try_from(at(NOW) / 1_000).expect("after 1970");
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid();
+    let nothing = Some(0);
+    let shared = producers::Open { acknowledged_sequence: nothing, ..taking_over(id, 5, 1) };
+    let status = Recording::open(&counting, shared).await.err().expect("it is refused");
+    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("PRODUCER_FORGOTTEN"));
+    let own = producers::Open { acknowledged_sequence: nothing, ..open(id, 5, &[1]) };
+    Recording::open(&counting, own).await.expect("nobody else can have stored anything");
 }

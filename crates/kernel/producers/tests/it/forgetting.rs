@@ -64,5 +64,26 @@ async fn shared_producers_leave_half_of_the_places() {
         assert!(refused.to_string().contains("1 shared producers"), "{refused}");
         assert_eq!(open(false).await, Ok(()));
         assert_eq!(open(true).await, Err(Refusal::TooMany { max: 2 }));
+        // Others take none of the places of those that are shared.
+        let producers = place.producers("two");
+        for take_over in [false, true] {
+            let opening = Opening { take_over, ..opening(Uuid::now_v7()) };
+            producers.open(&opening).await.unwrap().unwrap();
+        }
+    }
+}
+
+/// A server goes on numbering its batches under it.
+#[tokio::test]
+async fn a_person_does_not_forget_an_insert_worker() {
+    for place in Place::all("forgetting_worker").await {
+        let (producers, id) = (place.producers("one"), Uuid::from_u128(0xabcd_ef01));
+        producers.open(&opening(id)).await.unwrap().unwrap();
+        place.execute("UPDATE tally_producers SET epoch = 0").await;
+        for text in ["abcdef01", &id.to_string()] {
+            let gone = producers.forget_shown(&Shown::parse(text).unwrap()).await.unwrap();
+            assert_eq!(gone, [], "{text}");
+        }
+        assert_eq!(producers.list(true).await.unwrap().len(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! A shared producer is taken over within its domain and its namespace only.
 
-use tally_producers::{Opening, Refusal, Told};
+use tally_producers::{Opening, Refusal, Shown, Told};
 use tally_runtime::Namespace;
 use uuid::Uuid;
 
@@ -66,5 +66,22 @@ async fn two_processes_that_take_over_in_a_loop_each_have_their_turn() {
         epochs.sort_unstable();
         epochs.dedup();
         assert_eq!(epochs.len(), 100, "each had an epoch of its own");
+    }
+}
+
+/// As many as there is room for: whoever is second finds the producer, even if it did not when it looked first.
+#[tokio::test]
+async fn two_processes_that_begin_one_producer_at_once_both_have_it() {
+    for place in Place::all("taking_over_new").await {
+        let (one, two) = (place.producers("one"), place.producers("one"));
+        for _ in 0..20 {
+            let id = Uuid::now_v7();
+            let openings = [taking_over(id, 1), taking_over(id, 2)];
+            let (a, b) = tokio::join!(one.open(&openings[0]), two.open(&openings[1]));
+            let (a, b) = (a.unwrap().unwrap(), b.unwrap().unwrap());
+            assert_ne!(a.epoch, b.epoch);
+            let shown = Shown::parse(&id.to_string()).unwrap();
+            assert_eq!(one.forget_shown(&shown).await.unwrap().len(), 1);
+        }
     }
 }
