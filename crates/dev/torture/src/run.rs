@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::arguments::Run;
 use crate::client::load::{LONG_AGO_DAY, day};
-use crate::client::now_micros;
+use crate::client::{Kind, now_micros};
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
 use crate::report::Report;
@@ -19,10 +19,14 @@ use crate::stored::{self, Stored};
 use crate::views::{Question, View, date_of};
 use crate::watch::Watch;
 use crate::world::World;
+use crate::world::client::Client;
 use crate::world::server::Server;
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(180);
+
+/// How many more processes may close the same spool.
+const SPOOL_CLOSES_MAX: usize = 5;
 
 /// How much longer than `--minutes` a run may take to reach the requested numbers of faults.
 const EXTRA: Duration = Duration::from_secs(15 * 60);
@@ -77,8 +81,11 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
     world.heal()?;
     let processes = || world.clients.iter().map(|client| &client.process);
     processes().for_each(|process| process.signal("TERM"));
-    let ends: Vec<_> =
+    let mut ends: Vec<_> =
         processes().filter_map(|process| process.await_end(FINISH_LIMIT).err()).collect();
+    for client in world.clients.iter().filter(|client| client.arguments.kind == Kind::Spool) {
+        ends.extend(empty_spool(&watch, client)?);
+    }
     world.log.say(|| "all clients have ended".to_owned());
     let stored = read(&watch)?;
     let (accounts, losses, mut verdict) = watch.result()?;
@@ -88,6 +95,21 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
         verdict.check("clients ended", false, || error.to_string());
     }
     Ok(Report { accounts, losses, stored, verdict })
+}
+
+/// Lets other processes send what is left: a close leaves it in the spool as soon as a server does not
+/// answer. Returns why they did not end well.
+fn empty_spool(watch: &Watch<'_>, client: &Client) -> anyhow::Result<Vec<anyhow::Error>> {
+    let mut errors = Vec::new();
+    for _ in 0..SPOOL_CLOSES_MAX {
+        if watch.has_finished(&client.arguments.name)? {
+            break;
+        }
+        client.start(false)?;
+        client.process.signal("TERM");
+        errors.extend(client.process.await_end(FINISH_LIMIT).err());
+    }
+    Ok(errors)
 }
 
 /// Runs all lanes at once until everything requested has happened.

@@ -341,6 +341,13 @@ impl<'a> Watch<'a> {
         Ok((books.accounts(), books.losses.clone(), books.verdict.clone()))
     }
 
+    /// Whether a client has closed, and everything was acknowledged.
+    pub(crate) fn has_finished(&self, client: &str) -> anyhow::Result<bool> {
+        let mut books = self.lock();
+        books.read()?;
+        Ok(books.accounts().get(client).is_some_and(|account| account.done))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
