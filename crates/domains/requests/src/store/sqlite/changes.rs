@@ -206,7 +206,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
     debug_assert!(ids.len() <= SETTLED_SERIES, "a step is short");
     let transaction = begin(connection)?;
     let last = Day::from(month.date().last_of_month());
-    let (mut months, mut days) = (Vec::new(), Vec::new());
+    let (mut months, mut days, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     {
         let held = |sql| transaction.prepare_cached(sql).step(STEP);
         let mut held_month = held(include_str!("held_month.sql"))?;
@@ -228,11 +228,15 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
                         days.push(one?);
                     }
                     drop_day.execute((day.0, id)).step(STEP)?;
-                    books::stamp(&transaction, &[day])?;
+                    taken.push(day);
                 }
             }
         }
     }
+    // Those too of which only rows with nothing go.
+    taken.sort_unstable();
+    taken.dedup();
+    books::stamp(&transaction, &taken)?;
     months.sort_unstable();
     days.sort_unstable();
     books::add(&transaction, Level::Months, &months)?;
