@@ -115,7 +115,7 @@ fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
     let step = "roll days up";
     let mut postings = Vec::new();
     {
-        let sql = include_str!("totals_of_day.sql");
+        let sql = include_str!("day_totals.sql");
         let mut statement = transaction.prepare_cached(sql).step(step)?;
         let mut mark = transaction.prepare_cached(include_str!("mark_rolled_up.sql")).step(step)?;
         for day in days {
