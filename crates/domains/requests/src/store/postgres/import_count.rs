@@ -11,7 +11,7 @@ use tally_store::retry::Policy;
 use super::super::{Result, is_cockroach};
 use super::{append, books, series};
 use crate::NAME;
-use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Part};
 use crate::model::{Named, SeriesId};
 
 /// Imports what is new.
@@ -27,32 +27,32 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
     transaction.script(step, include_str!("lock_imported.sql")).await?;
     transaction.script(step, include_str!("wait_for_tables.sql")).await?;
     loop {
-        let piece = tables.next().await?;
+        let part = tables.next().await?;
         let settling = &mut tables.settling;
-        match piece {
-            Piece::Source(source, time_zone) => {
+        match part {
+            Part::Source(source, time_zone) => {
                 let sql = include_str!("imported_sources.sql");
                 let rows = transaction.rows(step, sql, &[&Namespace::DEFAULT.0]).await?;
                 let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 settling.begin(source, time_zone, &before)?;
             }
-            Piece::Methods(methods) => {
+            Part::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
                     settling.renumber(&methods, &name(database, &names).await?);
                 }
             }
-            Piece::Counts(counts) => {
+            Part::Counts(counts) => {
                 let before = imported(&transaction, &settling.imported.source, &counts).await?;
                 let new = settling.settle(&counts, &before)?;
                 if is_real {
                     note(&transaction, &settling.imported, &new).await?;
                 }
             }
-            Piece::Requests(requests) => {
+            Part::Requests(requests) => {
                 append::import_rows(&transaction, &settling.rows(&requests)?).await?;
             }
-            Piece::End => break,
+            Part::End => break,
         }
     }
     if is_real {

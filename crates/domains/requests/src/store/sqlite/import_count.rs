@@ -7,9 +7,9 @@ use tally_store::error::Step as _;
 use super::super::Result;
 use super::{State, append, begin, books, series};
 use crate::NAME;
-use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Part};
 
-/// Imports what is new. The thread waits for each piece.
+/// Imports what is new. The thread waits for each part.
 pub(crate) fn import_count(
     connection: &mut Connection,
     mut tables: CountTables,
@@ -19,30 +19,30 @@ pub(crate) fn import_count(
     let is_real = !tables.settling.how.dry_run;
     let transaction = begin(connection)?;
     loop {
-        let piece = tables.blocking_next()?;
+        let part = tables.blocking_next()?;
         let settling = &mut tables.settling;
-        match piece {
-            Piece::Source(source, time_zone) => {
+        match part {
+            Part::Source(source, time_zone) => {
                 settling.begin(source, time_zone, &sources(&transaction)?)?;
             }
-            Piece::Methods(methods) => {
+            Part::Methods(methods) => {
                 let names = settling.resolve(&methods);
                 if is_real {
                     let renumbered = series::add(&transaction, &names)?;
                     settling.renumber(&methods, &renumbered);
                 }
             }
-            Piece::Counts(counts) => {
+            Part::Counts(counts) => {
                 let before = imported(&transaction, &settling.imported.source, &counts)?;
                 let new = settling.settle(&counts, &before)?;
                 if is_real {
                     note(&transaction, &settling.imported, &new)?;
                 }
             }
-            Piece::Requests(requests) => {
+            Part::Requests(requests) => {
                 append::insert(&transaction, filling, &[settling.rows(&requests)?])?;
             }
-            Piece::End => break,
+            Part::End => break,
         }
     }
     if is_real {
