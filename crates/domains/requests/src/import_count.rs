@@ -2,21 +2,21 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `settle.rs` | what of the tables is new, by what was imported before |
+//! | `new_counts.rs` | what of the tables is new, by what was imported before |
 //! | `source.rs` | reading the Go server's tables in one snapshot |
 //!
 //! Its requests have no key to tell them apart. So the transaction that imports them notes how many
 //! of each method and day it took. A request that the Go server rolls up later still belongs to the
 //! same day, so it is counted once.
 
-mod settle;
+mod new_counts;
 mod source;
 
 use tally_runtime::Kind;
 use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::settle::{Noted, Settling};
+pub(crate) use self::new_counts::{Importing, Noted};
 use crate::changes::Version;
 use crate::model::Series;
 use crate::series::KnownSeries;
@@ -69,7 +69,7 @@ pub(crate) struct CountTables {
     /// imported.
     begin: Option<oneshot::Sender<()>>,
     parts: mpsc::Receiver<Result<Part, Error>>,
-    pub(crate) settling: Settling,
+    pub(crate) importing: Importing,
 }
 
 /// A part of the tables, in this order.
@@ -131,8 +131,8 @@ pub async fn import_count(
     let (begin, begun) = oneshot::channel();
     let (sender, parts) = mpsc::channel(PARTS_AHEAD);
     let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);
-    let settling = Settling::new(series, how);
-    let tables = CountTables { begin: Some(begin), parts, settling };
+    let importing = Importing::new(series, how);
+    let tables = CountTables { begin: Some(begin), parts, importing };
     let reading = async {
         // Otherwise the store has failed, and says why.
         if begun.await.is_ok()

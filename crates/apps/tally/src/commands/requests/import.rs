@@ -59,7 +59,7 @@ use self::input::Input;
 use self::parse::{Context, Parser};
 use self::paths::{MANY_SERIES, Seen};
 use self::position::Checkpoint;
-use self::send::{News, Outcome, Parties, Place, UNSETTLED_MAX, send_all};
+use self::send::{News, Outcome, Parties, Place, UNDECIDED_MAX, send_all};
 use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
 const BAR_TICK: Duration = Duration::from_millis(200);
@@ -104,7 +104,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
             say(format_args!(
                 "left at once; {} requests are counted, and up to {} more may be",
                 thousands(counted.get()),
-                thousands(UNSETTLED_MAX)
+                thousands(UNDECIDED_MAX)
             ));
             return Ok(ExitCode::from(EXIT_INTERRUPTED));
         }
