@@ -10,14 +10,14 @@ use tally_store::error::Step as _;
 
 use super::super::Result;
 use super::{begin, changes};
-use crate::books::{self, Fold, Folded, Held, Level, Posting, Sql, Stage};
+use crate::books::{self, Fold, Folded, Level, Posting, Present, Sql, Stage};
 use crate::model::{Day, DayRange};
 
 fn sql(level: Level) -> Sql {
     match level {
-        Level::Days => Sql { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") },
+        Level::Days => Sql { find: include_str!("find_day.sql"), put: include_str!("put_day.sql") },
         Level::Months => {
-            Sql { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
+            Sql { find: include_str!("find_month.sql"), put: include_str!("put_month.sql") }
         }
     }
 }
@@ -58,17 +58,17 @@ pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<Hash
 /// Adds sorted postings to days or months.
 pub(super) fn add(transaction: &Transaction<'_>, level: Level, postings: &[Posting]) -> Result<()> {
     let (step, sql) = ("add to days and months", sql(level));
-    let mut find = transaction.prepare_cached(sql.held).step(step)?;
+    let mut find = transaction.prepare_cached(sql.find).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
     for postings in books::steps(postings) {
-        let mut held = Held::new();
+        let mut present = Present::new();
         for (period, series) in books::keys(postings) {
             let row = find.query_row((period.0, series), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some(row) = row.optional().step(step)? {
-                held.insert((period, series), row);
+                present.insert((period, series), row);
             }
         }
-        for sum in books::add(level, postings, &held)? {
+        for sum in books::add(level, postings, &present)? {
             put.execute((sum.period.0, sum.series, sum.total, sum.slots)).step(step)?;
         }
     }

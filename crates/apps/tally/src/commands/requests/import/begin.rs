@@ -63,7 +63,7 @@ pub(super) enum Not {
 pub(super) struct Memory(HashMap<Id, Position>);
 
 /// A producer, and what it keeps.
-struct Held {
+struct Opened {
     producer: Producer,
     checkpoint: Option<Checkpoint>,
 }
@@ -92,7 +92,8 @@ impl Keeper<'_> {
             return Ok(Begun { job, producer, checkpoint: None, known: None });
         };
         let name: String = input.to_string().chars().take(NAME_CHARS_MAX).collect();
-        let Some(Held { producer, checkpoint: known }) = self.hold(&text, input, &name).await?
+        let Some(Opened { producer, checkpoint: known }) =
+            self.open_for(&text, input, &name).await?
         else {
             return Err(Not::Yet(text.is_torn()));
         };
@@ -133,19 +134,24 @@ impl Keeper<'_> {
     }
 
     /// Opens the producer that keeps the position of a text. `None` if it has no complete line yet.
-    async fn hold(&self, text: &Text, input: &Input, name: &str) -> Result<Option<Held>, Not> {
+    async fn open_for(
+        &self,
+        text: &Text,
+        input: &Input,
+        name: &str,
+    ) -> Result<Option<Opened>, Not> {
         Ok(match text.identity().map_err(|why| Not::of(input, why))? {
             Identity { long: None, short: None } => None,
             Identity { long: None, short: Some(short) } => {
                 Some(self.open(short, input, name).await?)
             }
             Identity { long: Some(long), short } => {
-                let held = self.open(long, input, name).await?;
-                match short.filter(|_| held.checkpoint.is_none()) {
-                    None => Some(held),
+                let opened = self.open(long, input, name).await?;
+                match short.filter(|_| opened.checkpoint.is_none()) {
+                    None => Some(opened),
                     Some(short) => {
                         let checkpoint = self.moved(short, text, input, name).await?;
-                        Some(Held { checkpoint, ..held })
+                        Some(Opened { checkpoint, ..opened })
                     }
                 }
             }
@@ -153,7 +159,7 @@ impl Keeper<'_> {
     }
 
     /// Opens a producer, and takes it over from another import.
-    async fn open(&self, id: Id, input: &Input, name: &str) -> Result<Held, Not> {
+    async fn open(&self, id: Id, input: &Input, name: &str) -> Result<Opened, Not> {
         let name = format!("tally import {name}");
         let producer = self
             .args
@@ -191,7 +197,7 @@ impl Keeper<'_> {
                 None => return Err(Not::Failed(Failure::Unknown { input: input.clone() })),
             },
         };
-        Ok(Held { producer, checkpoint })
+        Ok(Opened { producer, checkpoint })
     }
 
     /// Takes over the position that a long text had when it was short, if it had one.
@@ -202,7 +208,7 @@ impl Keeper<'_> {
         input: &Input,
         name: &str,
     ) -> Result<Option<Checkpoint>, Not> {
-        let Held { mut producer, checkpoint } = self.open(short, input, name).await?;
+        let Opened { mut producer, checkpoint } = self.open(short, input, name).await?;
         let is_moved = checkpoint.as_ref().is_some_and(|known| known.state == State::Moved);
         let known = checkpoint.filter(|known| known.position != Position::default());
         if let Some(known) = &known
