@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use super::cells::Cells;
 use super::kept::{Keeping, Kept, PIECES_MAX, Stamp};
-use super::pieces::{Cut, Draft};
+use super::pieces::{Cut, PiecesBuilder};
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
@@ -37,7 +37,7 @@ struct Reading {
     day: Day,
     cut: Cut,
     /// What is to be kept of it, and its stamp.
-    draft: Option<(Stamp, Draft)>,
+    builder: Option<(Stamp, PiecesBuilder)>,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -128,26 +128,26 @@ impl Collector {
         let group = self.groups.of(series);
         if self.day.as_ref().is_none_or(|reading| reading.day != day) {
             self.end_day();
-            let draft = self.keeping.as_mut().and_then(|keeping| keeping.draft(day));
+            let builder = self.keeping.as_mut().and_then(|keeping| keeping.builder(day));
             let cut = Cut::of(&self.plan.of_quarters(day));
-            self.day = Some(Reading { day, cut, draft });
+            self.day = Some(Reading { day, cut, builder });
         }
-        let Some(Reading { cut, draft, .. }) = &mut self.day else { return Ok(()) };
-        if group.is_none() && draft.is_none() {
+        let Some(Reading { cut, builder, .. }) = &mut self.day else { return Ok(()) };
+        if group.is_none() && builder.is_none() {
             return Ok(());
         }
         let sums = match cut.sums(quarters) {
             Ok(sums) => sums,
             // What is not asked for stops no answer.
             Err(_) if group.is_none() => {
-                *draft = None;
+                *builder = None;
                 return Ok(());
             }
             Err(malformed) => return Err(malformed.into()),
         };
         let sums = &sums[..cut.len()];
-        if let Some((_, draft)) = draft {
-            draft.push(series, sums);
+        if let Some((_, builder)) = builder {
+            builder.push(series, sums);
         }
         if let Some(group) = group {
             for (period, sum) in cut.in_periods(sums.iter().copied()) {
@@ -159,10 +159,10 @@ impl Collector {
 
     /// A day is read.
     fn end_day(&mut self) {
-        if let (Some(Reading { day, cut, draft: Some((stamp, draft)) }), Some(keeping)) =
+        if let (Some(Reading { day, cut, builder: Some((stamp, builder)) }), Some(keeping)) =
             (self.day.take(), &mut self.keeping)
         {
-            keeping.take(day, cut.cuts, stamp, draft);
+            keeping.take(day, cut.cuts, stamp, builder);
         }
     }
 

@@ -16,7 +16,7 @@ use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::Groups;
-use super::pieces::{Cuts, Draft, Pieces};
+use super::pieces::{Cuts, Pieces, PiecesBuilder};
 use crate::model::{Day, SeriesId};
 
 /// For a year of days of a zone, if each has 5,000 series of its own; or of two, if all have the same. A
@@ -184,16 +184,16 @@ impl Keeping {
     }
 
     /// Begins to read a day, if it is to be kept.
-    pub(super) fn draft(&mut self, day: Day) -> Option<(Stamp, Draft)> {
+    pub(super) fn builder(&mut self, day: Day) -> Option<(Stamp, PiecesBuilder)> {
         // If its rows have not come together, what came first is not all of it.
         self.read.remove(&day);
         let stamp = self.stamps.remove(&day)?;
-        (self.bytes <= self.kept.bytes_max).then(|| (stamp, Draft::default()))
+        (self.bytes <= self.kept.bytes_max).then(|| (stamp, PiecesBuilder::default()))
     }
 
     /// A day is read.
-    pub(super) fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, draft: Draft) {
-        let Some(pieces) = draft.into_pieces(self.series.as_ref()) else { return };
+    pub(super) fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, builder: PiecesBuilder) {
+        let Some(pieces) = builder.into_pieces(self.series.as_ref()) else { return };
         let is_first = self.series.as_ref().is_none_or(|of| !Arc::ptr_eq(of, &pieces.series));
         self.bytes += bytes(&pieces, is_first);
         self.series = Some(Arc::clone(&pieces.series));
@@ -220,7 +220,7 @@ fn bytes(pieces: &Pieces, is_first: bool) -> usize {
 mod tests {
     use super::*;
     use crate::packed::QUARTERS;
-    use crate::totals::pieces::{Cut, Draft};
+    use crate::totals::pieces::{Cut, PiecesBuilder};
 
     /// For three days of two series, if each day has its own.
     const ROOM: usize = 3 * (DAY_BYTES + 2 * 2 * 4 + 2 * 8);
@@ -236,9 +236,9 @@ mod tests {
     }
 
     fn pieces(first: SeriesId) -> Pieces {
-        let mut draft = Draft::default();
-        [first, first + 1].iter().for_each(|id| draft.push(*id, &[1, 2]));
-        draft.into_pieces(None).expect("in order")
+        let mut builder = PiecesBuilder::default();
+        [first, first + 1].iter().for_each(|id| builder.push(*id, &[1, 2]));
+        builder.into_pieces(None).expect("in order")
     }
 
     fn stamp(n: u128) -> Stamp {
@@ -282,9 +282,9 @@ mod tests {
         let kept = Kept { bytes_max: 10 * (DAY_BYTES + 800), ..Kept::default() };
         let list: Arc<[SeriesId]> = (1..=100).collect();
         let days = (1..=20).map(|day| {
-            let mut draft = Draft::default();
-            list.iter().for_each(|id| draft.push(*id, &[1, 2]));
-            let pieces = draft.into_pieces(Some(&list)).expect("in order");
+            let mut builder = PiecesBuilder::default();
+            list.iter().for_each(|id| builder.push(*id, &[1, 2]));
+            let pieces = builder.into_pieces(Some(&list)).expect("in order");
             ((Day(day), cuts()), stamp(7), pieces)
         });
         kept.keep(kept.begin(), days);
