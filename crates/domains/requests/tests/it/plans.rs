@@ -125,7 +125,7 @@ async fn sqlite_reads_the_books_by_their_keys() {
         (sql!("totals_of_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("day_quarters"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("month_days"), "SEARCH tally_request_months USING PRIMARY KEY (month>? AND month<?)"),
-        (sql!("has_moved"), "SEARCH tally_request_moves USING PRIMARY KEY (from_id=?)"),
+        (sql!("moved"), "SEARCH tally_request_moves USING PRIMARY KEY (from_id=?)"),
         (
             sql!("moves_since"),
             "SEARCH tally_request_moves USING INDEX tally_request_moves_change (change_seq>?)",

@@ -135,7 +135,7 @@ pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folde
         match state {
             State::Folded => _ = empty_if_possible(database, turns, tray).await,
             State::Open | State::Imports if blocks == 0 => {}
-            _ => match whatever_it_takes(database, turns, tray).await {
+            _ => match fold_even_the_last(database, turns, tray).await {
                 Ok(folded) => all += folded,
                 Err(_) => held.push(tray),
             },
@@ -143,13 +143,13 @@ pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folde
     }
     // Those that others hold, after all that can be folded at once.
     for tray in held {
-        all += FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
+        all += FOLDING.run(|| fold_even_the_last(database, turns, tray)).await?;
     }
     Ok(all)
 }
 
 /// Folds a tray, even the last one that takes rows.
-async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
+async fn fold_even_the_last(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
     let done = async {
         let mut state = match tray {
             Tray::IMPORTED => State::Imports,

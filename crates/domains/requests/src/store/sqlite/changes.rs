@@ -152,7 +152,7 @@ fn moved(
     ids: impl IntoIterator<Item = SeriesId>,
 ) -> Result<HashMap<SeriesId, SeriesId>> {
     let step = "look whether a series has moved";
-    let mut find = connection.prepare_cached(include_str!("has_moved.sql")).step(step)?;
+    let mut find = connection.prepare_cached(include_str!("moved.sql")).step(step)?;
     let mut moves = HashMap::new();
     for id in ids {
         let to: Option<SeriesId> = find.query_row([id], |row| row.get(0)).optional().step(step)?;
