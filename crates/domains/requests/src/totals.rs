@@ -27,7 +27,8 @@ pub use self::group::{Group, GroupBy};
 pub(crate) use self::kept::{Kept, Stamp};
 pub(crate) use self::limit::{LimitOrder, Omitted};
 pub(crate) use self::plan::{Plan, Span};
-use crate::model::{DayRange, Namespace, SeriesRef};
+use crate::error::Error;
+use crate::model::{Day, DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
 
 /// Which series are asked for. What is empty lets all through.
@@ -168,12 +169,12 @@ impl Query {
 }
 
 /// Corrections are of whole days.
-fn refused_cut(day: crate::model::Day) -> tally_store::Error {
+fn refused_cut(day: Day) -> tally_store::Error {
     let text = format!(
         "with_corrections: the corrections of {day} are of the whole day (UTC), and a period of this \
          answer begins or ends within it: ask for days of UTC, or longer periods"
     );
-    let refused = crate::error::Error::Refused(Kind::FailedPrecondition, text.into());
+    let refused = Error::Refused(Kind::FailedPrecondition, text.into());
     tally_store::Error::permanent("read totals", Kind::FailedPrecondition).because(refused)
 }
 
