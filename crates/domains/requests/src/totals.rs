@@ -26,7 +26,7 @@ pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
 pub(crate) use self::kept::{Kept, Stamp};
 pub(crate) use self::limit::{LimitOrder, Omitted};
-pub(crate) use self::plan::{Plan, Span};
+pub(crate) use self::plan::{DaysToRead, Plan, Span};
 use crate::error::Error;
 use crate::model::{Day, DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
