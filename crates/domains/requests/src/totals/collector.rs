@@ -95,7 +95,7 @@ impl Collector {
     }
 
     /// Adds those of these days that are kept with their stamps, and returns the others, which are to be
-    /// read. If all of their series are, they are kept then.
+    /// read. With `are_all_read`, the query reads every series of these days, so they can be kept.
     pub(crate) fn add_kept(
         &mut self,
         kept: &Arc<Kept>,

@@ -28,7 +28,7 @@ const DAY_BYTES: usize = 200;
 /// range can cut a day beside its zone.
 pub(super) const PIECES_MAX: usize = 4;
 
-/// A number in the calendar that is another one after each change of the day's rows.
+/// A random number, drawn anew by each change of the day's rows.
 pub(crate) type Stamp = Uuid;
 
 /// What is kept, at most [`BYTES_MAX`].
@@ -99,7 +99,7 @@ impl Kept {
         Some(Arc::clone(&one.pieces))
     }
 
-    /// Keeps what a query has read, as far as there is room beside what it has found.
+    /// Adds what a query has read: what does not fit beside the days it has used is evicted.
     fn keep(&self, query: u64, read: impl IntoIterator<Item = ((Day, Cuts), Stamp, Pieces)>) {
         let mut inner = self.lock();
         let before = inner.added;
