@@ -25,7 +25,7 @@ const POSTINGS_MAX: usize = 1 << 20;
 /// Blocks of one part: 64 MiB, some 1.5 million rows at most.
 const PART_BLOCKS: usize = 8_192;
 
-/// Who may hold up a fold that waits for a lock, as far as one knows.
+/// What holds up a fold that waits for a lock: LOCK_NOT_AVAILABLE does not say who holds it.
 const LOCKED: &str = "a transaction that has locked it";
 
 /// How a fold of everything waits for a tray: waiting for its lock holds up later inserts. So it waits briefly, and
@@ -71,11 +71,11 @@ pub(crate) async fn fold_due(
     let open = listed.iter().filter(|one| one.state == State::Open).count();
     // If there are only two, that one is folded as well.
     let [current, next, ..] = turns.order(now);
-    let is_kept = |tray| tray == current || (tray == next && open > 2);
+    let is_in_turn = |tray| tray == current || (tray == next && open > 2);
     let mut folded = Vec::new();
     for Listed { tray, state, blocks, reader } in listed {
         let is_left = match state {
-            State::Open => blocks == 0 || is_kept(tray) || !is_due(tray, blocks >= LARGE_BLOCKS),
+            State::Open => blocks == 0 || is_in_turn(tray) || !is_due(tray, blocks >= LARGE_BLOCKS),
             State::Imports => blocks == 0 || !is_due(tray, false),
             State::Closed | State::Folded => !is_due(tray, true),
         };
