@@ -30,7 +30,8 @@ pub struct CountInterceptor {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PathLayer;
 
-/// A service whose requests have their path in their extensions; [`PathLayer`] makes it.
+/// A service whose requests have their path in their extensions; [`PathLayer`] makes it. A `Service` of
+/// the same requests, answers and errors as `S`; `Clone` if `S` is; a tonic `NamedService` if `S` is.
 pub type WithPath<S> = Before<S, PathLayer>;
 
 /// What [`PathLayer`] puts into the extensions: the URI, which is cheap to clone.

@@ -313,8 +313,8 @@ pub(crate) fn describe(status: &Status) -> String {
     }
 }
 
-/// Whether a call that failed may have been done: its answer was lost, or the server's own from the
-/// database.
+/// Whether a call that failed may have been done: the answer to us, or the database's answer to the
+/// server, was lost.
 pub(crate) fn may_be_done(status: &Status) -> bool {
     use tonic::Code::{Cancelled, DeadlineExceeded, Internal, Unavailable, Unknown};
     matches!(status.code(), Cancelled | DeadlineExceeded | Internal | Unavailable | Unknown)

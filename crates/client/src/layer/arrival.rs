@@ -18,7 +18,8 @@ pub struct ArrivalLayer {
     pub(super) rules: Arc<Rules>,
 }
 
-/// A service that counts its requests when it is called; [`ArrivalLayer`] makes it.
+/// A service that counts its requests when it is called; [`ArrivalLayer`] makes it. A `Service` of the
+/// same requests, answers and errors as `S`; `Clone` if `S` is; a tonic `NamedService` if `S` is.
 pub type CountArrival<S> = Before<S, ArrivalLayer>;
 
 // === impl ArrivalLayer ===

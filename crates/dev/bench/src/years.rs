@@ -39,6 +39,7 @@ enum Speed {
     Fast,
     SlowAtFirst,
     Slow,
+    Failed,
 }
 
 /// How many requests of this moment are not folded, at first.
@@ -72,7 +73,7 @@ pub(crate) async fn run(
     let rows = if arguments.quick { 500 } else { ROWS };
     record::fast(channel.clone(), &mix, rows, request).await.context("count some requests")?;
     let is_right = verify(&channel, &books, rows).await?;
-    let (mut slow, mut slow_at_first) = (0, 0);
+    let (mut slow, mut slow_at_first, mut failed) = (0, 0, 0);
     let forms = forms::all(today, days, quarter_days);
     let chosen = |form: &&Form| asked.only.as_ref().is_none_or(|text| form.name.contains(text));
     let forms: Vec<&Form> = forms.iter().filter(chosen).collect();
@@ -86,15 +87,16 @@ pub(crate) async fn run(
             Speed::Fast => {}
             Speed::SlowAtFirst => slow_at_first += 1,
             Speed::Slow => slow += 1,
+            Speed::Failed => failed += 1,
         }
     }
     println!(
-        "{slow} of {} forms take more than {} ms, and {slow_at_first} more the first time",
+        "{slow} of {} forms take more than {} ms, and {slow_at_first} more the first time; {failed} fail",
         forms.len(),
         TARGET.as_millis()
     );
     server.stop()?;
-    Ok(is_right)
+    Ok(is_right && failed == 0)
 }
 
 /// Asks several times and prints a line.
@@ -116,7 +118,7 @@ async fn measure(channel: &Channel, form: &Form, rounds: usize) -> Speed {
             }
             Err(status) => {
                 println!("{:<64} {:?}: {}", form.name, status.code(), status.message());
-                return Speed::Fast;
+                return Speed::Failed;
             }
         }
     }

@@ -5,7 +5,7 @@
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
-//! | `changes.rs`, `changes/` | merges and forgets: what is asked for, and what a store writes of it |
+//! | `changes.rs`, `changes/` | merges and forgets: what is asked for, what is wrong with it, and what a store writes of it |
 //! | `corrections.rs` | what people add to a total, or take from it |
 //! | `dates.rs` | dates of calls: periods and ranges |
 //! | `domain.rs` | the domain as an app lists it |

@@ -59,7 +59,7 @@ fn what_was_counted_is_corrected_merged_and_forgotten() {
     );
 }
 
-/// Who presses Ctrl-C and repeats the command must be able not to correct twice.
+/// A user who presses Ctrl-C and repeats the command must be able not to correct twice.
 #[test]
 fn an_interrupted_correction_names_its_id() {
     let home = Home::sqlite();
@@ -82,7 +82,7 @@ fn an_interrupted_correction_names_its_id() {
     }
 }
 
-/// Who presses Ctrl-C and repeats the command must know that it may count twice.
+/// A user who presses Ctrl-C must be told that the same command may count twice.
 #[test]
 fn an_interrupted_add_says_what_is_not_known() {
     let home = Home::sqlite();

@@ -155,7 +155,7 @@ impl RequestService for Mock {
         &self,
         _request: Request<proto::FoldRequest>,
     ) -> Result<Response<proto::FoldResponse>, Status> {
-        Err(Status::unimplemented("no folds here"))
+        Err(Status::unimplemented("Fold"))
     }
 
     async fn query_totals(

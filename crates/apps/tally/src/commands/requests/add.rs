@@ -100,7 +100,7 @@ pub(crate) async fn run(args: AddArgs, clock: &dyn Clock) -> anyhow::Result<Exit
             feed(sender, entry, args.count),
         )
     };
-    // Who does not wait for the answer must learn that the same command may count twice.
+    // A user who does not wait for the answer must be told that the same command may count twice.
     let (outcome, ()) = tokio::select! {
         sent = sending => sent,
         signal = signals.recv() => return Err(anyhow!(

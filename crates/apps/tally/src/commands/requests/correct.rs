@@ -170,7 +170,8 @@ async fn correct(
     };
     let mut client = args.server.books().await?;
     let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
-    // Who does not wait for the answer must learn the id, or the same command would correct twice.
+    // A user who does not wait for the answer must be told the id, or the same command would correct
+    // twice.
     let answer = tokio::select! {
         answer = args.server.answer(client.correct(request)) => answer,
         signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),

@@ -1,2 +1,2 @@
--- At once, however many rows.
+-- It visits no row, but a large file takes long to delete.
 TRUNCATE TABLE :tray

@@ -125,11 +125,8 @@ impl RequestService for Fake {
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
-    async fn fold(
-        &self,
-        _request: Request<proto::FoldRequest>,
-    ) -> Result<Response<proto::FoldResponse>, Status> {
-        Err(Status::unimplemented("no folds here"))
+    async fn fold(&self, _: Request<proto::FoldRequest>) -> Answer<proto::FoldResponse> {
+        not_here()
     }
 
     async fn query_totals(
