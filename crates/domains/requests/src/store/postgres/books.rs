@@ -168,12 +168,16 @@ pub(crate) async fn newest_day(database: &Database) -> Result<Option<Day>> {
 }
 
 /// Deletes the quarters of days before this one that were rolled up this long ago. Returns how many days.
-pub(crate) async fn prune(database: &Database, before: Day, kept: Duration) -> Result<usize> {
+pub(crate) async fn prune(
+    database: &Database,
+    before: Day,
+    rolled_up_for: Duration,
+) -> Result<usize> {
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
     let mut pruned = 0;
     loop {
         let list = || async {
-            database.rows(step, sql, &[&before.0, &kept.as_secs_f64(), &LISTED_DAYS]).await
+            database.rows(step, sql, &[&before.0, &rolled_up_for.as_secs_f64(), &LISTED_DAYS]).await
         };
         let days = counted(&Policy::short(step).run(list).await?);
         if days.is_empty() {

@@ -16,7 +16,7 @@ use super::{series, trays};
 use crate::NAME;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
-use crate::totals::{Collector, DaysToRead, Groups, Kept, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 /// Up to this many series are asked for by their ids. More are sifted out here, because the database
@@ -24,11 +24,15 @@ const STEP: &str = "read totals";
 const IDS_MAX: usize = 100;
 
 /// Reads an answer in one snapshot.
-pub(crate) async fn read(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
-    Policy::long(STEP).run(|| once(database, query, kept)).await
+pub(crate) async fn read(
+    database: &Database,
+    query: &Query,
+    cache: &Arc<PieceCache>,
+) -> Result<Totals> {
+    Policy::long(STEP).run(|| once(database, query, cache)).await
 }
 
-async fn once(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
+async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
     let DayRange { first: Day(first), last: Day(last) } = query.days();
     let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
@@ -45,7 +49,7 @@ async fn once(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<To
         months(&transaction, ids.as_deref(), &mut collector).await?;
         let to_read = self::days(&transaction, query, days, &collector.plan).await?;
         uncut(&transaction, to_read.uncut, ids.as_deref(), &mut collector).await?;
-        cut(&transaction, to_read.cut, ids.as_deref(), kept, &mut collector).await?;
+        cut(&transaction, to_read.cut, ids.as_deref(), cache, &mut collector).await?;
         if is_cockroach {
             begun::read_left(&transaction, days, ids.as_deref(), &mut collector).await?;
         }
@@ -223,10 +227,10 @@ async fn cut(
     transaction: &Transaction,
     days: Vec<(Day, Stamp)>,
     ids: Option<&[SeriesId]>,
-    kept: &Arc<Kept>,
+    cache: &Arc<PieceCache>,
     collector: &mut Collector,
 ) -> Result<()> {
-    let days = collector.add_kept(kept, days, ids.is_none())?;
+    let days = collector.add_cached(cache, days, ids.is_none())?;
     if !days.is_empty() {
         let days: Vec<Date> = days.into_iter().map(Day::date).collect();
         let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];

@@ -145,11 +145,15 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
 
 /// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how
 /// many days.
-pub(crate) fn prune(connection: &mut Connection, before: Day, kept: Duration) -> Result<usize> {
+pub(crate) fn prune(
+    connection: &mut Connection,
+    before: Day,
+    rolled_up_for: Duration,
+) -> Result<usize> {
     let transaction = begin(connection)?;
-    let kept_micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let rolled_up_for_micros = i64::try_from(rolled_up_for.as_micros()).unwrap_or(i64::MAX);
     let sql = include_str!("prunable_days.sql");
-    let days = first_group(&transaction, sql, (before.0, kept_micros))?;
+    let days = first_group(&transaction, sql, (before.0, rolled_up_for_micros))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

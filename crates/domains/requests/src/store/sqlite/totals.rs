@@ -9,11 +9,15 @@ use tally_store::error::Step as _;
 use super::super::{Result, refused};
 use crate::NAME;
 use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
-use crate::totals::{Collector, DaysToRead, Groups, Kept, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 
-pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
+pub(crate) fn read(
+    connection: &mut Connection,
+    query: &Query,
+    cache: &Arc<PieceCache>,
+) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
     let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
@@ -32,7 +36,7 @@ pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>)
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
             })?;
         }
-        for day in collector.add_kept(kept, cut, true)? {
+        for day in collector.add_cached(cache, cut, true)? {
             each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
                 let quarters = text(row, 1)?.as_bytes();
                 collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
