@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 use tally_proto::wire::{
-    CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, SERVICE_BYTES_MAX, is_reserved,
+    CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, REGEXES_MAX, RENAMINGS_MAX, SERVICE_BYTES_MAX,
+    is_reserved,
 };
 use tally_runtime::{Kind, random};
 
@@ -27,11 +28,6 @@ use crate::selection::{NewNames, PathIs, Selection};
 
 /// How long a regex may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1_000;
-/// How many renamings a database may have, and how many of them may be by a regex: a server goes through
-/// all of them for each series that it does not know. What is asked for beyond them is done for the series
-/// that there are.
-const RENAMINGS_MAX: usize = 1_000;
-const REGEXES_MAX: usize = 16;
 
 /// What happens to series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

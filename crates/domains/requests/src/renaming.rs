@@ -236,7 +236,7 @@ impl Renaming {
                 || changes(&self.into.customer, &earlier.into.customer))
     }
 
-    /// Whether the other one, whose names are not hashed, says the same.
+    /// Whether the other one, whose names are not hashed, has the same patterns and targets.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let same = |a: &Option<Pattern>, b: &Option<Pattern>| match (a, b) {
             (Some(a), Some(b)) => a.is(b, self.key),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
+use super::cache::{CacheUse, PIECES_MAX, PieceCache, Stamp};
 use super::cells::Cells;
-use super::kept::{Keeping, Kept, PIECES_MAX, Stamp};
-use super::pieces::{Cut, Draft};
+use super::pieces::{Cut, PiecesBuilder};
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
@@ -28,7 +28,7 @@ pub(crate) struct Collector {
     month: Option<(Day, [u32; packed::DAYS.slots])>,
     /// The day whose quarters are read.
     day: Option<Reading>,
-    keeping: Option<Keeping>,
+    cache_use: Option<CacheUse>,
 }
 
 /// A day that is read by quarters.
@@ -36,8 +36,8 @@ pub(crate) struct Collector {
 struct Reading {
     day: Day,
     cut: Cut,
-    /// What is to be kept of it, and its stamp.
-    draft: Option<(Stamp, Draft)>,
+    /// What is to be cached of it, and its stamp.
+    builder: Option<(Stamp, PiecesBuilder)>,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -58,7 +58,7 @@ impl Collector {
             max: query.totals_max,
             month: None,
             day: None,
-            keeping: None,
+            cache_use: None,
         }
     }
 
@@ -94,20 +94,20 @@ impl Collector {
         }
     }
 
-    /// Adds those of these days that are kept with their stamps, and returns the others, which are to be
-    /// read. If all of their series are, they are kept then.
-    pub(crate) fn add_kept(
+    /// Adds those of these days that are cached with their stamps, and returns the others, which are to be
+    /// read. With `are_all_read`, the query reads every series of these days, so they can be cached.
+    pub(crate) fn add_cached(
         &mut self,
-        kept: &Arc<Kept>,
+        cache: &Arc<PieceCache>,
         days: Vec<(Day, Stamp)>,
         are_all_read: bool,
     ) -> Result<Vec<Day>> {
-        let mut keeping = Keeping::new(kept);
+        let mut cache_use = CacheUse::new(cache);
         let mut left = Vec::new();
         for (day, stamp) in days {
             let cut = Cut::of(&self.plan.of_quarters(day));
-            if let Some(pieces) = keeping.find(day, cut.cuts, stamp) {
-                for (place, group) in keeping.asked(&pieces.series, &mut self.groups) {
+            if let Some(pieces) = cache_use.find(day, cut.cuts, stamp) {
+                for (place, group) in cache_use.asked(&pieces.series, &mut self.groups) {
                     for (period, sum) in cut.in_periods(pieces.sums(*place, &cut)) {
                         self.cells.add(period, *group, sum)?;
                     }
@@ -115,11 +115,11 @@ impl Collector {
                 continue;
             }
             if are_all_read && cut.len() <= PIECES_MAX {
-                keeping.expect(day, stamp);
+                cache_use.want(day, stamp);
             }
             left.push(day);
         }
-        self.keeping = Some(keeping);
+        self.cache_use = Some(cache_use);
         Ok(left)
     }
 
@@ -128,26 +128,26 @@ impl Collector {
         let group = self.groups.of(series);
         if self.day.as_ref().is_none_or(|reading| reading.day != day) {
             self.end_day();
-            let draft = self.keeping.as_mut().and_then(|keeping| keeping.draft(day));
+            let builder = self.cache_use.as_mut().and_then(|cache_use| cache_use.builder(day));
             let cut = Cut::of(&self.plan.of_quarters(day));
-            self.day = Some(Reading { day, cut, draft });
+            self.day = Some(Reading { day, cut, builder });
         }
-        let Some(Reading { cut, draft, .. }) = &mut self.day else { return Ok(()) };
-        if group.is_none() && draft.is_none() {
+        let Some(Reading { cut, builder, .. }) = &mut self.day else { return Ok(()) };
+        if group.is_none() && builder.is_none() {
             return Ok(());
         }
         let sums = match cut.sums(quarters) {
             Ok(sums) => sums,
             // What is not asked for stops no answer.
             Err(_) if group.is_none() => {
-                *draft = None;
+                *builder = None;
                 return Ok(());
             }
             Err(malformed) => return Err(malformed.into()),
         };
         let sums = &sums[..cut.len()];
-        if let Some((_, draft)) = draft {
-            draft.push(series, sums);
+        if let Some((_, builder)) = builder {
+            builder.push(series, sums);
         }
         if let Some(group) = group {
             for (period, sum) in cut.in_periods(sums.iter().copied()) {
@@ -159,10 +159,10 @@ impl Collector {
 
     /// A day is read.
     fn end_day(&mut self) {
-        if let (Some(Reading { day, cut, draft: Some((stamp, draft)) }), Some(keeping)) =
-            (self.day.take(), &mut self.keeping)
+        if let (Some(Reading { day, cut, builder: Some((stamp, builder)) }), Some(cache_use)) =
+            (self.day.take(), &mut self.cache_use)
         {
-            keeping.take(day, cut.cuts, stamp, draft);
+            cache_use.take(day, cut.cuts, stamp, builder);
         }
     }
 
@@ -199,8 +199,8 @@ impl Collector {
     /// The answer.
     pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
         self.end_day();
-        if let Some(keeping) = self.keeping.take() {
-            keeping.end();
+        if let Some(cache_use) = self.cache_use.take() {
+            cache_use.end();
         }
         let Self { plan, groups, cells, corrections, is_sum, max, .. } = self;
         let unnamed = if is_sum { 0 } else { groups.unnamed() };

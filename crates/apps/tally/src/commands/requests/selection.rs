@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_proto::tally::requests::v1::{ChangeResponse, MovedSeries, Selection, Series};
+use tally_proto::wire::{REGEXES_MAX, RENAMINGS_MAX};
 use tonic::{Response, Status};
 
 use super::flags::describe_in_flags;
@@ -128,8 +129,9 @@ impl ChangeArgs {
 /// What it means that a database follows no more changes, and what to do.
 pub(super) fn beyond_the_most(done: &str) -> String {
     format!(
-        "series that come later will not be {done}, because a database follows at most 1,000 merges and \
-         forgets, 16 of them by a regex: run this again when some have come"
+        "series that come later will not be {done}, because a database follows at most {} merges and \
+         forgets, {REGEXES_MAX} of them by a regex: run this again when some have come",
+        thousands(RENAMINGS_MAX as u64)
     )
 }
 

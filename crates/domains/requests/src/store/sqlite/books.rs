@@ -11,14 +11,14 @@ use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
 use super::changes;
-use crate::books::{self, Fold, Folded, Held, Level, Posting, Sql, Stage};
+use crate::books::{self, Fold, Folded, Level, Posting, Present, Sql, Stage};
 use crate::model::{Day, DayRange};
 
 fn sql(level: Level) -> Sql {
     match level {
-        Level::Days => Sql { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") },
+        Level::Days => Sql { find: include_str!("find_day.sql"), put: include_str!("put_day.sql") },
         Level::Months => {
-            Sql { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
+            Sql { find: include_str!("find_month.sql"), put: include_str!("put_month.sql") }
         }
     }
 }
@@ -59,17 +59,17 @@ pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<Hash
 /// Adds sorted postings to days or months.
 pub(super) fn add(transaction: &Transaction<'_>, level: Level, postings: &[Posting]) -> Result<()> {
     let (step, sql) = ("add to days and months", sql(level));
-    let mut find = transaction.prepare_cached(sql.held).step(step)?;
+    let mut find = transaction.prepare_cached(sql.find).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
     for postings in books::steps(postings) {
-        let mut held = Held::new();
+        let mut present = Present::new();
         for (period, series) in books::keys(postings) {
             let row = find.query_row((period.0, series), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some(row) = row.optional().step(step)? {
-                held.insert((period, series), row);
+                present.insert((period, series), row);
             }
         }
-        for sum in books::add(level, postings, &held)? {
+        for sum in books::add(level, postings, &present)? {
             put.execute((sum.period.0, sum.series, sum.total, sum.slots)).step(step)?;
         }
     }
@@ -143,11 +143,15 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
 
 /// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how
 /// many days.
-pub(crate) fn prune(connection: &mut Connection, before: Day, kept: Duration) -> Result<usize> {
+pub(crate) fn prune(
+    connection: &mut Connection,
+    before: Day,
+    rolled_up_for: Duration,
+) -> Result<usize> {
     let transaction = begin(connection)?;
-    let kept_micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let rolled_up_for_micros = i64::try_from(rolled_up_for.as_micros()).unwrap_or(i64::MAX);
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
-    let days = first_group(&transaction, step, sql, (before.0, kept_micros))?;
+    let days = first_group(&transaction, step, sql, (before.0, rolled_up_for_micros))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

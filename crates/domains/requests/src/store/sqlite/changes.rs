@@ -153,7 +153,7 @@ fn moved(
     ids: impl IntoIterator<Item = SeriesId>,
 ) -> Result<HashMap<SeriesId, SeriesId>> {
     let step = "look whether a series has moved";
-    let mut find = connection.prepare_cached(include_str!("has_moved.sql")).step(step)?;
+    let mut find = connection.prepare_cached(include_str!("moved.sql")).step(step)?;
     let mut moves = HashMap::new();
     for id in ids {
         let to: Option<SeriesId> = find.query_row([id], |row| row.get(0)).optional().step(step)?;
@@ -208,13 +208,13 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
     let last = Day::from(month.date().last_of_month());
     let (mut months, mut days, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     {
-        let held = |sql| transaction.prepare_cached(sql).step(STEP);
-        let mut held_month = held(include_str!("held_month.sql"))?;
-        let mut held_day = held(include_str!("held_day.sql"))?;
-        let mut drop_month = held(include_str!("drop_month.sql"))?;
-        let mut drop_day = held(include_str!("drop_day.sql"))?;
+        let prepare = |sql| transaction.prepare_cached(sql).step(STEP);
+        let mut find_month = prepare(include_str!("find_month.sql"))?;
+        let mut find_day = prepare(include_str!("find_day.sql"))?;
+        let mut drop_month = prepare(include_str!("drop_month.sql"))?;
+        let mut drop_day = prepare(include_str!("drop_day.sql"))?;
         for (id, to) in moved(&transaction, ids.iter().copied())? {
-            let slots = held_month.query_row((month.0, id), |row| row.get::<_, String>(1));
+            let slots = find_month.query_row((month.0, id), |row| row.get::<_, String>(1));
             if let Some(slots) = slots.optional().step(STEP)? {
                 for one in Posting::of_row(Level::Months, month, to, &slots) {
                     months.push(one?);
@@ -222,7 +222,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
                 drop_month.execute((month.0, id)).step(STEP)?;
             }
             for day in (month.0..=last.0).map(Day) {
-                let slots = held_day.query_row((day.0, id), |row| row.get::<_, String>(1));
+                let slots = find_day.query_row((day.0, id), |row| row.get::<_, String>(1));
                 if let Some(slots) = slots.optional().step(STEP)? {
                     for one in Posting::of_row(Level::Days, day, to, &slots) {
                         days.push(one?);

@@ -8,58 +8,58 @@ use tally_store::sqlite::{begin, rows};
 use super::super::Result;
 use super::{State, append, books, series};
 use crate::NAME;
-use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Part};
 
-/// Imports what is new. The thread waits for each piece.
+/// Imports what is new. The thread waits for each part.
 pub(crate) fn import_count(
     connection: &mut Connection,
     mut tables: CountTables,
     state: &State,
 ) -> Result<Imported> {
     let filling = state.filling();
-    let is_real = !tables.settling.how.dry_run;
+    let is_real = !tables.importing.how.dry_run;
     let transaction = begin(connection)?;
     loop {
-        let piece = tables.blocking_next()?;
-        let settling = &mut tables.settling;
-        match piece {
-            Piece::Source(source, time_zone) => {
-                settling.begin(source, time_zone, &sources(&transaction)?)?;
+        let part = tables.blocking_next()?;
+        let importing = &mut tables.importing;
+        match part {
+            Part::Source(source, time_zone) => {
+                importing.begin(source, time_zone, &sources(&transaction)?)?;
             }
-            Piece::Methods(methods) => {
-                let names = settling.resolve(&methods);
+            Part::Methods(methods) => {
+                let names = importing.resolve(&methods);
                 if is_real {
                     let renumbered = series::add(&transaction, &names)?;
-                    settling.renumber(&methods, &renumbered);
+                    importing.renumber(&methods, &renumbered);
                 }
             }
-            Piece::Counts(counts) => {
-                let before = imported(&transaction, &settling.imported.source, &counts)?;
-                let new = settling.settle(&counts, &before)?;
+            Part::Counts(counts) => {
+                let before = imported(&transaction, &importing.imported.source, &counts)?;
+                let new = importing.new_in(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &settling.imported, &new)?;
+                    note(&transaction, &importing.imported, &new)?;
                 }
             }
-            Piece::Requests(requests) => {
-                append::insert(&transaction, filling, &[settling.rows(&requests)?])?;
+            Part::Requests(requests) => {
+                append::insert(&transaction, filling, &[importing.rows(&requests)?])?;
             }
-            Piece::End => break,
+            Part::End => break,
         }
     }
     if is_real {
-        let (totals, days) = tables.settling.for_months();
+        let (totals, days) = tables.importing.for_months();
         books::import(&transaction, &totals, &days)?;
         tally_producers::sqlite::add_days(
             &transaction,
             NAME,
             Namespace::DEFAULT,
-            &tables.settling.accepted,
+            &tables.importing.accepted,
         )?;
         faults::blocking_point("import_count.before_commit");
         transaction.commit().step("commit")?;
         faults::blocking_point("import_count.committed");
     }
-    Ok(tables.settling.imported)
+    Ok(tables.importing.imported)
 }
 
 fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {

@@ -9,20 +9,15 @@ use tally_store::error::Step as _;
 use super::super::{Result, refused};
 use crate::NAME;
 use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
-use crate::totals::{Collector, Groups, Kept, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 
-/// Days to read.
-#[derive(Default)]
-struct Days {
-    /// By their quarters.
-    cut: Vec<(Day, Stamp)>,
-    /// By their totals.
-    uncut: Vec<Day>,
-}
-
-pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
+pub(crate) fn read(
+    connection: &mut Connection,
+    query: &Query,
+    cache: &Arc<PieceCache>,
+) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
     let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
@@ -35,13 +30,13 @@ pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>)
     })?;
     if let Some(days) = collector.plan.days() {
         months(&snapshot, &mut collector)?;
-        let Days { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
+        let DaysToRead { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
         for day in uncut {
             each(&snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
             })?;
         }
-        for day in collector.add_kept(kept, cut, true)? {
+        for day in collector.add_cached(cache, cut, true)? {
             each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
                 let quarters = text(row, 1)?.as_bytes();
                 collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
@@ -125,9 +120,9 @@ fn months(connection: &Connection, collector: &mut Collector) -> Result<()> {
 }
 
 /// Finds out which days are cut, and with `live` which others are not rolled up.
-fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<Days> {
+fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<DaysToRead> {
     let between = (days.first.0, days.last.0);
-    let mut found = Days::default();
+    let mut found = DaysToRead::default();
     let stamped = |row: &Row<'_>| {
         let (day, stamp) = (row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok::<_, tally_store::Error>((Day(day), Stamp::from_bytes(stamp)))
