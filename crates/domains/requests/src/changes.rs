@@ -185,11 +185,21 @@ impl Change {
                 "into: is what is selected; it cannot be merged into itself",
             ));
         }
-        let brings_back = || self.kind == ChangeKind::Merge && changes.have_forgotten(&renaming);
-        if earlier.iter().any(|one| renaming.leads_into(one)) || brings_back() {
-            let text = "into: what it names was itself merged or forgotten, or would be merged back \
-                        in a circle: name what that has become";
-            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        let refused = |text: String| Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        let forgotten = || refused("into: this was forgotten, and no merge brings it back".into());
+        match earlier.iter().find(|one| renaming.leads_into(one)) {
+            Some(one) if one.forgets() => return forgotten(),
+            Some(one) => {
+                return refused(format!(
+                    "into: this counts under {} since an earlier merge, which it would lead to, or back \
+                     to: name that",
+                    one.into_names()
+                ));
+            }
+            None => {}
+        }
+        if self.kind == ChangeKind::Merge && changes.have_forgotten(&renaming) {
+            return forgotten();
         }
         Ok(renaming)
     }
@@ -218,7 +228,8 @@ impl Change {
         is_new: bool,
     ) -> Result<(), Error> {
         if self.kind == ChangeKind::Merge && is_new && plan.selected == 0 {
-            let text = "selection: no series has all of this; check the spelling";
+            let text = "selection: no series has all of this; check the spelling, unless the same merge was \
+                        done before";
             return Err(Error::Refused(Kind::NotFound, text.into()));
         }
         if self.kind == ChangeKind::Merge && plan.has_circle {

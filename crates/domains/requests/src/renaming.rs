@@ -174,8 +174,16 @@ impl Renaming {
         (selects || leads).then_some(without)
     }
 
+    /// What series get instead of their own names, in words.
+    pub(crate) fn into_names(&self) -> String {
+        let NewNames { service, path, customer } = &self.into;
+        let named = [("service", service), ("path", path), ("customer", customer)];
+        let named = named.into_iter().filter_map(|(field, name)| Some((field, name.as_ref()?)));
+        named.map(|(field, name)| format!("{field} {name:?}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether what it selects counts under names of Tally's own.
-    fn forgets(&self) -> bool {
+    pub(crate) fn forgets(&self) -> bool {
         let NewNames { service, path, customer } = &self.into;
         [service, path, customer].into_iter().flatten().all(|name| is_reserved(name))
     }

@@ -12,9 +12,8 @@ use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, t
 use crate::setback::{Setback, Told};
 use crate::store::{Owner, Shown};
 
-/// How many days of batches one transaction adds up: batches wait for it, some 0.1 s. Days at random touch
-/// as many pages, so with fewer at a time each page would be written many times more.
-const GATHER_MAX: u32 = 32_000;
+/// How many days of batches one transaction adds up: batches wait for it, some 0.2 s for days at random.
+const GATHER_MAX: u32 = 4_000;
 
 pub(crate) fn open(
     connection: &mut Connection,

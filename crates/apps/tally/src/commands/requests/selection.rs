@@ -90,12 +90,14 @@ impl SelectionArgs {
 // === impl ChangeArgs ===
 
 impl ChangeArgs {
-    /// Prints and says what was done, or would be, in these words: such as "merge" and "merged".
+    /// Prints and says what was done, or would be, in these words: such as "merge" and "merged", and what it
+    /// means that no series matches.
     pub(super) fn finish(
         &self,
         answer: Result<Response<ChangeResponse>, Status>,
         what: &str,
         done: &str,
+        none: &str,
     ) -> anyhow::Result<ChangeResponse> {
         let failed = |status: Status| {
             let why = describe_in_flags(&status);
@@ -115,7 +117,7 @@ impl ChangeArgs {
         let (series, requests) = (thousands(answer.series), plural(answer.requests, "request"));
         let would = if self.dry_run { "would be " } else { "" };
         say(match answer.series {
-            0 => "nothing to do: no matching series is left".to_owned(),
+            0 => none.to_owned(),
             _ => format!("{would}{done}: {series} series with {requests}"),
         });
         let shown = answer.moved.len() as u64;
