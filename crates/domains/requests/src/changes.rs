@@ -193,7 +193,7 @@ impl Change {
                 return refused(format!(
                     "into: this counts under {} since an earlier merge, which it would lead to, or back \
                      to: name that",
-                    one.into_names()
+                    one.new_names()
                 ));
             }
             None => {}

@@ -175,7 +175,7 @@ impl Renaming {
     }
 
     /// What series get instead of their own names, in words.
-    pub(crate) fn into_names(&self) -> String {
+    pub(crate) fn new_names(&self) -> String {
         let NewNames { service, path, customer } = &self.into;
         let named = [("service", service), ("path", path), ("customer", customer)];
         let named = named.into_iter().filter_map(|(field, name)| Some((field, name.as_ref()?)));
