@@ -256,7 +256,7 @@ impl Change {
         let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
             stamp: (random::number() >> 1).cast_signed().max(1),
-            kind: self.kind.text(),
+            kind: self.kind,
             selected: self.selection.kinds(),
             author: self.author.clone(),
             requests,

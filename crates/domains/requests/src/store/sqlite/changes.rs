@@ -96,7 +96,7 @@ fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> 
                 seq,
                 stamp,
                 Namespace::DEFAULT.0,
-                kind,
+                kind.text(),
                 selected,
                 author,
                 series,
