@@ -107,8 +107,9 @@ impl ChangeKind {
 // === impl Change ===
 
 impl Change {
-    /// Checks what is wrong with it, whatever the database has. A forget gets its new names.
-    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+    /// Checks what is wrong with it, whatever the database has. A forget gets its new names. The new path of a
+    /// merge may be as long as those that are counted.
+    pub(crate) fn checked(mut self, path_bytes_max: usize) -> Result<Self, Error> {
         check_text("author", &self.author, AUTHOR_BYTES_MAX)?;
         let Selection { path, service, customer } = &self.selection;
         if path.is_none() && service.is_none() && customer.is_none() {
@@ -149,12 +150,12 @@ impl Change {
                     customer: forgotten(customer.is_some()),
                 };
             }
-            ChangeKind::Merge => self.check_into()?,
+            ChangeKind::Merge => self.check_into(path_bytes_max)?,
         }
         Ok(self)
     }
 
-    fn check_into(&self) -> Result<(), Error> {
+    fn check_into(&self, path_bytes_max: usize) -> Result<(), Error> {
         let NewNames { service, path, customer } = &self.into;
         if self.into == NewNames::default() {
             return Err(Error::invalid(
@@ -165,7 +166,7 @@ impl Change {
             return Err(Error::invalid("into_path: is empty"));
         }
         for (field, text, max) in [
-            ("into_path", path, PATH_BYTES_MAX),
+            ("into_path", path, path_bytes_max),
             ("into_service", service, SERVICE_BYTES_MAX),
             ("into_customer", customer, CUSTOMER_BYTES_MAX),
         ] {
