@@ -19,11 +19,11 @@ use tally_proto::wire::{
 use tally_runtime::{Kind, random};
 
 pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
-use crate::corrections::{AUTHOR_BYTES_MAX, check_text};
 use crate::error::Error;
 use crate::model::{Series, SeriesId};
 use crate::renaming::{Columns, Renaming, Renamings};
 use crate::selection::{NewNames, PathIs, Selection};
+use crate::text::{AUTHOR_BYTES_MAX, check_text};
 
 /// How long a regex may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1_000;
