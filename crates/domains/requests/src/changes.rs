@@ -16,7 +16,7 @@ use hashbrown::HashSet;
 use tally_proto::wire::{
     CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, SERVICE_BYTES_MAX, is_reserved,
 };
-use tally_runtime::{Kind, random};
+use tally_runtime::{Kind, chain, random};
 
 pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
 use crate::error::Error;
@@ -183,7 +183,8 @@ impl Change {
     /// What it says about series, checked against what others have said before.
     pub(crate) fn renaming(&self, changes: &Changes) -> Result<Renaming, Error> {
         let renaming = Renaming::of(&self.selection, self.into.clone());
-        let renaming = renaming.map_err(|bad| Error::invalid(format!("path_regex: {bad}")))?;
+        let renaming =
+            renaming.map_err(|bad| Error::invalid(format!("path_regex: {}", chain(&bad))))?;
         let Renamings(earlier) = &changes.renamings;
         if renaming.is_idle() {
             return Err(Error::invalid(
