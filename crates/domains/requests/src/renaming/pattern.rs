@@ -30,8 +30,8 @@ pub(super) type HashKey = (u64, u64);
 
 /// A regex that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use this regex: {0}")]
-pub(crate) struct BadRegex(#[from] regex_lite::Error);
+#[error("cannot use this regex")]
+pub(crate) struct BadRegex(#[source] regex_lite::Error);
 
 /// A renaming that no server has written.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,8 @@ struct BadColumn(String);
 
 impl Pattern {
     pub(super) fn regex(text: &str) -> Result<Self, BadRegex> {
-        Ok(Self::Matches(RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build()?))
+        let regex = RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build();
+        Ok(Self::Matches(regex.map_err(BadRegex)?))
     }
 
     pub(super) fn matches(&self, name: &str, key: HashKey) -> bool {
