@@ -153,7 +153,7 @@ impl Store {
                 // written.
                 let file = Arc::clone(&self.file);
                 let list = move |connection: &mut Connection| {
-                    let transaction = sqlite::begin(connection)?;
+                    let transaction = tally_store::sqlite::begin(connection)?;
                     let state = file.look(&transaction)?;
                     let known = sqlite::series::list(&transaction, count_max, text_bytes_max)?;
                     Ok((known, state))

@@ -162,7 +162,7 @@ async fn a_regex_that_spells_a_name_is_removed_by_hand(backend: Backend) {
     let failed = proto::Series { status: 500, ..of("/u/ann", "") };
     record(&counting, NOW, &[(failed, 16)]).await;
     is_gone(&backend, "ann").await;
-    let all = [("/u/vip", "", 5), ("/u/bob", "", 8), ("_forgotten", "", 16), ("/v", "", 2)];
+    let all = [("/u/vip", "", 1), ("/u/bob", "", 8), ("_forgotten", "", 20), ("/v", "", 2)];
     assert_eq!(sums(&counting).await, expected(&all));
     assert_eq!(backend.audit().await, 31);
 }

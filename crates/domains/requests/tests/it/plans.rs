@@ -122,7 +122,7 @@ async fn sqlite_reads_the_books_by_their_keys() {
         (sql!("prunable_days"), "SEARCH d USING PRIMARY KEY (day=?)"),
         (sql!("open_days"), "SEARCH c USING INDEX tally_request_calendar_open (day>? AND day<?)"),
         (sql!("open_days"), "SEARCH d USING PRIMARY KEY (day=?)"),
-        (sql!("totals_of_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
+        (sql!("day_totals"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("day_quarters"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("month_days"), "SEARCH tally_request_months USING PRIMARY KEY (month>? AND month<?)"),
         (sql!("moved"), "SEARCH tally_request_moves USING PRIMARY KEY (from_id=?)"),

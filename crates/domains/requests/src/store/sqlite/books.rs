@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
 use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
-use super::{begin, changes};
+use super::changes;
 use crate::books::{self, Fold, Folded, Level, Posting, Present, Sql, Stage};
 use crate::model::{Day, DayRange};
 
@@ -86,8 +87,8 @@ pub(super) fn stamp(transaction: &Transaction<'_>, days: &[Day]) -> Result<()> {
 pub(crate) fn roll_up(connection: &mut Connection, range: DayRange) -> Result<Option<u64>> {
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
-    let sql = include_str!("open_days.sql");
-    let days = first_group(&transaction, sql, (range.first.0, range.last.0))?;
+    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
+    let days = first_group(&transaction, step, sql, (range.first.0, range.last.0))?;
     if days.is_empty() {
         return Ok(None);
     }
@@ -101,14 +102,11 @@ pub(crate) fn roll_up(connection: &mut Connection, range: DayRange) -> Result<Op
 /// The first days that a statement lists, few enough for one transaction.
 fn first_group(
     transaction: &Transaction<'_>,
+    step: &'static str,
     sql: &str,
-    values: impl rusqlite::Params,
+    values: impl Params,
 ) -> Result<Vec<Day>> {
-    let step = "list days";
-    let mut statement = transaction.prepare_cached(sql).step(step)?;
-    let day = |row: &rusqlite::Row<'_>| Ok((Day(row.get(0)?), row.get(1)?));
-    let days = statement.query_map(values, day).step(step)?;
-    let days = days.collect::<rusqlite::Result<Vec<_>>>().step(step)?;
+    let days = rows(transaction, step, sql, values, |row| Ok((Day(row.get(0)?), row.get(1)?)))?;
     Ok(books::day_groups(&days).into_iter().next().unwrap_or_default())
 }
 
@@ -117,7 +115,7 @@ fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
     let step = "roll days up";
     let mut postings = Vec::new();
     {
-        let sql = include_str!("totals_of_day.sql");
+        let sql = include_str!("day_totals.sql");
         let mut statement = transaction.prepare_cached(sql).step(step)?;
         let mut mark = transaction.prepare_cached(include_str!("mark_rolled_up.sql")).step(step)?;
         for day in days {
@@ -152,8 +150,8 @@ pub(crate) fn prune(
 ) -> Result<usize> {
     let transaction = begin(connection)?;
     let rolled_up_for_micros = i64::try_from(rolled_up_for.as_micros()).unwrap_or(i64::MAX);
-    let sql = include_str!("prunable_days.sql");
-    let days = first_group(&transaction, sql, (before.0, rolled_up_for_micros))?;
+    let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
+    let days = first_group(&transaction, step, sql, (before.0, rolled_up_for_micros))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

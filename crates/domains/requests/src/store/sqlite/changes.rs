@@ -4,10 +4,11 @@ use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
 use super::super::changes::SETTLED_SERIES;
-use super::{begin, books, series};
+use super::{books, series};
 use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
 use crate::model::{Day, Namespace, Series, SeriesId};
@@ -36,22 +37,22 @@ pub(crate) fn load(connection: &mut Connection, since: Version) -> Result<Change
         statement.query_row([since.seq], |row| row.get(0)).optional().step(step)?;
     let are_all = stamp != Some(since.stamp);
     let since = if are_all { 0 } else { since.seq };
-    let (renamings, seqs) = renamings(&snapshot)?;
-    let moves = all(&snapshot, include_str!("moves_since.sql"), [since], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    let targets = all(&snapshot, include_str!("move_targets.sql"), [since], series::series)?;
+    let (renamings, seqs) = renamings(&snapshot, step)?;
+    let sql = include_str!("moves_since.sql");
+    let moves = rows(&snapshot, step, sql, [since], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = include_str!("move_targets.sql");
+    let targets = rows(&snapshot, step, sql, [since], series::series)?;
     Ok(Changes { version, renamings, seqs, are_all, moves, targets })
 }
 
-fn renamings(connection: &Connection) -> Result<(Renamings, Vec<i64>)> {
+fn renamings(connection: &Connection, step: &'static str) -> Result<(Renamings, Vec<i64>)> {
     let columns = |row: &Row<'_>| {
         let name = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(at)?.map(Box::from));
         let into = NewNames { service: name(3)?, path: name(4)?, customer: name(5)? };
         let (service, path, customer) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok((Columns { service, path, customer, into, hash_key: row.get(6)? }, row.get(7)?))
     };
-    Renamings::read(&all(connection, include_str!("renamings.sql"), [], columns)?)
+    Renamings::read(&rows(connection, step, include_str!("renamings.sql"), [], columns)?)
 }
 
 /// Moves series, and notes it. Returns how many.
@@ -60,7 +61,7 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
     if version(&transaction)? != draft.version {
         return Err(Outdated.into());
     }
-    all(&transaction, include_str!("series.sql"), [-1], series::series)?
+    rows(&transaction, STEP, include_str!("series.sql"), [-1], series::series)?
         .iter()
         .for_each(|(id, one)| draft.plan.see(*id, one.into()));
     if draft.line.is_none() {
@@ -176,7 +177,8 @@ pub(super) fn follow(transaction: &Transaction<'_>, postings: &mut [Posting]) ->
 
 /// The changes that are not settled, and their ages in seconds.
 pub(crate) fn unsettled(connection: &Connection) -> Result<Vec<(i64, i64)>> {
-    all(connection, include_str!("unsettled_changes.sql"), [], |row| Ok((row.get(0)?, row.get(1)?)))
+    let (step, sql) = ("look for changes of series", include_str!("unsettled_changes.sql"));
+    rows(connection, step, sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 pub(crate) fn mark_settled(connection: &Connection, through: i64) -> Result<()> {
@@ -188,13 +190,15 @@ pub(crate) fn mark_settled(connection: &Connection, through: i64) -> Result<()> 
 
 /// The months that may have something of series that have moved.
 pub(crate) fn months(connection: &Connection) -> Result<Vec<Day>> {
-    all(connection, include_str!("calendar_months.sql"), [], |row| Ok(Day(row.get(0)?)))
+    let (step, sql) = ("list months", include_str!("calendar_months.sql"));
+    rows(connection, step, sql, [], |row| Ok(Day(row.get(0)?)))
 }
 
 /// The series of a month and its days that have moved.
 pub(crate) fn moved_in_month(connection: &Connection, month: Day) -> Result<Vec<SeriesId>> {
+    let (step, sql) = ("look for series that have moved", include_str!("moved_in_month.sql"));
     let last = Day::from(month.date().last_of_month());
-    all(connection, include_str!("moved_in_month.sql"), (month.0, last.0), |row| row.get(0))
+    rows(connection, step, sql, (month.0, last.0), |row| row.get(0))
 }
 
 /// One transaction: adds what these series have in a month and its days to those that they have moved to.
@@ -202,7 +206,7 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
     debug_assert!(ids.len() <= SETTLED_SERIES, "a step is short");
     let transaction = begin(connection)?;
     let last = Day::from(month.date().last_of_month());
-    let (mut months, mut days) = (Vec::new(), Vec::new());
+    let (mut months, mut days, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     {
         let prepare = |sql| transaction.prepare_cached(sql).step(STEP);
         let mut find_month = prepare(include_str!("find_month.sql"))?;
@@ -224,11 +228,15 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
                         days.push(one?);
                     }
                     drop_day.execute((day.0, id)).step(STEP)?;
-                    books::stamp(&transaction, &[day])?;
+                    taken.push(day);
                 }
             }
         }
     }
+    // Those too of which only rows with nothing go.
+    taken.sort_unstable();
+    taken.dedup();
+    books::stamp(&transaction, &taken)?;
     months.sort_unstable();
     days.sort_unstable();
     books::add(&transaction, Level::Months, &months)?;
@@ -237,17 +245,4 @@ pub(crate) fn settle(connection: &mut Connection, month: Day, ids: &[SeriesId]) 
     transaction.commit().step("commit")?;
     blocking_point("settle.committed");
     Ok(())
-}
-
-/// Every row of a statement.
-pub(super) fn all<T>(
-    connection: &Connection,
-    sql: &str,
-    values: impl rusqlite::Params,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>> {
-    let step = "read changes of series";
-    let mut statement = connection.prepare_cached(sql).step(step)?;
-    let rows = statement.query_map(values, read).step(step)?;
-    rows.collect::<rusqlite::Result<_>>().step(step)
 }

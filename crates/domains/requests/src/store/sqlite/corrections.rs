@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
 use super::super::{Result, refused};
-use super::{begin, books, changes};
+use super::books;
 use crate::books::{Posting, Stage, on_day};
 use crate::corrections::{Balance, Corrected, Correction, unknown};
 use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
@@ -60,14 +61,14 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
     let total = match books::stages(transaction, &[day])?[&day] {
         Stage::Open | Stage::RolledUp | Stage::RolledUpTo(_) => {
             let sql = include_str!("total_of_day.sql");
-            let totals = changes::all(transaction, sql, (day.0, id), |row| row.get::<_, i64>(0))?;
+            let totals = rows(transaction, STEP, sql, (day.0, id), |row| row.get::<_, i64>(0))?;
             totals.into_iter().fold(0, i64::saturating_add)
         }
         Stage::Pruned => {
             let (sql, month) =
                 (include_str!("days_of_month.sql"), Posting::of_day(day, id, 0).period);
             let months =
-                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?;
+                rows(transaction, STEP, sql, (month.0, id), |row| row.get::<_, String>(0))?;
             on_day(day, months.iter().map(String::as_str))?
         }
     };
@@ -104,7 +105,7 @@ pub(crate) fn list(
         };
         Ok(Corrected { correction, micros: row.get(5)? })
     };
-    let (first, last) = (days.first.0, days.last.0);
+    let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    changes::all(connection, include_str!("list_corrections.sql"), (first, last, limit), corrected)
+    rows(connection, step, sql, (days.first.0, days.last.0, limit), corrected)
 }

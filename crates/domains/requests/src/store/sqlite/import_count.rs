@@ -1,11 +1,12 @@
 //! Importing the Go server's tables, in one transaction.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::{Namespace, faults};
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
-use super::{State, append, begin, books, series};
+use super::{State, append, books, series};
 use crate::NAME;
 use crate::import_count::{Count, CountTables, Imported, Noted, Part};
 
@@ -62,12 +63,9 @@ pub(crate) fn import_count(
 }
 
 fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
-    let step = "read what was imported before";
-    let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
-    let rows = statement
-        .query_map([Namespace::DEFAULT.0], |row| Ok((row.get(0)?, row.get(1)?)))
-        .step(step)?;
-    rows.collect::<rusqlite::Result<_>>().step(step)
+    let (step, sql) = ("read what was imported before", include_str!("imported_sources.sql"));
+    let source = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    rows(transaction, step, sql, [Namespace::DEFAULT.0], source)
 }
 
 /// How many of each were imported before.
