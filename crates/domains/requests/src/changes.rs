@@ -20,11 +20,11 @@ use tally_proto::wire::{
 use tally_runtime::{Kind, random};
 
 pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
-use crate::corrections::{AUTHOR_BYTES_MAX, check_text};
 use crate::error::Error;
 use crate::model::{Series, SeriesId};
 use crate::renaming::{Columns, Renaming, Renamings};
 use crate::selection::{NewNames, PathIs, Selection};
+use crate::text::{AUTHOR_BYTES_MAX, check_text};
 
 /// How long a regex may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1_000;
@@ -103,8 +103,9 @@ impl ChangeKind {
 // === impl Change ===
 
 impl Change {
-    /// Checks what is wrong with it, whatever the database has. A forget gets its new names.
-    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+    /// Checks what is wrong with it, whatever the database has. A forget gets its new names. The new path of a
+    /// merge may be as long as those that are counted.
+    pub(crate) fn checked(mut self, path_bytes_max: usize) -> Result<Self, Error> {
         check_text("author", &self.author, AUTHOR_BYTES_MAX)?;
         let Selection { path, service, customer } = &self.selection;
         if path.is_none() && service.is_none() && customer.is_none() {
@@ -145,12 +146,12 @@ impl Change {
                     customer: forgotten(customer.is_some()),
                 };
             }
-            ChangeKind::Merge => self.check_into()?,
+            ChangeKind::Merge => self.check_into(path_bytes_max)?,
         }
         Ok(self)
     }
 
-    fn check_into(&self) -> Result<(), Error> {
+    fn check_into(&self, path_bytes_max: usize) -> Result<(), Error> {
         let NewNames { service, path, customer } = &self.into;
         if self.into == NewNames::default() {
             return Err(Error::invalid(
@@ -161,7 +162,7 @@ impl Change {
             return Err(Error::invalid("into_path: is empty"));
         }
         for (field, text, max) in [
-            ("into_path", path, PATH_BYTES_MAX),
+            ("into_path", path, path_bytes_max),
             ("into_service", service, SERVICE_BYTES_MAX),
             ("into_customer", customer, CUSTOMER_BYTES_MAX),
         ] {
@@ -252,7 +253,7 @@ impl Change {
         let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
             stamp: (random::number() >> 1).cast_signed().max(1),
-            kind: self.kind.text(),
+            kind: self.kind,
             selected: self.selection.kinds(),
             author: self.author.clone(),
             requests,

@@ -20,7 +20,7 @@ const LOOKED_AT_ONCE: usize = 64;
 pub(crate) struct Line {
     /// Tells it apart from all others.
     pub(crate) stamp: i64,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ChangeKind,
     pub(crate) selected: String,
     pub(crate) author: String,
     pub(crate) requests: i64,
@@ -100,7 +100,7 @@ impl Draft {
     /// Whether it is a merge, which must not lead to what has moved itself. Anything else goes where that
     /// has gone.
     pub(crate) fn is_merge(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.kind == ChangeKind::Merge.text())
+        self.line.as_ref().is_some_and(|line| line.kind == ChangeKind::Merge)
     }
 }
 

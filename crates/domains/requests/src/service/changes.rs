@@ -60,15 +60,10 @@ impl Service {
 
     /// Merges or forgets series.
     pub(crate) async fn change(&self, change: Change) -> Result<Changed, Error> {
-        let change = change.checked()?;
+        let change = change.checked(self.intake.path_bytes_max)?;
         let house = self.house.clone();
         let is_dry_run = change.is_dry_run;
         let name = change.kind.text();
-        let text_bytes_max = self.intake.path_bytes_max;
-        if change.into.path.as_ref().is_some_and(|path| path.len() > text_bytes_max) {
-            let text = format!("into_path: has more than {text_bytes_max} bytes");
-            return Err(Error::invalid(text));
-        }
         let changed = self
             .one_at_a_time(name, async move {
                 for _ in 0..ATTEMPTS_MAX {

@@ -160,7 +160,7 @@ async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -
         &seq,
         stamp,
         &Namespace::DEFAULT.0,
-        kind,
+        &kind.text(),
         selected,
         author,
         &series,

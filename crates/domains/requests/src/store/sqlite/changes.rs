@@ -73,10 +73,10 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
         Some(line) => note(&transaction, line, draft.version.seq + 1, moves.len())?,
         None => draft.version.seq,
     };
-    blocking_point("moves.noted");
     for (earlier, columns) in &draft.redacted {
         redact(&transaction, *earlier, columns)?;
     }
+    blocking_point("moves.noted");
     write_moves(&transaction, moves, version, is_merge)?;
     blocking_point("moves.before_commit");
     transaction.commit().step("commit")?;
@@ -96,7 +96,7 @@ fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> 
                 seq,
                 stamp,
                 Namespace::DEFAULT.0,
-                kind,
+                kind.text(),
                 selected,
                 author,
                 series,
