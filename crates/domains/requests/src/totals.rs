@@ -5,6 +5,7 @@
 //! | `cache.rs` | a cache of the days that queries have read in pieces |
 //! | `cells.rs` | the counts of an answer while they are added up |
 //! | `collector.rs` | from what a store finds to an answer |
+//! | `day_reader.rs` | days that are cut, as a store reads their quarters |
 //! | `group.rs` | what totals are grouped by, and the groups of series |
 //! | `limit.rs` | the first totals of an answer |
 //! | `pieces.rs` | what series have in the pieces of a day that is cut |
@@ -13,6 +14,7 @@
 mod cache;
 mod cells;
 mod collector;
+mod day_reader;
 mod group;
 mod limit;
 mod pieces;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
-use super::cache::{CacheUse, PIECES_MAX, PieceCache, Stamp};
+use super::cache::{PIECES_MAX, PieceCache, Stamp};
 use super::cells::Cells;
-use super::pieces::{Cut, PiecesBuilder};
+use super::day_reader::DayReader;
+use super::pieces::Cut;
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
@@ -26,18 +27,7 @@ pub(crate) struct Collector {
     max: usize,
     /// The periods of the days of the month before.
     month: Option<(Day, [u32; packed::DAYS.slots])>,
-    /// The day whose quarters are read.
-    day: Option<Reading>,
-    cache_use: Option<CacheUse>,
-}
-
-/// A day that is read by quarters.
-#[derive(Debug)]
-struct Reading {
-    day: Day,
-    cut: Cut,
-    /// What is to be cached of it, and its stamp.
-    builder: Option<(Stamp, PiecesBuilder)>,
+    reader: DayReader,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -45,7 +35,7 @@ type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
 // === impl Collector ===
 
 impl Collector {
-    pub(crate) fn new(query: &Query, plan: Plan, groups: Groups) -> Self {
+    pub(crate) fn new(query: &Query, plan: Plan, groups: Groups, cache: &Arc<PieceCache>) -> Self {
         let new = |periods| Cells::new(periods, groups.len(), query.totals_max);
         let cells = new(plan.periods().len());
         let corrections = new(if query.with_corrections { plan.periods().len() } else { 0 });
@@ -57,8 +47,7 @@ impl Collector {
             is_sum: query.sum,
             max: query.totals_max,
             month: None,
-            day: None,
-            cache_use: None,
+            reader: DayReader::new(cache),
         }
     }
 
@@ -98,11 +87,10 @@ impl Collector {
     /// read. With `are_all_read`, the query reads every series of these days, so they can be cached.
     pub(crate) fn add_cached(
         &mut self,
-        cache: &Arc<PieceCache>,
         days: Vec<(Day, Stamp)>,
         are_all_read: bool,
     ) -> Result<Vec<Day>> {
-        let mut cache_use = CacheUse::new(cache);
+        let cache_use = &mut self.reader.cache_use;
         let mut left = Vec::new();
         for (day, stamp) in days {
             let cut = Cut::of(&self.plan.of_quarters(day));
@@ -119,51 +107,15 @@ impl Collector {
             }
             left.push(day);
         }
-        self.cache_use = Some(cache_use);
         Ok(left)
     }
 
     /// Adds the quarters of a day that is cut. The rows of a day come together, by series.
     pub(crate) fn add_quarters(&mut self, day: Day, series: SeriesId, quarters: &[u8]) -> Result {
+        let cells = &mut self.cells;
         let group = self.groups.of(series);
-        if self.day.as_ref().is_none_or(|reading| reading.day != day) {
-            self.end_day();
-            let builder = self.cache_use.as_mut().and_then(|cache_use| cache_use.builder(day));
-            let cut = Cut::of(&self.plan.of_quarters(day));
-            self.day = Some(Reading { day, cut, builder });
-        }
-        let Some(Reading { cut, builder, .. }) = &mut self.day else { return Ok(()) };
-        if group.is_none() && builder.is_none() {
-            return Ok(());
-        }
-        let sums = match cut.sums(quarters) {
-            Ok(sums) => sums,
-            // What is not asked for stops no answer.
-            Err(_) if group.is_none() => {
-                *builder = None;
-                return Ok(());
-            }
-            Err(malformed) => return Err(malformed.into()),
-        };
-        let sums = &sums[..cut.len()];
-        if let Some((_, builder)) = builder {
-            builder.push(series, sums);
-        }
-        if let Some(group) = group {
-            for (period, sum) in cut.in_periods(sums.iter().copied()) {
-                self.cells.add(period, group, sum)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A day is read.
-    fn end_day(&mut self) {
-        if let (Some(Reading { day, cut, builder: Some((stamp, builder)) }), Some(cache_use)) =
-            (self.day.take(), &mut self.cache_use)
-        {
-            cache_use.take(day, cut.cuts, stamp, builder);
-        }
+        let add = group.map(|group| move |period, sum| cells.add(period, group, sum));
+        self.reader.read(&self.plan, day, series, quarters, add)
     }
 
     /// Adds rows of a quarter.
@@ -197,12 +149,9 @@ impl Collector {
     }
 
     /// The answer.
-    pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
-        self.end_day();
-        if let Some(cache_use) = self.cache_use.take() {
-            cache_use.end();
-        }
-        let Self { plan, groups, cells, corrections, is_sum, max, .. } = self;
+    pub(crate) fn finish(self) -> Result<Totals, TooMany> {
+        let Self { plan, groups, cells, corrections, is_sum, max, reader, .. } = self;
+        reader.end();
         let unnamed = if is_sum { 0 } else { groups.unnamed() };
         let mut totals = cells.into_totals(max)?;
         let mut corrections = corrections.into_totals(max)?;

@@ -39,7 +39,7 @@ async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Re
     let is_cockroach = is_cockroach(database);
     let plan = plan(&transaction, is_cockroach, query).await?;
     let groups = groups(&transaction, query).await?;
-    let mut collector = Collector::new(query, plan, groups);
+    let mut collector = Collector::new(query, plan, groups, cache);
     let sql = include_str!("unsettled_moves.sql");
     for row in transaction.rows(STEP, sql, &[]).await? {
         collector.follow(row.get(0), row.get(1));
@@ -49,7 +49,7 @@ async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Re
         months(&transaction, ids.as_deref(), &mut collector).await?;
         let to_read = self::days(&transaction, query, days, &collector.plan).await?;
         uncut(&transaction, to_read.uncut, ids.as_deref(), &mut collector).await?;
-        cut(&transaction, to_read.cut, ids.as_deref(), cache, &mut collector).await?;
+        cut(&transaction, to_read.cut, ids.as_deref(), &mut collector).await?;
         if is_cockroach {
             begun::read_left(&transaction, days, ids.as_deref(), &mut collector).await?;
         }
@@ -227,10 +227,9 @@ async fn cut(
     transaction: &Transaction,
     days: Vec<(Day, Stamp)>,
     ids: Option<&[SeriesId]>,
-    cache: &Arc<PieceCache>,
     collector: &mut Collector,
 ) -> Result<()> {
-    let days = collector.add_cached(cache, days, ids.is_none())?;
+    let days = collector.add_cached(days, ids.is_none())?;
     if !days.is_empty() {
         let days: Vec<Date> = days.into_iter().map(Day::date).collect();
         let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];

@@ -23,7 +23,7 @@ pub(crate) fn read(
     let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
     let plan = plan(&snapshot, query)?;
     let groups = groups(&snapshot, query)?;
-    let mut collector = Collector::new(query, plan, groups);
+    let mut collector = Collector::new(query, plan, groups, cache);
     each(&snapshot, include_str!("unsettled_moves.sql"), (), |row| {
         collector.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok(())
@@ -36,7 +36,7 @@ pub(crate) fn read(
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
             })?;
         }
-        for day in collector.add_cached(cache, cut, true)? {
+        for day in collector.add_cached(cut, true)? {
             each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
                 let quarters = text(row, 1)?.as_bytes();
                 collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
