@@ -93,7 +93,13 @@ pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
         |side| parse_period(side).map_err(|reason| format!("\u{201c}{side}\u{201d}: {reason}"));
     let one_end = match (first, last) {
         _ if first == last => {
-            let period = parse_period(first)?;
+            let or_range = |reason| match reason {
+                reason if reason == form() => {
+                    reason + ", or a range of two of these, such as 2015-05..yesterday"
+                }
+                reason => reason,
+            };
+            let period = parse_period(first).map_err(or_range)?;
             return Ok(RangeArg { first: period, last: period });
         }
         (_, "") => format!("{first}..today, or in `tally totals` --from {first}"),
@@ -281,7 +287,10 @@ mod tests {
             ("d", "write a day as"),
             ("-7d", "write a day as"),
             ("7D", "write a day as"),
-            ("next-week", "7d (the last 7 days)"),
+            (
+                "next-week",
+                "7d (the last 7 days), or a range of two of these, such as 2015-05..yesterday",
+            ),
             ("", "write a day as"),
             ("2023..", "--from 2023"),
             ("..2023", "--to 2023"),

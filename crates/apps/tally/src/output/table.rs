@@ -61,17 +61,17 @@ pub(crate) fn write<'a, R: AsRef<[Cow<'a, str>]>>(
     Ok(())
 }
 
-/// Narrows the columns that may be shortened until the line fits.
+/// Narrows the widest of the columns that may be shortened, again and again, until the line fits: a
+/// short name is not cut while a long path has room.
 fn fit(widths: &mut [usize], columns: &[(&str, Align)], width_max: usize) {
     let gaps = GAP.len() * columns.len().saturating_sub(1);
-    let mut too_wide = (widths.iter().sum::<usize>() + gaps).saturating_sub(width_max);
-    for (width, (name, align)) in widths.iter_mut().zip(columns) {
-        if *align == Align::Shorten {
-            let least = SHORTENED_WIDTH_MIN.max(name.width()).min(*width);
-            let less = too_wide.min(*width - least);
-            *width -= less;
-            too_wide -= less;
-        }
+    let too_wide = (widths.iter().sum::<usize>() + gaps).saturating_sub(width_max);
+    for _ in 0..too_wide {
+        let narrowable = widths.iter_mut().zip(columns).filter(|(width, (name, align))| {
+            *align == Align::Shorten && **width > SHORTENED_WIDTH_MIN.max(name.width())
+        });
+        let Some(widest) = narrowable.map(|(width, _)| width).max() else { break };
+        *widest -= 1;
     }
 }
 
@@ -152,6 +152,25 @@ mod tests {
         assert!(text.contains("  /api\u{2026}ers  "), "some of a path is always there: {text}");
         let text = written(Some(1_000), columns, &rows);
         assert!(text.contains(&long), "what fits is not shortened");
+    }
+
+    /// Otherwise rows that differ in a short name look equal.
+    #[test]
+    fn the_widest_column_is_narrowed_first() {
+        let long = format!("/{}", "x".repeat(99));
+        let rows = [["checkout-eu-west", &*long, "1"], ["checkout-us-west", &*long, "2"]];
+        let columns = [Align::Shorten, Align::Shorten, Align::Right];
+        let text = written(Some(60), columns, &rows);
+        assert!(text.lines().all(|line| line.width() == 60), "{text}");
+        assert!(text.contains("checkout-eu-west  /x"), "{text}");
+        assert!(text.contains("checkout-us-west  /x"), "{text}");
+        let text = written(Some(30), columns, &[[&long, &long, "1"]]);
+        let cells: Vec<_> = text.lines().nth(1).unwrap_or_default().split("  ").collect();
+        assert_eq!(
+            cells.iter().map(|cell| cell.width()).collect::<Vec<_>>(),
+            [13, 12, 1],
+            "{text}"
+        );
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn the_same_file_twice_is_counted_once() {
     encoder.write_all(LINE.repeat(3).as_bytes()).expect("memory does not fail");
     let copy = home.file("access.log.1.gz", encoder.finish().expect("memory does not fail"));
     let output = server.ok(&["import", &path, &copy, &path]);
-    let words = format!("{copy}: 3 lines were counted before");
+    let words = format!("{copy}: 3 lines were read before");
     assert!(output.stderr.contains(&words), "{output:?}");
     assert_eq!(server.live(), totals([("GET /a", 3)]));
     server.ok(&["import", "--again", &path, &copy]);

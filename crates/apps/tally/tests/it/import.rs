@@ -192,7 +192,7 @@ fn a_log_that_is_rotated_while_it_is_read_is_read_to_its_end() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(server.live(), totals([("GET /a", 1), ("GET /new", 4)]));
     let said = server.ok(&["import", &rotated, &log]).stderr;
-    assert!(said.contains("access.log: 4 lines were counted before"), "{said}");
+    assert!(said.contains("access.log: 4 lines were read before"), "{said}");
     assert_eq!(server.live(), totals([("GET /a", 51), ("GET /new", 4)]));
 }
 

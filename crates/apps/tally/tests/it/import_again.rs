@@ -97,7 +97,7 @@ fn killed_at_many_points(home: &Home) {
     }
     let server = home.serve(&[]);
     let said = import(&server, &[&log]);
-    assert!(said.contains("counted before"), "{said}");
+    assert!(said.contains("read before"), "{said}");
     assert_eq!(server.live(), counts(0..LINES));
     assert_known(&import(&server, &[&log]), "a.log: 20,000 lines were", "; 0 are new");
     assert_eq!(server.live(), counts(0..LINES));
@@ -131,7 +131,7 @@ fn grows(home: &Home) {
             let new = if new == 4_900 { "4,900".to_owned() } else { new.to_string() };
             assert_known(
                 &said,
-                &format!("a.log: {were} counted before"),
+                &format!("a.log: {were} read before"),
                 &format!("; {new} {are} new"),
             );
         }
@@ -347,10 +347,15 @@ fn files_in_one_command_are_told_apart() {
     let other = home.file("other.log", lines(10..12));
     let said = import(&server, &[&log, &grown, &copy, &other, &other]);
     assert!(said.contains("5 files, 11 lines: counted 11 requests"), "{said}");
-    assert_known(&said, "grown.log: 3 lines were counted before", "access.log; 6 are new");
+    assert_known(&said, "grown.log: 3 lines were read before", "access.log; 6 are new");
     assert_eq!(server.live(), both(counts(0..9), counts(10..12)));
     let output = home.run(&["import", "--dry-run", &log, &grown, &copy, &other, &other]);
-    assert!(output.stderr.contains("11 lines: would count 11 requests"), "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("11 lines: would count 11 requests if nothing of it was counted before"),
+        "{output:?}"
+    );
     import(&server, &["--again", &other, &other]);
     assert_eq!(server.live()["GET /10"], 3);
 }
@@ -387,7 +392,7 @@ fn a_position_holds_whatever_the_flags_are() {
     assert_eq!(server.live(), totals([("GET /1", 1)]));
     for flags in [&["--service", "web"][..], &["--format", "combined", "--tz", "UTC"], &[]] {
         let said = import(&server, &[flags, &[&log]].concat());
-        assert_known(&said, "a.log: 4 lines were counted before", "; 0 are new");
+        assert_known(&said, "a.log: 4 lines were read before", "; 0 are new");
     }
     home.file("a.log", lines(0..6));
     import(&server, &["--rewrite", "^.*$=/new", &log]);
@@ -403,6 +408,36 @@ fn a_file_that_was_not_understood_is_read_again() {
     assert_fails(&server.run(&["import", &log]), 1, &["no line was understood"]);
     import(&server, &["--format", "$msec $request_method $request_uri", &log]);
     assert_eq!(server.live(), totals([("GET /a", 400)]));
+}
+
+/// A timer imports a log again and again.
+#[test]
+fn a_bad_line_after_good_ones_is_no_failure() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let log = home.file("a.log", lines(0..300));
+    import(&server, &[&log]);
+    home.file("a.log", format!("{}no log line\n", lines(0..300)));
+    let said = import(&server, &[&log]);
+    assert_known(&said, "a.log: 300 lines were read before", "; 1 is new");
+    assert!(said.contains("counted 0 requests, 1 malformed"), "{said}");
+    assert!(said.contains("no import comes back to these: run this one with"), "{said}");
+    // Nothing of this one is counted or stored, but a line of it was understood.
+    let other = home.file("b.log", format!("{}no log line\n", line(7)));
+    for _ in 0..2 {
+        let said = import(&server, &["--path-prefix", "/none", &other]);
+        assert!(said.contains("counted 0 requests, 1 malformed, 0 blank, 1 left out"), "{said}");
+        assert!(!said.contains("comes back"), "{said}");
+    }
+    // As the message says.
+    let bad = home.path("bad.log");
+    let bad = bad.to_str().expect("text");
+    let said = home.run(&["import", "--dry-run", "--malformed", bad, &log]).stderr;
+    assert!(
+        said.contains("would count 300 requests if nothing of it was counted before"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_to_string(bad).expect("saved"), "no log line\n");
 }
 
 #[test]

@@ -36,7 +36,9 @@ fn in_flags(message: &str) -> String {
             let colon = if is_said_of_it { "" } else { ":" };
             format!("--{}{colon} {rest}", field.replace('_', "-"))
         }
-        Some(("into", rest)) if rest.starts_with("is ") => format!("what --into names {rest}"),
+        Some(("into", rest)) if rest.starts_with("is ") => {
+            format!("what the --into-... flags name {rest}")
+        }
         Some((field, rest)) if OTHERS.contains(&field) => rest.to_owned(),
         _ => message,
     }
@@ -51,7 +53,7 @@ mod tests {
         for (said, shown) in [
             ("requests: is 0, which corrects nothing", "--requests is 0, which corrects nothing"),
             ("path_regex: cannot use this regex", "--path-regex: cannot use this regex"),
-            ("into: is what is selected", "what --into names is what is selected"),
+            ("into: is what is selected", "what the --into-... flags name is what is selected"),
             ("into: what it names was merged", "what it names was merged"),
             ("selection: say so with `everything` if so", "say so with --everything if so"),
             ("day: 2999-01-01 is in the future", "2999-01-01 is in the future"),

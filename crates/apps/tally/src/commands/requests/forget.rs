@@ -23,7 +23,7 @@ use crate::output::say;
 ///   tally forget --path-prefix /users/ann/
 ///   tally forget --path-regex '^/users/[^/]*@'
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, override_usage = "tally forget [OPTIONS] <SELECTION>")]
 pub(crate) struct ForgetArgs {
     #[command(flatten)]
     selection: SelectionArgs,

@@ -58,7 +58,7 @@ use self::feed::{Job, Reader};
 use self::input::Input;
 use self::parse::{Context, Parser};
 use self::paths::{MANY_SERIES, Seen};
-use self::position::Checkpoint;
+use self::position::{Checkpoint, Position};
 use self::send::{News, Outcome, Parties, Place, UNDECIDED_MAX, send_all};
 use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
@@ -144,9 +144,15 @@ impl Import<'_> {
                 }
             };
             let known = begun.known.clone();
-            let (outcome, thread) = self.one(begun, reader).await?;
+            let has_position = begun.checkpoint.is_some();
+            let reads_on = begun.job.begin != Position::default();
+            let (mut outcome, thread) = self.one(begun, reader).await?;
             let lines = outcome.counts.lines;
             let is_over = outcome.stop.is_some();
+            // Nothing is stored of a text of which nothing was counted.
+            let is_stored = has_position && !is_over && (reads_on || outcome.counted > 0);
+            outcome.reads_on = reads_on;
+            outcome.passes_malformed = is_stored && outcome.counts.malformed > 0;
             all.add(outcome);
             // After an early end the thread may wait for input forever; it ends with the process.
             if is_over {
@@ -190,7 +196,7 @@ impl Import<'_> {
         Ok((outcome, thread))
     }
 
-    /// What an earlier import has counted, and how many lines this one has.
+    /// How far an earlier import has read, and how many lines this one has.
     fn before(&self, input: &Input, known: &Checkpoint, lines: u64) -> String {
         let are = if lines == 1 { "is" } else { "are" };
         let lines = thousands(lines);

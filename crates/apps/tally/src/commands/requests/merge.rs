@@ -11,9 +11,9 @@ use crate::output::{say, wrong_usage};
 
 /// Merge paths, services or customers into one
 ///
-/// The requests of everything that is selected count under the names that --into
-/// gives, in place of their own, and so does what comes later. What --into does not
-/// name stays as it is. No sum changes, and it cannot be undone.
+/// The requests of everything that is selected count under the names that the
+/// --into-... flags give, in place of their own, and so does what comes later. What
+/// they do not name stays as it is. No sum changes, and it cannot be undone.
 ///
 /// --path-prefix /users/ takes everything below it, such as /users/ann/orders, and
 /// for ever after also a route /users/{id}/orders. A regex can select one segment.
@@ -25,7 +25,10 @@ use crate::output::{say, wrong_usage};
 ///   tally merge --customer 'Acme Inc' --into-customer acme
 ///   tally merge --service shop-old --into-service shop
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    verbatim_doc_comment,
+    override_usage = "tally merge [OPTIONS] <SELECTION> --into-... <NAME>"
+)]
 pub(crate) struct MergeArgs {
     #[command(flatten)]
     selection: SelectionArgs,

@@ -71,7 +71,7 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     pub(super) again: bool,
 
-    /// Only print what would be counted; no server is needed
+    /// Only print what would be counted if nothing of it was counted before; no server is needed
     #[arg(long)]
     pub(super) dry_run: bool,
 

@@ -122,13 +122,13 @@ impl Checkpoint {
 }
 
 impl fmt::Display for Checkpoint {
-    /// What was counted, when, and under which name.
+    /// How far it was read, when, and under which name. Not all that was read was counted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.position.lines;
         match (self.state, lines) {
-            (State::Moved, _) => f.write_str("more was counted before")?,
-            (_, 1) => f.write_str("1 line was counted before")?,
-            _ => write!(f, "{} were counted before", plural(lines, "line"))?,
+            (State::Moved, _) => f.write_str("more was read before")?,
+            (_, 1) => f.write_str("1 line was read before")?,
+            _ => write!(f, "{} were read before", plural(lines, "line"))?,
         }
         if let Ok(at) = Timestamp::from_second(self.at) {
             write!(f, ", at {}", at.strftime("%Y-%m-%d %H:%M:%S UTC"))?;

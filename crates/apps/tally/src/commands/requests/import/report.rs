@@ -31,6 +31,13 @@ impl Report<'_> {
             };
             lines.push(format!("  {place}: {}{more}", visible(&why)));
         }
+        if self.outcome.passes_malformed && self.args.malformed.is_none() {
+            lines.push(
+                "  no import comes back to these: run this one with --dry-run --malformed FILE, which \
+                 saves them, and import FILE"
+                    .to_owned(),
+            );
+        }
         if let Some((input, line)) = counts.torn {
             lines.push(if self.has_position(input) {
                 format!(
@@ -83,10 +90,11 @@ impl Report<'_> {
         lines
     }
 
-    /// Whether there were lines, and all were malformed.
+    /// Whether there were lines, and all were malformed. Not if this import only read on: one bad line
+    /// at the end of a good log says nothing about the log.
     pub(super) fn nothing_understood(&self) -> bool {
-        let counts = &self.outcome.counts;
-        counts.malformed > 0 && counts.malformed + counts.blank + counts.left_out == counts.lines
+        let Outcome { counts, reads_on, .. } = self.outcome;
+        !reads_on && counts.malformed > 0 && counts.malformed + counts.blank == counts.lines
     }
 
     fn summary(&self, elapsed: Duration) -> String {
@@ -99,8 +107,11 @@ impl Report<'_> {
             count => format!(", {} left out", thousands(count)),
         };
         let count = if self.args.dry_run { "would count" } else { "counted" };
+        let has_positions = (0..self.inputs.len()).any(|input| self.has_position(input));
+        let is_unknown = self.args.dry_run && !self.args.again && has_positions;
+        let unless = if is_unknown { " if nothing of it was counted before" } else { "" };
         format!(
-            "{}, {}: {count} {}, {} malformed, {} blank{left_out}; {seconds:.1} s, {} a second",
+            "{}, {}: {count} {}{unless}, {} malformed, {} blank{left_out}; {seconds:.1} s, {} a second",
             plural(self.inputs.len() as u64, "file"),
             plural(counts.lines, "line"),
             plural(counted, "request"),
@@ -276,6 +287,19 @@ mod tests {
         let counts = LineCounts { lines: 3, blank: 1, malformed: 2, ..LineCounts::default() };
         let outcome = Outcome { counts, ..Outcome::default() };
         assert!(report(&outcome, &[]).contains("error: no line was understood"));
+        let outcome = Outcome { reads_on: true, ..outcome };
+        assert!(!report(&outcome, &[]).contains("error"), "the lines before were good");
+        let counts = LineCounts { lines: 3, left_out: 1, malformed: 2, ..LineCounts::default() };
+        let outcome = Outcome { counts, ..Outcome::default() };
+        assert!(!report(&outcome, &[]).contains("error"), "what is left out is understood");
+    }
+
+    #[test]
+    fn malformed_lines_that_no_import_comes_back_to_can_be_saved() {
+        let outcome = Outcome { counted: 1, passes_malformed: true, ..Outcome::default() };
+        let words = "no import comes back to these: run this one with --dry-run --malformed FILE";
+        assert!(report(&outcome, &[]).contains(words));
+        assert!(!report(&outcome, &["--malformed", "bad"]).contains(words), "they are saved");
     }
 
     #[test]

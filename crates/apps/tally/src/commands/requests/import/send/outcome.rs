@@ -24,6 +24,10 @@ pub(crate) struct Outcome {
     /// Every request up to this line is counted or refused.
     pub(crate) through: Option<Place>,
     pub(crate) counts: LineCounts,
+    /// Whether something of an input was counted before, so that this import began after it.
+    pub(crate) reads_on: bool,
+    /// Whether the position of an input is behind malformed lines of this import.
+    pub(crate) passes_malformed: bool,
     pub(crate) failures: Vec<Failure>,
     pub(crate) stop: Option<Stop>,
 }
@@ -70,6 +74,8 @@ impl Outcome {
         self.rejected_why = self.rejected_why.take().or(later.rejected_why);
         self.through = later.through.or(self.through);
         self.counts.add(later.counts);
+        self.reads_on |= later.reads_on;
+        self.passes_malformed |= later.passes_malformed;
         self.failures.extend(later.failures);
         self.stop = later.stop;
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use tally_proto::wire::DAY_MICROS;
-use tally_requests::periods::offset;
+use tally_requests::periods::{self, offset};
 
 use super::BadTime;
 
@@ -50,8 +50,9 @@ impl FromStr for Zone {
         {
             return Ok(Self(zone));
         }
-        TimeZone::get(text).map(Self).map_err(|error| {
-            format!("{error}; give UTC, an offset such as +02:00, or a name such as Europe/Berlin")
+        TimeZone::get(text).map(Self).map_err(|error| match periods::Zone::named(text) {
+            Err(unknown) => unknown.to_string(),
+            Ok(_) => error.to_string(),
         })
     }
 }
@@ -93,5 +94,7 @@ mod tests {
         for junk in ["", "Mars/Olympus", "+2", "+25:00", "+01:75", "++200"] {
             assert!(junk.parse::<Zone>().is_err(), "{junk}");
         }
+        let why = "Berlin".parse::<Zone>().expect_err("no zone");
+        assert!(why.ends_with(": did you mean Europe/Berlin?"), "{why}");
     }
 }
