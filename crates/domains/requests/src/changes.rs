@@ -18,7 +18,7 @@ use tally_proto::wire::{
 };
 use tally_runtime::{Kind, chain, random};
 
-pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
+pub(crate) use self::plan::{Draft, Line, Outdated, Plan, Targets, TooSlow};
 use crate::error::Error;
 use crate::model::{Series, SeriesId};
 use crate::renaming::{Columns, Renaming, Renamings};

@@ -167,16 +167,6 @@ impl Query {
     }
 }
 
-/// Corrections are of whole days.
-fn refused_cut(day: crate::model::Day) -> tally_store::Error {
-    let text = format!(
-        "with_corrections: the corrections of {day} are of the whole day (UTC), and a period of this \
-         answer begins or ends within it: ask for days of UTC, or longer periods"
-    );
-    let refused = crate::error::Error::Refused(Kind::FailedPrecondition, text.into());
-    tally_store::Error::permanent("read totals", Kind::FailedPrecondition).because(refused)
-}
-
 // === impl TooMany ===
 
 impl From<TooMany> for tally_store::Error {

@@ -12,6 +12,7 @@ use super::super::{Result, cockroach, is_cockroach};
 use super::{books, series};
 use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
+use crate::error::refused;
 use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::renaming::{Columns, Renamings};
 use crate::selection::NewNames;
@@ -202,7 +203,7 @@ async fn write_moves(
     targets.renumber(&series::add(transaction, &targets.named()).await?);
     let further = moved(transaction, &targets.ids()).await?;
     let (from, to): (Vec<SeriesId>, Vec<SeriesId>) =
-        targets.moves(&further, is_merge)?.into_iter().unzip();
+        targets.moves(&further, is_merge).map_err(refused(STEP))?.into_iter().unzip();
     let values: [&(dyn ToSql + Sync); 2] = [&from, &to];
     transaction.write(STEP, include_str!("add_moves.sql"), &[&from, &to, &change]).await?;
     transaction.write(STEP, include_str!("lengthen_moves.sql"), &values).await?;

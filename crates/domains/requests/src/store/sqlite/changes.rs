@@ -11,6 +11,7 @@ use super::super::changes::SETTLED_SERIES;
 use super::{books, series};
 use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
+use crate::error::refused;
 use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::renaming::{Columns, Renamings};
 use crate::selection::NewNames;
@@ -138,7 +139,7 @@ fn write_moves(
     let mut forget = transaction.prepare_cached(include_str!("delete_name.sql")).step(STEP)?;
     let mut correct =
         transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
-    for (from, to) in targets.moves(&further, is_merge)? {
+    for (from, to) in targets.moves(&further, is_merge).map_err(refused(STEP))? {
         add.execute((from, to, change)).step(STEP)?;
         lengthen.execute((from, to)).step(STEP)?;
         forget.execute([from]).step(STEP)?;
