@@ -104,6 +104,17 @@ impl ChangeKind {
     }
 }
 
+// === impl Version ===
+
+impl Version {
+    /// Whether all moves are to be read, and after which change the first one is. `stamp` is that of the
+    /// change that the database has under this number: if it is another one, the database went back.
+    pub(crate) fn read_on(self, stamp: Option<i64>) -> (bool, i64) {
+        let are_all = stamp != Some(self.stamp);
+        (are_all, if are_all { 0 } else { self.seq })
+    }
+}
+
 // === impl Change ===
 
 impl Change {
