@@ -19,7 +19,7 @@ use tally_proto::wire::{
 };
 use tally_runtime::{Kind, chain, random};
 
-pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
+pub(crate) use self::plan::{Draft, Line, Outdated, Plan, Targets, TooSlow};
 use crate::error::Error;
 use crate::model::{Series, SeriesId};
 use crate::renaming::{Columns, Renaming, Renamings};
@@ -97,6 +97,17 @@ impl ChangeKind {
             Self::Forget => "forget series",
             Self::Merge => "merge series",
         }
+    }
+}
+
+// === impl Version ===
+
+impl Version {
+    /// Whether all moves are to be read, and after which change the first one is. `stamp` is that of the
+    /// change that the database has under this number: if it is another one, the database went back.
+    pub(crate) fn read_on(self, stamp: Option<i64>) -> (bool, i64) {
+        let are_all = stamp != Some(self.stamp);
+        (are_all, if are_all { 0 } else { self.seq })
     }
 }
 

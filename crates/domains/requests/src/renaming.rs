@@ -261,6 +261,24 @@ impl Renaming {
     }
 }
 
+// === impl Columns ===
+
+impl Columns {
+    /// In the order of `tally_request_changes`.
+    pub(crate) fn values(&self) -> [Option<&str>; 7] {
+        let Self { service, path, customer, into, hash_key } = self;
+        [
+            service.as_deref(),
+            path.as_deref(),
+            customer.as_deref(),
+            into.service.as_deref(),
+            into.path.as_deref(),
+            into.customer.as_deref(),
+            hash_key.as_deref(),
+        ]
+    }
+}
+
 // === impl Renamings ===
 
 impl Renamings {

@@ -368,11 +368,6 @@ impl Store {
     }
 }
 
-/// What the domain does not do, in terms of the store.
-fn refused(refused: crate::error::Error) -> tally_store::Error {
-    tally_store::Error::permanent("answer the query", refused.kind()).because(refused)
-}
-
 fn is_cockroach(database: &tally_store::postgres::Database) -> bool {
     database.dialect() == Dialect::Cockroach
 }

@@ -29,8 +29,7 @@ pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
 pub(crate) use self::limit::{LimitOrder, Omitted};
 pub(crate) use self::plan::{DaysToRead, Plan, Span};
-use crate::error::Error;
-use crate::model::{Day, DayRange, Namespace, SeriesRef};
+use crate::model::{DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
 
 /// Which series are asked for. What is empty lets all through.
@@ -168,16 +167,6 @@ impl Query {
     fn groups_by(&self) -> &[GroupBy] {
         if self.sum { &[] } else { &self.group_by }
     }
-}
-
-/// Corrections are of whole days.
-fn refused_cut(day: Day) -> tally_store::Error {
-    let text = format!(
-        "with_corrections: the corrections of {day} are of the whole day (UTC), and a period of this \
-         answer begins or ends within it: ask for days of UTC, or longer periods"
-    );
-    let refused = Error::Refused(Kind::FailedPrecondition, text.into());
-    tally_store::Error::permanent("read totals", Kind::FailedPrecondition).because(refused)
 }
 
 // === impl TooMany ===

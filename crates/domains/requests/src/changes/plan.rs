@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
+use tally_runtime::Kind;
 use tokio::time::Instant;
 
 use super::{ChangeKind, Version};
+use crate::error::Error;
 use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::renaming::{Circle, Columns, Renaming, Renamings};
 
@@ -72,25 +74,12 @@ pub(crate) struct TooSlow;
 #[error("series have been merged or forgotten meanwhile")]
 pub(crate) struct Outdated;
 
-/// A series that others would move to has moved itself.
-#[derive(Debug, thiserror::Error)]
-#[error("what the series would become was itself merged or forgotten: merge them into that")]
-pub(crate) struct MovedAway;
-
 // === impl Outdated ===
 
 impl From<Outdated> for tally_store::Error {
     fn from(outdated: Outdated) -> Self {
         let step = "check which series have moved";
-        Self::permanent(step, tally_runtime::Kind::Unavailable).because(outdated)
-    }
-}
-
-// === impl MovedAway ===
-
-impl From<MovedAway> for tally_store::Error {
-    fn from(moved: MovedAway) -> Self {
-        Self::permanent("move series", tally_runtime::Kind::FailedPrecondition).because(moved)
+        Self::permanent(step, Kind::Unavailable).because(outdated)
     }
 }
 
@@ -180,9 +169,11 @@ impl<'a> Targets<'a> {
         &self,
         further: &HashMap<SeriesId, SeriesId>,
         is_merge: bool,
-    ) -> Result<Vec<(SeriesId, SeriesId)>, MovedAway> {
+    ) -> Result<Vec<(SeriesId, SeriesId)>, Error> {
         if is_merge && !further.is_empty() {
-            return Err(MovedAway);
+            let text = "what the series would become was itself merged or forgotten: merge them into \
+                        that";
+            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
         }
         let end = |target| {
             let id = self.ids[target];

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use tally_runtime::Kind;
 
 use super::cache::{PIECES_MAX, PieceCache, Stamp};
 use super::cells::Cells;
@@ -12,6 +13,7 @@ use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
 };
+use crate::error::{Error, refused};
 use crate::model::{Day, Quarter, SeriesId};
 use crate::packed;
 
@@ -130,7 +132,12 @@ impl Collector {
     pub(crate) fn add_corrections(&mut self, day: Day, series: SeriesId, requests: i64) -> Result {
         let Some(group) = self.groups.of(series) else { return Ok(()) };
         if self.plan.is_cut(day) {
-            return Err(super::refused_cut(day));
+            let text = format!(
+                "with_corrections: the corrections of {day} are of the whole day (UTC), and a period \
+                 of this answer begins or ends within it: ask for days of UTC, or longer periods"
+            );
+            let refusal = Error::Refused(Kind::FailedPrecondition, text.into());
+            return Err(refused("read totals")(refusal));
         }
         match self.plan.of_day(day) {
             Some(period) => Ok(self.corrections.add(period, group, requests)?),

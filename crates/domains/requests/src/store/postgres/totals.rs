@@ -11,9 +11,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::cockroach::begun;
-use super::super::{Result, is_cockroach, refused};
+use super::super::{Result, is_cockroach};
 use super::{series, trays};
 use crate::NAME;
+use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
 use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
@@ -87,7 +88,7 @@ async fn plan(transaction: &Transaction, is_cockroach: bool, query: &Query) -> R
     } else {
         None
     };
-    Plan::of(query, calendar, rows).map_err(refused)
+    Plan::of(query, calendar, rows).map_err(refused(STEP))
 }
 
 fn span_of(row: &Row) -> Span {
@@ -185,7 +186,7 @@ async fn days(
         if is_refused {
             let last: Date =
                 transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
-            return Err(refused(plan.refuse(last.into())));
+            return Err(refused(STEP)(plan.refuse(last.into())));
         }
     }
     if query.live {

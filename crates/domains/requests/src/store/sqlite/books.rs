@@ -14,6 +14,10 @@ use super::changes;
 use crate::books::{self, Fold, Folded, Level, Posting, Present, Sql, Stage};
 use crate::model::{Day, DayRange};
 
+/// How many days are looked up at once. Each transaction looks anew and takes the first group of them, so
+/// more than in Postgres would cost more than they save.
+const LISTED_DAYS: i64 = 1_000;
+
 fn sql(level: Level) -> Sql {
     match level {
         Level::Days => Sql { find: include_str!("find_day.sql"), put: include_str!("put_day.sql") },
@@ -88,7 +92,7 @@ pub(crate) fn roll_up(connection: &mut Connection, range: DayRange) -> Result<Op
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
     let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
-    let days = first_group(&transaction, step, sql, (range.first.0, range.last.0))?;
+    let days = first_group(&transaction, step, sql, (range.first.0, range.last.0, LISTED_DAYS))?;
     if days.is_empty() {
         return Ok(None);
     }
@@ -151,7 +155,7 @@ pub(crate) fn prune(
     let transaction = begin(connection)?;
     let rolled_up_for_micros = i64::try_from(rolled_up_for.as_micros()).unwrap_or(i64::MAX);
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
-    let days = first_group(&transaction, step, sql, (before.0, rolled_up_for_micros))?;
+    let days = first_group(&transaction, step, sql, (before.0, rolled_up_for_micros, LISTED_DAYS))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

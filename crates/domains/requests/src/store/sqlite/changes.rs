@@ -1,7 +1,7 @@
 //! Merges and forgets: what was decided, and moving what is counted. Only the writer's thread moves.
 
 use hashbrown::{HashMap, HashSet};
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, Transaction};
 use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
 use tally_store::sqlite::{begin, rows};
@@ -11,6 +11,7 @@ use super::super::changes::SETTLED_SERIES;
 use super::{books, series};
 use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
+use crate::error::refused;
 use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::renaming::{Columns, Renamings};
 use crate::selection::NewNames;
@@ -35,8 +36,7 @@ pub(crate) fn load(connection: &mut Connection, since: Version) -> Result<Change
     let mut statement = snapshot.prepare_cached(include_str!("change_stamp.sql")).step(step)?;
     let stamp: Option<i64> =
         statement.query_row([since.seq], |row| row.get(0)).optional().step(step)?;
-    let are_all = stamp != Some(since.stamp);
-    let since = if are_all { 0 } else { since.seq };
+    let (are_all, since) = since.read_on(stamp);
     let (renamings, seqs) = renamings(&snapshot, step)?;
     let sql = include_str!("moves_since.sql");
     let moves = rows(&snapshot, step, sql, [since], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -86,40 +86,23 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
 
 fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> Result<i64> {
     let Line { stamp, kind, selected, author, requests, columns } = line;
-    let Columns { service, path, customer, into, hash_key } = columns;
-    let series = i64::try_from(series).unwrap_or(i64::MAX);
-    let NewNames { service: into_service, path: into_path, customer: into_customer } = into;
+    let (kind, series) = (kind.text(), i64::try_from(series).unwrap_or(i64::MAX));
+    let names = columns.values();
+    let own: [&dyn ToSql; 8] =
+        [&seq, stamp, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
+    let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction
-        .execute(
-            include_str!("add_change.sql"),
-            rusqlite::params![
-                seq,
-                stamp,
-                Namespace::DEFAULT.0,
-                kind.text(),
-                selected,
-                author,
-                series,
-                requests,
-                service,
-                path,
-                customer,
-                into_service,
-                into_path,
-                into_customer,
-                hash_key
-            ],
-        )
+        .execute(include_str!("add_change.sql"), &*values)
         .step("note a change of series")?;
     Ok(seq)
 }
 
 fn redact(transaction: &Transaction<'_>, seq: i64, columns: &Columns) -> Result<()> {
-    let Columns { service, path, customer, into, hash_key } = columns;
-    let NewNames { service: into_service, path: into_path, customer: into_customer } = into;
-    let values = (seq, service, path, customer, into_service, into_path, into_customer, hash_key);
+    let names = columns.values();
+    let own: [&dyn ToSql; 1] = [&seq];
+    let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction
-        .execute(include_str!("redact_change.sql"), values)
+        .execute(include_str!("redact_change.sql"), &*values)
         .step("forget names of changes")?;
     Ok(())
 }
@@ -138,7 +121,7 @@ fn write_moves(
     let mut forget = transaction.prepare_cached(include_str!("delete_name.sql")).step(STEP)?;
     let mut correct =
         transaction.prepare_cached(include_str!("move_corrections.sql")).step(STEP)?;
-    for (from, to) in targets.moves(&further, is_merge)? {
+    for (from, to) in targets.moves(&further, is_merge).map_err(refused(STEP))? {
         add.execute((from, to, change)).step(STEP)?;
         lengthen.execute((from, to)).step(STEP)?;
         forget.execute([from]).step(STEP)?;

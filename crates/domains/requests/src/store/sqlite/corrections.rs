@@ -5,10 +5,11 @@ use tally_store::error::Step as _;
 use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
-use super::super::{Result, refused};
+use super::super::Result;
 use super::books;
 use crate::books::{Posting, Stage, on_day};
 use crate::corrections::{Balance, Corrected, Correction, unknown};
+use crate::error::refused;
 use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 
 const STEP: &str = "correct a total";
@@ -28,17 +29,17 @@ pub(crate) fn correct(
         .optional()
         .step(STEP)?;
     if let Some((day, series, requests, (reason, author))) = before {
-        correction.check_repeated((day, requests, &reason, &author)).map_err(refused)?;
+        correction.check_repeated((day, requests, &reason, &author)).map_err(refused(STEP))?;
         let (total, corrections) = balance(&transaction, day, series)?;
         return Ok(Balance { total, corrections, is_repeated: true });
     }
     let Correction { day, requests, reason, author, .. } = correction;
     let id = series_id(&transaction, &correction.series)?;
     let (total, corrections) = balance(&transaction, *day, id)?;
-    let balance = correction.balance(total, corrections).map_err(refused)?;
+    let balance = correction.balance(total, corrections).map_err(refused(STEP))?;
     let sql = include_str!("magnitude_of_corrections.sql");
     let all = transaction.query_row(sql, [], |row| row.get(0)).step(STEP)?;
-    correction.check_room(all).map_err(refused)?;
+    correction.check_room(all).map_err(refused(STEP))?;
     if is_dry_run {
         return Ok(balance);
     }
@@ -53,7 +54,7 @@ fn series_id(transaction: &Transaction<'_>, series: &Series) -> Result<SeriesId>
     let fields = (namespace.0, service, method, path, status, customer);
     let row =
         transaction.query_row(include_str!("find_series.sql"), fields, |row| row.get(0)).optional();
-    row.step(STEP)?.ok_or_else(|| refused(unknown(series)))
+    row.step(STEP)?.ok_or_else(|| refused(STEP)(unknown(series)))
 }
 
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.

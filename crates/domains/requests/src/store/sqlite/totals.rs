@@ -6,8 +6,9 @@ use rusqlite::{Connection, Params, Row};
 use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 
-use super::super::{Result, refused};
+use super::super::Result;
 use crate::NAME;
+use crate::error::refused;
 use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
 use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
@@ -78,7 +79,7 @@ fn plan(connection: &Connection, query: &Query) -> Result<Plan> {
     } else {
         None
     };
-    Plan::of(query, calendar, rows).map_err(refused)
+    Plan::of(query, calendar, rows).map_err(refused(STEP))
 }
 
 /// The groups of the series that the filter lets through.
@@ -143,7 +144,7 @@ fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> 
                 last = Day(row.get(0).step(STEP)?);
                 Ok(())
             })?;
-            return Err(refused(plan.refuse(last)));
+            return Err(refused(STEP)(plan.refuse(last)));
         }
     }
     if query.live {
