@@ -21,6 +21,7 @@ on_every_backend!(crate::corrections:
     wrong_corrections_are_refused,
     a_pruned_day_is_corrected,
     what_has_moved_counts_before_it_is_settled,
+    a_list_that_fails_names_its_step,
 );
 
 fn date(text: &str) -> Option<Date> {
@@ -255,6 +256,17 @@ async fn what_has_moved_counts_before_it_is_settled(backend: Backend) {
     backend.execute(&format!("INSERT INTO tally_request_moves VALUES ({from}, {to}, 1)")).await;
     assert_eq!(corrected(&counting, TODAY, "/b", -8).await, (8, -8));
     assert!(correct(&counting, correction(TODAY, of("/b", ""), -1)).await.is_err());
+}
+
+async fn a_list_that_fails_names_its_step(backend: Backend) {
+    let counting = start(&backend).await;
+    backend.execute("ALTER TABLE tally_request_corrections RENAME TO tally_gone").await;
+    let mut client = counting.book_client().await;
+    let failed = client.list_corrections(proto::ListCorrectionsRequest::default()).await;
+    let failed = failed.map(drop).expect_err("there is no table");
+    let words = failed.message().strip_prefix("list corrections: ").unwrap_or_default();
+    let is_next = |cause: &&str| words.starts_with(*cause);
+    assert!(["no such table", "relation"].iter().any(is_next), "{failed}");
 }
 
 /// Another server stores a correction of the same total: this one waits for it, and then sees it.
