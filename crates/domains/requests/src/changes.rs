@@ -63,7 +63,7 @@ pub(crate) struct Changed {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) seq: i64,
-    pub(crate) stamp: i64,
+    pub(crate) token: i64,
 }
 
 /// What a server must know of the changes of a database.
@@ -252,7 +252,7 @@ impl Change {
         };
         let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
-            stamp: (random::number() >> 1).cast_signed().max(1),
+            token: (random::number() >> 1).cast_signed().max(1),
             kind: self.kind,
             selected: self.selection.kinds(),
             author: self.author.clone(),

@@ -19,7 +19,7 @@ const STEP: &str = "move series";
 
 /// The last change.
 pub(crate) fn version(connection: &Connection) -> Result<Version> {
-    let version = |row: &Row<'_>| Ok(Version { seq: row.get(0)?, stamp: row.get(1)? });
+    let version = |row: &Row<'_>| Ok(Version { seq: row.get(0)?, token: row.get(1)? });
     let found = connection
         .prepare_cached(include_str!("last_change.sql"))
         .and_then(|mut statement| statement.query_row([], version).optional())
@@ -32,10 +32,10 @@ pub(crate) fn load(connection: &mut Connection, since: Version) -> Result<Change
     let step = "read which series have moved";
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let version = version(&snapshot)?;
-    let mut statement = snapshot.prepare_cached(include_str!("change_stamp.sql")).step(step)?;
-    let stamp: Option<i64> =
+    let mut statement = snapshot.prepare_cached(include_str!("change_token.sql")).step(step)?;
+    let token: Option<i64> =
         statement.query_row([since.seq], |row| row.get(0)).optional().step(step)?;
-    let are_all = stamp != Some(since.stamp);
+    let are_all = token != Some(since.token);
     let since = if are_all { 0 } else { since.seq };
     let (renamings, seqs) = renamings(&snapshot, step)?;
     let sql = include_str!("moves_since.sql");
@@ -85,7 +85,7 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
 }
 
 fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> Result<i64> {
-    let Line { stamp, kind, selected, author, requests, columns } = line;
+    let Line { token, kind, selected, author, requests, columns } = line;
     let Columns { service, path, customer, into, hash_key } = columns;
     let series = i64::try_from(series).unwrap_or(i64::MAX);
     let NewNames { service: into_service, path: into_path, customer: into_customer } = into;
@@ -94,7 +94,7 @@ fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> 
             include_str!("add_change.sql"),
             rusqlite::params![
                 seq,
-                stamp,
+                token,
                 Namespace::DEFAULT.0,
                 kind.text(),
                 selected,
