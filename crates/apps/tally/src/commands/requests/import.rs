@@ -160,7 +160,7 @@ impl Import<'_> {
             }
             let panicked = |_| anyhow!("the reader's thread panicked; not everything was read");
             reader = thread.join().map_err(panicked)?;
-            if let Some(known) = known.filter(|_| !self.keeper.args.quiet) {
+            if let Some(known) = known.filter(|_| !self.positions.args.quiet) {
                 self.bar.suspend(|| say(self.before(input, &known, lines)));
             }
         }
