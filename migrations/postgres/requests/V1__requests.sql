@@ -127,7 +127,7 @@ CREATE TABLE tally_request_imports (
 -- moved.
 CREATE TABLE tally_request_changes (
     seq BIGINT PRIMARY KEY,
-    stamp BIGINT NOT NULL,
+    token BIGINT NOT NULL,
     namespace_id BIGINT NOT NULL,
     kind TEXT NOT NULL,
     selected TEXT NOT NULL,

@@ -85,7 +85,7 @@ CREATE TABLE tally_request_imports (
 -- moved.
 CREATE TABLE tally_request_changes (
     seq INTEGER PRIMARY KEY,
-    stamp INTEGER NOT NULL,
+    token INTEGER NOT NULL,
     namespace_id INTEGER NOT NULL,
     kind TEXT NOT NULL,
     selected TEXT NOT NULL,

@@ -86,7 +86,12 @@ impl Command {
     }
 
     fn is_quiet(&self) -> bool {
-        matches!(self, Self::Totals(args) if args.quiet)
+        match self {
+            Self::Import(args) => args.quiet,
+            Self::RollUp(args) => args.quiet,
+            Self::Totals(args) => args.quiet,
+            _ => false,
+        }
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Changed {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) seq: i64,
-    pub(crate) stamp: i64,
+    pub(crate) token: i64,
 }
 
 /// What a server must know of the changes of a database.
@@ -103,10 +103,10 @@ impl ChangeKind {
 // === impl Version ===
 
 impl Version {
-    /// Whether all moves are to be read, and after which change the first one is. `stamp` is that of the
+    /// Whether all moves are to be read, and after which change the first one is. `token` is that of the
     /// change that the database has under this number: if it is another one, the database went back.
-    pub(crate) fn read_on(self, stamp: Option<i64>) -> (bool, i64) {
-        let are_all = stamp != Some(self.stamp);
+    pub(crate) fn read_on(self, token: Option<i64>) -> (bool, i64) {
+        let are_all = token != Some(self.token);
         (are_all, if are_all { 0 } else { self.seq })
     }
 }
@@ -275,7 +275,7 @@ impl Change {
         };
         let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
-            stamp: (random::number() >> 1).cast_signed().max(1),
+            token: (random::number() >> 1).cast_signed().max(1),
             kind: self.kind,
             selected: self.selection.kinds(),
             author: self.author.clone(),

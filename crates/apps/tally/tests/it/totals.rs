@@ -2,7 +2,7 @@
 
 use tally_testkit::Output;
 
-use crate::support::{Home, Server, assert_fails, totals};
+use crate::support::{Home, LOG_LINE, Server, assert_fails, totals};
 
 /// A server with counts: yesterday and a day long ago are rolled up, today is not.
 fn counted(home: &Home) -> Server {
@@ -113,6 +113,18 @@ fn quiet_suppresses_messages() {
         let output = server.ok(&[&["totals", "--quiet"], arguments].concat());
         assert_eq!(output.stderr, "", "{arguments:?}");
     }
-    let output = server.run(&["totals", "--quiet", "--server", "http://127.0.0.1:1"]);
-    assert_fails(&output, 1, &["cannot reach"]);
+    let good = LOG_LINE.replace("10:05:03", "10:05:04");
+    let log = home.file("a.log", format!("{good}no log line\n"));
+    for arguments in [&["roll-up", "--quiet", "2015"][..], &["import", "--quiet", &log]] {
+        for _ in 0..2 {
+            let output = server.ok(arguments);
+            assert_eq!((&*output.stdout, &*output.stderr), ("", ""), "{arguments:?}");
+        }
+    }
+    let output = server.run(&["import", "--quiet", "--strict", "--again", &log]);
+    assert_fails(&output, 1, &["a.log:2: no time in brackets"]);
+    for command in [&["totals"][..], &["roll-up"], &["import", &log]] {
+        let quiet = ["--quiet", "--server", "http://127.0.0.1:1"];
+        assert_fails(&server.run(&[command, &quiet].concat()), 1, &["cannot reach"]);
+    }
 }

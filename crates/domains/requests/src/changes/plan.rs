@@ -21,7 +21,7 @@ const LOOKED_AT_ONCE: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     /// Tells it apart from all others.
-    pub(crate) stamp: i64,
+    pub(crate) token: i64,
     pub(crate) kind: ChangeKind,
     pub(crate) selected: String,
     pub(crate) author: String,

@@ -180,7 +180,7 @@ async fn a_merge_is_seen_at_once_and_when_it_is_settled(backend: Backend) {
     backend
         .execute(&format!(
             "INSERT INTO tally_request_changes \
-                 (seq, stamp, namespace_id, kind, selected, author, changed_at, series, requests) \
+                 (seq, token, namespace_id, kind, selected, author, changed_at, series, requests) \
                  VALUES (1, 1, 0, 'merge', 'path', '', {now}, 1, 24); \
              INSERT INTO tally_request_moves (from_id, to_id, change_seq) VALUES ({b}, {a}, 1); \
              DELETE FROM tally_request_series WHERE id = {b}"

@@ -28,7 +28,7 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
          INSERT INTO tally_requests_0 (series_id, requested_at) \
              SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
              FROM generate_series(1, 50000) AS n; \
-         INSERT INTO tally_request_changes (seq, stamp, namespace_id, kind, selected, author, changed_at, \
+         INSERT INTO tally_request_changes (seq, token, namespace_id, kind, selected, author, changed_at, \
                                             series, requests, settled_at) \
              SELECT n, n, 0, 'merge', 'path', '', now(), 1, 1, CASE WHEN n < 1999 THEN now() END \
              FROM generate_series(1, 2000) AS n; \

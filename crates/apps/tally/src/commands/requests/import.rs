@@ -78,7 +78,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     if !unreadable.is_empty() {
         return Err(anyhow!("nothing was sent"));
     }
-    let bar = bar(&inputs);
+    let bar = if args.quiet { ProgressBar::hidden() } else { bar(&inputs) };
     let reader = reader(&args, &inputs, parser.clone(), &bar, Arc::clone(&clock))?;
     if args.dry_run {
         return dry_run(&args, &inputs, reader, &bar).await;
@@ -160,7 +160,7 @@ impl Import<'_> {
             }
             let panicked = |_| anyhow!("the reader's thread panicked; not everything was read");
             reader = thread.join().map_err(panicked)?;
-            if let Some(known) = known {
+            if let Some(known) = known.filter(|_| !self.positions.args.quiet) {
                 self.bar.suspend(|| say(self.before(input, &known, lines)));
             }
         }
@@ -186,7 +186,7 @@ impl Import<'_> {
             if waits.replace(news.trouble.is_some()) {
                 return;
             }
-            if let Some(why) = &news.trouble {
+            if let Some(why) = news.trouble.as_ref().filter(|_| !args.quiet) {
                 self.bar.suspend(|| say(format_args!("waiting for the server: {}", visible(why))));
             }
         };
@@ -215,12 +215,16 @@ fn reader(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Reader> {
     let malformed = args.malformed.as_deref().map(|path| keep_in(path, inputs)).transpose()?;
-    let bar = bar.clone();
+    let (bar, quiet) = (bar.clone(), args.quiet);
     Ok(Reader {
         parser,
         paths: args.paths.clone(),
         malformed,
-        many_series: Box::new(move |path| bar.suspend(|| say(many_series(path)))),
+        many_series: Box::new(move |path| {
+            if !quiet {
+                bar.suspend(|| say(many_series(path)));
+            }
+        }),
         clock,
         bytes: Arc::default(),
         seen: Seen::default(),
@@ -299,17 +303,14 @@ fn many_series(path: &str) -> String {
 /// Prints the report, and returns whether the import succeeded.
 fn conclude(args: &ImportArgs, inputs: &[Input], outcome: &Outcome, elapsed: Duration) -> ExitCode {
     let report = report::Report { args, inputs, outcome };
-    for line in report.lines(elapsed) {
-        say(line);
-    }
     let strict = args.strict && outcome.counts.malformed > 0;
     let lost = outcome.rejected + outcome.in_doubt + outcome.batches_lost;
     let failed = outcome.stop.is_some() || !outcome.failures.is_empty() || lost > 0;
-    if failed || strict || report.nothing_understood() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
+    let failed = failed || strict || report.nothing_understood();
+    if failed || !args.quiet {
+        report.lines(elapsed).into_iter().for_each(say);
     }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn inputs(files: &[PathBuf]) -> Result<Vec<Input>, String> {

@@ -43,6 +43,10 @@ pub(crate) struct RollUpArgs {
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
 
+    /// Say nothing unless the roll-up fails
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -71,10 +75,15 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
     let (mut days, mut is_listed) = (Vec::new(), true);
     for period in dates::cut(first, last) {
         let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
-        match args.server.answer(client.count_daily_totals(request)).await {
+        let asking = client.count_daily_totals(request);
+        let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
+        match answer {
             Ok(answer) => add_days(&mut days, &answer.into_inner().method_counts)?,
             Err(status) if is_too_large(&status) => {
                 is_listed = false;
+                if args.quiet {
+                    continue;
+                }
                 say(format_args!(
                     "rolled up {period}, but it has too many totals to list here: use tally totals"
                 ));
@@ -92,6 +101,9 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
                 return Err(anyhow!("cannot roll up {period}: {why}{before}"));
             }
         }
+    }
+    if args.quiet {
+        return Ok(ExitCode::SUCCESS);
     }
     output::written(print(&mut output::stdout(), &days, format))?;
     let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();

@@ -40,7 +40,7 @@ pub(super) async fn version_in(transaction: &Transaction) -> Result<Version> {
 }
 
 fn version_of(rows: &[Row]) -> Version {
-    let version = |row: &Row| Version { seq: row.get(0), stamp: row.get(1) };
+    let version = |row: &Row| Version { seq: row.get(0), token: row.get(1) };
     rows.first().map(version).unwrap_or_default()
 }
 
@@ -53,7 +53,7 @@ async fn load_once(database: &Database, since: Version) -> Result<Changes> {
     let step = "read which series have moved";
     let transaction = database.begin(Isolation::Snapshot).await?;
     let version = version_in(&transaction).await?;
-    let rows = transaction.rows(step, include_str!("change_stamp.sql"), &[&since.seq]).await?;
+    let rows = transaction.rows(step, include_str!("change_token.sql"), &[&since.seq]).await?;
     let (are_all, since) = since.read_on(rows.first().map(|row| row.get(0)));
     let rows = transaction.rows(step, include_str!("renamings.sql"), &[]).await?;
     let columns = |row: &Row| {
@@ -112,7 +112,7 @@ async fn move_some(
     }
     let now = version_in(transaction).await?;
     // It is, in a later step, or if the answer to the COMMIT was lost.
-    let is_noted = draft.line.as_ref().is_some_and(|line| line.stamp == now.stamp);
+    let is_noted = draft.line.as_ref().is_some_and(|line| line.token == now.token);
     if now != draft.version && !is_noted {
         return Err(Outdated.into());
     }
@@ -151,11 +151,11 @@ async fn move_some(
 }
 
 async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -> Result<()> {
-    let Line { stamp, kind, selected, author, requests, columns } = line;
+    let Line { token, kind, selected, author, requests, columns } = line;
     let (kind, series) = (kind.text(), i64::try_from(series).unwrap_or(i64::MAX));
     let names = columns.values();
     let own: [&(dyn ToSql + Sync); 8] =
-        [&seq, stamp, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
+        [&seq, token, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
     let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction.write("note a change of series", include_str!("add_change.sql"), &values).await?;
     Ok(())

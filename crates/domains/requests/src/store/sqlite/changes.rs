@@ -20,7 +20,7 @@ const STEP: &str = "move series";
 
 /// The last change.
 pub(crate) fn version(connection: &Connection) -> Result<Version> {
-    let version = |row: &Row<'_>| Ok(Version { seq: row.get(0)?, stamp: row.get(1)? });
+    let version = |row: &Row<'_>| Ok(Version { seq: row.get(0)?, token: row.get(1)? });
     let found = connection
         .prepare_cached(include_str!("last_change.sql"))
         .and_then(|mut statement| statement.query_row([], version).optional())
@@ -33,10 +33,10 @@ pub(crate) fn load(connection: &mut Connection, since: Version) -> Result<Change
     let step = "read which series have moved";
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let version = version(&snapshot)?;
-    let mut statement = snapshot.prepare_cached(include_str!("change_stamp.sql")).step(step)?;
-    let stamp: Option<i64> =
+    let mut statement = snapshot.prepare_cached(include_str!("change_token.sql")).step(step)?;
+    let token: Option<i64> =
         statement.query_row([since.seq], |row| row.get(0)).optional().step(step)?;
-    let (are_all, since) = since.read_on(stamp);
+    let (are_all, since) = since.read_on(token);
     let (renamings, seqs) = renamings(&snapshot, step)?;
     let sql = include_str!("moves_since.sql");
     let moves = rows(&snapshot, step, sql, [since], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -85,11 +85,11 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
 }
 
 fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> Result<i64> {
-    let Line { stamp, kind, selected, author, requests, columns } = line;
+    let Line { token, kind, selected, author, requests, columns } = line;
     let (kind, series) = (kind.text(), i64::try_from(series).unwrap_or(i64::MAX));
     let names = columns.values();
     let own: [&dyn ToSql; 8] =
-        [&seq, stamp, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
+        [&seq, token, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
     let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction
         .execute(include_str!("add_change.sql"), &*values)

@@ -83,6 +83,10 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     pub(super) strict: bool,
 
+    /// Say nothing unless the import fails; with --strict, also of malformed lines
+    #[arg(long, short, conflicts_with = "dry_run")]
+    pub(crate) quiet: bool,
+
     /// How many seconds to wait for a server that accepts nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = numbers::within(1, 86_400_u64))]

@@ -186,7 +186,7 @@ impl Positions<'_> {
                 }
                 Ok(()) = trouble.changed() => {
                     let why = trouble.borrow_and_update().clone();
-                    if let Some(why) = why.filter(|_| !std::mem::replace(&mut waits, true)) {
+                    if let Some(why) = why.filter(|_| !std::mem::replace(&mut waits, true) && !self.args.quiet) {
                         say(format_args!("waiting for the server: {}", visible(&why)));
                     }
                 }
@@ -222,7 +222,7 @@ impl Positions<'_> {
         if let Some(known) = &known
             && text.lines_from(&known.position).map_err(|why| NotBegun::of(input, why))?.is_err()
         {
-            if !is_moved {
+            if !is_moved && !self.args.quiet {
                 say(format_args!(
                     "{input} begins with the same line as another text, of which {known}, and is \
                      counted as a text of its own"
