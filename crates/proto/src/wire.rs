@@ -37,6 +37,13 @@ pub const CUSTOMER_BYTES_MAX: usize = 256;
 /// The highest status of a series.
 pub const STATUS_MAX: u16 = 999;
 
+/// How many merges and forgets a database follows, because a server goes through all of them for each
+/// series that it does not know. What is asked for beyond them is done for the series that there are.
+pub const RENAMINGS_MAX: usize = 1_000;
+
+/// How many of these may be by a regex.
+pub const REGEXES_MAX: usize = 16;
+
 /// How many claims a producer may have.
 pub const CLAIMS_MAX: usize = 64;
 

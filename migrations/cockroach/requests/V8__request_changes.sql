@@ -5,7 +5,7 @@
 -- moved.
 CREATE TABLE IF NOT EXISTS tally_request_changes (
     seq INT8 PRIMARY KEY,
-    stamp INT8 NOT NULL,
+    token INT8 NOT NULL,
     namespace_id INT8 NOT NULL,
     kind TEXT NOT NULL,
     selected TEXT NOT NULL,

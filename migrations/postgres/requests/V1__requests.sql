@@ -96,7 +96,7 @@ CREATE TABLE tally_request_months (
 
 -- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there. The
 -- stamp is a random number, drawn anew by each transaction that changes rows of tally_request_days: with
--- the same one, a day has the same rows.
+-- the same one, a day that is not pruned has the same rows.
 CREATE TABLE tally_request_calendar (
     day DATE PRIMARY KEY,
     rolled_up_at TIMESTAMPTZ,
@@ -127,7 +127,7 @@ CREATE TABLE tally_request_imports (
 -- moved.
 CREATE TABLE tally_request_changes (
     seq BIGINT PRIMARY KEY,
-    stamp BIGINT NOT NULL,
+    token BIGINT NOT NULL,
     namespace_id BIGINT NOT NULL,
     kind TEXT NOT NULL,
     selected TEXT NOT NULL,

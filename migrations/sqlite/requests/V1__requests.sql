@@ -53,7 +53,7 @@ CREATE TABLE tally_request_months (
 
 -- The days that have totals. A rolled-up day is in its month as well; a pruned one is only there. The
 -- stamp is a random number, drawn anew by each transaction that changes rows of tally_request_days: with
--- the same one, a day has the same rows.
+-- the same one, a day that is not pruned has the same rows.
 CREATE TABLE tally_request_calendar (
     day INTEGER PRIMARY KEY,
     rolled_up_at INTEGER,
@@ -85,7 +85,7 @@ CREATE TABLE tally_request_imports (
 -- moved.
 CREATE TABLE tally_request_changes (
     seq INTEGER PRIMARY KEY,
-    stamp INTEGER NOT NULL,
+    token INTEGER NOT NULL,
     namespace_id INTEGER NOT NULL,
     kind TEXT NOT NULL,
     selected TEXT NOT NULL,

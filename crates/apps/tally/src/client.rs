@@ -16,6 +16,7 @@ use tally_client::Producer;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_runtime::Signals;
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::codegen::http::HeaderValue;
@@ -202,6 +203,21 @@ impl ServerArgs {
         let server = visible(&self.server);
         say(format_args!("the server at {server} has not answered yet; still waiting"));
         call.await
+    }
+
+    /// Waits for the answer to something that is stored: a user who does not wait for it must hear that it
+    /// may be done.
+    pub(crate) async fn answer_or_signal<T>(
+        &self,
+        call: impl Future<Output = Result<T, Status>>,
+    ) -> anyhow::Result<Result<T, Status>> {
+        let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
+        Ok(tokio::select! {
+            answer = self.answer(call) => answer,
+            signal = signals.recv() => {
+                Err(Status::cancelled(format!("{signal} came before the answer")))
+            }
+        })
     }
 
     fn unreachable(&self, why: &str) -> anyhow::Error {

@@ -11,21 +11,21 @@ use crate::series::Series;
 pub(super) struct OpenRequests {
     /// Which shard it is.
     shard: usize,
-    places: Vec<Arc<Place>>,
-    /// The places that no ticket has.
-    free: Vec<Arc<Place>>,
+    slots: Vec<Arc<Slot>>,
+    /// The slots that no ticket has.
+    free: Vec<Arc<Slot>>,
     len: usize,
     /// Somebody waits until none is open.
     pub(super) is_awaited: bool,
 }
 
 /// Has an open request. Who has it ends the request.
-pub(crate) struct Ticket(Arc<Place>);
+pub(crate) struct Ticket(Arc<Slot>);
 
 /// Where an open request is. It is read and written under the lock of its shard, except that its
 /// ticket says without a lock when the head is sent.
 #[derive(Default)]
-struct Place {
+struct Slot {
     shard: usize,
     time_us: AtomicI64,
     /// What it counts under, in the upper half; in the lower one the look at which the head of the
@@ -44,28 +44,28 @@ impl OpenRequests {
 
     #[inline]
     pub(super) fn add(&mut self, row: Row) -> Ticket {
-        let place = self.free.pop().unwrap_or_else(|| self.grow());
-        place.time_us.store(row.time_us, Ordering::Relaxed);
-        place.series_and_look.store(packed(row.series, 0), Ordering::Relaxed);
-        place.is_open.store(true, Ordering::Relaxed);
+        let slot = self.free.pop().unwrap_or_else(|| self.grow());
+        slot.time_us.store(row.time_us, Ordering::Relaxed);
+        slot.series_and_look.store(packed(row.series, 0), Ordering::Relaxed);
+        slot.is_open.store(true, Ordering::Relaxed);
         self.len += 1;
-        Ticket(place)
+        Ticket(slot)
     }
 
     #[cold]
-    fn grow(&mut self) -> Arc<Place> {
-        let place = Arc::new(Place { shard: self.shard, ..Place::default() });
-        self.places.push(Arc::clone(&place));
-        // A place that is given back never allocates.
-        self.free.reserve(self.places.len());
-        place
+    fn grow(&mut self) -> Arc<Slot> {
+        let slot = Arc::new(Slot { shard: self.shard, ..Slot::default() });
+        self.slots.push(Arc::clone(&slot));
+        // A slot that is given back never allocates.
+        self.free.reserve(self.slots.len());
+        slot
     }
 
-    /// Gives a place back. None: its request is recorded already.
+    /// Gives a slot back. None: its request is recorded already.
     #[inline]
-    pub(super) fn remove(&mut self, Ticket(place): Ticket) -> Option<Row> {
-        let row = place.take();
-        self.free.push(place);
+    pub(super) fn remove(&mut self, Ticket(slot): Ticket) -> Option<Row> {
+        let row = slot.take();
+        self.free.push(slot);
         self.len -= usize::from(row.is_some());
         row
     }
@@ -82,7 +82,7 @@ impl OpenRequests {
 
     /// Takes the streams whose head was sent at least this many looks ago.
     pub(super) fn overdue(&mut self, now: u32, looks: u32) -> Vec<Row> {
-        self.take_if(|place| place.look().is_some_and(|look| now.wrapping_sub(look) >= looks))
+        self.take_if(|slot| slot.look().is_some_and(|look| now.wrapping_sub(look) >= looks))
     }
 
     /// Takes all that are open.
@@ -90,12 +90,12 @@ impl OpenRequests {
         self.take_if(|_| true)
     }
 
-    fn take_if(&mut self, is_due: impl Fn(&Place) -> bool) -> Vec<Row> {
+    fn take_if(&mut self, is_due: impl Fn(&Slot) -> bool) -> Vec<Row> {
         if self.len == 0 {
             return Vec::new();
         }
-        let due = self.places.iter().filter(|place| is_due(place));
-        let rows: Vec<Row> = due.filter_map(|place| place.take()).collect();
+        let due = self.slots.iter().filter(|slot| is_due(slot));
+        let rows: Vec<Row> = due.filter_map(|slot| slot.take()).collect();
         self.len -= rows.len();
         rows
     }
@@ -116,9 +116,9 @@ impl Ticket {
     }
 }
 
-// === impl Place ===
+// === impl Slot ===
 
-impl Place {
+impl Slot {
     #[inline]
     fn take(&self) -> Option<Row> {
         if !self.is_open.load(Ordering::Relaxed) {

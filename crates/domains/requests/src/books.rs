@@ -37,7 +37,7 @@ pub(crate) enum Level {
 
 /// The statements of a level: one reads what it has, one writes the sums.
 pub(crate) struct Sql {
-    pub(crate) held: &'static str,
+    pub(crate) find: &'static str,
     pub(crate) put: &'static str,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Sum {
 }
 
 /// The rows that are there already, by period and series: their total and slots.
-pub(crate) type Held = HashMap<(Day, SeriesId), (i64, String)>;
+pub(crate) type Present = HashMap<(Day, SeriesId), (i64, String)>;
 
 /// What a fold adds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -213,7 +213,7 @@ pub(crate) fn keys(step: &[Posting]) -> impl Iterator<Item = (Day, SeriesId)> {
 ///
 /// # Errors
 /// Names the row that a person has made unreadable, or would.
-pub(crate) fn add(level: Level, step: &[Posting], held: &Held) -> Result<Vec<Sum>, Error> {
+pub(crate) fn add(level: Level, step: &[Posting], present: &Present) -> Result<Vec<Sum>, Error> {
     let packed = level.packed();
     let rows = step.chunk_by(|a, b| (a.period, a.series) == (b.period, b.series));
     let sum = |row: &[Posting]| {
@@ -224,7 +224,7 @@ pub(crate) fn add(level: Level, step: &[Posting], held: &Held) -> Result<Vec<Sum
         };
         let mut counts = [0_i64; QUARTERS.slots];
         let mut total = 0_i64;
-        if let Some((before, slots)) = held.get(&(period, series)) {
+        if let Some((before, slots)) = present.get(&(period, series)) {
             total = *before;
             let added = packed.add_to(&mut counts, slots.as_bytes());
             added.map_err(|malformed| bad().because(malformed))?;
@@ -301,8 +301,8 @@ mod tests {
             posting("2024-03-01", 7, 4, 1),
             posting("2024-03-01", 8, 0, 9),
         ];
-        let held = [((day("2024-03-01"), 7), (10, "[2,10]".to_owned()))].into_iter().collect();
-        let sums = add(Level::Days, &step, &held).expect("well formed");
+        let present = [((day("2024-03-01"), 7), (10, "[2,10]".to_owned()))].into_iter().collect();
+        let sums = add(Level::Days, &step, &present).expect("well formed");
         let rows: Vec<_> = sums.iter().map(|sum| (sum.series, sum.total, &*sum.slots)).collect();
         assert_eq!(rows, [(7, 16, "[2,15,0,1]"), (8, 9, "[0,9]")]);
         let full = [((day("2024-03-01"), 7), (i64::MAX, format!("[2,{}]", i64::MAX)))];
@@ -312,15 +312,15 @@ mod tests {
 
     #[test]
     fn a_row_that_a_person_has_spoilt_is_named() {
-        let held = [((day("2024-03-01"), 7), (10, "[2,ten]".to_owned()))].into_iter().collect();
-        let said = |step: Posting, held: &Held| {
-            tally_runtime::chain(&add(Level::Days, &[step], held).expect_err("an error"))
+        let present = [((day("2024-03-01"), 7), (10, "[2,ten]".to_owned()))].into_iter().collect();
+        let said = |step: Posting, present: &Present| {
+            tally_runtime::chain(&add(Level::Days, &[step], present).expect_err("an error"))
         };
-        let text = said(posting("2024-03-01", 7, 2, 5), &held);
+        let text = said(posting("2024-03-01", 7, 2, 5), &present);
         for part in ["series 7 of 2024-03-01", "tally_request_days.quarters", "[2,ten]"] {
             assert!(text.contains(part), "{text}");
         }
-        let text = said(posting("2024-03-01", 8, 2, -5), &held);
+        let text = said(posting("2024-03-01", 8, 2, -5), &present);
         assert!(text.contains("series 8 of 2024-03-01"), "{text}");
         assert_eq!(requests(&[posting("2024-03-01", 8, 2, i64::MAX); 3]), u64::MAX);
     }

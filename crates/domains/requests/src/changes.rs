@@ -14,24 +14,20 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 use tally_proto::wire::{
-    CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, SERVICE_BYTES_MAX, is_reserved,
+    CUSTOMER_BYTES_MAX, FORGOTTEN, PATH_BYTES_MAX, REGEXES_MAX, RENAMINGS_MAX, SERVICE_BYTES_MAX,
+    is_reserved,
 };
-use tally_runtime::{Kind, random};
+use tally_runtime::{Kind, chain, random};
 
-pub(crate) use self::plan::{Draft, Line, MovedAway, Outdated, Plan, Targets, TooSlow};
-use crate::corrections::{AUTHOR_BYTES_MAX, check_text};
+pub(crate) use self::plan::{Draft, Line, Outdated, Plan, Targets, TooSlow};
 use crate::error::Error;
 use crate::model::{Series, SeriesId};
 use crate::renaming::{Columns, Renaming, Renamings};
 use crate::selection::{NewNames, PathIs, Selection};
+use crate::text::{AUTHOR_BYTES_MAX, check_text};
 
 /// How long a regex may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1_000;
-/// How many renamings a database may have, and how many of them may be by a regex: a server goes through
-/// all of them for each series that it does not know. What is asked for beyond them is done for the series
-/// that there are.
-const RENAMINGS_MAX: usize = 1_000;
-const REGEXES_MAX: usize = 16;
 
 /// What happens to series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +63,7 @@ pub(crate) struct Changed {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Version {
     pub(crate) seq: i64,
-    pub(crate) stamp: i64,
+    pub(crate) token: i64,
 }
 
 /// What a server must know of the changes of a database.
@@ -104,11 +100,23 @@ impl ChangeKind {
     }
 }
 
+// === impl Version ===
+
+impl Version {
+    /// Whether all moves are to be read, and after which change the first one is. `token` is that of the
+    /// change that the database has under this number: if it is another one, the database went back.
+    pub(crate) fn read_on(self, token: Option<i64>) -> (bool, i64) {
+        let are_all = token != Some(self.token);
+        (are_all, if are_all { 0 } else { self.seq })
+    }
+}
+
 // === impl Change ===
 
 impl Change {
-    /// Checks what is wrong with it, whatever the database has. A forget gets its new names.
-    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+    /// Checks what is wrong with it, whatever the database has. A forget gets its new names. The new path of a
+    /// merge may be as long as those that are counted.
+    pub(crate) fn checked(mut self, path_bytes_max: usize) -> Result<Self, Error> {
         check_text("author", &self.author, AUTHOR_BYTES_MAX)?;
         let Selection { path, service, customer } = &self.selection;
         if path.is_none() && service.is_none() && customer.is_none() {
@@ -149,12 +157,12 @@ impl Change {
                     customer: forgotten(customer.is_some()),
                 };
             }
-            ChangeKind::Merge => self.check_into()?,
+            ChangeKind::Merge => self.check_into(path_bytes_max)?,
         }
         Ok(self)
     }
 
-    fn check_into(&self) -> Result<(), Error> {
+    fn check_into(&self, path_bytes_max: usize) -> Result<(), Error> {
         let NewNames { service, path, customer } = &self.into;
         if self.into == NewNames::default() {
             return Err(Error::invalid(
@@ -165,7 +173,7 @@ impl Change {
             return Err(Error::invalid("into_path: is empty"));
         }
         for (field, text, max) in [
-            ("into_path", path, PATH_BYTES_MAX),
+            ("into_path", path, path_bytes_max),
             ("into_service", service, SERVICE_BYTES_MAX),
             ("into_customer", customer, CUSTOMER_BYTES_MAX),
         ] {
@@ -182,18 +190,29 @@ impl Change {
     /// What it says about series, checked against what others have said before.
     pub(crate) fn renaming(&self, changes: &Changes) -> Result<Renaming, Error> {
         let renaming = Renaming::of(&self.selection, self.into.clone());
-        let renaming = renaming.map_err(|bad| Error::invalid(format!("path_regex: {bad}")))?;
+        let renaming =
+            renaming.map_err(|bad| Error::invalid(format!("path_regex: {}", chain(&bad))))?;
         let Renamings(earlier) = &changes.renamings;
         if renaming.is_idle() {
             return Err(Error::invalid(
                 "into: is what is selected; it cannot be merged into itself",
             ));
         }
-        let brings_back = || self.kind == ChangeKind::Merge && changes.have_forgotten(&renaming);
-        if earlier.iter().any(|one| renaming.leads_into(one)) || brings_back() {
-            let text = "into: what it names was itself merged or forgotten, or would be merged back \
-                        in a circle: name what that has become";
-            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        let refused = |text: String| Err(Error::Refused(Kind::FailedPrecondition, text.into()));
+        let forgotten = || refused("into: this was forgotten, and no merge brings it back".into());
+        match earlier.iter().find(|one| renaming.leads_into(one)) {
+            Some(one) if one.forgets() => return forgotten(),
+            Some(one) => {
+                return refused(format!(
+                    "into: this counts under {} since an earlier merge, which it would lead to, or back \
+                     to: name that",
+                    one.new_names()
+                ));
+            }
+            None => {}
+        }
+        if self.kind == ChangeKind::Merge && changes.have_forgotten(&renaming) {
+            return forgotten();
         }
         Ok(renaming)
     }
@@ -222,7 +241,8 @@ impl Change {
         is_new: bool,
     ) -> Result<(), Error> {
         if self.kind == ChangeKind::Merge && is_new && plan.selected == 0 {
-            let text = "selection: no series has all of this; check the spelling";
+            let text = "selection: no series has all of this; check the spelling, unless the same merge was \
+                        done before";
             return Err(Error::Refused(Kind::NotFound, text.into()));
         }
         if self.kind == ChangeKind::Merge && plan.has_circle {
@@ -255,8 +275,8 @@ impl Change {
         };
         let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
-            stamp: (random::number() >> 1).cast_signed().max(1),
-            kind: self.kind.text(),
+            token: (random::number() >> 1).cast_signed().max(1),
+            kind: self.kind,
             selected: self.selection.kinds(),
             author: self.author.clone(),
             requests,

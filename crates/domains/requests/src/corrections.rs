@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::model::{Day, Series};
+use crate::text::{AUTHOR_BYTES_MAX, check_text};
 
-/// How long a reason and an author may be, in bytes.
+/// How long a reason may be, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1_000;
-pub(crate) const AUTHOR_BYTES_MAX: usize = 200;
 
 /// How many requests one correction adds or takes at most.
 pub(crate) const REQUESTS_MAX: u64 = 1_000_000_000_000_000;
@@ -142,18 +142,6 @@ pub(crate) fn unknown(series: &Series) -> Error {
          customer {customer:?}; nothing was ever counted under it"
     );
     Error::Refused(Kind::NotFound, text.into())
-}
-
-/// A text that people write.
-pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
-    if text.len() > bytes_max {
-        let bytes = text.len();
-        return Err(Error::invalid(format!("{field}: has {bytes} bytes, more than {bytes_max}")));
-    }
-    match text.contains('\0') {
-        true => Err(Error::invalid(format!("{field}: has a NUL byte"))),
-        false => Ok(()),
-    }
 }
 
 #[cfg(test)]

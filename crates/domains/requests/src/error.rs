@@ -104,9 +104,12 @@ impl Error {
         Self::Refused(Kind::InvalidArgument, text.into())
     }
 
-    /// Names what the store was asked for.
+    /// Names what the store was asked for. What is [`refused`] there stays as it is.
     pub(crate) fn store(step: &'static str) -> impl FnOnce(tally_store::Error) -> Self {
-        move |source| Ended::Store(source.within(step)).into()
+        move |source| match source.find() {
+            Some(Self::Refused(kind, text)) => Self::Refused(*kind, text.clone()),
+            _ => Ended::Store(source.within(step)).into(),
+        }
     }
 
     /// What it means to the client.
@@ -149,5 +152,28 @@ impl Invalid for InvalidBatch {
             Kind::Unavailable => reason::TIME_AHEAD,
             _ => reason::INVALID_BATCH,
         }
+    }
+}
+
+/// What the domain does not do, in terms of the store, which finds out while it does this step.
+pub(crate) fn refused(step: &'static str) -> impl FnOnce(Error) -> tally_store::Error {
+    move |refused| tally_store::Error::permanent(step, refused.kind()).because(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_runtime::chain;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_in_a_store_stays_as_it_is() {
+        let text = "requests: there are none";
+        let refusal = Error::Refused(Kind::NotFound, text.into());
+        let error = Error::store("correct a total")(refused("read totals")(refusal).within("try"));
+        assert_eq!((error.kind(), chain(&error)), (Kind::NotFound, text.to_owned()));
+        let failed = tally_store::Error::permanent("read totals", Kind::Internal);
+        let error = Error::store("correct a total")(failed);
+        assert_eq!(chain(&error), "correct a total: read totals");
     }
 }

@@ -1,4 +1,5 @@
-//! The store, the series that it is believed to have, and its producers, as one: batches go in here.
+//! What needs the store together with the series that it is believed to have: storing batches, and
+//! following merges and forgets.
 
 use std::sync::Arc;
 use std::time::Duration;

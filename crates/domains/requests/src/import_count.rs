@@ -2,28 +2,28 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `settle.rs` | what of the tables is new, by what was imported before |
+//! | `new_counts.rs` | what of the tables is new, by what was imported before |
 //! | `source.rs` | reading the Go server's tables in one snapshot |
 //!
 //! Its requests have no key to tell them apart. So the transaction that imports them notes how many
 //! of each method and day it took. A request that the Go server rolls up later still belongs to the
 //! same day, so it is counted once.
 
-mod settle;
+mod new_counts;
 mod source;
 
 use tally_runtime::Kind;
 use tally_store::{Database, Dialect, Error};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::settle::{Noted, Settling};
+pub(crate) use self::new_counts::{Importing, Noted};
 use crate::changes::Version;
 use crate::model::Series;
 use crate::series::KnownSeries;
 use crate::store;
 
 /// Pieces to read ahead.
-const PIECES_AHEAD: usize = 2;
+const PARTS_AHEAD: usize = 2;
 
 /// How the tables are imported.
 #[derive(Debug, Clone)]
@@ -68,12 +68,12 @@ pub(crate) struct CountTables {
     /// Begins the reading once the store is ready, so that what is read is not older than what was
     /// imported.
     begin: Option<oneshot::Sender<()>>,
-    pieces: mpsc::Receiver<Result<Piece, Error>>,
-    pub(crate) settling: Settling,
+    parts: mpsc::Receiver<Result<Part, Error>>,
+    pub(crate) importing: Importing,
 }
 
-/// A piece of the tables, in this order.
-pub(crate) enum Piece {
+/// A part of the tables, in this order.
+pub(crate) enum Part {
     /// Which tables these are, and the time zone of their days.
     Source(String, String),
     /// What the Go server calls methods, by their ids there.
@@ -129,10 +129,10 @@ pub async fn import_count(
     let (known, state) = store.series(count_max, text_bytes_max).await?;
     series.load(known, state);
     let (begin, begun) = oneshot::channel();
-    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let (sender, parts) = mpsc::channel(PARTS_AHEAD);
     let (path_bytes_max, with_requests) = (how.path_bytes_max, !how.dry_run);
-    let settling = Settling::new(series, how);
-    let tables = CountTables { begin: Some(begin), pieces, settling };
+    let importing = Importing::new(series, how);
+    let tables = CountTables { begin: Some(begin), parts, importing };
     let reading = async {
         // Otherwise the store has failed, and says why.
         if begun.await.is_ok()
@@ -148,16 +148,16 @@ pub async fn import_count(
 // === impl CountTables ===
 
 impl CountTables {
-    /// The next piece.
-    pub(crate) async fn next(&mut self) -> Result<Piece, Error> {
+    /// The next part.
+    pub(crate) async fn next(&mut self) -> Result<Part, Error> {
         self.begin();
-        self.pieces.recv().await.unwrap_or_else(|| Err(gone()))
+        self.parts.recv().await.unwrap_or_else(|| Err(gone()))
     }
 
     /// The same for a thread.
-    pub(crate) fn blocking_next(&mut self) -> Result<Piece, Error> {
+    pub(crate) fn blocking_next(&mut self) -> Result<Part, Error> {
         self.begin();
-        self.pieces.blocking_recv().unwrap_or_else(|| Err(gone()))
+        self.parts.blocking_recv().unwrap_or_else(|| Err(gone()))
     }
 
     fn begin(&mut self) {

@@ -70,8 +70,8 @@ impl Keeper {
         let rolled_up = self.roll_up_if_due(now, &mut last).await;
         let settled = self.settle(&mut last).await;
         let gathered = self.gather_if_due(now, &mut last).await;
-        let kept = self.keep_house_if_due(now, &mut last).await;
-        folded.and(rolled_up).and(settled).and(gathered).and(kept)
+        let house = self.keep_house_if_due(now, &mut last).await;
+        folded.and(rolled_up).and(settled).and(gathered).and(house)
     }
 
     async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
@@ -141,8 +141,9 @@ impl Keeper {
         // A clock that is wrong must not delete what no other server can bring back.
         let Some(newest) = self.house.store.newest_day().await? else { return Ok(()) };
         let before = Day::of(now).min(newest.plus(1)).plus(-days);
-        let kept = if faults::is_on(EAGER) { Duration::ZERO } else { self.kept_after_roll_up };
-        let pruned = self.house.store.prune(before, kept).await?;
+        let rolled_up_for =
+            if faults::is_on(EAGER) { Duration::ZERO } else { self.kept_after_roll_up };
+        let pruned = self.house.store.prune(before, rolled_up_for).await?;
         if pruned > 0 {
             tracing::info!("removed the quarter-hours of {pruned} rolled-up days before {before}");
         }

@@ -28,6 +28,7 @@
 //! | `service.rs`, `service/` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | what every database must promise, and which one does it how |
+//! | `text.rs` | texts that people write into corrections, merges and forgets |
 //! | `totals.rs` | a question about totals, and its answer in order |
 
 mod ahead;
@@ -56,6 +57,7 @@ mod series;
 mod service;
 mod settings;
 pub mod store;
+mod text;
 mod totals;
 
 use domain::NAME;

@@ -174,8 +174,16 @@ impl Renaming {
         (selects || leads).then_some(without)
     }
 
+    /// What series get instead of their own names, in words.
+    pub(crate) fn new_names(&self) -> String {
+        let NewNames { service, path, customer } = &self.into;
+        let named = [("service", service), ("path", path), ("customer", customer)];
+        let named = named.into_iter().filter_map(|(field, name)| Some((field, name.as_ref()?)));
+        named.map(|(field, name)| format!("{field} {name:?}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether what it selects counts under names of Tally's own.
-    fn forgets(&self) -> bool {
+    pub(crate) fn forgets(&self) -> bool {
         let NewNames { service, path, customer } = &self.into;
         [service, path, customer].into_iter().flatten().all(|name| is_reserved(name))
     }
@@ -236,7 +244,7 @@ impl Renaming {
                 || changes(&self.into.customer, &earlier.into.customer))
     }
 
-    /// Whether the other one, whose names are not hashed, says the same.
+    /// Whether the other one, whose names are not hashed, has the same patterns and targets.
     pub(crate) fn is(&self, other: &Self) -> bool {
         let same = |a: &Option<Pattern>, b: &Option<Pattern>| match (a, b) {
             (Some(a), Some(b)) => a.is(b, self.key),
@@ -250,6 +258,24 @@ impl Renaming {
 
     pub(crate) fn has_regex(&self) -> bool {
         matches!(self.path, Some(Pattern::Matches(_)))
+    }
+}
+
+// === impl Columns ===
+
+impl Columns {
+    /// In the order of `tally_request_changes`.
+    pub(crate) fn values(&self) -> [Option<&str>; 7] {
+        let Self { service, path, customer, into, hash_key } = self;
+        [
+            service.as_deref(),
+            path.as_deref(),
+            customer.as_deref(),
+            into.service.as_deref(),
+            into.path.as_deref(),
+            into.customer.as_deref(),
+            hash_key.as_deref(),
+        ]
     }
 }
 

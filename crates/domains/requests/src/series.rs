@@ -138,12 +138,12 @@ impl KnownSeries {
         series: impl IntoIterator<Item = (SeriesRef<'a>, u32)>,
     ) -> Vec<Arc<Named>> {
         let moved = self.moved.load();
-        if moved.renamings.is_empty() {
+        if moved.is_empty() {
             return self.resolve_as_is(series);
         }
         let series: Vec<_> = series.into_iter().collect();
-        let rename =
-            |one| self.find(one, |_| ()).map_or_else(|| moved.renamings.apply(one), |()| None);
+        let new = |one| self.forgotten(&moved, one).or_else(|| moved.renamings.apply(one));
+        let rename = |one| self.find(one, |_| ()).map_or_else(|| new(one), |()| None);
         let renamed: Vec<Option<Series>> = series.iter().map(|(one, _)| rename(*one)).collect();
         self.resolve_as_is(series.iter().zip(&renamed).map(|((one, requests), renamed)| {
             (renamed.as_ref().map_or(*one, SeriesRef::from), *requests)

@@ -241,10 +241,7 @@ impl Service {
                     query.totals_max
                 ));
             }
-            match error.find::<Error>() {
-                Some(refused) => Error::Refused(refused.kind(), refused.to_string().into()),
-                None => Error::store("read totals")(error),
-            }
+            Error::store("read totals")(error)
         })?;
         self.intake.series.notice_unnamed(totals.unnamed);
         if let Some((limit, order)) = query.limit {

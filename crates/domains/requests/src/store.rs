@@ -29,7 +29,7 @@ use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{Kept, Query, Totals};
+use crate::totals::{PieceCache, Query, Totals};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -102,7 +102,7 @@ pub struct Store {
     /// Which state SQLite's file is in.
     file: Arc<sqlite::State>,
     /// Days that queries have read by quarters.
-    kept: Arc<Kept>,
+    cache: Arc<PieceCache>,
     /// One fold at a time: others would only wait for it in the database.
     folding: tokio::sync::Mutex<()>,
     /// How many rows a step takes on CockroachDB.
@@ -126,7 +126,7 @@ pub fn open_with_steps(database: &Database, step_rows: i64) -> Arc<Store> {
         database: database.clone(),
         turns: postgres::trays::Turns::default(),
         file,
-        kept: Arc::default(),
+        cache: Arc::default(),
         folding: tokio::sync::Mutex::default(),
         step_rows,
     })
@@ -153,7 +153,7 @@ impl Store {
                 // written.
                 let file = Arc::clone(&self.file);
                 let list = move |connection: &mut Connection| {
-                    let transaction = sqlite::begin(connection)?;
+                    let transaction = tally_store::sqlite::begin(connection)?;
                     let state = file.look(&transaction)?;
                     let known = sqlite::series::list(&transaction, count_max, text_bytes_max)?;
                     Ok((known, state))
@@ -286,15 +286,17 @@ impl Store {
 
     /// Deletes the quarters of days before this one that were rolled up this long ago, by the database's
     /// clock. Returns how many days.
-    pub async fn prune(&self, before: Day, kept: Duration) -> Result<usize> {
+    pub async fn prune(&self, before: Day, rolled_up_for: Duration) -> Result<usize> {
         match &self.database {
             Database::Postgres(database) if is_cockroach(database) => {
-                cockroach::books::prune(database, before, kept, self.step_rows).await
+                cockroach::books::prune(database, before, rolled_up_for, self.step_rows).await
             }
-            Database::Postgres(database) => postgres::books::prune(database, before, kept).await,
+            Database::Postgres(database) => {
+                postgres::books::prune(database, before, rolled_up_for).await
+            }
             Database::Sqlite(database) => {
                 let prune = move |connection: &mut Connection| {
-                    sqlite::books::prune(connection, before, kept)
+                    sqlite::books::prune(connection, before, rolled_up_for)
                 };
                 let mut days = 0;
                 loop {
@@ -311,12 +313,12 @@ impl Store {
     pub async fn totals(&self, query: &Query) -> Result<Totals> {
         match &self.database {
             Database::Postgres(database) => {
-                postgres::totals::read(database, query, &self.kept).await
+                postgres::totals::read(database, query, &self.cache).await
             }
             Database::Sqlite(database) => {
-                let (query, kept) = (query.clone(), Arc::clone(&self.kept));
+                let (query, cache) = (query.clone(), Arc::clone(&self.cache));
                 let read = move |connection: &mut Connection| {
-                    sqlite::totals::read(connection, &query, &kept)
+                    sqlite::totals::read(connection, &query, &cache)
                 };
                 database.read(read).await
             }
@@ -364,11 +366,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// What the domain does not do, in terms of the store.
-fn refused(refused: crate::error::Error) -> tally_store::Error {
-    tally_store::Error::permanent("answer the query", refused.kind()).because(refused)
 }
 
 fn is_cockroach(database: &tally_store::postgres::Database) -> bool {

@@ -2,18 +2,20 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `cache.rs` | a cache of the days that queries have read in pieces |
 //! | `cells.rs` | the counts of an answer while they are added up |
 //! | `collector.rs` | from what a store finds to an answer |
+//! | `day_reader.rs` | days that are cut, as a store reads their quarters |
 //! | `group.rs` | what totals are grouped by, and the groups of series |
-//! | `kept.rs` | days that queries have read in pieces, kept in memory |
 //! | `limit.rs` | the first totals of an answer |
 //! | `pieces.rs` | what series have in the pieces of a day that is cut |
 //! | `plan.rs` | which months and days a store reads, and which period each of them is in |
 
+mod cache;
 mod cells;
 mod collector;
+mod day_reader;
 mod group;
-mod kept;
 mod limit;
 mod pieces;
 mod plan;
@@ -21,12 +23,12 @@ mod plan;
 use hashbrown::HashSet;
 use tally_runtime::Kind;
 
+pub(crate) use self::cache::{PieceCache, Stamp};
 pub(crate) use self::collector::Collector;
 pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
-pub(crate) use self::kept::{Kept, Stamp};
 pub(crate) use self::limit::{LimitOrder, Omitted};
-pub(crate) use self::plan::{Plan, Span};
+pub(crate) use self::plan::{DaysToRead, Plan, Span};
 use crate::model::{DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
 
@@ -165,16 +167,6 @@ impl Query {
     fn groups_by(&self) -> &[GroupBy] {
         if self.sum { &[] } else { &self.group_by }
     }
-}
-
-/// Corrections are of whole days.
-fn refused_cut(day: crate::model::Day) -> tally_store::Error {
-    let text = format!(
-        "with_corrections: the corrections of {day} are of the whole day (UTC), and a period of this \
-         answer begins or ends within it: ask for days of UTC, or longer periods"
-    );
-    let refused = crate::error::Error::Refused(Kind::FailedPrecondition, text.into());
-    tally_store::Error::permanent("read totals", Kind::FailedPrecondition).because(refused)
 }
 
 // === impl TooMany ===

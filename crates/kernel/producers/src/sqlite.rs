@@ -1,9 +1,10 @@
 //! Producers in SQLite.
 
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction};
 use tally_runtime::Namespace;
 use tally_store::Error;
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
 use crate::days::{Counted, Days};
@@ -11,9 +12,8 @@ use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, t
 use crate::setback::{Setback, Told};
 use crate::store::{Owner, Shown};
 
-/// How many days of batches one transaction adds up: batches wait for it, some 0.1 s. Days at random touch
-/// as many pages, so with fewer at a time each page would be written many times more.
-const GATHER_MAX: u32 = 32_000;
+/// How many days of batches one transaction adds up: batches wait for it, some 0.2 s for days at random.
+const GATHER_MAX: u32 = 4_000;
 
 pub(crate) fn open(
     connection: &mut Connection,
@@ -86,10 +86,9 @@ pub(crate) fn list(
     owner: Owner,
     with_workers: bool,
 ) -> Result<Vec<Producer>, Error> {
-    let step = "list producers";
     let sql = include_str!("sqlite/list_producers.sql");
     let values = (owner.domain, owner.namespace.0, with_workers);
-    rows(connection, sql, values, producer).step(step)
+    rows(connection, "list producers", sql, values, producer)
 }
 
 /// Forgets the one producer that is shown by this id; if there are several, none. Returns those that there
@@ -103,7 +102,7 @@ pub(crate) fn forget_shown(
     let sql = include_str!("sqlite/forget_shown.sql");
     let id = shown.id.as_ref().map(Uuid::as_bytes);
     let values = (owner.domain, owner.namespace.0, id, &shown.short_id);
-    let gone = rows(&transaction, sql, values, producer).step("forget a producer")?;
+    let gone = rows(&transaction, "forget a producer", sql, values, producer)?;
     if gone.len() == 1 {
         transaction.commit().step("commit")?;
     }
@@ -124,7 +123,8 @@ pub(crate) fn note_setback(
 
 pub(crate) fn setbacks(connection: &Connection, owner: Owner) -> Result<Vec<Setback>, Error> {
     let sql = include_str!("sqlite/list_setbacks.sql");
-    rows(connection, sql, (owner.domain, owner.namespace.0), setback).step("list what is missing")
+    let values = (owner.domain, owner.namespace.0);
+    rows(connection, "list what is missing", sql, values, setback)
 }
 
 pub(crate) fn clear_setbacks(
@@ -134,8 +134,8 @@ pub(crate) fn clear_setbacks(
 ) -> Result<Vec<Setback>, Error> {
     let transaction = begin(connection)?;
     let sql = include_str!("sqlite/clear_setbacks.sql");
-    let cleared = rows(&transaction, sql, (owner.domain, owner.namespace.0, short_id), setback)
-        .step("clear setbacks")?;
+    let values = (owner.domain, owner.namespace.0, short_id);
+    let cleared = rows(&transaction, "clear setbacks", sql, values, setback)?;
     transaction.commit().step("commit")?;
     Ok(cleared)
 }
@@ -160,9 +160,10 @@ pub fn dropped(
     first: i32,
     last: i32,
 ) -> Result<i64, Error> {
-    let sql = include_str!("sqlite/dropped.sql");
-    let counts = rows(connection, sql, (domain, namespace.0, first, last), |row| row.get(0));
-    Ok(counts.step("read how much was dropped")?.into_iter().fold(0, i64::saturating_add))
+    let (step, sql) = ("read how much was dropped", include_str!("sqlite/dropped.sql"));
+    let values = (domain, namespace.0, first, last);
+    let counts = rows(connection, step, sql, values, |row| row.get(0))?;
+    Ok(counts.into_iter().fold(0, i64::saturating_add))
 }
 
 /// Adds to a domain's days what forgotten producers brought, or something without a number.
@@ -186,7 +187,7 @@ fn forget_some(connection: &mut Connection, sql: &str, values: impl Params) -> R
     let step = "forget producers";
     let transaction = begin(connection)?;
     let producer = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let gone: Vec<([u8; 16], bool, i64)> = rows(&transaction, sql, values, producer).step(step)?;
+    let gone: Vec<([u8; 16], bool, i64)> = rows(&transaction, step, sql, values, producer)?;
     if gone.is_empty() {
         return Ok(());
     }
@@ -256,11 +257,6 @@ fn commit(transaction: Transaction<'_>, setback: Option<&Setback>) -> Result<(),
     Ok(())
 }
 
-/// A transaction that writes takes the lock for writing at once.
-pub(crate) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
-}
-
 fn producer(row: &Row<'_>) -> rusqlite::Result<Producer> {
     Ok(Producer {
         id: Uuid::from_bytes(row.get(0)?),
@@ -284,13 +280,4 @@ fn setback(row: &Row<'_>) -> rusqlite::Result<Setback> {
         producers: row.get(4)?,
         batches: row.get(5)?,
     })
-}
-
-fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    connection.prepare_cached(sql)?.query_map(values, row)?.collect()
 }

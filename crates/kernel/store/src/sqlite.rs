@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, TransactionBehavior};
 use tally_runtime::{Kind, Tasks, chain};
 
 use self::files::Files;
@@ -182,6 +182,25 @@ impl Database {
         writer.stop().await;
         moved
     }
+}
+
+/// Begins a transaction that writes: it takes the lock for writing at once, because one that has read cannot
+/// wait for it.
+pub fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
+}
+
+/// Every row of a statement, which is prepared once.
+pub fn rows<T>(
+    connection: &Connection,
+    step: &'static str,
+    sql: &str,
+    values: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Error> {
+    let mut statement = connection.prepare_cached(sql).step(step)?;
+    let rows = statement.query_map(values, read).step(step)?;
+    rows.collect::<rusqlite::Result<_>>().step(step)
 }
 
 /// The database or its log has lost its name, and its content would be lost when the server ends.

@@ -97,6 +97,41 @@ fn an_interrupted_add_says_what_is_not_known() {
 }
 
 #[test]
+fn an_interrupted_merge_says_what_is_not_known() {
+    let home = Home::sqlite();
+    let server = home.serve_until("moves.noted");
+    server.ok(&["add", "GET", "/a"]);
+    let client = Process::spawn(&server.command(&["merge", "--path", "/a", "--into-path", "/b"]));
+    server.process.wait_for_line(Stream::Stderr, "stopped at moves.noted", LIMIT);
+    client.signal("INT");
+    let words = [
+        "it is not known whether anything is merged",
+        "SIGINT came before the answer",
+        "run the same command again",
+    ];
+    assert_fails(&client.wait(LIMIT), 1, &words);
+    server.kill();
+}
+
+/// A name may come later, so a forget of one that nothing has is stored.
+#[test]
+fn a_forget_that_matches_nothing_says_what_it_means() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let forget = ["forget", "--customer", "ann"];
+    let said = server.ok(&[&forget[..], &["--dry-run"]].concat()).stderr;
+    assert!(
+        said.contains("no series matches now; what comes later and does would count"),
+        "{said}"
+    );
+    let said = server.ok(&forget).stderr;
+    assert!(said.contains("no series matches now; what comes later and does counts"), "{said}");
+    server.ok(&["add", "GET", "/a", "--customer", "ann"]);
+    let totals = server.ok(&["totals", "today", "--live", "--group-by", "customer"]).stdout;
+    assert!(totals.contains("_forgotten") && !totals.contains("ann"), "{totals}");
+}
+
+#[test]
 fn a_record_needs_an_author() {
     let home = Home::sqlite();
     let server = home.serve(&[]);

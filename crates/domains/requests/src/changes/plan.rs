@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
+use tally_runtime::Kind;
 use tokio::time::Instant;
 
 use super::{ChangeKind, Version};
+use crate::error::Error;
 use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::renaming::{Circle, Columns, Renaming, Renamings};
 
@@ -19,8 +21,8 @@ const LOOKED_AT_ONCE: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     /// Tells it apart from all others.
-    pub(crate) stamp: i64,
-    pub(crate) kind: &'static str,
+    pub(crate) token: i64,
+    pub(crate) kind: ChangeKind,
     pub(crate) selected: String,
     pub(crate) author: String,
     pub(crate) requests: i64,
@@ -72,25 +74,12 @@ pub(crate) struct TooSlow;
 #[error("series have been merged or forgotten meanwhile")]
 pub(crate) struct Outdated;
 
-/// A series that others would move to has moved itself.
-#[derive(Debug, thiserror::Error)]
-#[error("what the series would become was itself merged or forgotten: merge them into that")]
-pub(crate) struct MovedAway;
-
 // === impl Outdated ===
 
 impl From<Outdated> for tally_store::Error {
     fn from(outdated: Outdated) -> Self {
         let step = "check which series have moved";
-        Self::permanent(step, tally_runtime::Kind::Unavailable).because(outdated)
-    }
-}
-
-// === impl MovedAway ===
-
-impl From<MovedAway> for tally_store::Error {
-    fn from(moved: MovedAway) -> Self {
-        Self::permanent("move series", tally_runtime::Kind::FailedPrecondition).because(moved)
+        Self::permanent(step, Kind::Unavailable).because(outdated)
     }
 }
 
@@ -100,7 +89,7 @@ impl Draft {
     /// Whether it is a merge, which must not lead to what has moved itself. Anything else goes where that
     /// has gone.
     pub(crate) fn is_merge(&self) -> bool {
-        self.line.as_ref().is_some_and(|line| line.kind == ChangeKind::Merge.text())
+        self.line.as_ref().is_some_and(|line| line.kind == ChangeKind::Merge)
     }
 }
 
@@ -180,9 +169,11 @@ impl<'a> Targets<'a> {
         &self,
         further: &HashMap<SeriesId, SeriesId>,
         is_merge: bool,
-    ) -> Result<Vec<(SeriesId, SeriesId)>, MovedAway> {
+    ) -> Result<Vec<(SeriesId, SeriesId)>, Error> {
         if is_merge && !further.is_empty() {
-            return Err(MovedAway);
+            let text = "what the series would become was itself merged or forgotten: merge them into \
+                        that";
+            return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
         }
         let end = |target| {
             let id = self.ids[target];

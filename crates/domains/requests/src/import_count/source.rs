@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::{Count, Piece, Request};
+use super::{Count, Part, Request};
 use crate::model::Series;
 use crate::rows::EPOCH_MICROS;
 
-/// Lines per piece.
-const PIECE_LINES: usize = 10_000;
+/// Lines per part.
+const PART_LINES: usize = 10_000;
 
 /// Microseconds since 1970-01-01 UTC, for any time in Postgres.
 struct Micros(i64);
@@ -24,7 +24,7 @@ struct Micros(i64);
 /// Reads the tables, until they or the receiver end.
 pub(super) async fn read(
     database: &Database,
-    pieces: &mpsc::Sender<Result<Piece, Error>>,
+    parts: &mpsc::Sender<Result<Part, Error>>,
     path_bytes_max: usize,
     with_requests: bool,
 ) -> Result<(), Error> {
@@ -36,53 +36,53 @@ pub(super) async fn read(
         Error::permanent(step, Kind::FailedPrecondition)
             .because("this database has no schema count: say --from with the URL that it used")
     })?;
-    let _ = pieces.send(Ok(Piece::Source(source.get(0), source.get(1)))).await;
+    let _ = parts.send(Ok(Part::Source(source.get(0), source.get(1)))).await;
     let method = |row: &Row| {
         let path = wire::path(row.get(2), path_bytes_max);
         (row.get(0), Series::of_endpoint(number(row.get(1)), path))
     };
-    send(&transaction, include_str!("methods.sql"), method, Piece::Methods, pieces).await?;
+    send(&transaction, include_str!("methods.sql"), method, Part::Methods, parts).await?;
     let count = |row: &Row| {
         let (day, method, requests, total) = (row.get(0), row.get(1), row.get(2), row.get(3));
         Count { day, method, requests, total }
     };
-    send(&transaction, include_str!("counts.sql"), count, Piece::Counts, pieces).await?;
+    send(&transaction, include_str!("counts.sql"), count, Part::Counts, parts).await?;
     if with_requests {
         let request = |row: &Row| {
             let Micros(micros) = row.get(2);
             Request { day: row.get(0), method: row.get(1), micros }
         };
-        send(&transaction, include_str!("requests.sql"), request, Piece::Requests, pieces).await?;
+        send(&transaction, include_str!("requests.sql"), request, Part::Requests, parts).await?;
     }
-    let _ = pieces.send(Ok(Piece::End)).await;
+    let _ = parts.send(Ok(Part::End)).await;
     transaction.abandon().await?;
     Ok(())
 }
 
-/// Streams an answer, in pieces.
+/// Streams an answer, in parts.
 async fn send<T>(
     transaction: &Transaction,
     sql: &str,
     read: impl Fn(&Row) -> T,
-    piece: impl Fn(Vec<T>) -> Piece,
-    pieces: &mpsc::Sender<Result<Piece, Error>>,
+    part: impl Fn(Vec<T>) -> Part,
+    parts: &mpsc::Sender<Result<Part, Error>>,
 ) -> Result<(), Error> {
     let step = "read the Go server's tables";
-    let mut rows = transaction.stream(step, sql, &[]).await?.ready_chunks(PIECE_LINES);
-    let mut lines = Vec::with_capacity(PIECE_LINES);
+    let mut rows = transaction.stream(step, sql, &[]).await?.ready_chunks(PART_LINES);
+    let mut lines = Vec::with_capacity(PART_LINES);
     while let Some(chunk) = rows.next().await {
         for row in chunk {
             lines.push(read(&row?));
         }
-        if lines.len() >= PIECE_LINES {
-            let full = std::mem::replace(&mut lines, Vec::with_capacity(PIECE_LINES));
-            if pieces.send(Ok(piece(full))).await.is_err() {
+        if lines.len() >= PART_LINES {
+            let full = std::mem::replace(&mut lines, Vec::with_capacity(PART_LINES));
+            if parts.send(Ok(part(full))).await.is_err() {
                 return Ok(());
             }
         }
     }
     if !lines.is_empty() {
-        let _ = pieces.send(Ok(piece(lines))).await;
+        let _ = parts.send(Ok(part(lines))).await;
     }
     Ok(())
 }

@@ -30,19 +30,20 @@ pub(super) type HashKey = (u64, u64);
 
 /// A regex that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use this regex: {0}")]
-pub(crate) struct BadRegex(#[from] regex_lite::Error);
+#[error("cannot use this regex")]
+pub(crate) struct BadRegex(#[source] regex_lite::Error);
 
 /// A renaming that no server has written.
 #[derive(Debug, thiserror::Error)]
 #[error("tally_request_changes has {0:?}, which says nothing about a name")]
-struct Malformed(String);
+struct BadColumn(String);
 
 // === impl Pattern ===
 
 impl Pattern {
     pub(super) fn regex(text: &str) -> Result<Self, BadRegex> {
-        Ok(Self::Matches(RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build()?))
+        let regex = RegexBuilder::new(text).size_limit(COMPILED_BYTES_MAX).build();
+        Ok(Self::Matches(regex.map_err(BadRegex)?))
     }
 
     pub(super) fn matches(&self, name: &str, key: HashKey) -> bool {
@@ -118,25 +119,25 @@ impl Pattern {
     }
 
     pub(super) fn of_column(column: &str) -> Result<Self, tally_store::Error> {
-        let malformed = || {
+        let bad = || {
             let step = "read a renaming";
-            let source = Malformed(column.chars().take(100).collect());
+            let source = BadColumn(column.chars().take(100).collect());
             tally_store::Error::permanent(step, Kind::Internal).because(source)
         };
-        let (how, text) = column.split_once(':').ok_or_else(malformed)?;
+        let (how, text) = column.split_once(':').ok_or_else(bad)?;
         let hashed = |is_prefix| {
-            let (bytes, hash) = text.split_once(':').ok_or_else(malformed)?;
-            let bytes = bytes.parse().map_err(|_| malformed())?;
-            let hash = u128::from_str_radix(hash, 16).map_err(|_| malformed())?;
+            let (bytes, hash) = text.split_once(':').ok_or_else(bad)?;
+            let bytes = bytes.parse().map_err(|_| bad())?;
+            let hash = u128::from_str_radix(hash, 16).map_err(|_| bad())?;
             Ok(Self::Hashed { bytes, hash, is_prefix })
         };
         match how {
             "is" => Ok(Self::Exactly(text.into())),
             "prefix" => Ok(Self::BeginsWith(text.into())),
-            "regex" => Self::regex(text).map_err(|_| malformed()),
+            "regex" => Self::regex(text).map_err(|_| bad()),
             "hash" => hashed(false),
             "hash-prefix" => hashed(true),
-            _ => Err(malformed()),
+            _ => Err(bad()),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use tally_proto::wire::FORGOTTEN;
 
 use super::{KnownSeries, Shard};
 use crate::changes::{Changes, Version};
@@ -39,6 +40,10 @@ impl Moved {
         now
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.renamings.is_empty() && self.moves.is_empty()
+    }
+
     /// Whether a series was merged or forgotten, and its name has no place here.
     pub(super) fn has_moved(&self, id: SeriesId, series: SeriesRef<'_>) -> bool {
         self.moves.contains_key(&id) || self.renamings.apply(series).is_some()
@@ -56,6 +61,26 @@ impl KnownSeries {
     /// What a series is called now, if it was merged or forgotten.
     pub(crate) fn renamed(&self, series: SeriesRef<'_>) -> Option<Series> {
         self.moved.load().renamings.apply(series)
+    }
+
+    /// What a series has become that was forgotten when its id was all that was kept of it: by a regex. A
+    /// renaming that follows would otherwise give it another id, under which the name came back.
+    pub(super) fn forgotten(&self, moved: &Moved, series: SeriesRef<'_>) -> Option<Series> {
+        if moved.moves.is_empty() {
+            return None;
+        }
+        let id = series.to_owned().id(0);
+        let to = Some(moved.follow(id)).filter(|to| *to != id)?;
+        let inner = self.lock();
+        let now = &inner.by_id.get(&to)?.series;
+        let is_forgotten = [
+            (&now.service, series.service),
+            (&now.path, series.path),
+            (&now.customer, series.customer),
+        ]
+        .into_iter()
+        .any(|(now, before)| &**now == FORGOTTEN && before != FORGOTTEN);
+        is_forgotten.then(|| now.clone())
     }
 
     /// What a name has become, if it has moved.

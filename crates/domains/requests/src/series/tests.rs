@@ -325,7 +325,7 @@ fn a_series_that_has_moved_is_known_as_what_it_has_become() {
     let selection = Selection { path, ..Selection::default() };
     let into = NewNames { path: Some("/b".into()), ..NewNames::default() };
     let renaming = Arc::new(Renaming::of(&selection, into).expect("no regex"));
-    let version = Version { seq: 1, stamp: 7 };
+    let version = Version { seq: 1, token: 7 };
     let changes = Changes {
         seqs: vec![1],
         version,

@@ -6,9 +6,7 @@ use hashbrown::HashMap;
 use tally_runtime::Kind;
 
 use super::Service;
-use crate::changes::{
-    Change, ChangeKind, Changed, Draft, MovedAway, Outdated, Plan, TooSlow, Version,
-};
+use crate::changes::{Change, ChangeKind, Changed, Draft, Outdated, Plan, TooSlow, Version};
 use crate::corrections::{Balance, Corrected, Correction, LISTED_MAX};
 use crate::error::Error;
 use crate::house::House;
@@ -38,10 +36,7 @@ impl Service {
         self.one_at_a_time("correct a total", async move {
             store.fold().await.map_err(Error::store("fold"))?;
             let done = store.correct(&correction, is_dry_run).await;
-            done.map_err(|error| match error.find::<Error>() {
-                Some(refused) => Error::Refused(refused.kind(), refused.to_string().into()),
-                None => Error::store("correct a total")(error),
-            })
+            done.map_err(Error::store("correct a total"))
         })
         .await
     }
@@ -60,15 +55,10 @@ impl Service {
 
     /// Merges or forgets series.
     pub(crate) async fn change(&self, change: Change) -> Result<Changed, Error> {
-        let change = change.checked()?;
+        let change = change.checked(self.intake.path_bytes_max)?;
         let house = self.house.clone();
         let is_dry_run = change.is_dry_run;
         let name = change.kind.text();
-        let text_bytes_max = self.intake.path_bytes_max;
-        if change.into.path.as_ref().is_some_and(|path| path.len() > text_bytes_max) {
-            let text = format!("into_path: has more than {text_bytes_max} bytes");
-            return Err(Error::invalid(text));
-        }
         let changed = self
             .one_at_a_time(name, async move {
                 for _ in 0..ATTEMPTS_MAX {
@@ -116,9 +106,6 @@ async fn decide_and_move(house: &House, change: &Change) -> Result<Option<Change
     match store.move_series(&draft).await {
         Ok(_) => {}
         Err(error) if error.find::<Outdated>().is_some() => return Ok(None),
-        Err(error) if error.find::<MovedAway>().is_some() => {
-            return Err(Error::Refused(Kind::FailedPrecondition, MovedAway.to_string().into()));
-        }
         Err(error) => return Err(failed()(error)),
     }
     // From here on it is decided: if anything fails, or this server, the duties go on.

@@ -18,7 +18,7 @@ pub(super) const SETTLED_SERIES: usize = 300;
 impl Store {
     /// The last change of series that the database has.
     pub(crate) async fn version(&self) -> Result<Version> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => postgres::changes::version(database).await,
             Database::Sqlite(database) => {
                 database.read(|connection| sqlite::changes::version(connection)).await
@@ -28,7 +28,7 @@ impl Store {
 
     /// What has changed since a version.
     pub(crate) async fn changes(&self, since: Version) -> Result<Changes> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => postgres::changes::load(database, since).await,
             Database::Sqlite(database) => {
                 database.read(move |connection| sqlite::changes::load(connection, since)).await
@@ -39,7 +39,7 @@ impl Store {
     /// Moves series and notes it. Fails with [`Outdated`](crate::changes::Outdated) if another change was
     /// first. Returns how many have moved.
     pub(crate) async fn move_series(&self, draft: &Draft) -> Result<usize> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => postgres::changes::write(database, draft).await,
             Database::Sqlite(database) => {
                 let draft = draft.clone();
@@ -53,14 +53,14 @@ impl Store {
     /// disturbed.
     pub(crate) async fn settle(&self) -> Result<bool> {
         let mut is_all = true;
-        let months = match self.database() {
+        let months = match &self.database {
             Database::Postgres(database) => postgres::changes::months(database).await?,
             Database::Sqlite(database) => {
                 database.read_long(|connection| sqlite::changes::months(connection)).await?
             }
         };
         for month in months {
-            let moved = match self.database() {
+            let moved = match &self.database {
                 Database::Postgres(database) => {
                     postgres::changes::moved_in_month(database, month).await?
                 }
@@ -72,7 +72,7 @@ impl Store {
                 }
             };
             for some in moved.chunks(SETTLED_SERIES) {
-                match self.database() {
+                match &self.database {
                     Database::Postgres(database) => {
                         is_all &= postgres::changes::settle(database, month, some).await?;
                     }
@@ -92,7 +92,7 @@ impl Store {
 
     /// The changes that are not settled, and their ages in seconds by the database's clock.
     pub(crate) async fn unsettled(&self) -> Result<Vec<(i64, i64)>> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => postgres::changes::unsettled(database).await,
             Database::Sqlite(database) => {
                 database.read(|connection| sqlite::changes::unsettled(connection)).await
@@ -102,7 +102,7 @@ impl Store {
 
     /// Notes that the changes up to this one are settled.
     pub(crate) async fn mark_settled(&self, through: i64) -> Result<()> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => {
                 postgres::changes::mark_settled(database, through).await
             }
@@ -122,7 +122,7 @@ impl Store {
         correction: &Correction,
         is_dry_run: bool,
     ) -> Result<Balance> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => {
                 postgres::corrections::correct(database, correction, is_dry_run).await
             }
@@ -138,7 +138,7 @@ impl Store {
 
     /// The first corrections of these days, in order.
     pub(crate) async fn corrections(&self, days: DayRange, limit: usize) -> Result<Vec<Corrected>> {
-        match self.database() {
+        match &self.database {
             Database::Postgres(database) => {
                 postgres::corrections::list(database, days, limit).await
             }
@@ -149,9 +149,5 @@ impl Store {
                 database.read(list).await
             }
         }
-    }
-
-    fn database(&self) -> &Database {
-        &self.database
     }
 }

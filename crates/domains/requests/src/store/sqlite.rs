@@ -22,13 +22,4 @@ mod state;
 pub(super) mod totals;
 pub(super) mod trays;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tally_store::error::Step as _;
-
 pub(super) use self::state::State;
-use super::Result;
-
-/// A transaction that takes the write lock at once.
-pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate).step("begin a transaction")
-}

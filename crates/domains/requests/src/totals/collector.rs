@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use tally_runtime::Kind;
 
+use super::cache::{PIECES_MAX, PieceCache, Stamp};
 use super::cells::Cells;
-use super::kept::{Keeping, Kept, PIECES_MAX, Stamp};
-use super::pieces::{Cut, Draft};
+use super::day_reader::DayReader;
+use super::pieces::Cut;
 use super::plan::NONE;
 use super::{
     Group, Groups, PeriodTotals, Plan, Query, TEXT_BYTES_FACTOR, TEXT_BYTES_LEAST, TooMany, Totals,
 };
+use crate::error::{Error, refused};
 use crate::model::{Day, Quarter, SeriesId};
 use crate::packed;
 
@@ -26,18 +29,7 @@ pub(crate) struct Collector {
     max: usize,
     /// The periods of the days of the month before.
     month: Option<(Day, [u32; packed::DAYS.slots])>,
-    /// The day whose quarters are read.
-    day: Option<Reading>,
-    keeping: Option<Keeping>,
-}
-
-/// A day that is read by quarters.
-#[derive(Debug)]
-struct Reading {
-    day: Day,
-    cut: Cut,
-    /// What is to be kept of it, and its stamp.
-    draft: Option<(Stamp, Draft)>,
+    reader: DayReader,
 }
 
 type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
@@ -45,7 +37,7 @@ type Result<T = (), E = tally_store::Error> = std::result::Result<T, E>;
 // === impl Collector ===
 
 impl Collector {
-    pub(crate) fn new(query: &Query, plan: Plan, groups: Groups) -> Self {
+    pub(crate) fn new(query: &Query, plan: Plan, groups: Groups, cache: &Arc<PieceCache>) -> Self {
         let new = |periods| Cells::new(periods, groups.len(), query.totals_max);
         let cells = new(plan.periods().len());
         let corrections = new(if query.with_corrections { plan.periods().len() } else { 0 });
@@ -57,8 +49,7 @@ impl Collector {
             is_sum: query.sum,
             max: query.totals_max,
             month: None,
-            day: None,
-            keeping: None,
+            reader: DayReader::new(cache),
         }
     }
 
@@ -94,20 +85,19 @@ impl Collector {
         }
     }
 
-    /// Adds those of these days that are kept with their stamps, and returns the others, which are to be
-    /// read. If all of their series are, they are kept then.
-    pub(crate) fn add_kept(
+    /// Adds those of these days that are cached with their stamps, and returns the others, which are to be
+    /// read. With `are_all_read`, the query reads every series of these days, so they can be cached.
+    pub(crate) fn add_cached(
         &mut self,
-        kept: &Arc<Kept>,
         days: Vec<(Day, Stamp)>,
         are_all_read: bool,
     ) -> Result<Vec<Day>> {
-        let mut keeping = Keeping::new(kept);
+        let cache_use = &mut self.reader.cache_use;
         let mut left = Vec::new();
         for (day, stamp) in days {
             let cut = Cut::of(&self.plan.of_quarters(day));
-            if let Some(pieces) = keeping.find(day, cut.cuts, stamp) {
-                for (place, group) in keeping.asked(&pieces.series, &mut self.groups) {
+            if let Some(pieces) = cache_use.find(day, cut.cuts, stamp) {
+                for (place, group) in cache_use.asked(&pieces.series, &mut self.groups) {
                     for (period, sum) in cut.in_periods(pieces.sums(*place, &cut)) {
                         self.cells.add(period, *group, sum)?;
                     }
@@ -115,55 +105,19 @@ impl Collector {
                 continue;
             }
             if are_all_read && cut.len() <= PIECES_MAX {
-                keeping.expect(day, stamp);
+                cache_use.want(day, stamp);
             }
             left.push(day);
         }
-        self.keeping = Some(keeping);
         Ok(left)
     }
 
     /// Adds the quarters of a day that is cut. The rows of a day come together, by series.
     pub(crate) fn add_quarters(&mut self, day: Day, series: SeriesId, quarters: &[u8]) -> Result {
+        let cells = &mut self.cells;
         let group = self.groups.of(series);
-        if self.day.as_ref().is_none_or(|reading| reading.day != day) {
-            self.end_day();
-            let draft = self.keeping.as_mut().and_then(|keeping| keeping.draft(day));
-            let cut = Cut::of(&self.plan.of_quarters(day));
-            self.day = Some(Reading { day, cut, draft });
-        }
-        let Some(Reading { cut, draft, .. }) = &mut self.day else { return Ok(()) };
-        if group.is_none() && draft.is_none() {
-            return Ok(());
-        }
-        let sums = match cut.sums(quarters) {
-            Ok(sums) => sums,
-            // What is not asked for stops no answer.
-            Err(_) if group.is_none() => {
-                *draft = None;
-                return Ok(());
-            }
-            Err(malformed) => return Err(malformed.into()),
-        };
-        let sums = &sums[..cut.len()];
-        if let Some((_, draft)) = draft {
-            draft.push(series, sums);
-        }
-        if let Some(group) = group {
-            for (period, sum) in cut.in_periods(sums.iter().copied()) {
-                self.cells.add(period, group, sum)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A day is read.
-    fn end_day(&mut self) {
-        if let (Some(Reading { day, cut, draft: Some((stamp, draft)) }), Some(keeping)) =
-            (self.day.take(), &mut self.keeping)
-        {
-            keeping.take(day, cut.cuts, stamp, draft);
-        }
+        let add = group.map(|group| move |period, sum| cells.add(period, group, sum));
+        self.reader.read(&self.plan, day, series, quarters, add)
     }
 
     /// Adds rows of a quarter.
@@ -178,7 +132,12 @@ impl Collector {
     pub(crate) fn add_corrections(&mut self, day: Day, series: SeriesId, requests: i64) -> Result {
         let Some(group) = self.groups.of(series) else { return Ok(()) };
         if self.plan.is_cut(day) {
-            return Err(super::refused_cut(day));
+            let text = format!(
+                "with_corrections: the corrections of {day} are of the whole day (UTC), and a period \
+                 of this answer begins or ends within it: ask for days of UTC, or longer periods"
+            );
+            let refusal = Error::Refused(Kind::FailedPrecondition, text.into());
+            return Err(refused("read totals")(refusal));
         }
         match self.plan.of_day(day) {
             Some(period) => Ok(self.corrections.add(period, group, requests)?),
@@ -197,12 +156,9 @@ impl Collector {
     }
 
     /// The answer.
-    pub(crate) fn finish(mut self) -> Result<Totals, TooMany> {
-        self.end_day();
-        if let Some(keeping) = self.keeping.take() {
-            keeping.end();
-        }
-        let Self { plan, groups, cells, corrections, is_sum, max, .. } = self;
+    pub(crate) fn finish(self) -> Result<Totals, TooMany> {
+        let Self { plan, groups, cells, corrections, is_sum, max, reader, .. } = self;
+        reader.end();
         let unnamed = if is_sum { 0 } else { groups.unnamed() };
         let mut totals = cells.into_totals(max)?;
         let mut corrections = corrections.into_totals(max)?;

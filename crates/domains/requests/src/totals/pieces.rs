@@ -35,9 +35,9 @@ enum Sums {
     Wide(Box<[i64]>),
 }
 
-/// The same while a day is read.
+/// A day's pieces while its rows arrive.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct PiecesBuilder {
     series: Vec<SeriesId>,
     sums: Vec<i64>,
 }
@@ -106,9 +106,9 @@ impl Pieces {
     }
 }
 
-// === impl Draft ===
+// === impl PiecesBuilder ===
 
-impl Draft {
+impl PiecesBuilder {
     pub(super) fn push(&mut self, series: SeriesId, sums: &[i64]) {
         self.series.push(series);
         self.sums.extend_from_slice(sums);
@@ -162,13 +162,13 @@ mod tests {
     #[test]
     fn pieces_are_what_was_read() {
         let two = cut(&[(22, 7), (74, 8)]);
-        let mut draft = Draft::default();
-        draft.push(3, &[1, u32::MAX.into()]);
-        draft.push(9, &[0, 5]);
-        let pieces = draft.into_pieces(None).expect("in order");
+        let mut builder = PiecesBuilder::default();
+        builder.push(3, &[1, u32::MAX.into()]);
+        builder.push(9, &[0, 5]);
+        let pieces = builder.into_pieces(None).expect("in order");
         assert_eq!(pieces.sums_bytes(), 16);
         assert_eq!(pieces.sums(0, &two).collect::<Vec<_>>(), [1, u32::MAX.into()]);
-        let mut wide = Draft::default();
+        let mut wide = PiecesBuilder::default();
         wide.push(3, &[1, i64::from(u32::MAX) + 1]);
         wide.push(9, &[0, 5]);
         let wide = wide.into_pieces(Some(&pieces.series)).expect("in order");
@@ -176,9 +176,9 @@ mod tests {
         assert_eq!(wide.sums(0, &two).collect::<Vec<_>>(), [1, i64::from(u32::MAX) + 1]);
         assert_eq!(wide.sums(1, &two).collect::<Vec<_>>(), [0, 5]);
         for twice in [[3, 3], [9, 3]] {
-            let mut draft = Draft::default();
-            twice.iter().for_each(|series| draft.push(*series, &[1, 1]));
-            assert!(draft.into_pieces(None).is_none());
+            let mut builder = PiecesBuilder::default();
+            twice.iter().for_each(|series| builder.push(*series, &[1, 1]));
+            assert!(builder.into_pieces(None).is_none());
         }
     }
 }

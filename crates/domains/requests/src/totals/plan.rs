@@ -6,7 +6,7 @@
 use jiff::civil::Date;
 use tally_runtime::Kind;
 
-use super::Query;
+use super::{Query, Stamp};
 use crate::error::Error;
 use crate::model::{Day, DayRange, Quarter};
 use crate::packed;
@@ -34,6 +34,15 @@ pub(crate) struct Plan {
     pub(crate) parts: Vec<(Day, Day)>,
     /// Days that are cut: the first and the last of a few.
     cut: Vec<DayRange>,
+}
+
+/// Days to read, beside the months.
+#[derive(Debug, Default)]
+pub(crate) struct DaysToRead {
+    /// By their quarters.
+    pub(crate) cut: Vec<(Day, Stamp)>,
+    /// By their totals.
+    pub(crate) uncut: Vec<Day>,
 }
 
 // === impl Span ===

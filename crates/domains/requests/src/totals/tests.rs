@@ -1,5 +1,7 @@
 //! Answers in order, their limits and their sums.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 use tally_proto::wire::UNKNOWN_PATH;
 
@@ -40,7 +42,7 @@ fn collector(query: &Query, series: &[(i64, SeriesRef<'_>)]) -> Collector {
     let filter = &query.filter;
     let asked = series.iter().filter(|one| filter.is_empty() || filter.lets_through(&one.1));
     asked.for_each(|(id, series)| groups.add(*id, series));
-    Collector::new(query, plan(query, "2015-01-01", "2016-12-31"), groups)
+    Collector::new(query, plan(query, "2015-01-01", "2016-12-31"), groups, &Arc::default())
 }
 
 fn listed(totals: &Totals) -> Vec<(String, &str, &str, i64)> {

@@ -57,7 +57,7 @@ async fn later_series_follow_a_limited_number_of_changes(backend: Backend) {
         };
         let rows = seqs.map(row).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "INSERT INTO tally_request_changes (seq, stamp, namespace_id, kind, selected, author, \
+            "INSERT INTO tally_request_changes (seq, token, namespace_id, kind, selected, author, \
                  changed_at, series, requests, path, into_path) VALUES {rows}"
         );
         backend.execute(&sql).await;

@@ -28,7 +28,7 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
          INSERT INTO tally_requests_0 (series_id, requested_at) \
              SELECT n % 100, TIMESTAMPTZ '2015-05-17 12:00:00+00' \
              FROM generate_series(1, 50000) AS n; \
-         INSERT INTO tally_request_changes (seq, stamp, namespace_id, kind, selected, author, changed_at, \
+         INSERT INTO tally_request_changes (seq, token, namespace_id, kind, selected, author, changed_at, \
                                             series, requests, settled_at) \
              SELECT n, n, 0, 'merge', 'path', '', now(), 1, 1, CASE WHEN n < 1999 THEN now() END \
              FROM generate_series(1, 2000) AS n; \
@@ -87,8 +87,8 @@ async fn totals_are_read_by_their_keys() {
         (sql!("open_totals"), days, date, "tally_request_calendar_open"),
         (sql!("open_days"), "INT4, INT4, INT8", "18000, 18006, 10", "tally_request_calendar_open"),
         (sql!("prunable_days"), "INT4, FLOAT8, INT8", "11000, 86400, 10", &of_days),
-        (sql!("held_days"), "INT4[], INT8[]", "'{18300,18301}', '{1,2}'", &of_days),
-        (sql!("held_months"), "INT4[], INT8[]", "'{18293,18322}', '{1,2}'", &months),
+        (sql!("find_days"), "INT4[], INT8[]", "'{18300,18301}', '{1,2}'", &of_days),
+        (sql!("find_months"), "INT4[], INT8[]", "'{18293,18322}', '{1,2}'", &months),
         (sql!("stages"), "INT4[]", "'{18300,18301}'", &calendar),
         (sql!("last_change"), "INT8", "0", "tally_request_changes_pkey"),
         (sql!("moved"), "INT8[]", "'{1,2}'", "tally_request_moves_pkey"),
@@ -112,9 +112,9 @@ async fn sqlite_reads_the_books_by_their_keys() {
     }
     let file = rusqlite::Connection::open(backend.file()).expect("the file");
     for ((name, sql), found) in [
-        (sql!("held_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=? AND series_id=?)"),
+        (sql!("find_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=? AND series_id=?)"),
         (
-            sql!("held_month"),
+            sql!("find_month"),
             "SEARCH tally_request_months USING PRIMARY KEY (month=? AND series_id=?)",
         ),
         (sql!("stage"), "SEARCH tally_request_calendar USING PRIMARY KEY (day=?)"),
@@ -122,10 +122,10 @@ async fn sqlite_reads_the_books_by_their_keys() {
         (sql!("prunable_days"), "SEARCH d USING PRIMARY KEY (day=?)"),
         (sql!("open_days"), "SEARCH c USING INDEX tally_request_calendar_open (day>? AND day<?)"),
         (sql!("open_days"), "SEARCH d USING PRIMARY KEY (day=?)"),
-        (sql!("totals_of_day"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
+        (sql!("day_totals"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("day_quarters"), "SEARCH tally_request_days USING PRIMARY KEY (day=?)"),
         (sql!("month_days"), "SEARCH tally_request_months USING PRIMARY KEY (month>? AND month<?)"),
-        (sql!("has_moved"), "SEARCH tally_request_moves USING PRIMARY KEY (from_id=?)"),
+        (sql!("moved"), "SEARCH tally_request_moves USING PRIMARY KEY (from_id=?)"),
         (
             sql!("moves_since"),
             "SEARCH tally_request_moves USING INDEX tally_request_moves_change (change_seq>?)",

@@ -7,13 +7,12 @@ use tally_ingest::{Batch, WriteError};
 use tally_runtime::{Namespace, faults};
 use tally_store::Error;
 use tally_store::error::Step as _;
-use tally_store::sqlite::Database;
+use tally_store::sqlite::{Database, begin};
 use uuid::Uuid;
 
 use crate::days::Counted;
 use crate::plan::{Place, Places, Plan};
 use crate::run::{Content, Parcel};
-use crate::sqlite::begin;
 
 /// Does something with a batch in a transaction of its own, and returns after the commit.
 pub async fn transaction<C: Content, T: Send + 'static>(

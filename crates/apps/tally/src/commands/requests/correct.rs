@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use tally_proto::methods as names;
 use tally_proto::tally::requests::v1::{
@@ -18,7 +18,7 @@ use tally_proto::tally::requests::v1::{
 };
 use tally_proto::wire::{CUSTOMER_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX};
 use tally_requests::periods::Zone;
-use tally_runtime::{Clock, Signals, random};
+use tally_runtime::{Clock, random};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -147,7 +147,7 @@ async fn correct(
             return Ok(wrong_usage(format_args!("{flag} has more than {max} bytes")));
         }
     }
-    let author = match author(args.author) {
+    let author = match author(args.author, args.dry_run) {
         Ok(author) => author,
         Err(code) => return Ok(code),
     };
@@ -169,13 +169,7 @@ async fn correct(
         dry_run: args.dry_run,
     };
     let mut client = args.server.books().await?;
-    let mut signals = Signals::install().context("cannot take over Ctrl-C")?;
-    // A user who does not wait for the answer must be told the id, or the same command would correct
-    // twice.
-    let answer = tokio::select! {
-        answer = args.server.answer(client.correct(request)) => answer,
-        signal = signals.recv() => Err(Status::cancelled(format!("{signal} came before the answer"))),
-    };
+    let answer = args.server.answer_or_signal(client.correct(request)).await?;
     let what = format!("{} on {}", series::named(&series), dates::iso(day));
     let answer = match answer {
         Ok(answer) => answer.into_inner(),

@@ -36,7 +36,7 @@ pub(crate) struct ForgetArgs {
 }
 
 pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
-    let author = match author(args.change.author.clone()) {
+    let author = match author(args.change.author.clone(), args.change.dry_run) {
         Ok(author) => author,
         Err(code) => return Ok(code),
     };
@@ -48,8 +48,15 @@ pub(crate) async fn run(args: ForgetArgs) -> anyhow::Result<ExitCode> {
     };
     let server = &args.change.server;
     let mut client = server.books().await?;
-    let answer = server.answer(client.forget(request)).await;
-    let answer = args.change.finish(answer, "forget", "forgotten")?;
+    let answer = server.answer_or_signal(client.forget(request)).await?;
+    let none = match (args.selection.has_regex(), args.change.dry_run) {
+        (true, _) => "nothing to do: no series matches",
+        (false, true) => {
+            "no series matches now; what comes later and does would count as _forgotten"
+        }
+        (false, false) => "no series matches now; what comes later and does counts as _forgotten",
+    };
+    let answer = args.change.finish(answer, "forget", "forgotten", none)?;
     if !answer.is_kept {
         say(if args.selection.has_regex() {
             "series that come later and match the regex will not be forgotten, because a forget keeps \

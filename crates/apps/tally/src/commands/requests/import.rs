@@ -52,14 +52,14 @@ use tally_runtime::{Clock, Signals, chain};
 use tokio::sync::watch;
 
 pub(crate) use self::args::ImportArgs;
-use self::begin::{Begun, Keeper, Memory, Not};
+use self::begin::{Begun, Memory, NotBegun, Positions};
 use self::dry_run::DryRun;
 use self::feed::{Job, Reader};
 use self::input::Input;
 use self::parse::{Context, Parser};
 use self::paths::{MANY_SERIES, Seen};
 use self::position::{Checkpoint, Position};
-use self::send::{News, Outcome, Parties, Place, UNSETTLED_MAX, send_all};
+use self::send::{News, Outcome, Parties, Place, UNDECIDED_MAX, send_all};
 use crate::output::{self, OutputFormat, plural, say, thousands, visible, wrong_usage};
 
 const BAR_TICK: Duration = Duration::from_millis(200);
@@ -90,8 +90,8 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
     let (stop, stopped) = watch::channel(false);
     let counted = Cell::new(0);
     let now = clock.now().as_second();
-    let keeper = Keeper { args: &args, parser: &parser, now, patience, stop: stopped };
-    let import = Import { keeper, inputs: &inputs, bar: &bar, counted: &counted };
+    let positions = Positions { args: &args, parser: &parser, now, patience, stop: stopped };
+    let import = Import { positions, inputs: &inputs, bar: &bar, counted: &counted };
     let outcome = tokio::select! {
         outcome = import.all(reader) => outcome?,
         () = async {
@@ -104,7 +104,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
             say(format_args!(
                 "left at once; {} requests are counted, and up to {} more may be",
                 thousands(counted.get()),
-                thousands(UNSETTLED_MAX)
+                thousands(UNDECIDED_MAX)
             ));
             return Ok(ExitCode::from(EXIT_INTERRUPTED));
         }
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: ImportArgs, clock: Arc<dyn Clock>) -> anyhow::Resu
 
 /// Imports inputs, one after another.
 struct Import<'a> {
-    keeper: Keeper<'a>,
+    positions: Positions<'a>,
     inputs: &'a [Input],
     bar: &'a ProgressBar,
     /// How many requests are counted.
@@ -128,17 +128,17 @@ impl Import<'_> {
     async fn all(&self, mut reader: Reader) -> anyhow::Result<Outcome> {
         let mut all = Outcome::default();
         for (at, input) in self.inputs.iter().enumerate() {
-            let begun = match self.keeper.begin(at, input, &reader.bytes).await {
+            let begun = match self.positions.begin(at, input, &reader.bytes).await {
                 Ok(begun) => begun,
-                Err(Not::Yet(is_torn)) => {
+                Err(NotBegun::NoLine { is_torn }) => {
                     all.counts.torn = is_torn.then_some((at, 1)).or(all.counts.torn);
                     continue;
                 }
-                Err(Not::Failed(failure)) => {
+                Err(NotBegun::Failed(failure)) => {
                     all.failures.push(failure);
                     continue;
                 }
-                Err(Not::Stopped(stop)) => {
+                Err(NotBegun::Stopped(stop)) => {
                     all.stop = Some(stop.before(Place { input: at, line: 1 }));
                     break;
                 }
@@ -160,7 +160,7 @@ impl Import<'_> {
             }
             let panicked = |_| anyhow!("the reader's thread panicked; not everything was read");
             reader = thread.join().map_err(panicked)?;
-            if let Some(known) = known.filter(|_| !self.keeper.args.quiet) {
+            if let Some(known) = known.filter(|_| !self.positions.args.quiet) {
                 self.bar.suspend(|| say(self.before(input, &known, lines)));
             }
         }
@@ -174,7 +174,7 @@ impl Import<'_> {
     ) -> anyhow::Result<(Outcome, JoinHandle<Reader>)> {
         let Begun { job, producer, checkpoint, .. } = begun;
         let (chunks, thread) = reader.start(job).context("cannot start the reader's thread")?;
-        let Keeper { args, patience, stop, .. } = &self.keeper;
+        let Positions { args, patience, stop, .. } = &self.positions;
         let service = args.service.clone().unwrap_or_default();
         let parties = Parties { service, ..Parties::default() };
         let before = self.counted.get();
@@ -200,7 +200,7 @@ impl Import<'_> {
     fn before(&self, input: &Input, known: &Checkpoint, lines: u64) -> String {
         let are = if lines == 1 { "is" } else { "are" };
         let lines = thousands(lines);
-        match self.keeper.args.again {
+        match self.positions.args.again {
             true => format!("{input}: {known}; {lines} {are} counted again"),
             false => format!("{input}: {known}; {lines} {are} new"),
         }

@@ -66,7 +66,7 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
              regex selects becomes one path, such as '/users/{{id}}'"
         )));
     }
-    let author = match author(args.change.author.clone()) {
+    let author = match author(args.change.author.clone(), args.change.dry_run) {
         Ok(author) => author,
         Err(code) => return Ok(code),
     };
@@ -82,8 +82,9 @@ pub(crate) async fn run(args: MergeArgs) -> anyhow::Result<ExitCode> {
     };
     let server = &args.change.server;
     let mut client = server.books().await?;
-    let answer = server.answer(client.merge(request)).await;
-    let answer = args.change.finish(answer, "merge", "merged")?;
+    let answer = server.answer_or_signal(client.merge(request)).await?;
+    let none = "nothing to do: no series that matches is left";
+    let answer = args.change.finish(answer, "merge", "merged", none)?;
     if !answer.is_kept {
         say(beyond_the_most("merged"));
     }

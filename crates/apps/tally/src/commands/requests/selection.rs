@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_proto::tally::requests::v1::{ChangeResponse, MovedSeries, Selection, Series};
+use tally_proto::wire::{REGEXES_MAX, RENAMINGS_MAX};
 use tonic::{Response, Status};
 
 use super::flags::describe_in_flags;
@@ -89,12 +90,14 @@ impl SelectionArgs {
 // === impl ChangeArgs ===
 
 impl ChangeArgs {
-    /// Prints and says what was done, or would be, in these words: such as "merge" and "merged".
+    /// Prints and says what was done, or would be, in these words: such as "merge" and "merged", and what it
+    /// means that no series matches.
     pub(super) fn finish(
         &self,
         answer: Result<Response<ChangeResponse>, Status>,
         what: &str,
         done: &str,
+        none: &str,
     ) -> anyhow::Result<ChangeResponse> {
         let failed = |status: Status| {
             let why = describe_in_flags(&status);
@@ -114,7 +117,7 @@ impl ChangeArgs {
         let (series, requests) = (thousands(answer.series), plural(answer.requests, "request"));
         let would = if self.dry_run { "would be " } else { "" };
         say(match answer.series {
-            0 => "nothing to do: no matching series is left".to_owned(),
+            0 => none.to_owned(),
             _ => format!("{would}{done}: {series} series with {requests}"),
         });
         let shown = answer.moved.len() as u64;
@@ -128,8 +131,9 @@ impl ChangeArgs {
 /// What it means that a database follows no more changes, and what to do.
 pub(super) fn beyond_the_most(done: &str) -> String {
     format!(
-        "series that come later will not be {done}, because a database follows at most 1,000 merges and \
-         forgets, 16 of them by a regex: run this again when some have come"
+        "series that come later will not be {done}, because a database follows at most {} merges and \
+         forgets, {REGEXES_MAX} of them by a regex: run this again when some have come",
+        thousands(RENAMINGS_MAX as u64)
     )
 }
 

@@ -108,7 +108,7 @@ async fn mark(transaction: &Transaction, days: &[i32], cut: Option<(i32, SeriesI
 pub(crate) async fn prune(
     database: &Database,
     before: Day,
-    kept: Duration,
+    rolled_up_for: Duration,
     step_rows: i64,
 ) -> Result<usize> {
     let mut pruned = 0;
@@ -116,7 +116,9 @@ pub(crate) async fn prune(
     loop {
         let sql = include_str!("prunable_days.sql");
         let list = || async {
-            database.rows(PRUNE, sql, &[&before.0, &kept.as_secs_f64(), &LISTED_DAYS]).await
+            database
+                .rows(PRUNE, sql, &[&before.0, &rolled_up_for.as_secs_f64(), &LISTED_DAYS])
+                .await
         };
         let days = counted(&Policy::short(PRUNE).run(list).await?);
         if days.is_empty() {

@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 
 use super::super::Result;
 use super::changes;
-use crate::books::{self, Fold, Folded, Held, Level, Posting, STEP_ROWS, Sql, Stage, Sum};
+use crate::books::{self, Fold, Folded, Level, Posting, Present, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
 
 /// How many days are looked up at once.
@@ -22,10 +22,10 @@ pub(super) const STAGES: &str = include_str!("stages.sql");
 fn sql(level: Level) -> Sql {
     match level {
         Level::Days => {
-            Sql { held: include_str!("held_days.sql"), put: include_str!("put_days.sql") }
+            Sql { find: include_str!("find_days.sql"), put: include_str!("put_days.sql") }
         }
         Level::Months => {
-            Sql { held: include_str!("held_months.sql"), put: include_str!("put_months.sql") }
+            Sql { find: include_str!("find_months.sql"), put: include_str!("put_months.sql") }
         }
     }
 }
@@ -98,12 +98,12 @@ pub(crate) async fn add(
     for postings in books::steps(postings) {
         let (periods, series): (Vec<i32>, Vec<SeriesId>) =
             books::keys(postings).map(|(period, series)| (period.0, series)).unzip();
-        let rows = transaction.rows(step, sql.held, &[&periods, &series]).await?;
-        let held: Held = rows
+        let rows = transaction.rows(step, sql.find, &[&periods, &series]).await?;
+        let present: Present = rows
             .iter()
             .map(|row| ((Day(row.get(0)), row.get(1)), (row.get(2), row.get(3))))
             .collect();
-        let sums = books::add(level, postings, &held)?;
+        let sums = books::add(level, postings, &present)?;
         let totals: Vec<i64> = sums.iter().map(|sum| sum.total).collect();
         let slots: Vec<&str> = sums.iter().map(|Sum { slots, .. }| &**slots).collect();
         transaction.write(step, sql.put, &[&periods, &series, &totals, &slots]).await?;
@@ -168,12 +168,16 @@ pub(crate) async fn newest_day(database: &Database) -> Result<Option<Day>> {
 }
 
 /// Deletes the quarters of days before this one that were rolled up this long ago. Returns how many days.
-pub(crate) async fn prune(database: &Database, before: Day, kept: Duration) -> Result<usize> {
+pub(crate) async fn prune(
+    database: &Database,
+    before: Day,
+    rolled_up_for: Duration,
+) -> Result<usize> {
     let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
     let mut pruned = 0;
     loop {
         let list = || async {
-            database.rows(step, sql, &[&before.0, &kept.as_secs_f64(), &LISTED_DAYS]).await
+            database.rows(step, sql, &[&before.0, &rolled_up_for.as_secs_f64(), &LISTED_DAYS]).await
         };
         let days = counted(&Policy::short(step).run(list).await?);
         if days.is_empty() {

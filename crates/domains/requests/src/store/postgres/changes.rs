@@ -12,6 +12,7 @@ use super::super::{Result, cockroach, is_cockroach};
 use super::{books, series};
 use crate::books::{Level, Posting};
 use crate::changes::{Changes, Draft, Line, Outdated, Targets, Version};
+use crate::error::refused;
 use crate::model::{Day, Namespace, Series, SeriesId};
 use crate::renaming::{Columns, Renamings};
 use crate::selection::NewNames;
@@ -39,7 +40,7 @@ pub(super) async fn version_in(transaction: &Transaction) -> Result<Version> {
 }
 
 fn version_of(rows: &[Row]) -> Version {
-    let version = |row: &Row| Version { seq: row.get(0), stamp: row.get(1) };
+    let version = |row: &Row| Version { seq: row.get(0), token: row.get(1) };
     rows.first().map(version).unwrap_or_default()
 }
 
@@ -52,9 +53,8 @@ async fn load_once(database: &Database, since: Version) -> Result<Changes> {
     let step = "read which series have moved";
     let transaction = database.begin(Isolation::Snapshot).await?;
     let version = version_in(&transaction).await?;
-    let rows = transaction.rows(step, include_str!("change_stamp.sql"), &[&since.seq]).await?;
-    let are_all = rows.first().is_none_or(|row| row.get::<_, i64>(0) != since.stamp);
-    let since = if are_all { 0 } else { since.seq };
+    let rows = transaction.rows(step, include_str!("change_token.sql"), &[&since.seq]).await?;
+    let (are_all, since) = since.read_on(rows.first().map(|row| row.get(0)));
     let rows = transaction.rows(step, include_str!("renamings.sql"), &[]).await?;
     let columns = |row: &Row| {
         let name = |at| row.get::<_, Option<String>>(at).map(Box::from);
@@ -112,7 +112,7 @@ async fn move_some(
     }
     let now = version_in(transaction).await?;
     // It is, in a later step, or if the answer to the COMMIT was lost.
-    let is_noted = draft.line.as_ref().is_some_and(|line| line.stamp == now.stamp);
+    let is_noted = draft.line.as_ref().is_some_and(|line| line.token == now.token);
     if now != draft.version && !is_noted {
         return Err(Outdated.into());
     }
@@ -151,38 +151,20 @@ async fn move_some(
 }
 
 async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -> Result<()> {
-    let Line { stamp, kind, selected, author, requests, columns } = line;
-    let Columns { service, path, customer, into, hash_key } = columns;
-    let series = i64::try_from(series).unwrap_or(i64::MAX);
-    let [into_service, into_path, into_customer] =
-        [&into.service, &into.path, &into.customer].map(Option::as_deref);
-    let values: [&(dyn ToSql + Sync); 15] = [
-        &seq,
-        stamp,
-        &Namespace::DEFAULT.0,
-        kind,
-        selected,
-        author,
-        &series,
-        requests,
-        service,
-        path,
-        customer,
-        &into_service,
-        &into_path,
-        &into_customer,
-        hash_key,
-    ];
+    let Line { token, kind, selected, author, requests, columns } = line;
+    let (kind, series) = (kind.text(), i64::try_from(series).unwrap_or(i64::MAX));
+    let names = columns.values();
+    let own: [&(dyn ToSql + Sync); 8] =
+        [&seq, token, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
+    let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction.write("note a change of series", include_str!("add_change.sql"), &values).await?;
     Ok(())
 }
 
 async fn redact(transaction: &Transaction, seq: i64, columns: &Columns) -> Result<()> {
-    let Columns { service, path, customer, into, hash_key } = columns;
-    let [into_service, into_path, into_customer] =
-        [&into.service, &into.path, &into.customer].map(Option::as_deref);
-    let values: [&(dyn ToSql + Sync); 8] =
-        [&seq, service, path, customer, &into_service, &into_path, &into_customer, hash_key];
+    let names = columns.values();
+    let own: [&(dyn ToSql + Sync); 1] = [&seq];
+    let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction
         .write("forget names of changes", include_str!("redact_change.sql"), &values)
         .await?;
@@ -202,7 +184,7 @@ async fn write_moves(
     targets.renumber(&series::add(transaction, &targets.named()).await?);
     let further = moved(transaction, &targets.ids()).await?;
     let (from, to): (Vec<SeriesId>, Vec<SeriesId>) =
-        targets.moves(&further, is_merge)?.into_iter().unzip();
+        targets.moves(&further, is_merge).map_err(refused(STEP))?.into_iter().unzip();
     let values: [&(dyn ToSql + Sync); 2] = [&from, &to];
     transaction.write(STEP, include_str!("add_moves.sql"), &[&from, &to, &change]).await?;
     transaction.write(STEP, include_str!("lengthen_moves.sql"), &values).await?;

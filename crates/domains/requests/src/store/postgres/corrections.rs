@@ -6,10 +6,11 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::{Result, refused};
+use super::super::Result;
 use super::books;
 use crate::books::{Posting, Stage, on_day};
 use crate::corrections::{Balance, Corrected, Correction, unknown};
+use crate::error::refused;
 use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 
 const STEP: &str = "correct a total";
@@ -38,16 +39,16 @@ async fn in_one(transaction: &Transaction, correction: &Correction) -> Result<Ba
     if let Some(row) = before.first() {
         let (day, series) = (Day(row.get(0)), row.get(1));
         let same = correction.check_repeated((day, row.get(2), row.get(3), row.get(4)));
-        same.map_err(refused)?;
+        same.map_err(refused(STEP))?;
         let (total, corrections) = balance(transaction, day, series).await?;
         return Ok(Balance { total, corrections, is_repeated: true });
     }
     let series = series_id(transaction, &correction.series).await?;
     let (total, corrections) = balance(transaction, *day, series).await?;
-    let balance = correction.balance(total, corrections).map_err(refused)?;
+    let balance = correction.balance(total, corrections).map_err(refused(STEP))?;
     let all =
         transaction.row(STEP, include_str!("magnitude_of_corrections.sql"), &[]).await?.get(0);
-    correction.check_room(all).map_err(refused)?;
+    correction.check_room(all).map_err(refused(STEP))?;
     let values: [&(dyn ToSql + Sync); 6] = [id, &day.0, &series, requests, reason, author];
     transaction.write(STEP, include_str!("add_correction.sql"), &values).await?;
     Ok(balance)
@@ -62,7 +63,7 @@ async fn series_id(transaction: &Transaction, series: &Series) -> Result<SeriesI
         [&namespaces, &service, &method, &path, &statuses, &customer];
     let rows = transaction.rows(STEP, include_str!("stored_series.sql"), &values).await?;
     let id = rows.first().and_then(|row| row.get::<_, Option<SeriesId>>(1));
-    id.ok_or_else(|| refused(unknown(series)))
+    id.ok_or_else(|| refused(STEP)(unknown(series)))
 }
 
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.

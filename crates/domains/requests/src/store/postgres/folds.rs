@@ -25,7 +25,7 @@ const POSTINGS_MAX: usize = 1 << 20;
 /// Blocks of one part: 64 MiB, some 1.5 million rows at most.
 const PART_BLOCKS: usize = 8_192;
 
-/// Who may hold up a fold that waits for a lock, as far as one knows.
+/// What holds up a fold that waits for a lock: LOCK_NOT_AVAILABLE does not say who holds it.
 const LOCKED: &str = "a transaction that has locked it";
 
 /// How a fold of everything waits for a tray: waiting for its lock holds up later inserts. So it waits briefly, and
@@ -71,11 +71,11 @@ pub(crate) async fn fold_due(
     let open = listed.iter().filter(|one| one.state == State::Open).count();
     // If there are only two, that one is folded as well.
     let [current, next, ..] = turns.order(now);
-    let is_kept = |tray| tray == current || (tray == next && open > 2);
+    let is_in_turn = |tray| tray == current || (tray == next && open > 2);
     let mut folded = Vec::new();
     for Listed { tray, state, blocks, reader } in listed {
         let is_left = match state {
-            State::Open => blocks == 0 || is_kept(tray) || !is_due(tray, blocks >= LARGE_BLOCKS),
+            State::Open => blocks == 0 || is_in_turn(tray) || !is_due(tray, blocks >= LARGE_BLOCKS),
             State::Imports => blocks == 0 || !is_due(tray, false),
             State::Closed | State::Folded => !is_due(tray, true),
         };
@@ -135,7 +135,7 @@ pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folde
         match state {
             State::Folded => _ = empty_if_possible(database, turns, tray).await,
             State::Open | State::Imports if blocks == 0 => {}
-            _ => match whatever_it_takes(database, turns, tray).await {
+            _ => match fold_even_the_last(database, turns, tray).await {
                 Ok(folded) => all += folded,
                 Err(_) => held.push(tray),
             },
@@ -143,13 +143,13 @@ pub(crate) async fn fold_all(database: &Database, turns: &Turns) -> Result<Folde
     }
     // Those that others hold, after all that can be folded at once.
     for tray in held {
-        all += FOLDING.run(|| whatever_it_takes(database, turns, tray)).await?;
+        all += FOLDING.run(|| fold_even_the_last(database, turns, tray)).await?;
     }
     Ok(all)
 }
 
 /// Folds a tray, even the last one that takes rows.
-async fn whatever_it_takes(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
+async fn fold_even_the_last(database: &Database, turns: &Turns, tray: Tray) -> Result<Folded> {
     let done = async {
         let mut state = match tray {
             Tray::IMPORTED => State::Imports,

@@ -11,7 +11,7 @@ use tally_store::retry::Policy;
 use super::super::{Result, is_cockroach};
 use super::{append, books, series};
 use crate::NAME;
-use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Part};
 use crate::model::{Named, SeriesId};
 
 /// Imports what is new.
@@ -22,49 +22,49 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         return Err(Error::permanent(step, Kind::FailedPrecondition));
     }
     let step = "begin to import the Go server's tables";
-    let is_real = !tables.settling.how.dry_run;
+    let is_real = !tables.importing.how.dry_run;
     let transaction = database.begin(Isolation::Default).await?;
     transaction.script(step, include_str!("lock_imported.sql")).await?;
     transaction.script(step, include_str!("wait_for_tables.sql")).await?;
     loop {
-        let piece = tables.next().await?;
-        let settling = &mut tables.settling;
-        match piece {
-            Piece::Source(source, time_zone) => {
+        let part = tables.next().await?;
+        let importing = &mut tables.importing;
+        match part {
+            Part::Source(source, time_zone) => {
                 let sql = include_str!("imported_sources.sql");
                 let rows = transaction.rows(step, sql, &[&Namespace::DEFAULT.0]).await?;
                 let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-                settling.begin(source, time_zone, &before)?;
+                importing.begin(source, time_zone, &before)?;
             }
-            Piece::Methods(methods) => {
-                let names = settling.resolve(&methods);
+            Part::Methods(methods) => {
+                let names = importing.resolve(&methods);
                 if is_real {
-                    settling.renumber(&methods, &name(database, &names).await?);
+                    importing.renumber(&methods, &name(database, &names).await?);
                 }
             }
-            Piece::Counts(counts) => {
-                let before = imported(&transaction, &settling.imported.source, &counts).await?;
-                let new = settling.settle(&counts, &before)?;
+            Part::Counts(counts) => {
+                let before = imported(&transaction, &importing.imported.source, &counts).await?;
+                let new = importing.new_in(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &settling.imported, &new).await?;
+                    note(&transaction, &importing.imported, &new).await?;
                 }
             }
-            Piece::Requests(requests) => {
-                append::import_rows(&transaction, &settling.rows(&requests)?).await?;
+            Part::Requests(requests) => {
+                append::import_rows(&transaction, &importing.rows(&requests)?).await?;
             }
-            Piece::End => break,
+            Part::End => break,
         }
     }
     if is_real {
         faults::point("import_count.copied").await;
         // Last, because servers that write the same lines wait for the COMMIT.
-        let (totals, days) = tables.settling.for_months();
+        let (totals, days) = tables.importing.for_months();
         books::import(&transaction, &totals, &days).await?;
         tally_producers::postgres::add_days(
             &transaction,
             NAME,
             Namespace::DEFAULT,
-            &tables.settling.accepted,
+            &tables.importing.accepted,
         )
         .await?;
         faults::point("import_count.before_commit").await;
@@ -73,7 +73,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
     } else {
         transaction.abandon().await?;
     }
-    Ok(tables.settling.imported)
+    Ok(tables.importing.imported)
 }
 
 /// Adds names in a transaction of their own: servers that need the same names would wait for the

@@ -1,4 +1,6 @@
 -- The caller has read what was there, and the books are locked, so nothing else changes days meanwhile.
+-- The days get new stamps here, so that no caller forgets it; RETURNING, because CockroachDB wants it of
+-- every statement in WITH.
 WITH stamped AS (
     UPDATE tally_request_calendar SET stamp = gen_random_uuid()
     WHERE day IN (SELECT DATE '1970-01-01' + w.day FROM unnest($1::INT4[]) AS w (day))

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use jiff::civil::Date;
 use tally_producers::postgres::dropped;
 use tally_store::postgres::{Database, Isolation, Transaction};
@@ -12,39 +11,36 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::cockroach::begun;
-use super::super::{Result, is_cockroach, refused};
+use super::super::{Result, is_cockroach};
 use super::{series, trays};
 use crate::NAME;
+use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::rows::Micros;
-use crate::totals::{Collector, Groups, Kept, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 /// Up to this many series are asked for by their ids. More are sifted out here, because the database
 /// may compare a long list with each row.
 const IDS_MAX: usize = 100;
 
-/// Days to read.
-#[derive(Default)]
-struct Days {
-    /// By their quarters.
-    cut: Vec<(Day, Stamp)>,
-    /// By their totals.
-    uncut: Vec<Date>,
-}
-
 /// Reads an answer in one snapshot.
-pub(crate) async fn read(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
-    Policy::long(STEP).run(|| once(database, query, kept)).await
+pub(crate) async fn read(
+    database: &Database,
+    query: &Query,
+    cache: &Arc<PieceCache>,
+) -> Result<Totals> {
+    Policy::long(STEP).run(|| once(database, query, cache)).await
 }
 
-async fn once(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
+async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Result<Totals> {
     let transaction = database.begin(Isolation::Snapshot).await?;
     let DayRange { first: Day(first), last: Day(last) } = query.days();
     let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
-    let plan = plan(&transaction, is_cockroach(database), query).await?;
+    let is_cockroach = is_cockroach(database);
+    let plan = plan(&transaction, is_cockroach, query).await?;
     let groups = groups(&transaction, query).await?;
-    let mut collector = Collector::new(query, plan, groups);
+    let mut collector = Collector::new(query, plan, groups, cache);
     let sql = include_str!("unsettled_moves.sql");
     for row in transaction.rows(STEP, sql, &[]).await? {
         collector.follow(row.get(0), row.get(1));
@@ -52,14 +48,13 @@ async fn once(database: &Database, query: &Query, kept: &Arc<Kept>) -> Result<To
     if let Some(days) = collector.plan.days() {
         let ids = collector.few(IDS_MAX);
         months(&transaction, ids.as_deref(), &mut collector).await?;
-        let of_days = self::days(&transaction, query, days, &mut collector).await?;
-        uncut(&transaction, &of_days.uncut, ids.as_deref(), &mut collector).await?;
-        cut(&transaction, of_days.cut, ids.as_deref(), kept, &mut collector).await?;
-        if is_cockroach(database) {
+        let to_read = self::days(&transaction, query, days, &collector.plan).await?;
+        uncut(&transaction, to_read.uncut, ids.as_deref(), &mut collector).await?;
+        cut(&transaction, to_read.cut, ids.as_deref(), &mut collector).await?;
+        if is_cockroach {
             begun::read_left(&transaction, days, ids.as_deref(), &mut collector).await?;
         }
         if query.live {
-            let is_cockroach = is_cockroach(database);
             rows(&transaction, is_cockroach, &mut collector).await?;
         }
         if query.with_corrections {
@@ -93,7 +88,7 @@ async fn plan(transaction: &Transaction, is_cockroach: bool, query: &Query) -> R
     } else {
         None
     };
-    Plan::of(query, calendar, rows).map_err(refused)
+    Plan::of(query, calendar, rows).map_err(refused(STEP))
 }
 
 fn span_of(row: &Row) -> Span {
@@ -145,7 +140,7 @@ async fn months(
         let firsts: Vec<Date> = months.iter().map(|of| date(&of.0)).collect();
         let lasts: Vec<Date> = months.iter().map(|of| date(&of.1)).collect();
         let values: [&(dyn ToSql + Sync); 4] = [&periods, &firsts, &lasts, &ids];
-        let mut rows = stream(transaction, sql, &values).await?;
+        let mut rows = transaction.stream(STEP, sql, &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let period: i32 = row.get(0);
@@ -172,17 +167,18 @@ async fn days(
     transaction: &Transaction,
     query: &Query,
     days: DayRange,
-    collector: &mut Collector,
-) -> Result<Days> {
+    plan: &Plan,
+) -> Result<DaysToRead> {
     let between: [&(dyn ToSql + Sync); 2] = [&days.first.date(), &days.last.date()];
-    let mut found = Days::default();
-    if collector.plan.has_cuts() {
+    let mut found = DaysToRead::default();
+    if plan.has_cuts() {
         let mut is_refused = false;
-        let mut rows = stream(transaction, include_str!("rolled_up_days.sql"), &between).await?;
+        let mut rows =
+            transaction.stream(STEP, include_str!("rolled_up_days.sql"), &between).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let day = Day::from(row.get::<_, Date>(0));
-            if collector.plan.is_cut(day) {
+            if plan.is_cut(day) {
                 is_refused |= row.get::<_, bool>(2);
                 found.cut.push((day, row.get(1)));
             }
@@ -190,18 +186,18 @@ async fn days(
         if is_refused {
             let last: Date =
                 transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
-            return Err(refused(collector.plan.refuse(last.into())));
+            return Err(refused(STEP)(plan.refuse(last.into())));
         }
     }
     if query.live {
-        let mut rows = stream(transaction, include_str!("open_totals.sql"), &between).await?;
+        let mut rows = transaction.stream(STEP, include_str!("open_totals.sql"), &between).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
-            let date: Date = row.get(0);
-            if collector.plan.is_cut(date.into()) {
-                found.cut.push((date.into(), row.get(1)));
+            let day = Day::from(row.get::<_, Date>(0));
+            if plan.is_cut(day) {
+                found.cut.push((day, row.get(1)));
             } else {
-                found.uncut.push(date);
+                found.uncut.push(day);
             }
         }
     }
@@ -211,13 +207,14 @@ async fn days(
 /// Adds days that are not cut.
 async fn uncut(
     transaction: &Transaction,
-    days: &[Date],
+    days: Vec<Day>,
     ids: Option<&[SeriesId]>,
     collector: &mut Collector,
 ) -> Result<()> {
     if !days.is_empty() {
+        let days: Vec<Date> = days.into_iter().map(Day::date).collect();
         let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];
-        let mut rows = stream(transaction, include_str!("day_totals.sql"), &values).await?;
+        let mut rows = transaction.stream(STEP, include_str!("day_totals.sql"), &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             collector.add_day(row.get::<_, Date>(0).into(), row.get(1), row.get(2))?;
@@ -231,14 +228,13 @@ async fn cut(
     transaction: &Transaction,
     days: Vec<(Day, Stamp)>,
     ids: Option<&[SeriesId]>,
-    kept: &Arc<Kept>,
     collector: &mut Collector,
 ) -> Result<()> {
-    let days = collector.add_kept(kept, days, ids.is_none())?;
+    let days = collector.add_cached(days, ids.is_none())?;
     if !days.is_empty() {
         let days: Vec<Date> = days.into_iter().map(Day::date).collect();
         let values: [&(dyn ToSql + Sync); 2] = [&days, &ids];
-        let mut rows = stream(transaction, include_str!("day_quarters.sql"), &values).await?;
+        let mut rows = transaction.stream(STEP, include_str!("day_quarters.sql"), &values).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let (date, quarters): (Date, &str) = (row.get(0), row.get(2));
@@ -269,12 +265,4 @@ async fn rows(
         collector.add_rows(Quarter(row.get(0)), row.get(1), row.get(2))?;
     }
     Ok(())
-}
-
-async fn stream(
-    transaction: &Transaction,
-    sql: &'static str,
-    values: &[&(dyn ToSql + Sync)],
-) -> Result<BoxStream<'static, Result<Row>>> {
-    transaction.stream(STEP, sql, values).await
 }

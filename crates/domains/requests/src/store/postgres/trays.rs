@@ -153,7 +153,7 @@ pub(super) async fn state(transaction: &Transaction, tray: Tray) -> Result<State
 }
 
 /// Lets a tray take no more rows, unless no other one takes any. Batches that are being stored in it are
-/// waited for, but hardly, because that holds up later ones. Returns the state it has then.
+/// waited for, 50 ms at most, because that holds up later ones. Returns the state it has then.
 pub(super) async fn close(database: &Database, turns: &Turns, tray: Tray) -> Result<State> {
     // This server's next batches go to another one at once.
     turns.note_closed(tray);

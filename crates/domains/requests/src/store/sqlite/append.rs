@@ -4,10 +4,11 @@ use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Parcel, append};
 use tally_store::error::Step as _;
+use tally_store::sqlite::begin;
 
 use super::super::{Appended, Names, Result};
 use super::trays::Tray;
-use super::{State, begin, changes, series};
+use super::{State, changes, series};
 use crate::NAME;
 use crate::rows::Rows;
 

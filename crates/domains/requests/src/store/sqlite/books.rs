@@ -4,20 +4,25 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
 use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
-use super::{begin, changes};
-use crate::books::{self, Fold, Folded, Held, Level, Posting, Sql, Stage};
+use super::changes;
+use crate::books::{self, Fold, Folded, Level, Posting, Present, Sql, Stage};
 use crate::model::{Day, DayRange};
+
+/// How many days are looked up at once. Each transaction looks anew and takes the first group of them, so
+/// more than in Postgres would cost more than they save.
+const LISTED_DAYS: i64 = 1_000;
 
 fn sql(level: Level) -> Sql {
     match level {
-        Level::Days => Sql { held: include_str!("held_day.sql"), put: include_str!("put_day.sql") },
+        Level::Days => Sql { find: include_str!("find_day.sql"), put: include_str!("put_day.sql") },
         Level::Months => {
-            Sql { held: include_str!("held_month.sql"), put: include_str!("put_month.sql") }
+            Sql { find: include_str!("find_month.sql"), put: include_str!("put_month.sql") }
         }
     }
 }
@@ -58,17 +63,17 @@ pub(super) fn stages(transaction: &Transaction<'_>, days: &[Day]) -> Result<Hash
 /// Adds sorted postings to days or months.
 pub(super) fn add(transaction: &Transaction<'_>, level: Level, postings: &[Posting]) -> Result<()> {
     let (step, sql) = ("add to days and months", sql(level));
-    let mut find = transaction.prepare_cached(sql.held).step(step)?;
+    let mut find = transaction.prepare_cached(sql.find).step(step)?;
     let mut put = transaction.prepare_cached(sql.put).step(step)?;
     for postings in books::steps(postings) {
-        let mut held = Held::new();
+        let mut present = Present::new();
         for (period, series) in books::keys(postings) {
             let row = find.query_row((period.0, series), |row| Ok((row.get(0)?, row.get(1)?)));
             if let Some(row) = row.optional().step(step)? {
-                held.insert((period, series), row);
+                present.insert((period, series), row);
             }
         }
-        for sum in books::add(level, postings, &held)? {
+        for sum in books::add(level, postings, &present)? {
             put.execute((sum.period.0, sum.series, sum.total, sum.slots)).step(step)?;
         }
     }
@@ -86,8 +91,8 @@ pub(super) fn stamp(transaction: &Transaction<'_>, days: &[Day]) -> Result<()> {
 pub(crate) fn roll_up(connection: &mut Connection, range: DayRange) -> Result<Option<u64>> {
     let transaction = begin(connection)?;
     blocking_point("roll_up.begun");
-    let sql = include_str!("open_days.sql");
-    let days = first_group(&transaction, sql, (range.first.0, range.last.0))?;
+    let (step, sql) = ("find the days to roll up", include_str!("open_days.sql"));
+    let days = first_group(&transaction, step, sql, (range.first.0, range.last.0, LISTED_DAYS))?;
     if days.is_empty() {
         return Ok(None);
     }
@@ -101,14 +106,11 @@ pub(crate) fn roll_up(connection: &mut Connection, range: DayRange) -> Result<Op
 /// The first days that a statement lists, few enough for one transaction.
 fn first_group(
     transaction: &Transaction<'_>,
+    step: &'static str,
     sql: &str,
-    values: impl rusqlite::Params,
+    values: impl Params,
 ) -> Result<Vec<Day>> {
-    let step = "list days";
-    let mut statement = transaction.prepare_cached(sql).step(step)?;
-    let day = |row: &rusqlite::Row<'_>| Ok((Day(row.get(0)?), row.get(1)?));
-    let days = statement.query_map(values, day).step(step)?;
-    let days = days.collect::<rusqlite::Result<Vec<_>>>().step(step)?;
+    let days = rows(transaction, step, sql, values, |row| Ok((Day(row.get(0)?), row.get(1)?)))?;
     Ok(books::day_groups(&days).into_iter().next().unwrap_or_default())
 }
 
@@ -117,7 +119,7 @@ fn roll_up_days(transaction: &Transaction<'_>, days: &[Day]) -> Result<u64> {
     let step = "roll days up";
     let mut postings = Vec::new();
     {
-        let sql = include_str!("totals_of_day.sql");
+        let sql = include_str!("day_totals.sql");
         let mut statement = transaction.prepare_cached(sql).step(step)?;
         let mut mark = transaction.prepare_cached(include_str!("mark_rolled_up.sql")).step(step)?;
         for day in days {
@@ -145,11 +147,15 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
 
 /// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how
 /// many days.
-pub(crate) fn prune(connection: &mut Connection, before: Day, kept: Duration) -> Result<usize> {
+pub(crate) fn prune(
+    connection: &mut Connection,
+    before: Day,
+    rolled_up_for: Duration,
+) -> Result<usize> {
     let transaction = begin(connection)?;
-    let kept_micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
-    let sql = include_str!("prunable_days.sql");
-    let days = first_group(&transaction, sql, (before.0, kept_micros))?;
+    let rolled_up_for_micros = i64::try_from(rolled_up_for.as_micros()).unwrap_or(i64::MAX);
+    let (step, sql) = ("find the days to prune", include_str!("prunable_days.sql"));
+    let days = first_group(&transaction, step, sql, (before.0, rolled_up_for_micros, LISTED_DAYS))?;
     prune_days(&transaction, &days)?;
     blocking_point("prune.before_commit");
     transaction.commit().step("commit")?;

@@ -2,12 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
-use super::super::{Result, refused};
-use super::{begin, books, changes};
+use super::super::Result;
+use super::books;
 use crate::books::{Posting, Stage, on_day};
 use crate::corrections::{Balance, Corrected, Correction, unknown};
+use crate::error::refused;
 use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 
 const STEP: &str = "correct a total";
@@ -27,17 +29,17 @@ pub(crate) fn correct(
         .optional()
         .step(STEP)?;
     if let Some((day, series, requests, (reason, author))) = before {
-        correction.check_repeated((day, requests, &reason, &author)).map_err(refused)?;
+        correction.check_repeated((day, requests, &reason, &author)).map_err(refused(STEP))?;
         let (total, corrections) = balance(&transaction, day, series)?;
         return Ok(Balance { total, corrections, is_repeated: true });
     }
     let Correction { day, requests, reason, author, .. } = correction;
     let id = series_id(&transaction, &correction.series)?;
     let (total, corrections) = balance(&transaction, *day, id)?;
-    let balance = correction.balance(total, corrections).map_err(refused)?;
+    let balance = correction.balance(total, corrections).map_err(refused(STEP))?;
     let sql = include_str!("magnitude_of_corrections.sql");
     let all = transaction.query_row(sql, [], |row| row.get(0)).step(STEP)?;
-    correction.check_room(all).map_err(refused)?;
+    correction.check_room(all).map_err(refused(STEP))?;
     if is_dry_run {
         return Ok(balance);
     }
@@ -52,7 +54,7 @@ fn series_id(transaction: &Transaction<'_>, series: &Series) -> Result<SeriesId>
     let fields = (namespace.0, service, method, path, status, customer);
     let row =
         transaction.query_row(include_str!("find_series.sql"), fields, |row| row.get(0)).optional();
-    row.step(STEP)?.ok_or_else(|| refused(unknown(series)))
+    row.step(STEP)?.ok_or_else(|| refused(STEP)(unknown(series)))
 }
 
 /// The total of a day and a series, and the sum of its corrections. The day is in the calendar then.
@@ -60,14 +62,14 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
     let total = match books::stages(transaction, &[day])?[&day] {
         Stage::Open | Stage::RolledUp | Stage::RolledUpTo(_) => {
             let sql = include_str!("total_of_day.sql");
-            let totals = changes::all(transaction, sql, (day.0, id), |row| row.get::<_, i64>(0))?;
+            let totals = rows(transaction, STEP, sql, (day.0, id), |row| row.get::<_, i64>(0))?;
             totals.into_iter().fold(0, i64::saturating_add)
         }
         Stage::Pruned => {
             let (sql, month) =
                 (include_str!("days_of_month.sql"), Posting::of_day(day, id, 0).period);
             let months =
-                changes::all(transaction, sql, (month.0, id), |row| row.get::<_, String>(0))?;
+                rows(transaction, STEP, sql, (month.0, id), |row| row.get::<_, String>(0))?;
             on_day(day, months.iter().map(String::as_str))?
         }
     };
@@ -104,7 +106,7 @@ pub(crate) fn list(
         };
         Ok(Corrected { correction, micros: row.get(5)? })
     };
-    let (first, last) = (days.first.0, days.last.0);
+    let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    changes::all(connection, include_str!("list_corrections.sql"), (first, last, limit), corrected)
+    rows(connection, step, sql, (days.first.0, days.last.0, limit), corrected)
 }

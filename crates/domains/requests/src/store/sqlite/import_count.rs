@@ -1,73 +1,71 @@
 //! Importing the Go server's tables, in one transaction.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_runtime::{Namespace, faults};
 use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
-use super::{State, append, begin, books, series};
+use super::{State, append, books, series};
 use crate::NAME;
-use crate::import_count::{Count, CountTables, Imported, Noted, Piece};
+use crate::import_count::{Count, CountTables, Imported, Noted, Part};
 
-/// Imports what is new. The thread waits for each piece.
+/// Imports what is new. The thread waits for each part.
 pub(crate) fn import_count(
     connection: &mut Connection,
     mut tables: CountTables,
     state: &State,
 ) -> Result<Imported> {
     let filling = state.filling();
-    let is_real = !tables.settling.how.dry_run;
+    let is_real = !tables.importing.how.dry_run;
     let transaction = begin(connection)?;
     loop {
-        let piece = tables.blocking_next()?;
-        let settling = &mut tables.settling;
-        match piece {
-            Piece::Source(source, time_zone) => {
-                settling.begin(source, time_zone, &sources(&transaction)?)?;
+        let part = tables.blocking_next()?;
+        let importing = &mut tables.importing;
+        match part {
+            Part::Source(source, time_zone) => {
+                importing.begin(source, time_zone, &sources(&transaction)?)?;
             }
-            Piece::Methods(methods) => {
-                let names = settling.resolve(&methods);
+            Part::Methods(methods) => {
+                let names = importing.resolve(&methods);
                 if is_real {
                     let renumbered = series::add(&transaction, &names)?;
-                    settling.renumber(&methods, &renumbered);
+                    importing.renumber(&methods, &renumbered);
                 }
             }
-            Piece::Counts(counts) => {
-                let before = imported(&transaction, &settling.imported.source, &counts)?;
-                let new = settling.settle(&counts, &before)?;
+            Part::Counts(counts) => {
+                let before = imported(&transaction, &importing.imported.source, &counts)?;
+                let new = importing.new_in(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &settling.imported, &new)?;
+                    note(&transaction, &importing.imported, &new)?;
                 }
             }
-            Piece::Requests(requests) => {
-                append::insert(&transaction, filling, &[settling.rows(&requests)?])?;
+            Part::Requests(requests) => {
+                append::insert(&transaction, filling, &[importing.rows(&requests)?])?;
             }
-            Piece::End => break,
+            Part::End => break,
         }
     }
     if is_real {
-        let (totals, days) = tables.settling.for_months();
+        let (totals, days) = tables.importing.for_months();
         books::import(&transaction, &totals, &days)?;
         tally_producers::sqlite::add_days(
             &transaction,
             NAME,
             Namespace::DEFAULT,
-            &tables.settling.accepted,
+            &tables.importing.accepted,
         )?;
         faults::blocking_point("import_count.before_commit");
         transaction.commit().step("commit")?;
         faults::blocking_point("import_count.committed");
     }
-    Ok(tables.settling.imported)
+    Ok(tables.importing.imported)
 }
 
 fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
-    let step = "read what was imported before";
-    let mut statement = transaction.prepare(include_str!("imported_sources.sql")).step(step)?;
-    let rows = statement
-        .query_map([Namespace::DEFAULT.0], |row| Ok((row.get(0)?, row.get(1)?)))
-        .step(step)?;
-    rows.collect::<rusqlite::Result<_>>().step(step)
+    let (step, sql) = ("read what was imported before", include_str!("imported_sources.sql"));
+    let source = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    rows(transaction, step, sql, [Namespace::DEFAULT.0], source)
 }
 
 /// How many of each were imported before.

@@ -1,2 +1,2 @@
 -- The last row by the key.
-SELECT seq, stamp FROM tally_request_changes ORDER BY seq DESC LIMIT 1
+SELECT seq, token FROM tally_request_changes ORDER BY seq DESC LIMIT 1

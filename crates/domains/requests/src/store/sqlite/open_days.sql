@@ -3,4 +3,4 @@
 SELECT c.day, (SELECT count(*) FROM tally_request_days AS d WHERE d.day = c.day)
 FROM tally_request_calendar AS c
 WHERE c.rolled_up_at IS NULL AND c.day BETWEEN ?1 AND ?2
-ORDER BY c.day LIMIT 1000
+ORDER BY c.day LIMIT ?3

@@ -6,42 +6,38 @@ use rusqlite::{Connection, Params, Row};
 use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 
-use super::super::{Result, refused};
+use super::super::Result;
 use crate::NAME;
+use crate::error::refused;
 use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
-use crate::totals::{Collector, Groups, Kept, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";
 
-/// Days to read.
-#[derive(Default)]
-struct Days {
-    /// By their quarters.
-    cut: Vec<(Day, Stamp)>,
-    /// By their totals.
-    uncut: Vec<Day>,
-}
-
-pub(crate) fn read(connection: &mut Connection, query: &Query, kept: &Arc<Kept>) -> Result<Totals> {
+pub(crate) fn read(
+    connection: &mut Connection,
+    query: &Query,
+    cache: &Arc<PieceCache>,
+) -> Result<Totals> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
     let days = query.days();
     let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
     let plan = plan(&snapshot, query)?;
     let groups = groups(&snapshot, query)?;
-    let mut collector = Collector::new(query, plan, groups);
+    let mut collector = Collector::new(query, plan, groups, cache);
     each(&snapshot, include_str!("unsettled_moves.sql"), (), |row| {
         collector.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok(())
     })?;
     if let Some(days) = collector.plan.days() {
         months(&snapshot, &mut collector)?;
-        let Days { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
+        let DaysToRead { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
         for day in uncut {
             each(&snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
             })?;
         }
-        for day in collector.add_kept(kept, cut, true)? {
+        for day in collector.add_cached(cut, true)? {
             each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
                 let quarters = text(row, 1)?.as_bytes();
                 collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
@@ -83,7 +79,7 @@ fn plan(connection: &Connection, query: &Query) -> Result<Plan> {
     } else {
         None
     };
-    Plan::of(query, calendar, rows).map_err(refused)
+    Plan::of(query, calendar, rows).map_err(refused(STEP))
 }
 
 /// The groups of the series that the filter lets through.
@@ -125,9 +121,9 @@ fn months(connection: &Connection, collector: &mut Collector) -> Result<()> {
 }
 
 /// Finds out which days are cut, and with `live` which others are not rolled up.
-fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<Days> {
+fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<DaysToRead> {
     let between = (days.first.0, days.last.0);
-    let mut found = Days::default();
+    let mut found = DaysToRead::default();
     let stamped = |row: &Row<'_>| {
         let (day, stamp) = (row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok::<_, tally_store::Error>((Day(day), Stamp::from_bytes(stamp)))
@@ -148,7 +144,7 @@ fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> 
                 last = Day(row.get(0).step(STEP)?);
                 Ok(())
             })?;
-            return Err(refused(plan.refuse(last)));
+            return Err(refused(STEP)(plan.refuse(last)));
         }
     }
     if query.live {

@@ -7,11 +7,11 @@ use hashbrown::HashMap;
 use rusqlite::Connection;
 use tally_runtime::faults::{blocking_point, is_on};
 use tally_store::error::Step as _;
-use tally_store::sqlite::Database;
+use tally_store::sqlite::{Database, begin};
 
 use super::super::Result;
 use super::state::Seen;
-use super::{State, begin, books};
+use super::{State, books};
 use crate::books::{Folded, Posting};
 use crate::model::{Quarter, SeriesId};
 

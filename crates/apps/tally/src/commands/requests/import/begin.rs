@@ -31,7 +31,7 @@ use crate::output::{say, visible};
 const NAME_CHARS_MAX: usize = 100;
 
 /// Where positions are kept.
-pub(super) struct Keeper<'a> {
+pub(super) struct Positions<'a> {
     pub(super) args: &'a ImportArgs,
     pub(super) parser: &'a Parser,
     /// When this import began, in seconds since 1970.
@@ -51,9 +51,11 @@ pub(super) struct Begun {
 }
 
 /// Why there is nothing to read.
-pub(super) enum Not {
-    /// It has no complete line yet; true if there is a beginning of one.
-    Yet(bool),
+pub(super) enum NotBegun {
+    /// It has no complete line yet. `is_torn`: there is a beginning of one.
+    NoLine {
+        is_torn: bool,
+    },
     Failed(Failure),
     Stopped(Stop),
 }
@@ -63,38 +65,40 @@ pub(super) enum Not {
 pub(super) struct Memory(HashMap<Id, Position>);
 
 /// A producer, and what it keeps.
-struct Held {
+struct Opened {
     producer: Producer,
     checkpoint: Option<Checkpoint>,
 }
 
-// === impl Keeper ===
+// === impl Positions ===
 
-impl Keeper<'_> {
+impl Positions<'_> {
     /// Opens an input, and its producer.
     pub(super) async fn begin(
         &self,
         at: usize,
         input: &Input,
         bytes: &Arc<AtomicU64>,
-    ) -> Result<Begun, Not> {
+    ) -> Result<Begun, NotBegun> {
         let from_line = if at == 0 { self.args.from_line } else { 1 };
         let job = |lines, begin, context, ending| {
             let input = input.clone();
             Job { at, input, lines, begin, context, from_line, ending }
         };
-        let Some(text) = Text::open(input, Arc::clone(bytes)).map_err(|why| Not::of(input, why))?
+        let Some(text) =
+            Text::open(input, Arc::clone(bytes)).map_err(|why| NotBegun::of(input, why))?
         else {
             let producer = self.args.server.new_producer("tally import", None).await;
-            let producer = producer.map_err(|why| Not::of(input, why))?;
-            let lines = input.open(Arc::clone(bytes)).map_err(|why| Not::of(input, why))?;
+            let producer = producer.map_err(|why| NotBegun::of(input, why))?;
+            let lines = input.open(Arc::clone(bytes)).map_err(|why| NotBegun::of(input, why))?;
             let job = job(lines, Position::default(), Context::default(), Ending::Unknown);
             return Ok(Begun { job, producer, checkpoint: None, known: None });
         };
         let name: String = input.to_string().chars().take(NAME_CHARS_MAX).collect();
-        let Some(Held { producer, checkpoint: known }) = self.hold(&text, input, &name).await?
+        let Some(Opened { producer, checkpoint: known }) =
+            self.open_for(&text, input, &name).await?
         else {
-            return Err(Not::Yet(text.is_torn()));
+            return Err(NotBegun::NoLine { is_torn: text.is_torn() });
         };
         let again = self.args.again;
         let anew = Checkpoint {
@@ -103,19 +107,22 @@ impl Keeper<'_> {
         };
         let goes_on = known.clone().filter(|known| !again || known.state == State::Again);
         let (lines, begun) = match goes_on {
-            None => (text.lines().map_err(|why| Not::of(input, why))?, anew),
-            Some(known) => match self.go_on(&text, &known).map_err(|why| Not::of(input, why))? {
+            None => (text.lines().map_err(|why| NotBegun::of(input, why))?, anew),
+            Some(known) => match self
+                .go_on(&text, &known)
+                .map_err(|why| NotBegun::of(input, why))?
+            {
                 Ok(lines) => (lines, known),
-                Err(_) if again => (text.lines().map_err(|why| Not::of(input, why))?, anew),
+                Err(_) if again => (text.lines().map_err(|why| NotBegun::of(input, why))?, anew),
                 Err(differs) => {
                     let (input, known) = (input.clone(), Box::new(known));
-                    return Err(Not::Failed(Failure::Differs { input, known, differs }));
+                    return Err(NotBegun::Failed(Failure::Differs { input, known, differs }));
                 }
             },
         };
         let mut context = Context::default();
         if let Some(at) = begun.position.fields_at
-            && let Some(line) = text.line_at(at).map_err(|why| Not::of(input, why))?
+            && let Some(line) = text.line_at(at).map_err(|why| NotBegun::of(input, why))?
         {
             self.parser.follow(&line, &mut context);
         }
@@ -133,19 +140,24 @@ impl Keeper<'_> {
     }
 
     /// Opens the producer that keeps the position of a text. `None` if it has no complete line yet.
-    async fn hold(&self, text: &Text, input: &Input, name: &str) -> Result<Option<Held>, Not> {
-        Ok(match text.identity().map_err(|why| Not::of(input, why))? {
+    async fn open_for(
+        &self,
+        text: &Text,
+        input: &Input,
+        name: &str,
+    ) -> Result<Option<Opened>, NotBegun> {
+        Ok(match text.identity().map_err(|why| NotBegun::of(input, why))? {
             Identity { long: None, short: None } => None,
             Identity { long: None, short: Some(short) } => {
                 Some(self.open(short, input, name).await?)
             }
             Identity { long: Some(long), short } => {
-                let held = self.open(long, input, name).await?;
-                match short.filter(|_| held.checkpoint.is_none()) {
-                    None => Some(held),
+                let opened = self.open(long, input, name).await?;
+                match short.filter(|_| opened.checkpoint.is_none()) {
+                    None => Some(opened),
                     Some(short) => {
                         let checkpoint = self.moved(short, text, input, name).await?;
-                        Some(Held { checkpoint, ..held })
+                        Some(Opened { checkpoint, ..opened })
                     }
                 }
             }
@@ -153,14 +165,14 @@ impl Keeper<'_> {
     }
 
     /// Opens a producer, and takes it over from another import.
-    async fn open(&self, id: Id, input: &Input, name: &str) -> Result<Held, Not> {
+    async fn open(&self, id: Id, input: &Input, name: &str) -> Result<Opened, NotBegun> {
         let name = format!("tally import {name}");
         let producer = self
             .args
             .server
             .new_producer(&name, Some(id))
             .await
-            .map_err(|why| Not::of(input, why))?;
+            .map_err(|why| NotBegun::of(input, why))?;
         let mut stop = self.stop.clone();
         let mut trouble = producer.watch_trouble();
         let until = Instant::now() + self.patience;
@@ -169,29 +181,31 @@ impl Keeper<'_> {
             tokio::select! {
                 biased;
                 opened = producer.opened() => break opened,
-                Ok(_) = stop.wait_for(|stop| *stop) => return Err(Not::Stopped(Stop::Interrupted)),
+                Ok(_) = stop.wait_for(|stop| *stop) => {
+                    return Err(NotBegun::Stopped(Stop::Interrupted));
+                }
                 Ok(()) = trouble.changed() => {
                     let why = trouble.borrow_and_update().clone();
                     if let Some(why) = why.filter(|_| !std::mem::replace(&mut waits, true) && !self.args.quiet) {
                         say(format_args!("waiting for the server: {}", visible(&why)));
                     }
                 }
-                () = sleep_until(until) => return Err(Not::Stopped(self.give_up(&producer))),
+                () = sleep_until(until) => return Err(NotBegun::Stopped(self.give_up(&producer))),
             }
         };
         let opened = match opened {
             Ok(opened) => opened,
-            Err(Refusal::Stopped(stop)) => return Err(Not::Stopped(Stop::Stopped(stop))),
-            Err(refusal) => return Err(Not::of(input, refusal)),
+            Err(Refusal::Stopped(stop)) => return Err(NotBegun::Stopped(Stop::Stopped(stop))),
+            Err(refusal) => return Err(NotBegun::of(input, refusal)),
         };
         let checkpoint = match opened.checkpoint() {
             [] => None,
             stored => match Checkpoint::read(stored) {
                 Some(checkpoint) => Some(checkpoint),
-                None => return Err(Not::Failed(Failure::Unknown { input: input.clone() })),
+                None => return Err(NotBegun::Failed(Failure::Unknown { input: input.clone() })),
             },
         };
-        Ok(Held { producer, checkpoint })
+        Ok(Opened { producer, checkpoint })
     }
 
     /// Takes over the position that a long text had when it was short, if it had one.
@@ -201,12 +215,12 @@ impl Keeper<'_> {
         text: &Text,
         input: &Input,
         name: &str,
-    ) -> Result<Option<Checkpoint>, Not> {
-        let Held { mut producer, checkpoint } = self.open(short, input, name).await?;
+    ) -> Result<Option<Checkpoint>, NotBegun> {
+        let Opened { mut producer, checkpoint } = self.open(short, input, name).await?;
         let is_moved = checkpoint.as_ref().is_some_and(|known| known.state == State::Moved);
         let known = checkpoint.filter(|known| known.position != Position::default());
         if let Some(known) = &known
-            && text.lines_from(&known.position).map_err(|why| Not::of(input, why))?.is_err()
+            && text.lines_from(&known.position).map_err(|why| NotBegun::of(input, why))?.is_err()
         {
             if !is_moved && !self.args.quiet {
                 say(format_args!(
@@ -225,10 +239,10 @@ impl Keeper<'_> {
             let closing = producer.close_within(2 * self.patience);
             match (sent, timeout(self.patience, closing).await) {
                 (_, Ok(Progress { stopped: Some(stop), .. })) => {
-                    return Err(Not::Stopped(Stop::Stopped(stop)));
+                    return Err(NotBegun::Stopped(Stop::Stopped(stop)));
                 }
                 (Ok(_), Ok(_)) => {}
-                _ => return Err(Not::Stopped(given_up)),
+                _ => return Err(NotBegun::Stopped(given_up)),
             }
         }
         Ok(known.map(|known| Checkpoint { state: State::Once, ..known }))
@@ -242,9 +256,9 @@ impl Keeper<'_> {
     }
 }
 
-// === impl Not ===
+// === impl NotBegun ===
 
-impl Not {
+impl NotBegun {
     fn of(input: &Input, why: impl Into<anyhow::Error>) -> Self {
         Self::Failed(failed(input, why))
     }

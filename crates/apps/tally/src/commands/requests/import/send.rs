@@ -1,9 +1,9 @@
 //! Sends requests by the exactly-once protocol, and knows which lines are counted.
 //!
-//! Rows are settled in the order in which they were sent, so one number says up to which line
-//! everything is counted. If the server goes away, the sender waits, and sends again what was not
-//! acknowledged: it is counted once. The rows of a file go with a checkpoint, which the server stores
-//! in their transaction. `outcome.rs` has what became of all of it.
+//! What becomes of rows is decided in the order in which they were sent, so one number says up to
+//! which line everything is counted. If the server goes away, the sender waits, and sends again what
+//! was not acknowledged: it is counted once. The rows of a file go with a checkpoint, which the
+//! server stores in their transaction. `outcome.rs` has what became of all of it.
 
 mod outcome;
 
@@ -21,8 +21,8 @@ use super::feed::{Chunk, Fed};
 use super::parse::Entry;
 use super::position::{Checkpoint, Position, State};
 
-/// How many requests may be unsettled: some batches on their way, and some read meanwhile.
-pub(crate) const UNSETTLED_MAX: u64 = 200_000;
+/// How many requests may be undecided: some batches on their way, and some read meanwhile.
+pub(crate) const UNDECIDED_MAX: u64 = 200_000;
 
 /// Who served all of the requests, and for whom; empty if that is not known.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,7 @@ struct Sender<'a> {
     patience: Duration,
     /// When something was last counted, or nothing was left to count.
     moved: Instant,
-    /// Unsettled chunks, oldest first.
+    /// Undecided chunks, oldest first.
     sent: VecDeque<Sent>,
     /// How many requests the producer has taken.
     given: u64,
@@ -150,7 +150,7 @@ impl Sender<'_> {
                 self.chunks.close();
                 open = false;
             }
-            self.settle(news);
+            self.note_decided(news);
         }
         if self.outcome.stop.is_none() && self.outcome.failures.is_empty() && !self.finish().await {
             return self.give_up(news).await;
@@ -192,7 +192,7 @@ impl Sender<'_> {
     /// Cancel-safe.
     async fn next(&mut self, open: bool) -> Next {
         let interrupted = self.outcome.stop.is_some();
-        let unsettled = self.given - self.progress.borrow().settled();
+        let undecided = self.given - self.progress.borrow().settled();
         let waits = !self.sent.is_empty();
         tokio::select! {
             biased;
@@ -200,7 +200,7 @@ impl Sender<'_> {
             Ok(()) = self.progress.changed() => Next::Moved,
             Ok(()) = self.trouble.changed() => Next::Moved,
             () = sleep_until(self.moved + self.patience), if waits => Next::Silence,
-            fed = self.chunks.recv(), if open && unsettled < UNSETTLED_MAX => Next::Fed(fed),
+            fed = self.chunks.recv(), if open && undecided < UNDECIDED_MAX => Next::Fed(fed),
         }
     }
 
@@ -310,16 +310,16 @@ impl Sender<'_> {
         Given::Taken
     }
 
-    /// Notes what is settled.
-    fn settle(&mut self, news: &mut dyn FnMut(&News)) {
+    /// Notes what is decided.
+    fn note_decided(&mut self, news: &mut dyn FnMut(&News)) {
         let progress = *self.progress.borrow_and_update();
-        let settled = progress.settled();
+        let decided = progress.settled();
         if progress.acknowledged != self.outcome.counted {
             self.moved = Instant::now();
         }
         self.outcome.counted = progress.acknowledged;
         while let Some(oldest) = self.sent.front() {
-            let done = settled.saturating_sub(oldest.before);
+            let done = decided.saturating_sub(oldest.before);
             if done < oldest.lines.len() as u64 {
                 if let Some(last) = done.checked_sub(1) {
                     self.outcome.through = oldest.place(last);
@@ -347,7 +347,7 @@ impl Sender<'_> {
         });
         // What is in doubt by now precedes counted requests, so the next import begins after it.
         let before = *self.progress.borrow();
-        self.settle(news);
+        self.note_decided(news);
         let last = self.producer.close_within(Duration::ZERO).await;
         self.outcome.counted = last.acknowledged;
         self.outcome.batches_lost = last.batches_lost;

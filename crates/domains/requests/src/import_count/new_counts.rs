@@ -17,7 +17,7 @@ use crate::rows::{Rows, RowsBuilder};
 use crate::series::{KnownSeries, REQUESTS_ENOUGH};
 
 /// The tables, as far as they have been read.
-pub(crate) struct Settling {
+pub(crate) struct Importing {
     series: KnownSeries,
     pub(crate) how: ImportCount,
     /// The ids of the Go server's methods.
@@ -39,9 +39,9 @@ pub(crate) struct Noted {
     pub(crate) imported: i64,
 }
 
-// === impl Settling ===
+// === impl Importing ===
 
-impl Settling {
+impl Importing {
     pub(super) fn new(series: KnownSeries, how: ImportCount) -> Self {
         Self {
             series,
@@ -122,7 +122,7 @@ impl Settling {
     }
 
     /// What is new in these counts. `before` is how many of each were imported before.
-    pub(crate) fn settle(&mut self, counts: &[Count], before: &[i64]) -> Result<Vec<Noted>, Error> {
+    pub(crate) fn new_in(&mut self, counts: &[Count], before: &[i64]) -> Result<Vec<Noted>, Error> {
         let mut noted = Vec::new();
         for (count, before) in counts.iter().zip(before) {
             let of = &mut self.imported;

@@ -1,10 +1,10 @@
-//! Days that queries have read in pieces, kept in memory.
+//! A cache of the days that queries have read in pieces.
 //!
 //! A day in another zone lies in two days of UTC, so a year of them takes the quarters of every day and
 //! series: texts of hundreds of megabytes, of which a query needs two sums each. A page asks for the same
 //! again and again.
 //!
-//! What is kept of a day is right for the stamp that it was read with. Whatever changes the rows of a day
+//! What is cached of a day is right for the stamp that it was read with. Whatever changes the rows of a day
 //! draws its stamp anew in the same transaction, at random, so that a database that has gone back to an
 //! earlier state has no stamp again with other rows. A query reads the stamps in its snapshot. So it does
 //! not matter who changes days, and nobody has to tell this server.
@@ -16,53 +16,53 @@ use hashbrown::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::Groups;
-use super::pieces::{Cuts, Draft, Pieces};
+use super::pieces::{Cuts, Pieces, PiecesBuilder};
 use crate::model::{Day, SeriesId};
 
 /// For a year of days of a zone, if each has 5,000 series of its own; or of two, if all have the same. A
 /// query that reads has at most as much again.
 const BYTES_MAX: usize = 32 << 20;
-/// What is kept of a day takes at least this much.
+/// What is cached of a day takes at least this much.
 const DAY_BYTES: usize = 200;
-/// Days in more pieces are not kept, because hours would leave no room for anything else. An end of the
+/// Days in more pieces are not cached, because hours would leave no room for anything else. An end of the
 /// range can cut a day beside its zone.
 pub(super) const PIECES_MAX: usize = 4;
 
-/// A number in the calendar that is another one after each change of the day's rows.
+/// A random number, drawn anew by each change of the day's rows.
 pub(crate) type Stamp = Uuid;
 
-/// What is kept, at most [`BYTES_MAX`].
+/// The pieces of days, at most [`BYTES_MAX`].
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct PieceCache {
     inner: Mutex<Inner>,
     bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    days: HashMap<(Day, Cuts), One>,
+    days: HashMap<(Day, Cuts), CachedDay>,
     queries: u64,
     added: u64,
 }
 
-/// A day.
+/// What is cached of a day.
 #[derive(Debug)]
-struct One {
+struct CachedDay {
     stamp: Stamp,
     pieces: Arc<Pieces>,
     /// The last query that has used it.
     query: u64,
-    /// How many days were added before.
-    place: u64,
+    /// Its number among the days that were ever added, from 1.
+    added_as: u64,
 }
 
-/// What a query takes from the days that are kept, and adds to them.
+/// What a query takes from the cache, and adds to it.
 #[derive(Debug)]
-pub(super) struct Keeping {
-    kept: Arc<Kept>,
+pub(super) struct CacheUse {
+    cache: Arc<PieceCache>,
     /// Its number.
     query: u64,
-    /// The days that are to be kept when they are read.
+    /// The days that are to be cached when they are read.
     stamps: HashMap<Day, Stamp>,
     read: HashMap<Day, (Cuts, Stamp, Pieces)>,
     /// How many bytes these take.
@@ -75,15 +75,15 @@ pub(super) struct Keeping {
     asked_of: Option<Arc<[SeriesId]>>,
 }
 
-// === impl Kept ===
+// === impl PieceCache ===
 
-impl Default for Kept {
+impl Default for PieceCache {
     fn default() -> Self {
         Self { inner: Mutex::default(), bytes_max: BYTES_MAX }
     }
 }
 
-impl Kept {
+impl PieceCache {
     /// The number of the next query.
     fn begin(&self) -> u64 {
         let mut inner = self.lock();
@@ -91,7 +91,7 @@ impl Kept {
         inner.queries
     }
 
-    /// What is kept of a day with this stamp.
+    /// What is cached of a day with this stamp.
     fn find(&self, query: u64, day: Day, cuts: Cuts, stamp: Stamp) -> Option<Arc<Pieces>> {
         let mut inner = self.lock();
         let one = inner.days.get_mut(&(day, cuts)).filter(|one| one.stamp == stamp)?;
@@ -99,18 +99,15 @@ impl Kept {
         Some(Arc::clone(&one.pieces))
     }
 
-    /// Keeps what a query has read, as far as there is room beside what it has found.
-    fn keep(&self, query: u64, read: impl IntoIterator<Item = ((Day, Cuts), Stamp, Pieces)>) {
+    /// Adds what a query has read: what does not fit beside the days it has used is evicted.
+    fn insert(&self, query: u64, read: impl IntoIterator<Item = ((Day, Cuts), Stamp, Pieces)>) {
         let mut inner = self.lock();
-        let before = inner.added;
         for (key, stamp, pieces) in read {
             inner.added += 1;
-            let one = One { stamp, pieces: Arc::new(pieces), query, place: inner.added };
+            let one = CachedDay { stamp, pieces: Arc::new(pieces), query, added_as: inner.added };
             inner.days.insert(key, one);
         }
-        if inner.added > before {
-            inner.shrink(self.bytes_max);
-        }
+        inner.evict(self.bytes_max);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -123,12 +120,12 @@ impl Kept {
 impl Inner {
     /// Drops what has not been used for longest. Of what one query has used, the first days stay: if not
     /// all of them find room, the next one like it still has some.
-    fn shrink(&mut self, bytes_max: usize) {
+    fn evict(&mut self, bytes_max: usize) {
         let mut all: Vec<_> = self.days.iter().map(|(key, one)| (one, *key)).collect();
-        all.sort_unstable_by_key(|(one, _)| (Reverse(one.query), one.place));
+        all.sort_unstable_by_key(|(one, _)| (Reverse(one.query), one.added_as));
         let (mut bytes, mut lists) = (0, HashSet::<*const SeriesId>::new());
         let mut dropped = Vec::new();
-        for (One { pieces, .. }, key) in all {
+        for (CachedDay { pieces, .. }, key) in all {
             bytes += self::bytes(pieces, lists.insert(pieces.series.as_ptr()));
             if bytes > bytes_max {
                 dropped.push(key);
@@ -140,13 +137,13 @@ impl Inner {
     }
 }
 
-// === impl Keeping ===
+// === impl CacheUse ===
 
-impl Keeping {
-    pub(super) fn new(kept: &Arc<Kept>) -> Self {
+impl CacheUse {
+    pub(super) fn new(cache: &Arc<PieceCache>) -> Self {
         Self {
-            kept: Arc::clone(kept),
-            query: kept.begin(),
+            cache: Arc::clone(cache),
+            query: cache.begin(),
             stamps: HashMap::new(),
             read: HashMap::new(),
             bytes: 0,
@@ -156,9 +153,9 @@ impl Keeping {
         }
     }
 
-    /// What is kept of a day with this stamp.
+    /// What is cached of a day with this stamp.
     pub(super) fn find(&mut self, day: Day, cuts: Cuts, stamp: Stamp) -> Option<Arc<Pieces>> {
-        let pieces = self.kept.find(self.query, day, cuts, stamp)?;
+        let pieces = self.cache.find(self.query, day, cuts, stamp)?;
         self.series = Some(Arc::clone(&pieces.series));
         Some(pieces)
     }
@@ -178,35 +175,38 @@ impl Keeping {
         &self.asked
     }
 
-    /// A day is to be read and kept.
-    pub(super) fn expect(&mut self, day: Day, stamp: Stamp) {
+    /// A day is to be read and cached.
+    pub(super) fn want(&mut self, day: Day, stamp: Stamp) {
         self.stamps.insert(day, stamp);
     }
 
-    /// Begins to read a day, if it is to be kept.
-    pub(super) fn draft(&mut self, day: Day) -> Option<(Stamp, Draft)> {
+    /// Begins to read a day, if it is to be cached.
+    pub(super) fn builder(&mut self, day: Day) -> Option<(Stamp, PiecesBuilder)> {
         // If its rows have not come together, what came first is not all of it.
         self.read.remove(&day);
         let stamp = self.stamps.remove(&day)?;
-        (self.bytes <= self.kept.bytes_max).then(|| (stamp, Draft::default()))
+        (self.bytes <= self.cache.bytes_max).then(|| (stamp, PiecesBuilder::default()))
     }
 
     /// A day is read.
-    pub(super) fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, draft: Draft) {
-        let Some(pieces) = draft.into_pieces(self.series.as_ref()) else { return };
+    pub(super) fn take(&mut self, day: Day, cuts: Cuts, stamp: Stamp, builder: PiecesBuilder) {
+        let Some(pieces) = builder.into_pieces(self.series.as_ref()) else { return };
         let is_first = self.series.as_ref().is_none_or(|of| !Arc::ptr_eq(of, &pieces.series));
         self.bytes += bytes(&pieces, is_first);
         self.series = Some(Arc::clone(&pieces.series));
         self.read.insert(day, (cuts, stamp, pieces));
     }
 
-    /// Keeps what was read.
+    /// Adds what was read to the cache.
     pub(super) fn end(self) {
+        if self.read.is_empty() {
+            return;
+        }
         let mut read: Vec<_> = self.read.into_iter().collect();
         read.sort_unstable_by_key(|(day, _)| *day);
         let read = read.into_iter();
         let read = read.map(|(day, (cuts, stamp, pieces))| ((day, cuts), stamp, pieces));
-        self.kept.keep(self.query, read);
+        self.cache.insert(self.query, read);
     }
 }
 
@@ -220,13 +220,13 @@ fn bytes(pieces: &Pieces, is_first: bool) -> usize {
 mod tests {
     use super::*;
     use crate::packed::QUARTERS;
-    use crate::totals::pieces::{Cut, Draft};
+    use crate::totals::pieces::{Cut, PiecesBuilder};
 
     /// For three days of two series, if each day has its own.
     const ROOM: usize = 3 * (DAY_BYTES + 2 * 2 * 4 + 2 * 8);
 
-    fn kept() -> Kept {
-        Kept { bytes_max: ROOM, ..Kept::default() }
+    fn cache() -> PieceCache {
+        PieceCache { bytes_max: ROOM, ..PieceCache::default() }
     }
 
     fn cuts() -> Cuts {
@@ -236,9 +236,9 @@ mod tests {
     }
 
     fn pieces(first: SeriesId) -> Pieces {
-        let mut draft = Draft::default();
-        [first, first + 1].iter().for_each(|id| draft.push(*id, &[1, 2]));
-        draft.into_pieces(None).expect("in order")
+        let mut builder = PiecesBuilder::default();
+        [first, first + 1].iter().for_each(|id| builder.push(*id, &[1, 2]));
+        builder.into_pieces(None).expect("in order")
     }
 
     fn stamp(n: u128) -> Stamp {
@@ -246,60 +246,60 @@ mod tests {
     }
 
     /// A query of these days; returns those that it has not found.
-    fn ask(kept: &Kept, days: &[i32]) -> Vec<i32> {
-        let query = kept.begin();
-        let is_kept = |day: &i32| kept.find(query, Day(*day), cuts(), stamp(7)).is_some();
-        let read: Vec<_> = days.iter().copied().filter(|day| !is_kept(day)).collect();
+    fn ask(cache: &PieceCache, days: &[i32]) -> Vec<i32> {
+        let query = cache.begin();
+        let is_cached = |day: &i32| cache.find(query, Day(*day), cuts(), stamp(7)).is_some();
+        let read: Vec<_> = days.iter().copied().filter(|day| !is_cached(day)).collect();
         let all =
             read.iter().map(|day| ((Day(*day), cuts()), stamp(7), pieces(i64::from(*day) * 10)));
-        kept.keep(query, all);
+        cache.insert(query, all);
         read
     }
 
     #[test]
     fn what_was_not_used_for_longest_goes() {
-        let kept = kept();
-        assert_eq!(ask(&kept, &[1, 2, 3]), [1, 2, 3]);
-        assert_eq!(ask(&kept, &[1, 3]), [0; 0]);
-        assert_eq!(ask(&kept, &[4]), [4]);
-        assert_eq!(ask(&kept, &[1, 3, 4]), [0; 0]);
-        assert_eq!(ask(&kept, &[2]), [2]);
+        let cache = cache();
+        assert_eq!(ask(&cache, &[1, 2, 3]), [1, 2, 3]);
+        assert_eq!(ask(&cache, &[1, 3]), [0; 0]);
+        assert_eq!(ask(&cache, &[4]), [4]);
+        assert_eq!(ask(&cache, &[1, 3, 4]), [0; 0]);
+        assert_eq!(ask(&cache, &[2]), [2]);
     }
 
     /// Otherwise a query that is asked again would find nothing if not all of it has room.
     #[test]
     fn of_a_query_that_is_too_large_some_stays() {
-        let kept = kept();
-        assert_eq!(ask(&kept, &[9]), [9]);
-        assert_eq!(ask(&kept, &[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]);
+        let cache = cache();
+        assert_eq!(ask(&cache, &[9]), [9]);
+        assert_eq!(ask(&cache, &[1, 2, 3, 4, 5]), [1, 2, 3, 4, 5]);
         for _ in 0..3 {
-            assert_eq!(ask(&kept, &[1, 2, 3, 4, 5]), [4, 5]);
+            assert_eq!(ask(&cache, &[1, 2, 3, 4, 5]), [4, 5]);
         }
     }
 
     #[test]
     fn a_list_of_series_takes_room_once() {
-        let kept = Kept { bytes_max: 10 * (DAY_BYTES + 800), ..Kept::default() };
+        let cache = PieceCache { bytes_max: 10 * (DAY_BYTES + 800), ..PieceCache::default() };
         let list: Arc<[SeriesId]> = (1..=100).collect();
         let days = (1..=20).map(|day| {
-            let mut draft = Draft::default();
-            list.iter().for_each(|id| draft.push(*id, &[1, 2]));
-            let pieces = draft.into_pieces(Some(&list)).expect("in order");
+            let mut builder = PiecesBuilder::default();
+            list.iter().for_each(|id| builder.push(*id, &[1, 2]));
+            let pieces = builder.into_pieces(Some(&list)).expect("in order");
             ((Day(day), cuts()), stamp(7), pieces)
         });
-        kept.keep(kept.begin(), days);
-        assert_eq!(kept.lock().days.len(), 9, "the list takes as much as the sums of a day");
+        cache.insert(cache.begin(), days);
+        assert_eq!(cache.lock().days.len(), 9, "the list takes as much as the sums of a day");
     }
 
     #[test]
     fn another_stamp_or_other_cuts_are_another_day() {
-        let kept = kept();
-        ask(&kept, &[1]);
-        assert!(kept.find(2, Day(1), cuts(), stamp(7)).is_some());
-        assert!(kept.find(2, Day(1), cuts(), stamp(8)).is_none());
-        assert!(kept.find(2, Day(1), Cut::of(&[0; QUARTERS.slots]).cuts, stamp(7)).is_none());
-        kept.keep(2, [((Day(1), cuts()), stamp(8), pieces(1))]);
-        assert!(kept.find(3, Day(1), cuts(), stamp(7)).is_none());
-        assert_eq!(kept.lock().days.len(), 1);
+        let cache = cache();
+        ask(&cache, &[1]);
+        assert!(cache.find(2, Day(1), cuts(), stamp(7)).is_some());
+        assert!(cache.find(2, Day(1), cuts(), stamp(8)).is_none());
+        assert!(cache.find(2, Day(1), Cut::of(&[0; QUARTERS.slots]).cuts, stamp(7)).is_none());
+        cache.insert(2, [((Day(1), cuts()), stamp(8), pieces(1))]);
+        assert!(cache.find(3, Day(1), cuts(), stamp(7)).is_none());
+        assert_eq!(cache.lock().days.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Days that a server has read in pieces and keeps: their stamps, and that no answer shows it.
+//! Days that a server has read in pieces and caches: their stamps, and that no answer shows it.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::changing::{expected, merge, merged, of, path, record, start, sums};
 use crate::conformance::on_every_backend;
 use crate::server::{Counting, settings};
 
-on_every_backend!(crate::kept:
+on_every_backend!(crate::cache:
     a_day_is_read_again_when_its_stamp_is_another,
     whatever_changes_a_day_stamps_it,
-    no_answer_shows_what_is_kept,
+    no_answer_shows_what_is_cached,
     a_merge_is_seen_at_once_and_when_it_is_settled,
     a_database_that_goes_back_is_read_again,
     a_spoilt_row_stops_only_those_who_ask_for_it,
@@ -57,7 +57,7 @@ async fn answer(backend: &Backend, query: &Query) -> Vec<Total> {
     listed(&ask(&backend.store, query).await.unwrap())
 }
 
-/// What a server answers, once and again, and that another one, which keeps nothing yet, says the same.
+/// What a server answers, once and again, and that another one, which has cached nothing yet, says the same.
 async fn by_all(backend: &Backend) -> Vec<Total> {
     let mut last = Vec::new();
     for query in [in_zone("Asia/Kolkata"), in_zone("America/St_Johns"), of_path("/b")] {
@@ -99,7 +99,7 @@ async fn a_day_is_read_again_when_its_stamp_is_another(backend: Backend) {
     assert_eq!((read.len(), sum(&read)), (8, 48));
     // Behind the server's back.
     backend.execute("UPDATE tally_request_days SET quarters = '[0,1000]'").await;
-    assert_eq!(answer(&backend, &kolkata).await, read, "it is kept");
+    assert_eq!(answer(&backend, &kolkata).await, read, "it is cached");
     let of_b: Vec<_> = read.iter().filter(|one| one.2 == "/b").cloned().collect();
     assert_eq!(answer(&backend, &of_path("/b")).await, of_b, "for other questions as well");
     let month = Query { granularity: Granularity::Month, ..kolkata.clone() };
@@ -137,16 +137,16 @@ async fn whatever_changes_a_day_stamps_it(backend: Backend) {
     assert_eq!(merged(&counting, merge(path("/b"), "/a")).await.unwrap().series, 1);
     assert_eq!(stamped(&backend, &mut before).await, DAYS);
     counting.stop().await;
-    // A prune.
+    // A prune draws none: a pruned day is refused, not read.
     assert_eq!(backend.prune(day(DAYS[1])).await, 1);
-    assert_eq!(stamped(&backend, &mut before).await, [DAYS[0]]);
+    assert_eq!(stamped(&backend, &mut before).await, [""; 0]);
     // What comes for a pruned day goes to its month alone.
     append(&backend, [(ids[0], at("2015-05-17T12:00:00Z"))]).await;
     backend.store.fold().await.unwrap();
     assert_eq!(stamped(&backend, &mut before).await, [""; 0]);
 }
 
-async fn no_answer_shows_what_is_kept(backend: Backend) {
+async fn no_answer_shows_what_is_cached(backend: Backend) {
     let ids = filled(&backend).await;
     assert_eq!(sum(&by_all(&backend).await), 24);
     // Late rows, unfolded and folded, and those of a new series.
@@ -166,7 +166,7 @@ async fn no_answer_shows_what_is_kept(backend: Backend) {
         backend.store.fold().await.unwrap();
         assert_eq!(sum(&by_all(&backend).await), 36 + n);
     }
-    // A pruned day is refused, although it is kept.
+    // A pruned day is refused, although it is cached.
     assert_eq!(backend.prune(day(DAYS[1])).await, 1);
     let refused = backend.store.totals(&in_zone("Asia/Kolkata")).await.expect_err("pruned");
     assert_eq!(refused.kind(), Kind::FailedPrecondition);
@@ -180,7 +180,7 @@ async fn a_merge_is_seen_at_once_and_when_it_is_settled(backend: Backend) {
     backend
         .execute(&format!(
             "INSERT INTO tally_request_changes \
-                 (seq, stamp, namespace_id, kind, selected, author, changed_at, series, requests) \
+                 (seq, token, namespace_id, kind, selected, author, changed_at, series, requests) \
                  VALUES (1, 1, 0, 'merge', 'path', '', {now}, 1, 24); \
              INSERT INTO tally_request_moves (from_id, to_id, change_seq) VALUES ({b}, {a}, 1); \
              DELETE FROM tally_request_series WHERE id = {b}"
@@ -203,7 +203,7 @@ async fn a_merge_is_seen_at_once_and_when_it_is_settled(backend: Backend) {
     counting.stop().await;
 }
 
-/// Its days have other rows than those that were kept, and then others again.
+/// Its days have other rows than those that were cached, and then others again.
 async fn a_database_that_goes_back_is_read_again(backend: Backend) {
     let ids = filled(&backend).await;
     let tables = ["days", "months", "calendar"].map(|table| format!("tally_request_{table}"));
