@@ -23,7 +23,10 @@ use crate::output::say;
 ///   tally forget --path-prefix /users/ann/
 ///   tally forget --path-regex '^/users/[^/]*@'
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment, override_usage = "tally forget [OPTIONS] <SELECTION>")]
+#[command(
+    verbatim_doc_comment,
+    override_usage = "tally forget [OPTIONS] <--path...|--service|--customer>"
+)]
 pub(crate) struct ForgetArgs {
     #[command(flatten)]
     selection: SelectionArgs,

@@ -27,7 +27,7 @@ use crate::output::{say, wrong_usage};
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
-    override_usage = "tally merge [OPTIONS] <SELECTION> --into-... <NAME>"
+    override_usage = "tally merge [OPTIONS] <--path...|--service|--customer> <--into-...>"
 )]
 pub(crate) struct MergeArgs {
     #[command(flatten)]

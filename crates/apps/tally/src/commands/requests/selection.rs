@@ -15,31 +15,28 @@ use crate::client::{ServerArgs, may_be_done};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, thousands};
 
-/// As the usage of the commands calls it.
-const SELECTION: &str = "SELECTION, at least one";
-
 /// What series must have: all that is given.
 #[derive(Debug, Args)]
 #[group(id = "selection", required = true, multiple = true)]
 pub(super) struct SelectionArgs {
     /// This path
-    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["path_prefix", "path_regex"])]
+    #[arg(long, conflicts_with_all = ["path_prefix", "path_regex"])]
     path: Option<String>,
 
     /// Paths with this prefix
-    #[arg(long, help_heading = SELECTION, value_name = "PREFIX", conflicts_with = "path_regex")]
+    #[arg(long, value_name = "PREFIX", conflicts_with = "path_regex")]
     path_prefix: Option<String>,
 
     /// Paths in which this regex finds something; ^ and $ are the ends of a path
-    #[arg(long, help_heading = SELECTION, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX")]
     path_regex: Option<String>,
 
     /// This service
-    #[arg(long, help_heading = SELECTION, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     service: Option<String>,
 
     /// This customer
-    #[arg(long, help_heading = SELECTION, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     customer: Option<String>,
 }
 

@@ -68,7 +68,9 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_name = "PERIOD", value_parser = dates::parse_period)]
     to: Option<PeriodArg>,
 
-    /// What to sum by. The first and the last period have only what lies in the range
+    /// What to sum by
+    ///
+    /// The first and the last period have only what lies in the range.
     #[arg(long, value_enum, default_value_t = By::Day)]
     by: By,
 

@@ -176,7 +176,7 @@ impl Positions<'_> {
         let mut stop = self.stop.clone();
         let mut trouble = producer.watch_trouble();
         let until = Instant::now() + self.patience;
-        let mut waits = false;
+        let mut is_silent = self.args.quiet;
         let opened = loop {
             tokio::select! {
                 biased;
@@ -186,7 +186,7 @@ impl Positions<'_> {
                 }
                 Ok(()) = trouble.changed() => {
                     let why = trouble.borrow_and_update().clone();
-                    if let Some(why) = why.filter(|_| !std::mem::replace(&mut waits, true) && !self.args.quiet) {
+                    if let Some(why) = why.filter(|_| !std::mem::replace(&mut is_silent, true)) {
                         say(format_args!("waiting for the server: {}", visible(&why)));
                     }
                 }
