@@ -150,7 +150,8 @@ async fn what_a_regex_forgot_stays_forgotten_whatever_is_changed_later(backend: 
     let counting = start(&backend).await;
     let bob = of("/u/bob", "c1");
     let carl = proto::Series { service: "old".into(), ..of("/u/carl", "") };
-    record(&counting, NOW, &[(bob.clone(), 1), (carl.clone(), 2)]).await;
+    let requests = [(bob.clone(), 1), (carl.clone(), 2), (of("/v", ""), 16)];
+    record(&counting, NOW, &requests).await;
     let of_regex = selection(PathIs::PathRegex("^/u/(bob|carl)$".into())).unwrap();
     forgotten(&counting, of_regex).await.unwrap();
     forgotten(&counting, customer("c1")).await.unwrap();
@@ -169,9 +170,9 @@ async fn what_a_regex_forgot_stays_forgotten_whatever_is_changed_later(backend: 
         is_gone(&backend, "bob").await;
         is_gone(&backend, "carl").await;
     }
-    let all = [("_forgotten", "_forgotten", 9), ("_forgotten", "", 18)];
+    let all = [("_forgotten", "_forgotten", 9), ("_forgotten", "", 18), ("/v", "", 16)];
     assert_eq!(sums(&counting).await, expected(&all));
-    assert_eq!(backend.audit().await, 27);
+    assert_eq!(backend.audit().await, 43);
 }
 
 /// What the docs say about the one place where a forgotten name can stay.
