@@ -142,7 +142,7 @@ impl KnownSeries {
             return self.resolve_as_is(series);
         }
         let series: Vec<_> = series.into_iter().collect();
-        let new = |one| self.forgotten(&moved, one).or_else(|| moved.renamings.apply(one));
+        let new = |one| self.renamed_by(&moved, one);
         let rename = |one| self.find(one, |_| ()).map_or_else(|| new(one), |()| None);
         let renamed: Vec<Option<Series>> = series.iter().map(|(one, _)| rename(*one)).collect();
         self.resolve_as_is(series.iter().zip(&renamed).map(|((one, requests), renamed)| {

@@ -60,12 +60,16 @@ impl KnownSeries {
 
     /// What a series is called now, if it was merged or forgotten.
     pub(crate) fn renamed(&self, series: SeriesRef<'_>) -> Option<Series> {
-        self.moved.load().renamings.apply(series)
+        self.renamed_by(&self.moved.load(), series)
+    }
+
+    pub(super) fn renamed_by(&self, moved: &Moved, series: SeriesRef<'_>) -> Option<Series> {
+        self.forgotten(moved, series).or_else(|| moved.renamings.apply(series))
     }
 
     /// What a series has become that was forgotten when its id was all that was kept of it: by a regex. A
     /// renaming that follows would otherwise give it another id, under which the name came back.
-    pub(super) fn forgotten(&self, moved: &Moved, series: SeriesRef<'_>) -> Option<Series> {
+    fn forgotten(&self, moved: &Moved, series: SeriesRef<'_>) -> Option<Series> {
         if moved.moves.is_empty() {
             return None;
         }
