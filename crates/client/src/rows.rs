@@ -257,6 +257,7 @@ pub(crate) fn message(
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
         checkpoint: Vec::new(),
+        requests: Vec::new(),
     }
 }
 

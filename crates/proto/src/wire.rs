@@ -56,6 +56,9 @@ pub const CHECKPOINT_BYTES_MAX: usize = 256;
 /// How many days one batch may report drops for.
 pub const DROP_DAYS_MAX: usize = 1_000;
 
+/// How many requests one entry of a batch may stand for.
+pub const ENTRY_REQUESTS_MAX: u32 = 1_000_000;
+
 /// How large a batch may be, in bytes, unless the server says otherwise.
 pub const BATCH_BYTES_MAX: u32 = 1 << 20;
 

@@ -158,6 +158,7 @@ mod tests {
             time_delta: requests.iter().map(delta).collect(),
             drops,
             checkpoint: Vec::new(),
+            requests: Vec::new(),
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Opened {
     /// A random number, to be sent with the producer's next Open.
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
-    /// How many requests a batch may have.
+    /// How many entries a batch may have.
     #[prost(uint32, tag = "2")]
     pub batch_rows_max: u32,
     /// How large the message of a batch may be, in bytes.
@@ -73,6 +73,10 @@ pub struct Opened {
     /// The checkpoint of the producer, as of `committed_sequence`; empty if it has none.
     #[prost(bytes = "vec", tag = "7")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    /// How exactly times are kept, in microseconds, a divisor of 15 minutes: entries of one series whose
+    /// times have the same quotient by it, rounded down, can be sent as one. 0: each time is kept as it is.
+    #[prost(uint64, tag = "8")]
+    pub resolution_us: u64,
 }
 /// How much of a day a client has dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -349,14 +349,15 @@ pub struct Batch {
     /// the next 1, and so on across the messages of the stream.
     #[prost(message, repeated, tag = "2")]
     pub series: ::prost::alloc::vec::Vec<crate::lenient::Series>,
-    /// For each request the number of its series.
+    /// For each request the number of its series. An entry of these lists can also stand for several
+    /// requests: see `requests`.
     #[prost(uint32, repeated, tag = "3")]
     pub number: ::prost::alloc::vec::Vec<u32>,
     /// For each request its time in microseconds since 1970-01-01 UTC, as the difference from the
     /// request before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
     pub time_delta: ::prost::alloc::vec::Vec<i64>,
-    /// How many requests there are, as a check. Not 0, unless there are drops or a checkpoint.
+    /// How long the lists are, as a check. Not 0, unless there are drops or a checkpoint.
     #[prost(uint32, tag = "5")]
     pub count: u32,
     /// Requests that the client has dropped since its batch before this one.
@@ -367,6 +368,10 @@ pub struct Batch {
     /// Empty: the checkpoint before it stays.
     #[prost(bytes = "vec", tag = "7")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    /// For each entry how many requests of its series it stands for, 1 to 1,000,000: requests whose times
+    /// were merged, by the resolution of Opened. Empty: 1 for each.
+    #[prost(uint32, repeated, tag = "8")]
+    pub requests: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProducersRequest {
