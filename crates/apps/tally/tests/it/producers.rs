@@ -37,6 +37,7 @@ fn count_and_drop(server: &Server) {
         count: 1,
         drops: vec![Drops { day: OLD_DAY_NUMBER, count: 12 }],
         checkpoint: Vec::new(),
+        requests: Vec::new(),
     };
     let messages = [Kind::Open(open), Kind::Batch(batch)];
     let messages = messages.map(|kind| RecordRequest { kind: Some(kind) });
