@@ -40,11 +40,11 @@ pub(super) async fn measure(
     let load = Load { amount: Amount::Requests(requests), ..full(run) };
     let loaded = load::finish(&load.start(run.arguments, &server)?)?;
     server.stop()?;
-    let all = loaded.acknowledged as f64;
+    let all = loaded.all_acknowledged as f64;
     let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / all;
     let mut figures = Figures::default();
     // Otherwise a quarter-hour has just ended, and they are folded already.
-    if unfolded(&place).await? == loaded.acknowledged {
+    if unfolded(&place).await? == loaded.all_acknowledged {
         figures.set(Metric::RowBytes, each(rows_before, bytes(&place, TRAYS).await?));
     }
     let server = start()?;
@@ -56,7 +56,7 @@ pub(super) async fn measure(
     figures.set(Metric::RolledUpBytes, each(totals_before, bytes(&place, TOTALS).await?));
     let mut measured = Measured::of(figures);
     measured.check(&loaded);
-    measured.expect("requests stored", stored, loaded.acknowledged);
+    measured.expect_stored(stored, &loaded);
     Ok(measured)
 }
 

@@ -122,16 +122,23 @@ impl Spread {
 // === impl Bound ===
 
 impl Bound {
+    pub(crate) fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+
     /// The target and whether it is met. What was not measured meets nothing and misses nothing.
     pub(crate) fn verdict(self, value: Option<f64>) -> String {
-        let (sign, bound, is_met) = match self {
-            Self::AtLeast(bound) => ("\u{2265}", bound, value.is_some_and(|value| value >= bound)),
-            Self::AtMost(bound) => ("\u{2264}", bound, value.is_some_and(|value| value <= bound)),
+        let target = match self {
+            Self::AtLeast(bound) => format!("\u{2265} {bound}"),
+            Self::AtMost(bound) => format!("\u{2264} {bound}"),
         };
-        match (value, is_met) {
-            (None, _) => format!("{sign} {bound}"),
-            (Some(_), true) => format!("{sign} {bound} ok"),
-            (Some(_), false) => format!("{sign} {bound} missed"),
+        match value.map(|value| self.is_met(value)) {
+            None => target,
+            Some(true) => format!("{target} ok"),
+            Some(false) => format!("{target} missed"),
         }
     }
 }

@@ -41,7 +41,12 @@ pub(crate) struct Load {
 /// What it says at its end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loaded {
+    /// In the time that was measured.
     pub(crate) acknowledged: u64,
+    /// With the warm-up.
+    pub(crate) all_acknowledged: u64,
+    /// Counted or not.
+    pub(crate) in_doubt: u64,
     pub(crate) per_second: f64,
     pub(crate) client_cpu: f64,
     pub(crate) lost: u64,
@@ -119,6 +124,7 @@ pub(crate) fn finish(process: &Process) -> anyhow::Result<Loaded> {
 /// Understands the JSON object.
 fn parse(text: &str) -> anyhow::Result<Loaded> {
     let json: Value = serde_json::from_str(text.trim())?;
+    anyhow::ensure!(json["failure"].is_null(), "it gave up");
     let number = |name: &str| json[name].as_f64().with_context(|| format!("no {name}"));
     let count = |name: &str| json[name].as_u64().with_context(|| format!("no {name}"));
     let after = ["p50", "p99", "p99_9"].map(|name| json["ack_ms"][name].as_f64());
@@ -128,6 +134,8 @@ fn parse(text: &str) -> anyhow::Result<Loaded> {
     };
     Ok(Loaded {
         acknowledged: count("acknowledged")?,
+        all_acknowledged: count("all_acknowledged")?,
+        in_doubt: count("in_doubt")?,
         per_second: number("requests_per_second")?,
         client_cpu: number("client_cpu_seconds")?,
         lost: count("lost")?,
@@ -142,11 +150,13 @@ mod tests {
 
     #[test]
     fn the_report_of_a_load_is_understood() {
-        let text = r#"{"acknowledged":10,"requests_per_second":2.5,"seconds":4.0,"lost":0,
-            "doubled":1,"client_cpu_seconds":0.5,
+        let text = r#"{"acknowledged":10,"all_acknowledged":12,"in_doubt":3,"failure":null,
+            "requests_per_second":2.5,"seconds":4.0,"lost":0,"doubled":1,"client_cpu_seconds":0.5,
             "ack_ms":{"p50":1.0,"p90":1.5,"p99":2.0,"p99_9":3.0,"max":4.0}}"#;
         let loaded = Loaded {
             acknowledged: 10,
+            all_acknowledged: 12,
+            in_doubt: 3,
             per_second: 2.5,
             client_cpu: 0.5,
             lost: 0,

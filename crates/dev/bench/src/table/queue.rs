@@ -41,9 +41,11 @@ pub(crate) async fn run(asked: &arguments::Queue) -> anyhow::Result<bool> {
     let took = start.elapsed().as_secs_f64();
     let spent = before.zip(usage::cpu(own)).map(|(before, after)| after.saturating_sub(before));
     let report = queue.close_within(END_LIMIT).await;
-    let lost = recorded.abs_diff(report.acknowledged) + report.lost();
+    let lost = recorded.abs_diff(report.acknowledged);
     let printed = json!({
         "acknowledged": report.acknowledged,
+        "all_acknowledged": report.acknowledged,
+        "in_doubt": report.in_doubt,
         "seconds": took,
         "requests_per_second": report.acknowledged as f64 / took,
         "lost": lost,

@@ -8,7 +8,7 @@ use super::figures::{Bound, Metric, Results, Spread};
 use super::row::{
     CLIENTS, COPY, DAYS, Fsync, Ingest, PERCENT, Resolution, Row, SERIES, STREAMS, Way, record,
 };
-use super::text::{Section, number, rate, wrapped};
+use super::text::{self, Section, number, rate, wrapped};
 use crate::arguments::Backend;
 use crate::circumstances::Circumstances;
 
@@ -64,33 +64,17 @@ fn speed(results: &Results, backend: Backend) -> Section {
         cells.extend(rates(&results.spread(row, Metric::Rate)));
         cells.push(shown(ratio, number));
         cells.push(bound.map_or_else(String::new, |bound: Bound| bound.verdict(ratio)));
-        let micros =
-            |metric| shown(results.spread(row, metric).median(), |cpu| format!("{cpu:.3}"));
-        cells.extend([Metric::ClientCpu, Metric::ServerCpu, Metric::DatabaseCpu].map(micros));
-        let mib = |metric| results.spread(row, metric).max();
-        cells.push(shown(mib(Metric::MemoryBefore), |mib| format!("{mib:.0}")));
-        cells.push(peak(row, mib(Metric::MemoryPeak)));
+        cells.extend([cpu(results, row), memory(results, row)]);
         rows.push(cells);
     }
     Section {
         title: format!("Requests per second on {backend}"),
         note: format!(
-            "{note} CPU is in \u{b5}s for each request, of the client, the server and {backend} \
-             (SQLite runs within the server). Memory is the server's in MiB, before and at the peak; over \
-             64 streams at most 64 are wanted."
+            "{note} CPU is in \u{b5}s for each request: of the client, the server and Postgres (SQLite runs \
+             within the server). Memory is the server's in MiB, before and at the peak; over 64 streams at \
+             most 64 are wanted."
         ),
-        header: vec![
-            "what",
-            "req/s",
-            "min\u{2013}max",
-            "ratio",
-            "target",
-            "client",
-            "server",
-            "db",
-            "MiB",
-            "peak",
-        ],
+        header: vec!["what", "req/s", "min\u{2013}max", "ratio", "target", "CPU \u{b5}s", "MiB"],
         rows,
     }
 }
@@ -124,13 +108,27 @@ fn target(ingest: Ingest) -> Option<Bound> {
     Some(Bound::AtLeast(least))
 }
 
-fn peak(row: Row, mib: Option<f64>) -> String {
-    let shown = shown(mib, |mib| format!("{mib:.0}"));
-    let is_bounded = matches!(row, Row::Ingest(Ingest { streams: 64, .. }));
-    match MEMORY.verdict(mib).rsplit_once(' ') {
-        Some((_, verdict @ ("ok" | "missed"))) if is_bounded => format!("{shown} {verdict}"),
-        _ => shown,
-    }
+/// CPU time of the client, the server and the database.
+fn cpu(results: &Results, row: Row) -> String {
+    let of = [Metric::ClientCpu, Metric::ServerCpu, Metric::DatabaseCpu];
+    let micros = of.into_iter().filter_map(|metric| results.spread(row, metric).median());
+    let micros: Vec<String> = micros.map(|micros| format!("{micros:.3}")).collect();
+    if micros.is_empty() { NONE.to_owned() } else { micros.join("+") }
+}
+
+/// The server's memory, before and at the peak, judged if there are many streams.
+fn memory(results: &Results, row: Row) -> String {
+    let mib = |metric| results.spread(row, metric).max();
+    let (Some(before), Some(peak)) = (mib(Metric::MemoryBefore), mib(Metric::MemoryPeak)) else {
+        return NONE.to_owned();
+    };
+    let is_judged = matches!(row, Row::Ingest(Ingest { streams: 64, .. }));
+    let verdict = match MEMORY.is_met(peak) {
+        _ if !is_judged => "",
+        true => " ok",
+        false => " missed",
+    };
+    format!("{before:.0}\u{2192}{peak:.0}{verdict}")
 }
 
 /// What people do now.
@@ -271,8 +269,9 @@ fn disk(results: &Results) -> Section {
 
 /// A median, and the smallest and the largest.
 fn rates(spread: &Spread) -> [String; 2] {
-    let (min, max) = (shown(spread.min(), rate), shown(spread.max(), rate));
-    [shown(spread.median(), rate), format!("{min}\u{2013}{max}")]
+    let range = spread.min().zip(spread.max());
+    let range = range.map_or_else(|| NONE.to_owned(), |(min, max)| text::range(min, max));
+    [shown(spread.median(), rate), range]
 }
 
 fn shown(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
@@ -339,7 +338,10 @@ mod tests {
         for (row, rate) in rates {
             let mut figures = Figures::default();
             figures.set(Metric::Rate, *rate);
+            figures.set(Metric::MemoryBefore, 20.0);
             figures.set(Metric::MemoryPeak, 65.0);
+            let cpu = [Metric::ClientCpu, Metric::ServerCpu, Metric::DatabaseCpu];
+            cpu.into_iter().for_each(|metric| figures.set(metric, 0.1234));
             results.add(*row, figures);
         }
         results
@@ -356,7 +358,7 @@ mod tests {
         let sections =
             sections(&results(&[(COPY, 2e6), (full, 1.8e6), (Row::Insert { clients: 8 }, 2e4)]));
         let record = cells(&sections, "Record, 8 streams, raw");
-        assert_eq!(record[1..5], ["1.80 M", "1.80 M\u{2013}1.80 M", "0.90", "\u{2265} 0.85 ok"]);
+        assert_eq!(record[1..5], ["1.80 M", "1.80\u{2013}1.80 M", "0.90", "\u{2265} 0.85 ok"]);
         let insert = cells(&sections, "one INSERT per request, 8 clients");
         assert_eq!(insert[3..5], ["90.0", "\u{2265} 100 missed"]);
         // The server was not measured at 1s.
@@ -368,8 +370,8 @@ mod tests {
         let row = |streams| record(Resolution::Raw, streams, Backend::Sqlite);
         let sections = sections(&results(&[(Row::Loop, 2e6), (row(8), 1e6), (row(64), 1e6)]));
         let peak = |name: &str| cells(&sections, name).last().cloned();
-        assert_eq!(peak("Record, 8 streams, raw").as_deref(), Some("65"));
-        assert_eq!(peak("Record, 64 streams, raw").as_deref(), Some("65 missed"));
+        assert_eq!(peak("Record, 8 streams, raw").as_deref(), Some("20\u{2192}65"));
+        assert_eq!(peak("Record, 64 streams, raw").as_deref(), Some("20\u{2192}65 missed"));
     }
 
     #[test]
@@ -391,10 +393,10 @@ mod tests {
     #[test]
     fn the_table_fits_a_terminal() {
         let rows = super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite]);
-        let rates: Vec<(Row, f64)> = rows.into_iter().map(|row| (row, 123_456_789.0)).collect();
+        let rates: Vec<(Row, f64)> = rows.into_iter().map(|row| (row, 12_345_678.0)).collect();
         for section in sections(&results(&rates)) {
             let width = section.plain().lines().map(|line| line.chars().count()).max();
-            assert!(width <= Some(104), "{width:?}: {}", section.plain());
+            assert!(width <= Some(100), "{width:?}: {}", section.plain());
         }
     }
 

@@ -82,6 +82,16 @@ pub(crate) fn rate(value: f64) -> String {
     }
 }
 
+/// The smallest and the largest of some rates, with one unit if they share it.
+pub(crate) fn range(min: f64, max: f64) -> String {
+    let (min, max) = (rate(min), rate(max));
+    let min = match (min.split_once(' '), max.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => number.to_owned(),
+        _ => min,
+    };
+    format!("{min}\u{2013}{max}")
+}
+
 /// A number with as many digits as it deserves.
 pub(crate) fn number(value: f64) -> String {
     match value {
@@ -125,6 +135,8 @@ mod tests {
     fn numbers_have_few_digits() {
         let rates = [0.4, 980.0, 15_149.0, 2_345_678.0].map(rate);
         assert_eq!(rates, ["0", "980", "15.1 k", "2.35 M"]);
+        assert_eq!(range(2.03e6, 2.3e6), "2.03\u{2013}2.30 M");
+        assert_eq!(range(9.5e5, 1.1e6), "950.0 k\u{2013}1.10 M");
         let numbers = [0.854, 12.34, 150.2].map(number);
         assert_eq!(numbers, ["0.85", "12.3", "150"]);
     }
