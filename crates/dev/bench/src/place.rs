@@ -59,7 +59,8 @@ impl Host {
             (Some(url), Backend::Postgres) => server_url.clone_from(url),
             (None, Backend::Postgres) => {
                 // As a server in production has them, unlike one for tests.
-                let safe = ["fsync", "full_page_writes"].map(|name| (name.into(), "on".into()));
+                let safe = if arguments.quick { "off" } else { "on" };
+                let safe = ["fsync", "full_page_writes"].map(|name| (name.into(), safe.into()));
                 let settings = safe.into_iter().chain(arguments.postgres.clone()).collect();
                 let cluster = Cluster::start(Options { settings, ..Options::default() })?;
                 server_url = cluster.url("postgres");

@@ -24,8 +24,12 @@ const PACED_STREAMS: u32 = 8;
 /// How many series have totals.
 const DAYS_SERIES: usize = 1_000;
 
-/// How many series the server tells apart: more than come, or those that come late would count as others.
+/// How many series a server tells apart to which many come: by default, those that come late would count
+/// as others.
 const SERIES_MAX: &str = "300000";
+
+/// How many come when nothing is really measured.
+const SERIES_QUICK: u32 = 2_000;
 
 /// What the server and its database have used at a moment.
 struct Used {
@@ -75,7 +79,8 @@ pub(super) async fn measure_paced(run: &Run<'_>, percent: u32) -> anyhow::Result
 
 /// Of this many series.
 pub(super) async fn measure_series(run: &Run<'_>, count: u32) -> anyhow::Result<Measured> {
-    let load = Load { series: count, ..full(run) };
+    let series = if run.arguments.quick { count.min(SERIES_QUICK) } else { count };
+    let load = Load { series, ..full(run) };
     let place = run.place(Backend::Postgres)?;
     through_server(run, Backend::Postgres, &place, Resolution::Raw, load).await
 }
@@ -110,7 +115,10 @@ async fn through_server(
     resolution: Resolution,
     load: Load,
 ) -> anyhow::Result<Measured> {
-    let flags = ["--requests-resolution", resolution.flag(), "--requests-series-max", SERIES_MAX];
+    let mut flags = vec!["--requests-resolution", resolution.flag()];
+    if load.series as usize > DAYS_SERIES {
+        flags.extend(["--requests-series-max", SERIES_MAX]);
+    }
     let server = Server::start_with(run.arguments, place, &flags)?;
     let host = run.host(backend)?;
     let channel = server.connect().await?;
