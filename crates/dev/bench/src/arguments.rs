@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Fills Tally with requests and books, and prints how long it takes.
+/// Measures Tally against the database's own limit and against what people do now; and fills it with
+/// requests and books, and prints how long that takes.
 #[derive(Parser)]
 #[command(name = "tally-bench", bin_name = "cargo xtask bench", version)]
 pub(crate) struct Arguments {
@@ -37,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "1", global = true)]
     pub(crate) seed: u64,
 
-    /// Small numbers, to try the program itself
+    /// Small numbers, and of the table one row of each kind, to try the program itself
     #[arg(long, global = true)]
     pub(crate) quick: bool,
 }

@@ -1,4 +1,5 @@
-//! `tally-bench`: fills Tally with requests and books, and prints how long it takes.
+//! `tally-bench`: measures Tally against the database's own limit and what people do now, fills it with
+//! requests and books, and prints how long that takes.
 //!
 //! `cargo xtask bench` builds it and `tally` with optimizations, and runs it.
 //!

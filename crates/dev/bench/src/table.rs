@@ -12,11 +12,12 @@
 //! | `fold.rs` | folding ten million rows, and rolling them up |
 //! | `ingest.rs` | requests at full speed or at a steady rate, through a server |
 //! | `load.rs` | `tally bench`, and what it says |
+//! | `page.rs` | the page docs/performance.md |
 //! | `pgbench.rs` | `pgbench`: a statement for each request, and a bare COMMIT |
 //! | `programs.rs` | programs that must be installed |
 //! | `queue.rs` | `queue`: the client crate's queue, in a process of its own |
 //! | `redis.rs` | `redis-benchmark` |
-//! | `report.rs` | what is printed and written |
+//! | `report.rs` | the parts of the table, with ratios and targets |
 //! | `row.rs` | the rows |
 //! | `text.rs` | plain text and Markdown |
 
@@ -27,6 +28,7 @@ mod figures;
 mod fold;
 mod ingest;
 mod load;
+mod page;
 mod pgbench;
 mod programs;
 pub(crate) mod queue;
@@ -96,7 +98,7 @@ pub(crate) async fn run(
         anyhow::ensure!(is_whole, "--write is for a whole run: without --quick, --only, --backend");
         anyhow::ensure!(!cfg!(debug_assertions), "--write is for a build with optimizations");
     }
-    let rows = row::selected(asked.only.as_deref(), &arguments.backends());
+    let rows = row::selected(asked.only.as_deref(), &arguments.backends(), arguments.quick);
     anyhow::ensure!(!rows.is_empty(), "no row has this in its name on this database");
     let rows = available(arguments, rows)?;
     let mut run = Run::start(arguments, asked, &rows)?;
@@ -130,7 +132,7 @@ pub(crate) async fn run(
         count => println!("{count} rows were counted wrongly: FAIL"),
     }
     if asked.write && wrong.is_empty() {
-        report::write(&sections, circumstances, &settings, run.sizes.rounds)?;
+        page::write(&sections, circumstances, &settings, run.sizes.rounds)?;
     }
     Ok(wrong.is_empty())
 }

@@ -9,7 +9,7 @@ use tally_runtime::{Clock as _, Day, SystemClock};
 
 use super::copy::SERIES;
 use super::figures::{Figures, Metric};
-use super::load::{self, Amount, Load, Loaded, WARM_UP};
+use super::load::{self, Amount, Load, Loaded};
 use super::row::{Ingest, Resolution, Way, record};
 use super::{Measured, Run};
 use crate::arguments::Backend;
@@ -17,6 +17,11 @@ use crate::mix::Mix;
 use crate::place::{Host, Place};
 use crate::server::{self, Server};
 use crate::years;
+
+/// How many seconds requests come before they are measured; and as long as many series are named, which
+/// each stream does once.
+const WARM_UP: u64 = 1;
+const NAMES_SECONDS: u64 = 5;
 
 /// How many streams there are at a steady rate.
 const PACED_STREAMS: u32 = 8;
@@ -27,9 +32,6 @@ const DAYS_SERIES: usize = 1_000;
 /// How many series a server tells apart to which many come: by default, those that come late would count
 /// as others.
 const SERIES_MAX: &str = "300000";
-
-/// How many come when nothing is really measured.
-const SERIES_QUICK: u32 = 2_000;
 
 /// What the server and its database have used at a moment.
 struct Used {
@@ -79,8 +81,8 @@ pub(super) async fn measure_paced(run: &Run<'_>, percent: u32) -> anyhow::Result
 
 /// Of this many series.
 pub(super) async fn measure_series(run: &Run<'_>, count: u32) -> anyhow::Result<Measured> {
-    let series = if run.arguments.quick { count.min(SERIES_QUICK) } else { count };
-    let load = Load { series, ..full(run) };
+    let warm_up = if count as usize > DAYS_SERIES { NAMES_SECONDS } else { WARM_UP };
+    let load = Load { series: count, warm_up, ..full(run) };
     let place = run.place(Backend::Postgres)?;
     through_server(run, Backend::Postgres, &place, Resolution::Raw, load).await
 }
@@ -102,6 +104,7 @@ pub(super) fn full(run: &Run<'_>) -> Load {
         streams: PACED_STREAMS,
         series: SERIES as u32,
         amount: run.sizes.load,
+        warm_up: WARM_UP,
         rate: None,
         is_single: false,
     }
@@ -128,7 +131,7 @@ async fn through_server(
     let mut used = [Used::now(host, &server), Used::now(host, &server)];
     if let Amount::Seconds(seconds) = load.amount {
         // Within the time that is measured: what comes before and after it takes CPU time too.
-        tokio::time::sleep(WARM_UP + Duration::from_millis(250)).await;
+        tokio::time::sleep(Duration::from_secs(load.warm_up) + Duration::from_millis(250)).await;
         used[0] = Used::now(host, &server);
         tokio::time::sleep(Duration::from_secs(seconds) - Duration::from_millis(500)).await;
         used[1] = Used::now(host, &server);

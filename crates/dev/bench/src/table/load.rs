@@ -14,9 +14,6 @@ use crate::server::{self, Server};
 /// How long it may take beyond the time that it measures.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// How long requests come before they are measured, if they come for a time.
-pub(crate) const WARM_UP: Duration = Duration::from_secs(1);
-
 /// How much there is of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Amount {
@@ -32,6 +29,8 @@ pub(crate) struct Load {
     pub(crate) streams: u32,
     pub(crate) series: u32,
     pub(crate) amount: Amount,
+    /// How many seconds requests come before they are measured, if they come for a time.
+    pub(crate) warm_up: u64,
     /// Requests a second; otherwise as many as the server takes.
     pub(crate) rate: Option<u64>,
     /// Each request waits until the one before is acknowledged.
@@ -81,7 +80,7 @@ impl Load {
         match self.amount {
             Amount::Seconds(seconds) => {
                 flag("--duration", &format!("{seconds}s"));
-                flag("--warm-up", &format!("{}s", WARM_UP.as_secs()));
+                flag("--warm-up", &format!("{}s", self.warm_up));
             }
             Amount::Requests(count) => {
                 flag("--requests", &count.to_string());
@@ -105,7 +104,7 @@ impl Load {
         command.args(["--series", &self.series.to_string()]);
         match self.amount {
             Amount::Seconds(seconds) => {
-                let seconds = seconds + WARM_UP.as_secs();
+                let seconds = seconds + self.warm_up;
                 command.args(["--seconds", &seconds.to_string()])
             }
             Amount::Requests(count) => command.args(["--requests", &count.to_string()]),

@@ -1,25 +1,17 @@
-//! What is printed and written: the parts of the table, their ratios and targets.
-
-use std::path::Path;
-
-use anyhow::Context as _;
+//! The parts of the table, with ratios and targets.
 
 use super::figures::{Bound, Metric, Results, Spread};
 use super::row::{
     CLIENTS, COPY, DAYS, Fsync, Ingest, PERCENT, Resolution, Row, SERIES, STREAMS, Way, record,
 };
-use super::text::{self, Section, number, rate, wrapped};
+use super::text::{self, Section, number, rate};
 use crate::arguments::Backend;
-use crate::circumstances::Circumstances;
 
 /// What the server's memory should not exceed at full speed over 64 streams, in MiB.
 const MEMORY: Bound = Bound::AtMost(64.0);
 
 /// How close the speeds with few and many series and days should be to each other.
 const FLAT: Bound = Bound::AtLeast(0.8);
-
-/// The file that `--write` writes.
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/performance.md");
 
 const NONE: &str = "-";
 
@@ -278,56 +270,6 @@ fn shown(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), show)
 }
 
-/// Writes docs/performance.md.
-pub(super) fn write(
-    sections: &[Section],
-    circumstances: &Circumstances,
-    settings: &str,
-    rounds: u32,
-) -> anyhow::Result<()> {
-    let path = Path::new(FILE);
-    std::fs::write(path, page(sections, circumstances, settings, rounds)).context(FILE)?;
-    println!("written: docs/performance.md");
-    Ok(())
-}
-
-fn page(
-    sections: &[Section],
-    circumstances: &Circumstances,
-    settings: &str,
-    rounds: u32,
-) -> String {
-    let Circumstances { command, commit, at, cores, processor, memory, kernel } = circumstances;
-    let facts = [
-        ("command", format!("`{command}`")),
-        ("commit", format!("`{commit}`")),
-        ("time", at.clone()),
-        ("machine", format!("{cores} cores ({processor}), {memory} memory, {kernel}")),
-        ("Postgres", settings.to_owned()),
-    ];
-    let facts: String = facts.iter().map(|(name, fact)| format!("| {name} | {fact} |\n")).collect();
-    let intro = format!(
-        "Tally against the database's own limit and against what people do now. Clients, server and \
-         database share the cores of one machine; everything that is acknowledged is committed and on \
-         the disk. The figures are medians of {rounds} rounds, and each round measures every row once. \
-         **Ratios are what counts**: those of two rows within a round. Rates of such a machine vary from \
-         run to run, because others use its processors too."
-    );
-    let repeat = "The command writes this page, and with other flags prints the same table: \
-                  `cargo xtask bench --only Record`, `--rounds 1`, `--backend sqlite`. It needs psql and \
-                  pgbench (Debian: postgresql), brings up a Postgres of its own with the default settings, \
-                  and measures Redis where redis-server is installed. It fails if a request is lost or \
-                  counted twice, and never because of a time.";
-    let parts: Vec<String> = sections.iter().map(Section::markdown).collect();
-    format!(
-        "# Performance\n\n<!-- Written by `cargo xtask bench --write`. -->\n\n{}\n\n\
-         | | |\n| --- | --- |\n{facts}\n{}\n\n{}",
-        wrapped(&intro).join("\n"),
-        wrapped(repeat).join("\n"),
-        parts.join("\n"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::figures::Figures;
@@ -359,7 +301,7 @@ mod tests {
             sections(&results(&[(COPY, 2e6), (full, 1.8e6), (Row::Insert { clients: 8 }, 2e4)]));
         let record = cells(&sections, "Record, 8 streams, raw");
         assert_eq!(record[1..5], ["1.80 M", "1.80\u{2013}1.80 M", "0.90", "\u{2265} 0.85 ok"]);
-        let insert = cells(&sections, "one INSERT per request, 8 clients");
+        let insert = cells(&sections, "INSERT per request, 8 clients");
         assert_eq!(insert[3..5], ["90.0", "\u{2265} 100 missed"]);
         // The server was not measured at 1s.
         assert_eq!(insert[5..], ["-", "\u{2265} 500"]);
@@ -383,7 +325,7 @@ mod tests {
 
     #[test]
     fn every_row_is_in_the_report() {
-        for row in super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite]) {
+        for row in super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite], false) {
             let count: usize =
                 sections(&results(&[(row, 1.0)])).iter().map(|section| section.rows.len()).sum();
             assert_eq!(count, 1, "{row}");
@@ -392,31 +334,11 @@ mod tests {
 
     #[test]
     fn the_table_fits_a_terminal() {
-        let rows = super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite]);
+        let rows = super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite], false);
         let rates: Vec<(Row, f64)> = rows.into_iter().map(|row| (row, 12_345_678.0)).collect();
         for section in sections(&results(&rates)) {
             let width = section.plain().lines().map(|line| line.chars().count()).max();
             assert!(width <= Some(100), "{width:?}: {}", section.plain());
         }
-    }
-
-    #[test]
-    fn the_page_says_how_it_was_made() {
-        let text = |text: &str| text.to_owned();
-        let circumstances = Circumstances {
-            command: text("cargo xtask bench --write"),
-            commit: text("0123456789ab"),
-            at: text("2026-01-31T00:00:00Z"),
-            cores: 2,
-            processor: text("a processor"),
-            memory: text("16 GB"),
-            kernel: text("Linux 6"),
-        };
-        let page = page(&sections(&results(&[(COPY, 2e6)])), &circumstances, "fsync on", 3);
-        for part in ["0123456789ab", "2026-01-31", "2 cores", "fsync on", "medians of 3", "2.00 M"]
-        {
-            assert!(page.contains(part), "{part}: {page}");
-        }
-        assert!(page.contains("cargo xtask bench --write"), "{page}");
     }
 }

@@ -95,9 +95,9 @@ pub(crate) const fn record(resolution: Resolution, streams: u32, backend: Backen
 }
 
 /// The rows of this run, in the order of a round: those that contain `only`, and those that they are
-/// held against.
-pub(crate) fn selected(only: Option<&str>, backends: &[Backend]) -> Vec<Row> {
-    let all = all();
+/// held against. A quick run has one of each kind.
+pub(crate) fn selected(only: Option<&str>, backends: &[Backend], is_quick: bool) -> Vec<Row> {
+    let all: Vec<Row> = all().into_iter().filter(|row| !is_quick || row.is_quick()).collect();
     let is_chosen = |row: &Row| only.is_none_or(|only| row.to_string().contains(only));
     let chosen: Vec<Row> = all.iter().copied().filter(is_chosen).collect();
     let needed: Vec<Row> = chosen.iter().flat_map(|row| row.needs()).collect();
@@ -166,6 +166,19 @@ impl Row {
         self.resolution().is_some() && !is_queue
     }
 
+    /// Whether a run that measures nothing has it: no other row has code of its own.
+    fn is_quick(self) -> bool {
+        match self {
+            Self::Ingest(Ingest { way, streams, .. }) => streams == 8 || way == Way::Queue,
+            Self::Insert { clients } | Self::Update { clients } => clients == 8,
+            Self::Redis(fsync) => fsync == Fsync::EverySecond,
+            Self::Paced { percent } => percent == 50,
+            Self::Series { count } => count == 1_000,
+            Self::Days { count } => count == 30,
+            _ => true,
+        }
+    }
+
     /// The rows that it is held against.
     fn needs(self) -> Vec<Row> {
         let full = record(Resolution::Raw, 8, Backend::Postgres);
@@ -190,8 +203,8 @@ impl fmt::Display for Row {
             }
             Self::Loop => write!(f, "bare loop of inserts"),
             Self::Ingest(ingest) => write!(f, "{ingest}, {}", ingest.backend),
-            Self::Insert { clients } => write!(f, "one INSERT per request, {clients} clients"),
-            Self::Update { clients } => write!(f, "one UPDATE per request, {clients} clients"),
+            Self::Insert { clients } => write!(f, "INSERT per request, {clients} clients"),
+            Self::Update { clients } => write!(f, "UPDATE per request, {clients} clients"),
             Self::Redis(Fsync::Always) => write!(f, "Redis INCR, fsync always"),
             Self::Redis(Fsync::EverySecond) => write!(f, "Redis INCR, fsync everysec"),
             Self::Fold(backend) => write!(f, "fold and roll-up, {backend}"),
@@ -256,16 +269,25 @@ mod tests {
 
     #[test]
     fn a_selected_row_brings_those_that_it_is_held_against_before_it() {
-        let rows = selected(Some("50 %"), &BOTH);
+        let rows = selected(Some("50 %"), &BOTH, false);
         let full = record(Resolution::Raw, 8, Backend::Postgres);
         assert_eq!(rows, [COPY, full, Row::Paced { percent: 50 }]);
     }
 
     #[test]
     fn one_database_has_rows_of_its_own() {
-        assert_eq!(selected(None, &BOTH).len(), all().len());
-        let rows = selected(Some("Record"), &[Backend::Sqlite]);
+        assert_eq!(selected(None, &BOTH, false).len(), all().len());
+        let rows = selected(Some("Record"), &[Backend::Sqlite], false);
         assert_eq!(rows.len(), 1 + 2 * STREAMS.len());
         assert_eq!(rows[0], Row::Loop);
+    }
+
+    #[test]
+    fn a_quick_run_has_all_that_its_rows_are_held_against() {
+        let rows = selected(None, &BOTH, true);
+        assert!(rows.len() < all().len());
+        for row in &rows {
+            assert!(row.needs().iter().all(|needed| rows.contains(needed)), "{row}");
+        }
     }
 }

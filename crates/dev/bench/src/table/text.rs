@@ -11,8 +11,8 @@ pub(crate) struct Section {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// How wide a line of a note is.
-const WIDTH: usize = 100;
+/// How wide a line of a note is, so that it fits a terminal with its indent.
+const WIDTH: usize = 98;
 
 // === impl Section ===
 
