@@ -127,7 +127,7 @@ pub struct Settings {
     /// How many batches are written at the same time. SQLite always has one writer.
     pub workers: usize,
     /// How many rows a batch takes, before they are merged, give or take a chunk: 1,024 rows of an `Add`
-    /// stream, or up to 98,303 of a `Record` stream.
+    /// stream, or up to 196,607 of a `Record` stream.
     pub batch_rows_max: usize,
     /// How much may wait, and how long a stream is held back.
     pub queue: Limits,

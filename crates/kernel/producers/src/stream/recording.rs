@@ -16,8 +16,9 @@ use super::{Batches, Builder, ContentOf, Error, Message, Progress, Size, Streams
 use crate::lease::short_id;
 use crate::run::{BatchEnd, Fate, Parcel, Run, bytes};
 
-/// A run with this many rows takes no further batch. A day with drops counts as a row.
-const RUN_ROWS: usize = 32_768;
+/// A run with this many rows takes no further batch. A day with drops counts as a row. A stream stores one
+/// run at a time, so this decides how much of the time the database waits for its disk.
+const RUN_ROWS: usize = 131_072;
 /// Nor does one that changes this many days of its producer.
 const RUN_DAYS: usize = 4_096;
 
