@@ -58,9 +58,11 @@ fn counted(server: &Server) -> u64 {
 
 /// A run that is under way: requests are counted beside the names.
 fn start(server: &Server, url: &str, arguments: &[&str]) -> Process {
-    let mut command = server.command(&[&ENDLESS, arguments].concat());
+    let before = counted(server);
+    let mut command = server.command(&[&ENDLESS[..], arguments].concat());
     let run = Process::spawn(command.env("TALLY_SERVER", url));
-    await_more(server, NAMED + STREAMS * 10);
+    // More than all streams send before the first of their batches.
+    await_more(server, before + NAMED + 100);
     run
 }
 
@@ -77,7 +79,7 @@ fn a_number_of_requests_is_counted_exactly() {
     let mut before = 0;
     for (via, names) in [("record", NAMED + STREAMS), ("add", NAMED)] {
         for how in [&["--batch=700"][..], &["--mix=uniform", "--days=3"], &["--rate=100000"]] {
-            let arguments = [&SMALL, &["--via", via, "--requests", "20003"], how].concat();
+            let arguments = [&SMALL[..], &["--via", via, "--requests", "20003"], how].concat();
             let output = server.ok(&arguments);
             let report = report(&output.stdout);
             assert_exact(&report);
@@ -134,16 +136,16 @@ fn what_is_missing_from_the_totals_is_noticed() {
     let report = report(&output.stdout);
     assert!(number(&report, "lost") > 0, "{report}");
     // And the next run sees at once that it could not check.
-    let output = server.run(&[&SMALL, &["-n", "100"][..]].concat());
+    let output = server.run(&[&SMALL[..], &["-n", "100"]].concat());
     assert_fails(&output, 1, &["nothing was measured", "--requests-series-max", "--path-prefix"]);
-    server.ok(&[&SMALL, &["-n", "100", "--path-prefix", "/other/"][..]].concat());
+    server.ok(&[&SMALL[..], &["-n", "100", "--path-prefix", "/other/"]].concat());
 }
 
 #[test]
 fn a_server_without_room_for_the_series_is_named() {
     let home = Home::sqlite();
     let server = home.serve(&["--requests-series-max", "20"]);
-    let output = server.run(&[&SMALL, &["-n", "100"][..]].concat());
+    let output = server.run(&[&SMALL[..], &["-n", "100"]].concat());
     assert_fails(&output, 1, &["nothing was measured", "of 50 requests", "--requests-series-max"]);
 }
 
@@ -160,6 +162,8 @@ fn ctrl_c_ends_it_with_a_report() {
         assert_exact(&report);
         assert_eq!(report["interrupted"], true);
         assert!(number(&report, "acknowledged") > 0, "{report}");
+        let seconds = report["seconds"].as_f64();
+        assert!(seconds < Some(LIMIT.as_secs_f64()), "not the hour that it was given: {report}");
     }
 }
 
@@ -177,7 +181,7 @@ async fn a_killed_server() {
             let server = home.serve(&[]);
             let before = counted(&server);
             proxy.redirect(server.url.trim_start_matches("http://"));
-            await_more(&server, before + STREAMS * 10);
+            await_more(&server, before + 100);
             run.signal("INT");
             let output = run.wait(LIMIT);
             assert_eq!(output.status.code(), Some(0), "{output:?}");
