@@ -111,11 +111,12 @@ impl Turn {
         self.left = self.left.map(|left| left + rows);
     }
 
-    /// How many requests were due and not sent.
+    /// How many requests were due in the measured time and not sent.
     pub(super) fn unsent(&self) -> u64 {
         match (&self.pace, self.course.end) {
             (Some((pace, _)), Some(end)) if !*self.course.stopped.borrow() => {
-                pace.due_before(end) * self.rows
+                let of_warm_up = pace.due_before(self.course.measured_from);
+                (pace.due_before(end) - of_warm_up) * self.rows
             }
             _ => 0,
         }
@@ -253,6 +254,8 @@ mod tests {
         turn.sent(7);
         assert_eq!(turn.unsent(), 693);
         assert!(is_over(&mut turn).await);
+        turn.course.measured_from += 500 * MS;
+        assert_eq!(turn.unsent(), 350);
 
         let (stop, endless) = course(now, 3_600_000 * MS);
         let mut turn = Turn::new(endless.clone(), None, 7, Some(10));
