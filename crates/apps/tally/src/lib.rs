@@ -37,8 +37,8 @@ use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::commands::requests::{
-    add, correct, fold, forget, import as import_logs, import_count, merge, producers, roll_up,
-    totals,
+    add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
+    roll_up, totals,
 };
 use crate::commands::{config, health, migrate, serve};
 use crate::settings::{DomainArgs, ServeArgs};
@@ -75,6 +75,7 @@ enum Command {
     /// Show the settings that `tally serve` would use here, and where each comes from
     Config(Box<ServeArgs>),
     Health(health::HealthArgs),
+    Bench(bench::BenchArgs),
 }
 
 // === impl Command ===
@@ -87,6 +88,7 @@ impl Command {
 
     fn is_quiet(&self) -> bool {
         match self {
+            Self::Bench(args) => args.quiet,
             Self::Import(args) => args.quiet,
             Self::RollUp(args) => args.quiet,
             Self::Totals(args) => args.quiet,
@@ -146,6 +148,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
             config::run(&args, domains, given, command, &from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
+        Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
     };
     done.unwrap_or_else(|error| {
         output::say(format_args!("error: {error:#}"));

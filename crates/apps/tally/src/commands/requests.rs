@@ -1,6 +1,7 @@
 //! The commands that count requests and show their totals.
 
 pub(crate) mod add;
+pub(crate) mod bench;
 pub(crate) mod correct;
 mod flags;
 pub(crate) mod fold;
