@@ -9,6 +9,7 @@ mod report;
 mod shard;
 mod shards;
 mod source;
+mod steps;
 
 use std::fmt;
 use std::pin::pin;
@@ -137,13 +138,13 @@ impl Queue {
     /// reports it.
     #[inline]
     pub fn try_record(&self, series: Series) -> Result<(), TryRecordError> {
-        self.shared().record(Row { series, time_us: self.shared().clock.micros() })
+        self.shared().record(Row::one(series, self.shared().clock.micros()))
     }
 
     /// Like [`try_record`](Self::try_record), but notes a refused request as dropped.
     #[inline]
     pub fn record_or_drop(&self, series: Series) {
-        let row = Row { series, time_us: self.shared().clock.micros() };
+        let row = Row::one(series, self.shared().clock.micros());
         if self.shared().record(row).is_err() {
             self.shared().shards.refuse(row);
         }
@@ -155,7 +156,7 @@ impl Queue {
     pub fn note_dropped(&self, given_back: &TryRecordError) {
         let TryRecordError { series, at, .. } = *given_back;
         let time_us = clock::micros(at).unwrap_or_else(|| self.shared().clock.micros());
-        self.shared().shards.refuse(Row { series, time_us });
+        self.shared().shards.refuse(Row::one(series, time_us));
     }
 
     /// Counts a request that arrived at this time.
@@ -172,7 +173,7 @@ impl Queue {
     /// # Errors
     /// The queue is closed.
     pub async fn record(&self, series: Series) -> Result<(), TryRecordError> {
-        let row = Row { series, time_us: self.shared().clock.micros() };
+        let row = Row::one(series, self.shared().clock.micros());
         self.shared().record_when_roomy(row).await
     }
 
@@ -327,7 +328,7 @@ impl Shared {
     fn row(&self, series: Series, at: SystemTime) -> Result<Row, TryRecordError> {
         let latest = self.clock.latest_micros();
         match clock::micros(at).filter(|micros| *micros <= latest) {
-            Some(time_us) => Ok(Row { series, time_us }),
+            Some(time_us) => Ok(Row::one(series, time_us)),
             None => Err(TryRecordError { series, at, reason: Refusal::Time }),
         }
     }

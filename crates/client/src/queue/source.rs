@@ -105,6 +105,10 @@ impl Source for QueueSource {
         None
     }
 
+    fn set_resolution(&mut self, resolution_us: u64) {
+        self.shared.shards.set_resolution(resolution_us);
+    }
+
     fn close(&mut self) -> u64 {
         self.shared.shards.abandon();
         self.shared.report_to(&self.producer, true);

@@ -22,7 +22,7 @@ fn spooled(server: &Server, dir: &Path) -> ProducerBuilder {
 
 async fn send(producer: &mut Producer, path: &str) {
     let series = producer.endpoint(Method::GET, path);
-    let rows = (0..10).map(|time_us| Row { series, time_us }).collect();
+    let rows = (0..10).map(|time_us| Row::one(series, time_us)).collect();
     producer.send(rows).await.expect("room");
 }
 

@@ -15,7 +15,7 @@ fn queue() -> (Arc<Shared>, QueueSource) {
 }
 
 fn row(time_us: i64) -> Row {
-    Row { series: Series(0), time_us }
+    Row::one(Series(0), time_us)
 }
 
 /// The driver asks again after every event.

@@ -216,7 +216,7 @@ impl Sender<'_> {
             let (method, path) = (Method(method), &*path);
             let series =
                 self.producer.series(SeriesKey { service, method, path, status, customer });
-            rows.extend(repeat_n(Row { series, time_us: micros }, times as usize));
+            rows.extend(repeat_n(Row::one(series, micros), times as usize));
         }
         let (mut from, mut most) = (0, rows.len().max(1));
         loop {
