@@ -38,6 +38,9 @@ use crate::{Method, Series, SeriesKey};
 /// ```
 ///
 /// An unreachable server is retried without end: bound the wait with [`tokio::time::timeout`].
+/// A row can stand for several requests of one series at one time:
+/// `Row { requests: 12, ..Row::one(series, time_us) }`. Positions and [`Progress`] are of requests.
+///
 /// Unacknowledged rows stay in memory, 16 bytes each: at most
 /// [`batches_in_flight_max`](ProducerBuilder::batches_in_flight_max) batches and two calls' worth.
 ///

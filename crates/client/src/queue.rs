@@ -48,6 +48,9 @@ use source::Reported;
 /// # Ok(()) }
 /// ```
 ///
+/// If the server keeps times by the second or by the minute, the requests of one series in a second or a
+/// minute wait as one row, and are sent as one: a busy service sends counts. All counts are of requests.
+///
 /// After the last handle is dropped, requests are sent in the background for at most
 /// [`close_timeout`](QueueBuilder::close_timeout), or until the process ends;
 /// [`close`](Self::close) waits.
@@ -130,8 +133,8 @@ impl Queue {
         self.series(SeriesKey { service, ..SeriesKey::endpoint(method, path) })
     }
 
-    /// Counts a request that arrives now. Never blocks or waits. It allocates only room for waiting
-    /// requests, 8 KiB for each 512, which is reused.
+    /// Counts a request that arrives now. Never blocks or waits. It allocates only room for what waits,
+    /// 64 KiB for each 4,096 rows, which is reused.
     ///
     /// # Errors
     /// The queue is full or closed. The request is given back; [`note_dropped`](Self::note_dropped)

@@ -27,7 +27,7 @@ const UNNAMED: u32 = u32::MAX;
 pub struct Row {
     /// A series that the same producer has made.
     pub series: Series,
-    /// How many requests, 1 to 1,000,000.
+    /// How many requests it stands for, 1 to 1,000,000.
     pub requests: u32,
     /// Microseconds since 1970-01-01 UTC.
     pub time_us: i64,

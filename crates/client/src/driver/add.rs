@@ -76,7 +76,8 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
 
 /// What is certain about the requests of a failed stream. The others are not counted.
 fn settled(requests: u64, status: &Status) -> Settled {
-    let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= requests)
+    let Some(counted) =
+        wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= requests)
     else {
         // Without the method or a connection, nothing is counted.
         let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);

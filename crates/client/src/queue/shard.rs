@@ -42,6 +42,11 @@ impl Shard {
         self.current.is_empty() && self.full.is_empty()
     }
 
+    /// How many rows wait.
+    pub(super) fn len(&self) -> usize {
+        self.full.iter().map(|(chunk, _)| chunk.len()).sum::<usize>() + self.current.len()
+    }
+
     /// Merges requests by steps of this length. Those that wait stay as they are.
     pub(super) fn set_step(&mut self, length_us: u64) {
         // A closed shard takes no request, not even to add it to a row.

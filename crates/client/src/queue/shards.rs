@@ -200,10 +200,16 @@ impl Shards {
         })
     }
 
-    /// Merges requests by the server's resolution from now on.
-    pub(crate) fn set_resolution(&self, resolution_us: u64) {
+    /// Merges requests by the server's resolution from now on, and returns whether it allows that.
+    pub(crate) fn set_resolution(&self, resolution_us: u64) -> bool {
         let length_us = steps::length_us(resolution_us);
         self.shards.each().for_each(|mut shard| shard.set_step(length_us));
+        length_us > 0
+    }
+
+    /// How many rows wait.
+    pub(crate) fn rows(&self) -> usize {
+        self.shards.each().map(|shard| shard.len()).sum()
     }
 
     pub(crate) fn refuse(&self, row: Row) {

@@ -24,8 +24,7 @@ fn drops_are_told_a_thousand_days_at_a_time() {
 #[test]
 fn a_series_is_named_once_on_a_stream() {
     let table = Table::new(10);
-    let row =
-        |path| Row::one(table.series(SeriesKey::endpoint(Method::GET, path)), 5);
+    let row = |path| Row::one(table.series(SeriesKey::endpoint(Method::GET, path)), 5);
     let mut names = Names::new(usize::MAX);
     let none = Drops::default();
     let first = message(1, &[row("/a"), row("/b"), row("/a")], &none, &mut names, &table);
@@ -77,6 +76,21 @@ fn a_spool_gives_back_how_many_requests_a_row_has() {
         let damaged = proto::Batch { requests: requests.clone(), ..batch.clone() };
         assert_eq!(read(&damaged.encode_to_vec()), None, "{requests:?}");
     }
+}
+
+/// Where the number of a series takes two bytes, and how many requests there are takes three.
+#[test]
+fn how_many_requests_rows_have_takes_room() {
+    let table = Table::new(1_000);
+    let series = (0..300).map(|n| table.series(SeriesKey::endpoint(Method::GET, &format!("/{n}"))));
+    let series: Vec<_> = series.collect();
+    let row = |n: usize| Row { requests: wire::ENTRY_REQUESTS_MAX, ..Row::one(series[n % 300], 0) };
+    let rows: Vec<_> = (0..20_000).map(row).collect();
+    let limits = BatchLimits { rows: 20_000, bytes: 40_000, series: 1_000 };
+    let fits = fitting(&rows, &Drops::default(), limits, &table);
+    let mut names = Names::new(usize::MAX);
+    let batch = message(u64::MAX, &rows[..fits], &Drops::default(), &mut names, &table);
+    assert!((30_000..=40_000).contains(&batch.encoded_len()), "{}", batch.encoded_len());
 }
 
 #[test]

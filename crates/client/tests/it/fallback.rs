@@ -76,7 +76,8 @@ async fn a_row_of_several_requests_can_be_counted_in_part() {
     });
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(10).connect().await.expect("a producer");
-    let row = |(path, requests)| Row { requests, ..Row::one(producer.endpoint(Method::GET, path), 0) };
+    let row =
+        |(path, requests)| Row { requests, ..Row::one(producer.endpoint(Method::GET, path), 0) };
     let rows = [("/a", 1), ("/b", 35), ("/c", 9), ("/d", 2)].map(row);
     assert_eq!(producer.send(rows.to_vec()).await.expect("room"), 47);
     let progress = producer.close().await;

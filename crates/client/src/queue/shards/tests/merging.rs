@@ -172,7 +172,7 @@ proptest! {
             let counts = shards.counts();
             prop_assert_eq!(counts.recorded, expected.values().sum::<u64>());
             prop_assert_eq!((counts.taken, counts.refused), (rows::total(&taken), refused));
-            let waiting: usize = shards.shards.each().map(|shard| shard.rows().count()).sum();
+            let waiting = shards.rows();
             prop_assert!(waiting <= max);
             let room = shards.room.load(Ordering::Relaxed) + reserved(&shards);
             prop_assert!(is_closed || room + waiting == max);
