@@ -11,8 +11,9 @@ use tally_proto::tally::requests::v1::record_request::Kind;
 use crate::batch;
 use crate::changes::Version;
 use crate::error::InvalidBatch;
+use crate::intake::Intake;
 use crate::model::{Named, Series, SeriesId, SeriesRef};
-use crate::rows::{Intake, ROW_BYTES, RowsBuilder};
+use crate::rows::{ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {
@@ -112,7 +113,7 @@ impl Batches for Record {
     }
 
     fn measure(&self, batch: &proto::Batch) -> Result<Size, InvalidBatch> {
-        let rows = batch::rows(batch, &self.intake.record)?;
+        let rows = batch::entries(batch, &self.intake.record)?;
         let (bytes, drops) = (rows * ROW_BYTES, read_drops(&batch.drops)?);
         Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
     }

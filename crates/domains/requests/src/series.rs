@@ -255,7 +255,7 @@ impl KnownSeries {
             unconfirmed.iter().for_each(|named| take(&inner, named.id, Some(named)));
             if encoded_under != belief {
                 // The names that were left out then may be needed now.
-                let ids: HashSet<SeriesId> = content.iter().map(|(id, _)| id).collect();
+                let ids: HashSet<SeriesId> = content.iter().map(|row| row.series).collect();
                 ids.iter().for_each(|id| take(&inner, *id, inner.by_id.get(id)));
             }
         }

@@ -102,7 +102,7 @@ impl<R: Rows, O> Queue<R, O> {
 
     /// Adds rows at their place, or gives them back if the queue is closed.
     pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
-        let stub = receipt.stub(rows.rows());
+        let stub = receipt.stub(rows.places());
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
             Full(chunk.rows)
@@ -164,6 +164,12 @@ impl Room {
     pub fn merge(&mut self, other: Self) {
         self.rows.merge(other.rows);
         self.bytes.merge(other.bytes);
+    }
+
+    /// Gives a part of it back: the rows are fewer than was thought.
+    pub fn give_back(&mut self, rows: usize, bytes: usize) {
+        drop(self.rows.split(rows.min(self.rows.num_permits())));
+        drop(self.bytes.split(bytes.min(self.bytes.num_permits())));
     }
 }
 

@@ -27,8 +27,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use self::message::{Framing, Message};
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
+use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
-use crate::rows::{Intake, Rows, RowsBuilder, Rules};
+use crate::rows::{Rows, RowsBuilder};
 use crate::service::Service;
 
 /// The method whose bodies are read here.
@@ -95,7 +96,9 @@ pub(super) async fn add(
 /// The largest message from a client that is not a batch.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// At most this many requests of a stream travel together.
+/// At most this many requests of a stream travel together, in at most so many rows and requests of new
+/// series.
+const CHUNK_REQUESTS_MAX: usize = 16_384;
 const CHUNK_ROWS_MAX: usize = 1_024;
 
 /// The memory of a stream whose requests wait to be stored. The queue counts it with the first of
@@ -208,7 +211,7 @@ impl Adding {
         wrong: &mut Wrong,
         is_late: bool,
     ) -> Option<Result<(), Error>> {
-        while chunk.len < CHUNK_ROWS_MAX {
+        while !chunk.is_full() {
             match framing.next() {
                 Ok(Some(message)) => {
                     chunk.len += 1;
@@ -259,7 +262,7 @@ impl Adding {
         let method = methods::text(method);
         let series = SeriesRef::of_endpoint(&method, path);
         let known = self.intake.series.find(series, |named| {
-            rows.push(named.id, micros);
+            rows.push(named.id, micros, 1);
             rows.name(named);
         });
         if known.is_none() {
@@ -285,7 +288,7 @@ impl Adding {
             let series = unknown.iter().map(|(series, _)| (SeriesRef::from(series), 1));
             let named = self.intake.series.resolve(series);
             for (named, (_, micros)) in named.iter().zip(&unknown) {
-                rows.push(named.id, *micros);
+                rows.push(named.id, *micros, 1);
                 rows.name(named);
             }
         }
@@ -299,6 +302,14 @@ impl Adding {
     fn chunk(&self) -> Chunk {
         let (len, rules, unknown) = (0, None, Vec::new());
         Chunk { rows: self.intake.builder(), len, rules, unknown }
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.len >= CHUNK_REQUESTS_MAX || self.rows.rows() + self.unknown.len() >= CHUNK_ROWS_MAX
     }
 }
 

@@ -34,6 +34,7 @@ impl RequestService for Service {
             series_max: limits.series_max,
             batches_in_flight_max: limits.batches_in_flight_max,
             path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
+            resolution_us: intake.resolution.step_micros().unwrap_or(0).unsigned_abs(),
             ..producers::Opened::default()
         };
         let record = Record::new(Arc::clone(intake));

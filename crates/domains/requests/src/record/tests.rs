@@ -30,6 +30,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks };
     let wait_max = Duration::from_secs(30);
     let settings = Settings {
+        resolution: crate::Resolution::Raw,
         workers: 1,
         batch_rows_max: 1_000,
         queue: Limits { rows_max: 10_000, bytes_max: 1_000_000, wait_max },

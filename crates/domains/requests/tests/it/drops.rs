@@ -42,7 +42,7 @@ impl Sink for Noting {
         }
         for Parcel { content, run } in batch.chunks {
             let producer = run.as_ref().map_or(batch.producer, |run| run.producer);
-            days.extend(content.iter().map(|(_, at)| (producer, Day::of_micros(at))));
+            days.extend(content.iter().map(|row| (producer, Day::of_micros(row.micros))));
         }
         self.transactions.lock().expect("whole").push(days.len());
         Ok(vec![(); batch.chunks.len()])
