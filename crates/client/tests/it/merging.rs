@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+use tally_client::spool::Options;
 use tally_client::{Connection, Method, Refusal, Row, TryRecordError};
 
 use crate::hands::Hands;
@@ -104,6 +105,28 @@ async fn a_full_queue_gives_back_and_reports_exactly() {
     assert_eq!(mock.database().batches.iter().sum::<usize>(), 1_000);
     let error = queue.try_record(series(999)).expect_err("nothing is added to a closed queue");
     assert_eq!((error.reason, queue.stats().recorded), (Refusal::Closed, 2_006));
+}
+
+/// A spool keeps how many requests a row stands for.
+#[tokio::test]
+async fn what_is_merged_outlives_the_process() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mock = by(SECOND_US);
+    let server = mock.start();
+    let builder = server.queue().clock(Hands::at(7)).spool(dir.path(), Options::default());
+    let queue = builder.clone().connect().await.expect("a queue");
+    assert_eq!(queue.ready().await, Connection::Record);
+    let address = server.address();
+    drop(server);
+    until("it is away", || queue.stats().connection == Connection::Away).await;
+    let hello = queue.endpoint(Method::GET, "/");
+    (0..3_000).for_each(|_| queue.try_record(hello).expect("room"));
+    let report = queue.close().await;
+    assert_eq!((report.recorded, report.spooled), (3_000, 3_000));
+    let _server = mock.start_at(address);
+    let queue = builder.connect().await.expect("a queue");
+    until("all of it is sent", || mock.total() == 3_000).await;
+    assert_eq!((queue.close().await.lost(), &*mock.database().batches), (0, &[1][..]));
 }
 
 #[tokio::test]
