@@ -1,4 +1,10 @@
 //! Rows as they travel from a stream to the store, with the names that they need.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `blocks.rs` | a list of rows that grows without being moved |
+
+mod blocks;
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
@@ -7,6 +13,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
 
+use self::blocks::Blocks;
 use crate::model::{Day, Named, SeriesId};
 use crate::resolution::{Resolution, Steps};
 
@@ -27,7 +34,7 @@ pub struct Row {
 /// Rows, ready to be stored.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    rows: Arc<Vec<Row>>,
+    rows: Arc<Blocks>,
     /// The first ones of these that are left out.
     skipped: usize,
     /// How many requests each day has.
@@ -41,7 +48,7 @@ pub struct Rows {
 /// Builds [`Rows`].
 #[derive(Debug)]
 pub(crate) struct RowsBuilder {
-    rows: Vec<Row>,
+    rows: Blocks,
     merging: Option<Merging>,
     days: Days,
     unconfirmed: HashMap<SeriesId, Arc<Named>>,
@@ -72,7 +79,7 @@ struct Days {
 pub(crate) fn merge(all: Vec<Rows>) -> Vec<Rows> {
     let steps = |rows: &Rows| Merging::by(rows.resolution);
     let Some(mut merging) = all.first().and_then(steps) else { return all };
-    let mut merged = Vec::new();
+    let mut merged = Blocks::default();
     let rows = all.iter().flat_map(Rows::iter);
     rows.for_each(|row| merging.add(&mut merged, row));
     vec![Rows { rows: Arc::new(merged), ..Rows::default() }]
@@ -104,8 +111,8 @@ impl Rows {
     }
 
     /// Each row.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Row> + Clone + '_ {
-        self.rows[self.skipped..].iter().copied()
+    pub fn iter(&self) -> impl Iterator<Item = Row> + Clone + '_ {
+        self.rows.from(self.skipped).copied()
     }
 }
 
@@ -131,7 +138,7 @@ impl Content for Rows {
             return self.clone();
         }
         let skipped = self.skipped + rows;
-        let days = Days::of(&self.rows[skipped..]).finish();
+        let days = Days::of(self.rows.from(skipped)).finish();
         Self { days, skipped, ..self.clone() }
     }
 }
@@ -150,8 +157,8 @@ impl FromIterator<(SeriesId, i64)> for Rows {
 impl RowsBuilder {
     /// No rows, under this belief.
     pub(crate) fn new(belief: u64, resolution: Resolution) -> Self {
-        let (rows, unconfirmed, merging) = (Vec::new(), HashMap::new(), Merging::by(resolution));
-        Self { rows, merging, days: Days::default(), unconfirmed, belief, resolution }
+        let (rows, days, merging) = (Blocks::default(), Days::default(), Merging::by(resolution));
+        Self { rows, merging, days, unconfirmed: HashMap::new(), belief, resolution }
     }
 
     /// Adds requests at `micros` since 1970-01-01 UTC.
@@ -183,11 +190,21 @@ impl RowsBuilder {
         self.belief
     }
 
+    /// Finishes the rows so far, and goes on with none, under this belief.
+    pub(crate) fn take(&mut self, belief: u64) -> Rows {
+        self.begin_batch();
+        let (rows, days) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.days));
+        let unconfirmed = self.unconfirmed.drain().map(|(_, named)| named).collect();
+        let belief = std::mem::replace(&mut self.belief, belief);
+        let (rows, days, resolution) = (Arc::new(rows), days.finish(), self.resolution);
+        Rows { rows, skipped: 0, days, unconfirmed, belief, resolution }
+    }
+
     /// Keeps only the first rows, to which no batch has added anything that is taken back.
     pub(crate) fn truncate(&mut self, rows: usize) {
         self.begin_batch();
         self.rows.truncate(rows);
-        self.days = Days::of(&self.rows);
+        self.days = Days::of(self.rows.from(0));
     }
 }
 
@@ -202,11 +219,8 @@ impl Builder for RowsBuilder {
         self.days.counted.len()
     }
 
-    fn finish(self) -> Rows {
-        let Self { rows, days, unconfirmed, belief, resolution, .. } = self;
-        let unconfirmed = unconfirmed.into_values().collect();
-        let (rows, days) = (Arc::new(rows), days.finish());
-        Rows { rows, skipped: 0, days, unconfirmed, belief, resolution }
+    fn finish(mut self) -> Rows {
+        self.take(0)
     }
 }
 
@@ -219,15 +233,18 @@ impl Merging {
     }
 
     #[inline]
-    fn add(&mut self, rows: &mut Vec<Row>, row: Row) {
+    fn add(&mut self, rows: &mut Blocks, row: Row) {
         let micros = self.steps.start_of(row.micros);
         let hash = |row: &Row| self.hasher.hash_one((row.series, row.micros));
         let row = Row { micros, ..row };
-        let is_same = |at: &usize| rows[*at].series == row.series && rows[*at].micros == micros;
+        let is_same = |at: &usize| {
+            let other = rows.at(*at);
+            other.series == row.series && other.micros == micros
+        };
         match self.places.find(hash(&row), is_same) {
-            Some(at) => rows[*at].requests += row.requests,
+            Some(at) => rows.at_mut(*at).requests += row.requests,
             None => {
-                self.places.insert_unique(hash(&row), rows.len(), |at| hash(&rows[*at]));
+                self.places.insert_unique(hash(&row), rows.len(), |at| hash(rows.at(*at)));
                 rows.push(row);
             }
         }
@@ -237,9 +254,9 @@ impl Merging {
 // === impl Days ===
 
 impl Days {
-    fn of(rows: &[Row]) -> Self {
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
         let mut days = Self::default();
-        rows.iter().for_each(|row| days.add(row.micros, row.requests));
+        rows.for_each(|row| days.add(row.micros, row.requests));
         days
     }
 

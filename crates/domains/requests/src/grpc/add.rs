@@ -2,6 +2,7 @@
 //! counting it.
 
 mod message;
+mod recent;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use prost_types::Timestamp;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
 use tally_producers::{Fate, Parcel};
@@ -25,7 +27,8 @@ use tonic::codegen::{Body as _, BoxFuture, Service as HttpService, http};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::message::{Framing, Message};
+use self::message::{Framing, Message, Plain};
+use self::recent::Recent;
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
@@ -212,15 +215,9 @@ impl Adding {
         is_late: bool,
     ) -> Option<Result<(), Error>> {
         while !chunk.is_full() {
-            match framing.next() {
-                Ok(Some(message)) => {
-                    chunk.len += 1;
-                    if let Err(reason) = self.take(message, chunk) {
-                        wrong.add(framing.position(), reason);
-                    }
-                    continue;
-                }
-                Ok(None) => {}
+            match self.take_all(chunk, framing, wrong) {
+                Ok(()) if chunk.is_full() => break,
+                Ok(()) => {}
                 Err(error) => return Some(Err(error)),
             }
             // A stream that always has another frame must yield to other tasks.
@@ -248,20 +245,48 @@ impl Adding {
         None
     }
 
-    #[inline]
-    fn take(&self, message: &[u8], chunk: &mut Chunk) -> Result<(), InvalidTime> {
-        let Message { method, path, time } = Message::read(message);
-        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
-        let micros = rules.time(time).inspect_err(|reason| {
-            if let InvalidTime::Ahead { ahead_seconds } = reason {
-                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
+    /// Takes the messages of a frame, until the chunk is full.
+    fn take_all(
+        &self,
+        chunk: &mut Chunk,
+        framing: &mut Framing,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error> {
+        recent::with(&self.intake.series, |recent| {
+            while !chunk.is_full() {
+                let Some(message) = framing.next()? else { break };
+                chunk.len += 1;
+                if let Err(reason) = self.take(message, chunk, recent) {
+                    wrong.add(framing.position(), reason);
+                }
             }
-        })?;
-        let path = rules.path(&path);
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn take(
+        &self,
+        message: &[u8],
+        chunk: &mut Chunk,
+        recent: &mut Recent,
+    ) -> Result<(), InvalidTime> {
+        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
         let rows = &mut chunk.rows;
-        let method = methods::text(method);
-        let series = SeriesRef::of_endpoint(&method, path);
+        let plain = Plain::read(message);
+        if let Some(Plain { method, path, time }) = plain
+            && let Some(named) = recent.find(method, path)
+        {
+            rows.push(named.id, self.time(rules, time)?, 1);
+            rows.name(named);
+            return Ok(());
+        }
+        let Message { method: number, path, time } = Message::read(message, plain);
+        let micros = self.time(rules, time)?;
+        let method = methods::text(number);
+        let series = SeriesRef::of_endpoint(&method, rules.path(&path));
         let known = self.intake.series.find(series, |named| {
+            recent.note(number, named);
             rows.push(named.id, micros, 1);
             rows.name(named);
         });
@@ -271,6 +296,15 @@ impl Adding {
         Ok(())
     }
 
+    #[inline]
+    fn time(&self, rules: Rules, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
+        rules.time(time).inspect_err(|reason| {
+            if let InvalidTime::Ahead { ahead_seconds } = reason {
+                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
+            }
+        })
+    }
+
     /// Puts a chunk into the queue. From then on it is stored, or the receipt says why not.
     async fn push(
         &self,
@@ -278,7 +312,9 @@ impl Adding {
         receipt: &Receipt<Fate>,
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
-        let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
+        (chunk.len, chunk.rules) = (0, None);
+        let unknown = std::mem::take(&mut chunk.unknown);
+        let rows = &mut chunk.rows;
         if rows.rows() == 0 && unknown.is_empty() {
             return Ok(());
         }
@@ -292,7 +328,7 @@ impl Adding {
                 rows.name(named);
             }
         }
-        let rows = Parcel::from(rows.finish());
+        let rows = Parcel::from(rows.take(self.intake.series.belief()));
         let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
         let room = self.streams.queue.reserve(rows.rows(), rows.bytes() + stream).await;
         let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());

@@ -80,7 +80,8 @@ pub(crate) async fn append(
     turns: &Turns,
     now: Timestamp,
 ) -> Result<Appended, WriteError> {
-    for tray in turns.order(now) {
+    for tray in turns.order_of_batch(now) {
+        let _storing = turns.begin(tray);
         let connection = database.writer().await?;
         if database.writers_made() != names.state {
             connection.release();
