@@ -1,11 +1,18 @@
 //! One batch of a `Record` stream: its message becomes rows, or an error.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `message.rs` | a message as it comes |
 
-use prost::Message as _;
+mod message;
+
+use bytes::Bytes;
 use tally_producers::stream::{Builder as _, read_checkpoint, read_drops};
 use tally_proto::tally::requests::v1 as proto;
-use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::{BATCH_BYTES_MAX, ENTRY_REQUESTS_MAX, MICROS, PATH_BYTES_MAX};
 
+pub(crate) use self::message::{Batch, Request};
+use self::message::{low_half, zigzag};
 use crate::error::InvalidBatch;
 use crate::intake::Rules;
 use crate::model::{Series, SeriesId};
@@ -40,7 +47,7 @@ impl Default for RecordLimits {
 
 /// The series that a batch names, after `named` earlier ones.
 pub(crate) fn series(
-    batch: &mut proto::Batch,
+    batch: &mut Batch,
     named: usize,
     limits: &RecordLimits,
     rules: Rules,
@@ -59,7 +66,7 @@ pub(crate) fn series(
 }
 
 /// The number of entries, checked against the lists.
-pub(crate) fn entries(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize, InvalidBatch> {
+pub(crate) fn entries(batch: &Batch, limits: &RecordLimits) -> Result<usize, InvalidBatch> {
     let lists = [("number", batch.number.len()), ("time_delta", batch.time_delta.len())];
     let longest = lists.iter().map(|(_, len)| *len).chain([batch.count as usize]).max();
     let max = limits.batch_rows_max;
@@ -80,7 +87,7 @@ pub(crate) fn entries(batch: &proto::Batch, limits: &RecordLimits) -> Result<usi
 /// Adds all rows of a batch, or none. Its lists have the same length; `ids` are those of the
 /// stream's series, by their numbers.
 pub(crate) fn encode(
-    batch: &proto::Batch,
+    batch: &Batch,
     ids: &[SeriesId],
     rules: Rules,
     into: &mut RowsBuilder,
@@ -88,7 +95,17 @@ pub(crate) fn encode(
     let before = into.rows();
     into.begin_batch();
     let mut micros = 0_i64;
-    let mut add = |position, number: u32, delta: i64, requests: u32| {
+    let (mut numbers, mut deltas) = (batch.number.varints(), batch.time_delta.varints());
+    let mut requests = batch.requests.varints();
+    let has_requests = batch.requests.len() > 0;
+    let mut add = |position| {
+        let broken = |field| InvalidBatch::Varint { field, position };
+        let number = numbers.next().map(low_half).ok_or_else(|| broken("number"))?;
+        let delta = deltas.next().map(zigzag).ok_or_else(|| broken("time_delta"))?;
+        let requests = match has_requests {
+            true => requests.next().map(low_half).ok_or_else(|| broken("requests"))?,
+            false => 1,
+        };
         let unknown = InvalidBatch::SeriesNumber { position, number, named: ids.len() };
         let id = *ids.get(number as usize).ok_or(unknown)?;
         micros = micros
@@ -104,12 +121,7 @@ pub(crate) fn encode(
         into.push(id, micros, requests.into());
         Ok(())
     };
-    let entries = batch.number.iter().zip(&batch.time_delta);
-    let requests = batch.requests.iter().copied().chain(std::iter::repeat(1));
-    let mut entries = (1..).zip(entries.zip(requests));
-    let added = entries.try_for_each(|(position, ((number, delta), requests))| {
-        add(position, *number, *delta, requests)
-    });
+    let added = (1..=batch.count as usize).try_for_each(&mut add);
     if added.is_err() {
         into.truncate(before);
     }
@@ -122,10 +134,9 @@ pub(crate) fn encode(
 /// # Errors
 /// What is wrong with the message.
 pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
-    let message = proto::RecordRequest::decode(bytes).map_err(|error| error.to_string())?;
-    let Some(Kind::Batch(mut batch)) = message.kind else {
-        return Err("not a batch".to_owned());
-    };
+    let message =
+        Request::read(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())?;
+    let Request::Batch(mut batch) = message else { return Err("not a batch".to_owned()) };
     let (limits, rules) =
         (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::new(0, Resolution::Raw);
@@ -144,8 +155,10 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use prost::Message as _;
     use tally_proto::count::v1::AddRequest;
     use tally_proto::tally::producers::v1 as producers;
+    use tally_proto::tally::requests::v1::record_request::Kind;
 
     use super::*;
     use crate::model::Day;
@@ -237,14 +250,14 @@ mod tests {
         let mut into = RowsBuilder::new(0, Resolution::Raw);
         into.push(7, 1, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {
-            let batch = message(0, &requests, Vec::new());
+            let batch = message(0, &requests, Vec::new()).into();
             assert!(encode(&batch, &[1], rules, &mut into).is_err());
             assert_eq!(into.rows(), 1);
         }
         let batch = proto::Batch { requests: vec![1, 0], ..message(1, &[(0, 5); 2], Vec::new()) };
-        assert!(encode(&batch, &[1], rules, &mut into).is_err());
+        assert!(encode(&batch.clone().into(), &[1], rules, &mut into).is_err());
         let batch = proto::Batch { requests: vec![1, 1_000_001], ..batch };
-        assert!(encode(&batch, &[1], rules, &mut into).is_err());
+        assert!(encode(&batch.into(), &[1], rules, &mut into).is_err());
         let rows: Vec<Row> = into.finish().iter().collect();
         assert_eq!(rows, [Row { series: 7, micros: 1, requests: 1 }]);
     }

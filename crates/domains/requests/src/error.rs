@@ -61,6 +61,8 @@ pub(crate) enum InvalidBatch {
     /// The count includes the series of earlier batches.
     #[error("series: the stream names {count}, and may name at most {max}: open another one")]
     TooManySeries { count: usize, max: u32 },
+    #[error("{field}, position {position}: it is not a varint of up to 64 bits")]
+    Varint { field: &'static str, position: usize },
     #[error(
         "requests, position {position}: {requests}, and an entry may stand for 1 to {ENTRY_REQUESTS_MAX}"
     )]

@@ -255,6 +255,11 @@ impl Settings {
     #[must_use]
     pub fn of_workers(&self) -> tally_ingest::Settings {
         let Self { workers, batch_rows_max, write_wait_max, .. } = *self;
-        tally_ingest::Settings { workers, batch_rows_max, write_wait_max }
+        // Two small batches at once would have rows of the same series and steps.
+        let join_rows = match self.resolution {
+            Resolution::Raw => 0,
+            Resolution::Second | Resolution::Minute => batch_rows_max / 4,
+        };
+        tally_ingest::Settings { workers, batch_rows_max, join_rows, write_wait_max }
     }
 }

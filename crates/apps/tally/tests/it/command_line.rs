@@ -86,9 +86,14 @@ fn a_missing_server() {
     let home = Home::sqlite();
     let server = format!("http://127.0.0.1:{}", free_port());
     let log = home.file("access.log", "");
-    for arguments in
-        [&["add", "GET", "/a"][..], &["totals"], &["roll-up"], &["import", &log], &["health"]]
-    {
+    for arguments in [
+        &["add", "GET", "/a"][..],
+        &["totals"],
+        &["roll-up"],
+        &["import", &log],
+        &["health"],
+        &["bench"],
+    ] {
         let output = home.run(&[arguments, &["--server", &server]].concat());
         let words =
             ["cannot reach the server at", &server, "refused", "start one with `tally serve`"];

@@ -3,6 +3,7 @@
 mod answers;
 mod bad_database;
 mod bad_import;
+mod bench;
 mod books;
 mod client;
 mod command_line;

@@ -4,11 +4,9 @@
 mod message;
 mod recent;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,18 +15,17 @@ use prost_types::Timestamp;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
 use tally_producers::{Fate, Parcel};
-use tally_proto::count::v1::count_service_server::{CountServiceServer, SERVICE_NAME};
 use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_proto::methods;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codegen::{Body as _, BoxFuture, Service as HttpService, http};
-use tonic::server::NamedService;
+use tonic::codegen::Body as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::message::{Framing, Message, Plain};
 use self::recent::Recent;
+use super::unread;
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
@@ -36,49 +33,14 @@ use crate::rows::{Rows, RowsBuilder};
 use crate::service::Service;
 
 /// The method whose bodies are read here.
-const ADD: &str = "/count.v1.CountService/Add";
-
-/// `count.v1.CountService`.
-#[derive(Clone)]
-pub struct CountServer(pub(super) CountServiceServer<Service>);
-
-/// The body of an `Add` call, passed beside a call with an empty one, so that tonic does everything
-/// but read the messages.
-#[derive(Debug, Clone)]
-struct Unread(Arc<Mutex<Body>>);
-
-// === impl CountServer ===
-
-impl NamedService for CountServer {
-    const NAME: &'static str = SERVICE_NAME;
-}
-
-impl HttpService<http::Request<Body>> for CountServer {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() == ADD {
-            let body = std::mem::take(request.body_mut());
-            request.extensions_mut().insert(Unread(Arc::new(Mutex::new(body))));
-        }
-        HttpService::call(&mut self.0, request)
-    }
-}
+pub(super) const ADD: &str = "/count.v1.CountService/Add";
 
 /// Counts the requests of a stream.
 pub(super) async fn add(
     service: &Service,
     mut request: Request<Streaming<AddRequest>>,
 ) -> Result<Response<AddResponse>, Status> {
-    let unread = request.extensions_mut().remove::<Unread>();
-    let Unread(body) = unread.expect("`CountServer` puts it into every call");
-    let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
+    let body = unread::body(&mut request);
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
     let adding = Adding { intake, streams };
     // If the client goes away, this call is dropped, but what was sent is still counted.

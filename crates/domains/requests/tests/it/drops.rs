@@ -72,6 +72,7 @@ async fn a_wave_of_days_is_cut_into_transactions() {
         let workers = tally_ingest::Settings {
             workers: 1,
             batch_rows_max: 100_000,
+            join_rows: 0,
             write_wait_max: Duration::from_secs(60),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -44,8 +44,13 @@ const SPAN_MAX: Duration = Duration::from_secs(24 * 3_600);
 ///                  call takes to send is not in it.
 /// With --rate, both count from when the batch, or the end of the call, was due,
 /// even if the server was too slow to let it be sent: a server that stalls for a
-/// second is seen by every request that was due meanwhile. Without --rate, the
-/// server is always full, and the time is mostly that of waiting in its queue.
+/// second is seen by every request that was due meanwhile. The 5 ms for which a
+/// batch collects requests are not in it. Without --rate, the server is always
+/// full, and the time is mostly that of waiting in its queue: --in-flight 1 shows
+/// how fast it can be.
+///
+/// The rate is that of the acknowledgements that come in the measured time. What is
+/// on its way then is waited for and checked, but not in the rate.
 ///
 /// Client and server share the machine's cores if they run on one: the report says
 /// how much of them the client took.

@@ -111,11 +111,12 @@ impl Turn {
         self.left = self.left.map(|left| left + rows);
     }
 
-    /// How many requests were due and not sent.
+    /// How many requests were due in the measured time and not sent.
     pub(super) fn unsent(&self) -> u64 {
         match (&self.pace, self.course.end) {
             (Some((pace, _)), Some(end)) if !*self.course.stopped.borrow() => {
-                pace.due_before(end) * self.rows
+                let of_warm_up = pace.due_before(self.course.measured_from);
+                (pace.due_before(end) - of_warm_up) * self.rows
             }
             _ => 0,
         }
@@ -205,5 +206,87 @@ impl Drop for Alarm {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn course(start: Instant, lasts: Duration) -> (watch::Sender<bool>, Course) {
+        let (stop, stopped) = watch::channel(false);
+        (stop, Course { start, measured_from: start, end: Some(start + lasts), stopped })
+    }
+
+    /// While it had no room for a second, ten sends were due, and each says when.
+    #[tokio::test]
+    async fn a_stream_that_was_held_up_keeps_its_due_times() {
+        let now = Instant::now();
+        let (_stop, course) = course(now - 1_000 * MS, 3_600_000 * MS);
+        let pace = Pace::new(course.start, 100 * MS, 1, 2);
+        let first = course.start + 50 * MS;
+        let mut turn = Turn::new(course, Some((pace, Arc::default())), 7, None);
+        let (sender, mut receiver) = mpsc::channel(1);
+        for n in 0..10 {
+            let Next::Send(due, room) = turn.next(&sender).await else { panic!("it is due") };
+            assert_eq!(due, first + n * 100 * MS);
+            room.send(bytes::Bytes::new());
+            turn.sent(7);
+            receiver.recv().await.expect("it was sent");
+        }
+        assert!(turn.next_due() > Some(now));
+        drop(receiver);
+    }
+
+    #[tokio::test]
+    async fn a_turn_ends_with_its_time_its_number_or_a_signal() {
+        let now = Instant::now();
+        let (sender, _receiver) = mpsc::channel(1);
+        let is_over = async |turn: &mut Turn| matches!(turn.next(&sender).await, Next::Over);
+
+        let (_stop, past) = course(now - 1_000 * MS, 999 * MS);
+        let pace = Pace::new(past.start, 10 * MS, 0, 1);
+        let mut turn = Turn::new(past, Some((pace, Arc::default())), 7, None);
+        // 999 ms have 100 sends that begin in them.
+        assert_eq!(turn.unsent(), 700);
+        turn.sent(7);
+        assert_eq!(turn.unsent(), 693);
+        assert!(is_over(&mut turn).await);
+        turn.course.measured_from += 500 * MS;
+        assert_eq!(turn.unsent(), 350);
+
+        let (stop, endless) = course(now, 3_600_000 * MS);
+        let mut turn = Turn::new(endless.clone(), None, 7, Some(10));
+        assert_eq!(turn.rows(), 7);
+        turn.sent(7);
+        assert_eq!(turn.rows(), 3);
+        assert!(!is_over(&mut turn).await);
+        turn.sent(3);
+        assert!(is_over(&mut turn).await);
+        turn.give_back(5);
+        assert_eq!(turn.rows(), 5);
+
+        // Nothing is due for an hour.
+        let pace = Pace::new(now + 3_600_000 * MS, MS, 0, 1);
+        let mut turn = Turn::new(endless, Some((pace, Arc::default())), 7, None);
+        let (over, ()) = tokio::join!(is_over(&mut turn), async {
+            stop.send(true).expect("it is watched");
+        });
+        assert!(over);
+        assert_eq!(turn.unsent(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_alarm_wakes_each_stream() {
+        let streams: Vec<_> = (0..3).map(|_| Arc::new(Notify::new())).collect();
+        let alarm = Alarm::start(Instant::now(), MS, streams.clone()).expect("a thread");
+        for _ in 0..3 {
+            for stream in &streams {
+                stream.notified().await;
+            }
+        }
+        drop(alarm);
     }
 }

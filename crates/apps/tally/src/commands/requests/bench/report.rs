@@ -150,8 +150,12 @@ impl Report {
         };
         let (acknowledged, seconds) = (plural(self.acknowledged, "request"), self.seconds);
         line("acknowledged", format!("{acknowledged} in {seconds:.2} s"));
-        line("rate", self.rate());
-        if let Some(cpu) = self.client_cpu_seconds {
+        let rate = thousands(self.requests_per_second.round() as i64);
+        line("rate", format!("{rate} requests/s"));
+        if self.unsent as f64 > UNSENT_MAX * self.rate.unwrap_or(0) as f64 * self.seconds {
+            line("behind", format!("{} due and not sent", plural(self.unsent, "request")));
+        }
+        if let Some(cpu) = self.client_cpu_seconds.filter(|_| self.acknowledged > 0) {
             let each = per(cpu * 1e6, self.acknowledged as f64);
             let cores = per(cpu, seconds);
             line("this client", format!("{each:.3} µs of CPU for each, {cores:.2} cores"));
@@ -199,19 +203,6 @@ impl Report {
             plural(self.series as u64, "series").replace("seriess", "series"),
             self.mix,
         )
-    }
-
-    fn rate(&self) -> String {
-        let reached = self.requests_per_second;
-        let shown = format!("{} requests/s", thousands(reached.round() as i64));
-        match self.rate {
-            Some(rate) if self.unsent as f64 > UNSENT_MAX * rate as f64 * self.seconds => format!(
-                "{shown} of {}: {} were due and not sent",
-                thousands(rate),
-                thousands(self.unsent)
-            ),
-            _ => shown,
-        }
     }
 }
 

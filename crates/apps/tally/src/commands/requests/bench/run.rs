@@ -161,7 +161,11 @@ async fn all(
     tokio::select! {
         ended = ended(streams) => ended?,
         () = end => {}
-        Ok(_) = stopped.wait_for(|stopped| *stopped) => meter.close(Instant::now()),
+        Ok(_) = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    // Streams that gave up, or were stopped, end the measured time.
+    if course.end.is_some() || *course.stopped.borrow() {
+        meter.close(Instant::now());
     }
     let used = cpu().zip(from).map(|(to, from)| to.saturating_sub(from));
     ended(streams).await?;
