@@ -1,6 +1,7 @@
 //! `cargo xtask test`: all tests, on a private Postgres.
 
 use std::env;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
@@ -30,7 +31,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
     }
     command.args(arguments);
     if env::var_os(THREADS).is_none() {
-        let cores = available_parallelism().map_or(1, |cores| cores.get());
+        let cores = available_parallelism().map_or(1, NonZero::get);
         command.env(THREADS, cores.max(THREADS_MIN).to_string());
     }
 
