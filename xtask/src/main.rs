@@ -2,7 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `bench.rs` | `bench`: fills Tally with requests and books, and prints how long it takes |
+//! | `bench.rs` | `bench`: Tally against the database's limit and what people do now, and how long all takes |
 //! | `cargo.rs` | running a program as from a shell, ended with us |
 //! | `ci.rs` | `ci`: the checks before a merge |
 //! | `codegen.rs` | `codegen`: the Rust code generated from `proto/` |
@@ -64,12 +64,13 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Fill Tally with requests and books, and print how long it takes
+    /// Measure Tally against the database's own limit and against what people do now
     ///
+    /// With a verb, such as day, it fills Tally with requests and books, and prints how long that takes.
     /// See `cargo xtask bench --help`.
     #[command(disable_help_flag = true)]
     Bench {
-        /// Arguments for `tally-bench`, such as day --requests N --backend sqlite
+        /// Arguments for `tally-bench`, such as --only Record, or day --backend sqlite
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -3,11 +3,19 @@
 use std::env;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use anyhow::{Context, bail};
 use tally_testkit::{Cluster, INSTALL_HINT, Options, bin_dir};
 
 use crate::{cargo, install};
+
+/// How many tests of a crate run at once. By default as many as there are cores.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// At least this many tests run at once, because most of them wait most of their time: for the database,
+/// for another process, for the next attempt.
+const THREADS_MIN: usize = 4;
 
 /// Runs `cargo test --workspace` with these arguments, and returns its exit code.
 ///
@@ -21,6 +29,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
         command.arg("--workspace");
     }
     command.args(arguments);
+    if env::var_os(THREADS).is_none() {
+        let cores = available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, cores.max(THREADS_MIN).to_string());
+    }
 
     build_examples(root, arguments)?;
     if env::var_os("TEST_DATABASE_URL").is_some_and(|url| !url.is_empty()) {
@@ -35,7 +47,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
             bail!("{INSTALL_HINT}");
         }
     }
-    let cluster = Cluster::start(Options::default()).context("cannot start a private Postgres")?;
+    let options = Options { in_memory: true, ..Options::default() };
+    let cluster = Cluster::start(options).context("cannot start a private Postgres")?;
     println!(
         "Postgres: a private server on port {}, by {}",
         cluster.port(),

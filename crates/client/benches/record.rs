@@ -44,10 +44,17 @@ fn timed<T>(calls: u64, mut call: impl FnMut() -> T) -> Duration {
 /// How many requests are recorded before they are sent; the queue has room for more.
 const BURST: u64 = 320_000;
 
-/// The time of a call on each of several threads that record at once. Requests are sent in between,
-/// so the queue has room and reuses its memory.
-fn threads(c: &mut Criterion, name: &str, threads: u64, queue: &Queue, drain: impl Fn(&Queue)) {
-    let hello = queue.endpoint(Method::GET, "/hello");
+/// The time of a call on each of several threads that record at once, for these series in turn, a power
+/// of two. Requests are sent in between, so the queue has room and reuses its memory.
+fn threads(
+    c: &mut Criterion,
+    name: &str,
+    (threads, series): (u64, usize),
+    queue: &Queue,
+    drain: impl Fn(&Queue),
+) {
+    let series = (0..series).map(|n| queue.endpoint(Method::GET, &format!("/hello/{n}")));
+    let series: Vec<_> = series.collect();
     c.bench_function(name, |bencher| {
         bencher.iter_custom(|calls| {
             let mut elapsed = Duration::ZERO;
@@ -56,8 +63,12 @@ fn threads(c: &mut Criterion, name: &str, threads: u64, queue: &Queue, drain: im
                 let burst = burst_max.min(calls - from);
                 let together = Barrier::new(threads as usize);
                 let record = || {
+                    let mut at = 0;
                     together.wait();
-                    timed(burst, || queue.try_record(black_box(hello)).is_ok())
+                    timed(burst, || {
+                        at = (at + 1) & (series.len() - 1);
+                        queue.try_record(black_box(series[at])).is_ok()
+                    })
                 };
                 elapsed += std::thread::scope(|scope| {
                     let others: Vec<_> = (1..threads).map(|_| scope.spawn(record)).collect();
@@ -84,17 +95,26 @@ fn record(c: &mut Criterion) {
     let server = mock::Mock::good().limits(|limits| limits.batches_in_flight_max = 64).start();
     let queue = runtime.block_on(Queue::connect(server.url())).expect("a queue");
     let sent = |queue: &Queue| runtime.block_on(queue.flush()).expect("the server takes them");
-    threads(c, "try_record, 1 thread", 1, &queue, sent);
-    threads(c, "try_record, 2 threads", 2, &queue, sent);
-    threads(c, "try_record, 16 threads", 16, &queue, sent);
+    threads(c, "try_record, 1 thread", (1, 1), &queue, sent);
+    threads(c, "try_record, 2 threads", (2, 1), &queue, sent);
+    threads(c, "try_record, 16 threads", (16, 1), &queue, sent);
+    assert_eq!(queue.stats().lost(), 0);
+    let server = mock::Mock::good().limits(|limits| limits.resolution_us = 1_000_000).start();
+    let queue = runtime.block_on(Queue::connect(server.url())).expect("a queue");
+    runtime.block_on(queue.ready());
+    threads(c, "try_record, merged, 1 thread", (1, 1), &queue, sent);
+    threads(c, "try_record, merged, 2 threads", (2, 1), &queue, sent);
+    threads(c, "try_record, merged, 16 threads", (16, 1), &queue, sent);
+    threads(c, "try_record, merged, 1 thread, 1,024 series", (1, 1_024), &queue, sent);
+    threads(c, "try_record, merged, 2 threads, 1,024 series", (2, 1_024), &queue, sent);
     assert_eq!(queue.stats().lost(), 0);
     // No server listens, so the queue is full most of the time.
     let full = Queue::builder("http://127.0.0.1:9").queue_requests_max(10_000);
     let full = runtime.block_on(full.connect()).expect("a queue");
-    threads(c, "try_record, full, 1 thread", 1, &full, |_| {});
-    threads(c, "try_record, full, 2 threads", 2, &full, |_| {});
+    threads(c, "try_record, full, 1 thread", (1, 1), &full, |_| {});
+    threads(c, "try_record, full, 2 threads", (2, 1), &full, |_| {});
     let memory = Queue::in_memory();
-    threads(c, "try_record, in memory, 1 thread", 1, &memory, |_| {});
+    threads(c, "try_record, in memory, 1 thread", (1, 1), &memory, |_| {});
     c.bench_function("endpoint, known", |bencher| {
         let paths: Vec<_> = (0..1000).map(|n| format!("/api/v1/things/{n}")).collect();
         let mut at = 0;

@@ -67,7 +67,7 @@ fn read(file: &mut BufReader<File>, producer: &Producer) -> io::Result<(Vec<Row>
         }
         bytes += length as u64;
         let series = producer.endpoint(Method::GET, line.trim_end());
-        rows.push(Row { series, time_us });
+        rows.push(Row::one(series, time_us));
     }
     Ok((rows, bytes))
 }

@@ -23,7 +23,7 @@ use crate::ledger::Breach;
 use crate::producer::{Opened, Stop};
 use crate::progress::Connection;
 use crate::random;
-use crate::rows::{Requests, Row};
+use crate::rows::{self, Requests, Row};
 use crate::series::Table;
 use crate::settings::Settings;
 use crate::transport::Target;
@@ -39,6 +39,9 @@ const CONCLUDE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) trait Source: Send + 'static {
     /// Waits for the next requests; None at the end. Dropping the future loses nothing.
     fn take(&mut self) -> impl Future<Output = Option<Requests>> + Send;
+
+    /// The server keeps times only this exactly: a source may merge requests by it.
+    fn set_resolution(&mut self, _resolution_us: u64) {}
 
     /// Takes no more and drops what waits. Returns how many requests the source does not report.
     fn close(&mut self) -> u64;
@@ -191,7 +194,7 @@ impl<S: Source> Driver<S> {
     fn stop(&mut self, anew: &Anew) {
         let unsent = self.batches.unsent();
         self.accounts.stopped(anew.stop, if anew.lost { anew.missing } else { 0 });
-        self.accounts.notices.stopped(&anew.why, unsent.len());
+        self.accounts.notices.stopped(&anew.why, rows::total(&unsent));
         *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) = unsent;
     }
 
@@ -247,7 +250,7 @@ impl<S: Source> Driver<S> {
     fn take(&mut self, taken: Option<Requests>) {
         match taken {
             Some(requests) => {
-                self.accounts.took(requests.rows.len());
+                self.accounts.took(rows::total(&requests.rows));
                 self.batches.carry = requests;
             }
             None => self.ended = true,

@@ -98,6 +98,9 @@ pub enum Refusal {
     /// The time is outside the years 1 to 9999, or over 24 hours ahead of this machine's clock.
     #[error("the time is out of range")]
     Time,
+    /// A row has no requests, or more than 1,000,000.
+    #[error("a row stands for 1 to 1,000,000 requests")]
+    Requests,
     /// The rows do not fit into one batch: give fewer.
     #[error("the rows do not fit into one batch")]
     TooLarge,

@@ -6,7 +6,7 @@ use tally_proto::tally::producers::v1 as producers;
 use tally_proto::wire::{CLAIMS_MAX, timestamp};
 
 use crate::random::{self, ProducerId};
-use crate::rows::{Requests, Row};
+use crate::rows::{self, Requests, Row};
 use crate::spool::Recovered;
 
 /// How long a server remembers a silent producer at least: a day, in microseconds.
@@ -134,8 +134,8 @@ impl Ledger {
     }
 
     /// Numbers a batch of new requests, which are in memory or in the spool.
-    pub(crate) fn push(&mut self, count: usize, requests: Option<Requests>) -> u64 {
-        self.pending.push_back(Batch { count: count as u64, requests, set_aside: false });
+    pub(crate) fn push(&mut self, count: u64, requests: Option<Requests>) -> u64 {
+        self.pending.push_back(Batch { count, requests, set_aside: false });
         self.next_sequence() - 1
     }
 
@@ -269,7 +269,7 @@ impl Ledger {
         requests.drops.bound();
         batch.set_aside = kept.is_empty();
         requests.rows = kept;
-        let rejected = batch.count.min(aside.len() as u64);
+        let rejected = batch.count.min(rows::total(&aside));
         batch.count -= rejected;
         Some(Settled { rejected, ..Settled::default() })
     }

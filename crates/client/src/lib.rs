@@ -39,7 +39,7 @@
 //! | `ledger.rs` | numbered batches and their outcome: the client's rules of the protocol |
 //! | `measure.rs` | counters of the `metrics` facade |
 //! | `producer.rs` | the low-level client: batches of rows, in order, and checkpoints |
-//! | `progress.rs` | how far a producer's rows have come |
+//! | `progress.rs` | how far a producer's requests have come |
 //! | `queue.rs` | the handle that services record with; `queue/` has where requests wait |
 //! | `random.rs` | ids, claims, jitter |
 //! | `rows.rs` | rows and drops, and how they become batches |

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tally_proto::wire::MICROS;
+use tally_proto::wire::{ENTRY_REQUESTS_MAX, MICROS};
 use tokio::sync::watch;
 
 pub use self::opened::{Opened, Stop};
@@ -17,7 +17,7 @@ use crate::driver::{self, DriverHandle, Source};
 use crate::error::{ConnectError, Refusal, SendError};
 use crate::progress::{Connection, Progress};
 use crate::random::ProducerId;
-use crate::rows::{Requests, Row};
+use crate::rows::{self, Requests, Row};
 use crate::series::Table;
 use crate::settings::{Settings, common_settings};
 use crate::{Method, Series, SeriesKey};
@@ -30,7 +30,7 @@ use crate::{Method, Series, SeriesKey};
 ///
 /// let mut producer = Producer::builder("http://127.0.0.1:7777").name("nightly import").connect().await?;
 /// let series = producer.endpoint(Method::GET, "/hello");
-/// let position = producer.send(vec![Row { series, time_us: 1_431_857_103_000_000 }]).await?;
+/// let position = producer.send(vec![Row::one(series, 1_431_857_103_000_000)]).await?;
 /// let progress = producer.settled(position).await;
 /// assert_eq!(progress.acknowledged, 1);
 /// producer.close().await;
@@ -38,6 +38,9 @@ use crate::{Method, Series, SeriesKey};
 /// ```
 ///
 /// An unreachable server is retried without end: bound the wait with [`tokio::time::timeout`].
+/// A row can stand for several requests of one series at one time:
+/// `Row { requests: 12, ..Row::one(series, time_us) }`. Positions and [`Progress`] are of requests.
+///
 /// Unacknowledged rows stay in memory, 16 bytes each: at most
 /// [`batches_in_flight_max`](ProducerBuilder::batches_in_flight_max) batches and two calls' worth.
 ///
@@ -48,7 +51,7 @@ pub struct Producer {
     driver: DriverHandle,
     table: Arc<Table>,
     settings: Settings,
-    /// How many rows were given.
+    /// How many requests were given.
     given: u64,
 }
 
@@ -133,13 +136,13 @@ impl Producer {
         self.series(SeriesKey::endpoint(method, path))
     }
 
-    /// Sends rows, in this order; large calls cost less. Waits for room. Returns the number of rows
+    /// Sends rows, in this order; large calls cost less. Waits for room. Returns the number of requests
     /// given so far, a position for [`settled`](Self::settled). A dropped future sends nothing.
     ///
     /// # Errors
-    /// A time is out of range, or the producer's runtime is gone. All rows are given back.
+    /// A time is out of range, a row has no or too many requests, or the producer's runtime is gone. All rows are given back.
     pub async fn send(&mut self, rows: Vec<Row>) -> Result<u64, SendError> {
-        if let Err(reason) = self.check_times(&rows) {
+        if let Err(reason) = self.check(&rows) {
             return Err(SendError { rows, reason });
         }
         if rows.is_empty() {
@@ -168,7 +171,7 @@ impl Producer {
         let checkpoint = checkpoint.into();
         let checked = match self.opened().await {
             Ok(opened) => {
-                opened.takes(&rows, &checkpoint, &self.table).and_then(|()| self.check_times(&rows))
+                opened.takes(&rows, &checkpoint, &self.table).and_then(|()| self.check(&rows))
             }
             Err(reason) => Err(reason),
         };
@@ -211,17 +214,24 @@ impl Producer {
         unsent
     }
 
-    fn check_times(&self, rows: &[Row]) -> Result<(), Refusal> {
+    fn check(&self, rows: &[Row]) -> Result<(), Refusal> {
         let latest = self.settings.clock.latest_micros();
-        let wrong = |row: &Row| !MICROS.contains(&row.time_us) || row.time_us > latest;
-        if rows.iter().any(wrong) { Err(Refusal::Time) } else { Ok(()) }
+        for row in rows {
+            if !MICROS.contains(&row.time_us) || row.time_us > latest {
+                return Err(Refusal::Time);
+            }
+            if !(1..=ENTRY_REQUESTS_MAX).contains(&row.requests) {
+                return Err(Refusal::Requests);
+            }
+        }
+        Ok(())
     }
 
     /// Waits for room, and gives the driver all of it or nothing.
     async fn give(&mut self, rows: Vec<Row>, checkpoint: Vec<u8>) -> Result<u64, SendError> {
         let mut slot = self.slot.subscribe();
         let _ = slot.wait_for(|slot| !slot.is_full() || slot.closed).await;
-        let (count, mut given) = (rows.len() as u64, Some((rows, checkpoint)));
+        let (count, mut given) = (rows::total(&rows), Some((rows, checkpoint)));
         self.slot.send_modify(|slot| {
             if !slot.closed
                 && let Some(given) = given.take()
@@ -261,7 +271,7 @@ impl Producer {
         self.driver.trouble.clone()
     }
 
-    /// Waits until this many rows are settled, or the producer's runtime is gone.
+    /// Waits until this many requests are settled, or the producer's runtime is gone.
     pub async fn settled(&self, position: u64) -> Progress {
         self.driver.wait(|progress| progress.settled() >= position).await
     }
@@ -329,7 +339,7 @@ impl Source for watch::Sender<Slot> {
         let mut left = 0;
         self.send_modify(|slot| {
             slot.closed = true;
-            left = slot.rows.len() as u64;
+            left = rows::total(&slot.rows);
         });
         left
     }

@@ -1,8 +1,8 @@
-//! How far a producer's rows have come.
+//! How far a producer's requests have come.
 
 use crate::producer::Stop;
 
-/// How far a producer's rows have come. They settle in the order in which they were sent: the first
+/// How far a producer's requests have come. They settle in the order in which they were sent: the first
 /// [`settled`](Self::settled) have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,13 +49,13 @@ pub enum Connection {
 // === impl Progress ===
 
 impl Progress {
-    /// How many rows have come to an end.
+    /// How many requests have come to an end.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.acknowledged + self.lost()
     }
 
-    /// Rows not known to be counted, which this process will not send any more.
+    /// Requests not known to be counted, which this process will not send any more.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.rejected + self.in_doubt + self.dropped + self.spooled

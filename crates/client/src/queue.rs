@@ -9,6 +9,7 @@ mod report;
 mod shard;
 mod shards;
 mod source;
+mod steps;
 
 use std::fmt;
 use std::pin::pin;
@@ -46,6 +47,9 @@ use source::Reported;
 /// println!("{} requests are counted", report.acknowledged);
 /// # Ok(()) }
 /// ```
+///
+/// If the server keeps times by the second or by the minute, the requests of one series in a second or a
+/// minute wait as one row, and are sent as one: a busy service sends counts. All counts are of requests.
 ///
 /// After the last handle is dropped, requests are sent in the background for at most
 /// [`close_timeout`](QueueBuilder::close_timeout), or until the process ends;
@@ -129,21 +133,21 @@ impl Queue {
         self.series(SeriesKey { service, ..SeriesKey::endpoint(method, path) })
     }
 
-    /// Counts a request that arrives now. Never blocks or waits. It allocates only room for waiting
-    /// requests, 8 KiB for each 512, which is reused.
+    /// Counts a request that arrives now. Never blocks or waits. It allocates only room for what waits,
+    /// 64 KiB for each 4,096 rows, which is reused.
     ///
     /// # Errors
     /// The queue is full or closed. The request is given back; [`note_dropped`](Self::note_dropped)
     /// reports it.
     #[inline]
     pub fn try_record(&self, series: Series) -> Result<(), TryRecordError> {
-        self.shared().record(Row { series, time_us: self.shared().clock.micros() })
+        self.shared().record(Row::one(series, self.shared().clock.micros()))
     }
 
     /// Like [`try_record`](Self::try_record), but notes a refused request as dropped.
     #[inline]
     pub fn record_or_drop(&self, series: Series) {
-        let row = Row { series, time_us: self.shared().clock.micros() };
+        let row = Row::one(series, self.shared().clock.micros());
         if self.shared().record(row).is_err() {
             self.shared().shards.refuse(row);
         }
@@ -155,7 +159,7 @@ impl Queue {
     pub fn note_dropped(&self, given_back: &TryRecordError) {
         let TryRecordError { series, at, .. } = *given_back;
         let time_us = clock::micros(at).unwrap_or_else(|| self.shared().clock.micros());
-        self.shared().shards.refuse(Row { series, time_us });
+        self.shared().shards.refuse(Row::one(series, time_us));
     }
 
     /// Counts a request that arrived at this time.
@@ -172,7 +176,7 @@ impl Queue {
     /// # Errors
     /// The queue is closed.
     pub async fn record(&self, series: Series) -> Result<(), TryRecordError> {
-        let row = Row { series, time_us: self.shared().clock.micros() };
+        let row = Row::one(series, self.shared().clock.micros());
         self.shared().record_when_roomy(row).await
     }
 
@@ -327,7 +331,7 @@ impl Shared {
     fn row(&self, series: Series, at: SystemTime) -> Result<Row, TryRecordError> {
         let latest = self.clock.latest_micros();
         match clock::micros(at).filter(|micros| *micros <= latest) {
-            Some(time_us) => Ok(Row { series, time_us }),
+            Some(time_us) => Ok(Row::one(series, time_us)),
             None => Err(TryRecordError { series, at, reason: Refusal::Time }),
         }
     }

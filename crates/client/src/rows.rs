@@ -22,14 +22,19 @@ const DROPS_BYTES: usize = 24;
 /// Not named on this stream.
 const UNNAMED: u32 = u32::MAX;
 
-/// One request: what was called, and when.
+/// A request, or several of one series at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// A series that the same producer has made.
     pub series: Series,
+    /// How many requests it stands for, 1 to 1,000,000.
+    pub requests: u32,
     /// Microseconds since 1970-01-01 UTC.
     pub time_us: i64,
 }
+
+// The documentation says so.
+const _: () = assert!(size_of::<Row>() == 16);
 
 /// How many requests were dropped, by UTC day (days since 1970-01-01).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +65,22 @@ pub(crate) struct Names {
     path_bytes_max: usize,
 }
 
+// === impl Row ===
+
+impl Row {
+    /// One request.
+    #[must_use]
+    #[inline]
+    pub fn one(series: Series, time_us: i64) -> Self {
+        Self { series, requests: 1, time_us }
+    }
+}
+
+/// How many requests these rows stand for.
+pub(crate) fn total(rows: &[Row]) -> u64 {
+    rows.iter().map(|row| u64::from(row.requests)).sum()
+}
+
 // === impl Requests ===
 
 impl Requests {
@@ -83,15 +104,21 @@ impl Requests {
             })
         };
         let names: Vec<_> = batch.series.iter().map(named).collect();
-        if batch.number.len() != batch.time_delta.len() {
+        let entries = batch.number.len();
+        if entries != batch.time_delta.len()
+            || !batch.requests.is_empty() && entries != batch.requests.len()
+        {
             return None;
         }
         let mut time_us = 0_i64;
-        let row = |(number, delta): (&u32, &i64)| {
-            time_us = time_us.checked_add(*delta)?;
-            Some(Row { series: *names.get(*number as usize)?, time_us })
+        let row = |at: usize| {
+            time_us = time_us.checked_add(batch.time_delta[at])?;
+            let requests = batch.requests.get(at).copied().unwrap_or(1);
+            let is_sound = (1..=wire::ENTRY_REQUESTS_MAX).contains(&requests);
+            let series = *names.get(batch.number[at] as usize)?;
+            is_sound.then_some(Row { series, requests, time_us })
         };
-        let rows = batch.number.iter().zip(&batch.time_delta).map(row).collect::<Option<_>>()?;
+        let rows = (0..entries).map(row).collect::<Option<_>>()?;
         let mut requests = Self { rows, ..Self::default() };
         batch.drops.iter().for_each(|told| requests.drops.add(told.day, told.count));
         (!requests.is_empty()).then_some(requests)
@@ -117,7 +144,7 @@ impl Drops {
 
     pub(crate) fn add_rows(&mut self, rows: &[Row]) {
         for row in rows {
-            self.add(clock::day(row.time_us), 1);
+            self.add(clock::day(row.time_us), row.requests.into());
         }
     }
 
@@ -213,6 +240,7 @@ fn named(key: SeriesKey<'_>, path_bytes_max: usize) -> proto::Series {
 pub(crate) fn fitting(rows: &[Row], drops: &Drops, limits: BatchLimits, table: &Table) -> usize {
     let mut bytes = MESSAGE_BYTES + drops.0.len() * DROPS_BYTES;
     let mut names = Names::new(usize::MAX);
+    let (mut requests_bytes, mut are_merged) = (0, false);
     let mut before = 0;
     for (at, row) in rows.iter().enumerate().take(limits.rows) {
         if let (_, Some(new)) = names.name(row.series.0, table) {
@@ -223,7 +251,10 @@ pub(crate) fn fitting(rows: &[Row], drops: &Drops, limits: BatchLimits, table: &
         // Its series' number takes at most 4 bytes, being below 2^28.
         bytes += 4 + prost::encoding::encoded_len_varint(zigzag);
         before = row.time_us;
-        if (bytes > limits.bytes || names.len() > limits.series) && at > 0 {
+        requests_bytes += prost::encoding::encoded_len_varint(row.requests.into());
+        are_merged |= row.requests != 1;
+        let all = bytes + if are_merged { requests_bytes } else { 0 };
+        if (all > limits.bytes || names.len() > limits.series) && at > 0 {
             return at;
         }
     }
@@ -238,6 +269,7 @@ pub(crate) fn message(
     names: &mut Names,
     table: &Table,
 ) -> proto::Batch {
+    let are_merged = rows.iter().any(|row| row.requests != 1);
     let mut series = Vec::new();
     let mut number = Vec::with_capacity(rows.len());
     let mut time_delta = Vec::with_capacity(rows.len());
@@ -257,7 +289,7 @@ pub(crate) fn message(
         count: u32::try_from(rows.len()).expect("batch_rows_max is below 2^24"),
         drops: drops.0.iter().map(|(&day, &count)| producers::Drops { day, count }).collect(),
         checkpoint: Vec::new(),
-        requests: Vec::new(),
+        requests: rows.iter().filter(|_| are_merged).map(|row| row.requests).collect(),
     }
 }
 

@@ -99,7 +99,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// Requests in a batch, from 1; the server may set less. Default: 10,000.
+        /// Rows in a batch, from 1; the server may set less. Default: 10,000.
         pub fn batch_rows_max(mut self, rows: usize) -> Self {
             self.settings.batch_rows_max = rows.clamp(1, 1 << 24);
             self

@@ -33,8 +33,8 @@ impl Accounts {
     }
 
     /// Notes requests that were taken; a flush waits for this.
-    pub(super) fn took(&mut self, requests: usize) {
-        self.taken += requests as u64;
+    pub(super) fn took(&mut self, requests: u64) {
+        self.taken += requests;
         self.progress.send_modify(|_| {});
         self.measure();
     }

@@ -7,6 +7,7 @@
 //! the trailer `tally-counted` says how much is counted; without it all is in doubt, and not sent
 //! again, because that could count it twice.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 use tally_proto::count::v1::AddRequest;
@@ -19,7 +20,7 @@ use tonic::{Code, Status};
 use super::{Driver, Ended, Source};
 use crate::ledger::Settled;
 use crate::progress::Connection;
-use crate::rows::Row;
+use crate::rows::{self, Row};
 use crate::series::Table;
 use crate::transport::causes;
 
@@ -39,8 +40,9 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
             driver.take(taken);
             continue;
         }
-        let rows = driver.batches.adding(driver.link.settings.batch_rows_max);
-        let messages = messages(Arc::clone(&rows), Arc::clone(&driver.batches.table));
+        let rows = driver.batches.adding(driver.link.settings.batch_rows_max as u64);
+        let count = rows::total(&rows);
+        let messages = messages(rows, Arc::clone(&driver.batches.table));
         let request = driver.link.target.request(tokio_stream::iter(messages));
         let limit = driver.link.settings.acknowledge_timeout;
         let answer = match tokio::time::timeout(limit, client.add(request)).await {
@@ -51,11 +53,11 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
             }
         };
         let settled = match &answer {
-            Ok(_) => Settled { acknowledged: rows.len() as u64, ..Settled::default() },
-            Err(status) => settled(rows.len() as u64, status),
+            Ok(_) => Settled { acknowledged: count, ..Settled::default() },
+            Err(status) => settled(count, status),
         };
         let Settled { acknowledged, rejected, in_doubt, .. } = settled;
-        driver.batches.added((acknowledged + rejected + in_doubt) as usize);
+        driver.batches.added(acknowledged + rejected + in_doubt);
         driver.accounts.settle(settled);
         match answer {
             Ok(_) => healthy = true,
@@ -72,30 +74,32 @@ pub(super) async fn run<S: Source>(driver: &mut Driver<S>, channel: Channel) -> 
     }
 }
 
-/// What is certain about the rows of a failed stream. The others are not counted.
-fn settled(rows: u64, status: &Status) -> Settled {
-    let Some(counted) = wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= rows)
+/// What is certain about the requests of a failed stream. The others are not counted.
+fn settled(requests: u64, status: &Status) -> Settled {
+    let Some(counted) =
+        wire::number(status, COUNTED_TRAILER).filter(|counted| *counted <= requests)
     else {
         // Without the method or a connection, nothing is counted.
         let is_uncounted = status.code() == Code::Unimplemented || is_unconnected(status);
-        let in_doubt = if is_uncounted { 0 } else { rows };
+        let in_doubt = if is_uncounted { 0 } else { requests };
         return Settled { in_doubt, ..Settled::default() };
     };
     // Refused for their times; the server does not say which.
     let mut rejected = wire::number(status, REFUSED_TRAILER).unwrap_or(0).min(counted);
     let acknowledged = counted - rejected;
-    if status.code() == Code::InvalidArgument && counted < rows {
+    if status.code() == Code::InvalidArgument && counted < requests {
         rejected += 1;
     }
     Settled { acknowledged, rejected, ..Settled::default() }
 }
 
+/// A message for each request.
 fn messages(
-    rows: Arc<[Row]>,
+    rows: Vec<Row>,
     table: Arc<Table>,
 ) -> impl Iterator<Item = AddRequest> + Send + 'static {
-    (0..rows.len()).map(move |at| {
-        let row = rows[at];
+    let requests = rows.into_iter().flat_map(|row| repeat_n(row, row.requests as usize));
+    requests.map(move |row| {
         let key = table.key(row.series.0);
         AddRequest {
             method: key.method.0,

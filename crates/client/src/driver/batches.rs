@@ -54,11 +54,11 @@ struct Store {
 enum UnderWay {
     Nothing,
     /// Writing the first of `carry` to the spool; the outcome says whether they are there.
-    Appending(usize, Arc<OnceLock<bool>>),
+    Appending(u64, Arc<OnceLock<bool>>),
     /// Removing sent batches from the spool.
     LettingGo,
     /// Sending the first of `carry` by `Add`.
-    Adding(usize),
+    Adding(u64),
 }
 
 // === impl Batches ===
@@ -135,11 +135,12 @@ impl Batches {
             // Otherwise a crash could come between the first rows and the checkpoint.
             _ => rows.len(),
         };
+        let count = rows::total(&rows[..fitting]);
         if let Some(spool) = &mut self.spool {
             spool.append_at = None;
             let outcome = Arc::new(OnceLock::new());
-            self.under_way = UnderWay::Appending(fitting, Arc::clone(&outcome));
-            let requests = fitting as u64 + drops.total();
+            self.under_way = UnderWay::Appending(count, Arc::clone(&outcome));
+            let requests = count + drops.total();
             let payload = rows::payload(&rows[..fitting], &drops, &self.table);
             let sequence = self.ledger.next_sequence();
             let appended = spool.thread.append(sequence, requests, payload, outcome).await;
@@ -156,7 +157,7 @@ impl Batches {
         let checkpoint = std::mem::take(&mut self.carry.checkpoint);
         // Batches that are sent later stay in the spool only.
         let stays = !self.has_spool() || self.ledger.pending() < self.in_memory_max;
-        self.ledger.push(fitting, stays.then_some(Requests { rows, drops, checkpoint }));
+        self.ledger.push(count, stays.then_some(Requests { rows, drops, checkpoint }));
         true
     }
 
@@ -307,16 +308,32 @@ impl Batches {
         accounts.settle(settled);
     }
 
-    /// Takes the first rows to send by `Add`.
-    pub(super) fn adding(&mut self, rows_max: usize) -> Arc<[Row]> {
-        let rows = &self.carry.rows[..rows_max.min(self.carry.rows.len())];
-        self.under_way = UnderWay::Adding(rows.len());
-        rows.into()
+    /// The first requests to send by `Add`, at most this many: the last row may have more of them.
+    pub(super) fn adding(&mut self, requests_max: u64) -> Vec<Row> {
+        let mut room = requests_max;
+        let row = |row: &Row| {
+            let requests = row.requests.min(u32::try_from(room).unwrap_or(u32::MAX));
+            room -= u64::from(requests);
+            (requests > 0).then_some(Row { requests, ..*row })
+        };
+        let rows: Vec<_> = self.carry.rows.iter().map_while(row).collect();
+        self.under_way = UnderWay::Adding(rows::total(&rows));
+        rows
     }
 
-    /// This many rows are settled; the others are still to be sent.
-    pub(super) fn added(&mut self, rows: usize) {
+    /// This many of them are settled, from the first; the others are still to be sent.
+    pub(super) fn added(&mut self, mut requests: u64) {
         self.under_way = UnderWay::Nothing;
+        let mut rows = 0;
+        for row in &mut self.carry.rows {
+            let settled = row.requests.min(u32::try_from(requests).unwrap_or(u32::MAX));
+            requests -= u64::from(settled);
+            row.requests -= settled;
+            if row.requests > 0 {
+                break;
+            }
+            rows += 1;
+        }
         self.carry.rows.drain(..rows);
     }
 
@@ -337,7 +354,7 @@ impl Batches {
         *if self.has_spool() { &mut left.spooled } else { &mut left.dropped } += unsent;
         let (count, end) = match &self.under_way {
             UnderWay::Nothing | UnderWay::LettingGo => (0, &mut left.dropped),
-            UnderWay::Adding(count) => (*count as u64, &mut left.in_doubt),
+            UnderWay::Adding(count) => (*count, &mut left.in_doubt),
             UnderWay::Appending(count, outcome) => {
                 let end = match outcome.get() {
                     Some(true) => &mut left.spooled,
@@ -345,11 +362,11 @@ impl Batches {
                     // The runtime shut down meanwhile.
                     None => &mut left.in_doubt,
                 };
-                (*count as u64, end)
+                (*count, end)
             }
         };
         *end += count;
-        left.dropped += self.carry.rows.len() as u64 - count;
+        left.dropped += rows::total(&self.carry.rows) - count;
         left
     }
 

@@ -145,7 +145,7 @@ impl Notices {
     }
 
     /// The producer does not go on as a new one.
-    pub(super) fn stopped(&mut self, why: &str, unsent: usize) {
+    pub(super) fn stopped(&mut self, why: &str, unsent: u64) {
         self.note(Some(why.to_owned()));
         log!(error, self, unsent, "{why}; this process stops counting");
     }

@@ -106,6 +106,7 @@ impl Stream {
         batches.store_lease(&mut driver.accounts).await.map_err(broken)?;
         batches.ledger.begin_stream();
         driver.link.opened_once = true;
+        driver.source.set_resolution(opened.resolution_us);
         driver.connected(Connection::Record);
         let stream = Self::new(driver, messages, answers, &opened);
         driver.opened.send_modify(|known| {

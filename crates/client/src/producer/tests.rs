@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use super::*;
 
 fn rows(count: usize) -> Vec<Row> {
-    vec![Row { series: Series(0), time_us: 0 }; count]
+    vec![Row::one(Series(0), 0); count]
 }
 
 /// A producer and the driver's side of it.

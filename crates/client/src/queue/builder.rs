@@ -45,7 +45,8 @@ impl QueueBuilder {
 
     common_settings!();
 
-    /// Requests waiting in the queue, from 1, 16 bytes each. Up to
+    /// Rows waiting in the queue, from 1, 16 bytes each: requests, or, once a server keeps times less
+    /// exactly, the requests of one series in a second or a minute. Up to
     /// [`batches_in_flight_max`](Self::batches_in_flight_max) + 1 batches are kept besides, until
     /// they are acknowledged. Default: 1,000,000, which is 16 MB.
     pub fn queue_requests_max(mut self, requests: usize) -> Self {

@@ -21,7 +21,7 @@ impl Queue {
     /// is noted as dropped.
     #[inline]
     pub(crate) fn begin(&self, series: Series) -> Option<Ticket> {
-        let row = Row { series, time_us: self.shared().clock.micros() };
+        let row = Row::one(series, self.shared().clock.micros());
         let ticket = self.shared().shards.begin(row);
         if ticket.is_none() {
             self.shared().shards.refuse(row);

@@ -69,7 +69,7 @@ impl Memory {
             if counts.len() <= at {
                 counts.resize(at + 1, 0);
             }
-            counts[at] += 1;
+            counts[at] += u64::from(row.requests);
         }
         counts
     }

@@ -126,7 +126,7 @@ impl Slot {
         }
         self.is_open.store(false, Ordering::Relaxed);
         let series = Series((self.series_and_look.load(Ordering::Relaxed) >> 32) as u32);
-        Some(Row { series, time_us: self.time_us.load(Ordering::Relaxed) })
+        Some(Row::one(series, self.time_us.load(Ordering::Relaxed)))
     }
 
     /// At which look the head was sent, if it was.

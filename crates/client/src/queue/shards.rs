@@ -1,7 +1,8 @@
 //! Where requests wait: one shard per few threads, so recording threads share no cache line.
 //!
 //! A shard has a current chunk and a list of full ones. Room is reserved a chunk at a time, and
-//! chunks are reused, so a request costs an uncontended lock and 16 bytes of writing.
+//! chunks are reused, so a request costs an uncontended lock and 16 bytes of writing, or less if it is
+//! merged: then it is added to the row that the current chunk has of its series and step.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -13,18 +14,19 @@ use try_lock::Locked;
 use super::locks::Locks;
 use super::open::Ticket;
 use super::shard::Shard;
+use super::steps;
 use crate::error::Refusal;
 use crate::rows::{Drops, Requests, Row};
 use crate::series::Series;
 
 const SHARDS_MAX: usize = 32;
 
-/// Requests in a chunk: 8 KiB.
-const CHUNK_ROWS: usize = 512;
+/// Rows in a chunk: 64 KiB. A service with this many busy series still sends counts.
+const CHUNK_ROWS: usize = 4_096;
 
 pub(crate) struct Shards {
     shards: Locks<Shard>,
-    /// How many requests no shard has reserved room for.
+    /// How many rows no shard has reserved room for.
     room: AtomicUsize,
     max: usize,
     chunk_rows: usize,
@@ -87,10 +89,7 @@ impl Shards {
 
     #[inline]
     fn record_in(&self, mut shard: Locked<'_, Shard>, row: Row) -> Result<(), Refusal> {
-        if shard.free() == 0 {
-            return self.record_slowly(shard, row);
-        }
-        let wakes = shard.push(row);
+        let Some(wakes) = shard.add(row) else { return self.record_slowly(shard, row) };
         drop(shard);
         if wakes {
             self.wake();
@@ -120,7 +119,7 @@ impl Shards {
         let mut shard = self.shards.at(ticket.shard());
         let Some(Row { time_us, .. }) = shard.open.remove(ticket) else { return Ok(()) };
         let are_ended = shard.open.are_ended();
-        let row = Row { series, time_us };
+        let row = Row::one(series, time_us);
         let recorded = self.record_in(shard, row).map_err(|reason| (row, reason));
         if are_ended {
             self.ended.notify_waiters();
@@ -159,9 +158,9 @@ impl Shards {
     fn record_open(&self, mut shard: Locked<'_, Shard>, rows: Vec<Row>) {
         let mut wakes = false;
         for row in rows {
-            let has_room = shard.free() > 0 || self.make_free(&mut shard);
-            wakes |= !has_room || shard.push(row);
-            if !has_room {
+            let added = self.add(&mut shard, row);
+            wakes |= added != Some(false);
+            if added.is_none() {
                 shard.refuse(row);
             }
         }
@@ -180,10 +179,7 @@ impl Shards {
         if shard.closed {
             return Err(Refusal::Closed);
         }
-        if !self.make_free(&mut shard) {
-            return Err(Refusal::Full);
-        }
-        let wakes = shard.push(row);
+        let Some(wakes) = self.add(&mut shard, row) else { return Err(Refusal::Full) };
         drop(shard);
         if wakes {
             self.wake();
@@ -194,9 +190,26 @@ impl Shards {
         Ok(())
     }
 
-    fn make_free(&self, shard: &mut Shard) -> bool {
-        // Other shards may hold unused room, a quarter of the queue's at most: not worth a search.
-        shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare())
+    /// Adds a request, in new room if need be, and returns whether the shard was empty. None: there is no
+    /// room.
+    fn add(&self, shard: &mut Shard, row: Row) -> Option<bool> {
+        shard.add(row).or_else(|| {
+            // Other shards may hold unused room, a quarter of the queue's at most: not worth a search.
+            shard.make_free(self.chunk_rows, |rows| self.reserve(rows), || self.spare());
+            shard.add(row)
+        })
+    }
+
+    /// Merges requests by the server's resolution from now on, and returns whether it allows that.
+    pub(crate) fn set_resolution(&self, resolution_us: u64) -> bool {
+        let length_us = steps::length_us(resolution_us);
+        self.shards.each().for_each(|mut shard| shard.set_step(length_us));
+        length_us > 0
+    }
+
+    /// How many rows wait.
+    pub(crate) fn rows(&self) -> usize {
+        self.shards.each().map(|shard| shard.len()).sum()
     }
 
     pub(crate) fn refuse(&self, row: Row) {
@@ -223,7 +236,7 @@ impl Shards {
         self.shards.at(0).closed
     }
 
-    /// Takes about this many requests, starting with this shard, and all drops.
+    /// Takes about this many rows, starting with this shard, and all drops.
     pub(crate) fn take(&self, rows_max: usize, from: usize) -> Requests {
         let mut chunks = Vec::new();
         let mut count = 0;
@@ -274,7 +287,7 @@ impl Shards {
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for shard in self.shards.each() {
-            counts.recorded += shard.recorded();
+            counts.recorded += shard.recorded;
             counts.taken += shard.taken;
             counts.dropped += shard.dropped;
             counts.refused += shard.refused;
@@ -284,7 +297,7 @@ impl Shards {
 
     /// How many requests each shard has recorded: a moment for [`has_passed`](Self::has_passed).
     pub(crate) fn moment(&self) -> Vec<u64> {
-        self.shards.each().map(|shard| shard.recorded()).collect()
+        self.shards.each().map(|shard| shard.recorded).collect()
     }
 
     /// Whether everything recorded before a moment is taken or dropped.
@@ -314,8 +327,8 @@ impl Shards {
     fn recycle(&self, mut chunk: Vec<Row>) {
         chunk.clear();
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        // Keep about one batch after a burst.
-        if spares.len() < 4 * self.shards.len() {
+        // Keep some batches' worth after a burst.
+        if spares.len() < self.shards.len() {
             spares.push(chunk);
         }
     }

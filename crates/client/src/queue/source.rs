@@ -33,6 +33,10 @@ pub(super) struct QueueSource {
     gathered_at: Option<Instant>,
     /// The last take was large: do not gather before the next.
     many: bool,
+    /// Requests are merged while they wait.
+    merges: bool,
+    /// How many of the rows that were gathered are still to be taken.
+    due: usize,
     /// Which shard comes first.
     first: usize,
     /// The queue is closed, and everything was taken.
@@ -66,6 +70,8 @@ impl QueueSource {
             linger,
             gathered_at: None,
             many: false,
+            merges: false,
+            due: 0,
             first: 0,
             ended: false,
         }
@@ -84,6 +90,9 @@ impl QueueSource {
             }
         }
         self.gathered_at = None;
+        if !self.many {
+            self.due = shards.rows();
+        }
     }
 }
 
@@ -94,7 +103,10 @@ impl Source for QueueSource {
             let closed = self.shared.shards.is_closed();
             let requests = self.shared.shards.take(self.batch_rows_max, self.first);
             self.first = self.first.wrapping_add(1);
-            self.many = requests.rows.len() >= self.batch_rows_max / 2;
+            let rows = requests.rows.len();
+            self.due = self.due.saturating_sub(rows);
+            // A row that is still being added to is not worth sending yet, even if there are many.
+            self.many = rows >= self.batch_rows_max / 2 && (self.due > 0 || !self.merges);
             // Later drops are in the report alone.
             self.ended = closed && requests.rows.is_empty();
             self.shared.report_to(&self.producer, false);
@@ -103,6 +115,10 @@ impl Source for QueueSource {
             }
         }
         None
+    }
+
+    fn set_resolution(&mut self, resolution_us: u64) {
+        self.merges = self.shared.shards.set_resolution(resolution_us);
     }
 
     fn close(&mut self) -> u64 {

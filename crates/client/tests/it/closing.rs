@@ -107,7 +107,7 @@ async fn a_close_asks_what_became_of_the_rest() {
     let builder = server.producer().batch_rows_max(10).batches_in_flight_max(2);
     let mut producer = builder.connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { series, time_us: 0 }; 100]).await.expect("room");
+    producer.send(vec![Row::one(series, 0); 100]).await.expect("room");
     let epoch = || mock.database().producers.values().next().map(|stored| stored.epoch);
     producer.settled(20).await;
     assert_eq!(epoch(), Some(1));
@@ -135,7 +135,7 @@ async fn what_the_server_certainly_did_not_store_is_not_in_doubt() {
     let builder = server.producer().batch_rows_max(10).batches_in_flight_max(3);
     let mut producer = builder.connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { series, time_us: 0 }; 100]).await.expect("room");
+    producer.send(vec![Row::one(series, 0); 100]).await.expect("room");
     until("the producer is in trouble", || producer.trouble().as_deref() == Some("gone")).await;
     let progress = producer.close_within(Duration::ZERO).await;
     assert_eq!((progress.acknowledged, progress.dropped, progress.in_doubt), (10, 90, 0));

@@ -20,9 +20,11 @@ fn spooled(server: &Server, dir: &Path) -> ProducerBuilder {
     server.producer().batch_rows_max(10).spool(dir, options())
 }
 
+/// Sends ten requests, in four rows.
 async fn send(producer: &mut Producer, path: &str) {
     let series = producer.endpoint(Method::GET, path);
-    let rows = (0..10).map(|time_us| Row { series, time_us }).collect();
+    let row = |n| Row { requests: n, ..Row::one(series, n.into()) };
+    let rows = (1..=4).map(row).collect();
     producer.send(rows).await.expect("room");
 }
 

@@ -10,9 +10,9 @@ use tonic::Status;
 use crate::mock::{Act, Event, Mock, fast_queue, no_task_is_left, until};
 
 fn rows(producer: &Producer, count: u32) -> Vec<Row> {
-    let row = |n| Row {
-        series: producer.endpoint(Method::GET, &format!("/{}", n % 10)),
-        time_us: 1_700_000_000_000_000 + i64::from(n % 7) * 1000,
+    let row = |n| {
+        let series = producer.endpoint(Method::GET, &format!("/{}", n % 10));
+        Row::one(series, 1_700_000_000_000_000 + i64::from(n % 7) * 1000)
     };
     (0..count).map(row).collect()
 }

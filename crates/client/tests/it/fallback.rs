@@ -1,6 +1,7 @@
 //! A server that speaks only `count.v1`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tally_client::{Connection, Method, Progress, Row, SeriesKey};
 use tonic::{Code, Status};
@@ -27,7 +28,7 @@ async fn send(mock: &Mock) -> Progress {
         status: 200 + n % 2,
         ..SeriesKey::default()
     };
-    let row = |n| Row { series: producer.series(key(n)), time_us: n.into() };
+    let row = |n| Row::one(producer.series(key(n)), n.into());
     let rows = (0..100).map(row).collect();
     producer.send(rows).await.expect("room");
     producer.close().await
@@ -53,6 +54,36 @@ async fn what_is_certain_of_a_broken_stream_is_used() {
     });
     let progress = send(&mock).await;
     assert_eq!((progress.acknowledged, progress.lost(), mock.total()), (100, 0, 100));
+}
+
+/// A stream has no more requests than a batch has rows, and can end between those of one row.
+#[tokio::test]
+async fn a_row_of_several_requests_can_be_counted_in_part() {
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&sizes);
+    let mock = old(move |requests| {
+        let mut sizes = told.lock().expect("no panic");
+        sizes.push(requests);
+        match sizes.len() {
+            2 => {
+                let mut status = Status::unavailable("the queue is full");
+                status.metadata_mut().insert("tally-counted", 3.into());
+                Act::StoreAndEnd(3, status)
+            }
+            4 => Act::StoreAndEnd(requests, Status::unavailable("lost answer")),
+            _ => Act::Serve,
+        }
+    });
+    let server = mock.start();
+    let mut producer = server.producer().batch_rows_max(10).connect().await.expect("a producer");
+    let row =
+        |(path, requests)| Row { requests, ..Row::one(producer.endpoint(Method::GET, path), 0) };
+    let rows = [("/a", 1), ("/b", 35), ("/c", 9), ("/d", 2)].map(row);
+    assert_eq!(producer.send(rows.to_vec()).await.expect("room"), 47);
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.in_doubt, mock.total()), (37, 10, 47));
+    assert_eq!(["/a", "/b", "/c", "/d"].map(|path| mock.count(path)), [1, 35, 9, 2]);
+    assert_eq!(*sizes.lock().expect("no panic"), [10, 10, 10, 10, 10, 4]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn send(mock: &Mock, rows: i64) -> tally_client::Progress {
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    let rows = (0..rows).map(|time_us| Row { series, time_us }).collect();
+    let rows = (0..rows).map(|time_us| Row::one(series, time_us)).collect();
     producer.send(rows).await.expect("room");
     producer.close().await
 }

@@ -1,12 +1,13 @@
 //! Batches that the server refuses, and servers that refuse the client.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tally_client::{Method, Row};
 use tonic::{Code, Status};
 
+use crate::hands::Hands;
 use crate::mock::{Act, Event, Mock, refusal, until};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -25,7 +26,7 @@ async fn a_refused_batch_is_set_aside_and_told_as_dropped() {
     let mut producer = server.producer().batch_rows_max(2).connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
     let rows = (0..6).flat_map(|day| [day * DAY_US; 2]);
-    let rows = rows.map(|time_us| Row { series, time_us }).collect();
+    let rows = rows.map(|time_us| Row::one(series, time_us)).collect();
     producer.send(rows).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected, progress.in_doubt), (10, 2, 0));
@@ -33,6 +34,29 @@ async fn a_refused_batch_is_set_aside_and_told_as_dropped() {
     let database = mock.database();
     assert_eq!(database.drops.get(&3), Some(&2));
     assert_eq!(database.producers.values().next().expect("one").sequence, 6);
+}
+
+/// The requests that a row stands for are rejected, and those of the others are counted.
+#[tokio::test]
+async fn requests_that_are_set_aside_with_their_row_are_all_told() {
+    let mock = Mock::new(|event| match event {
+        Event::Batch(batch) if batch.time_delta.iter().any(|delta| *delta > 50 * DAY_US) => {
+            Act::End(refusal(Code::Unavailable, "TIME_AHEAD"))
+        }
+        _ => Act::Serve,
+    });
+    let server = mock.start();
+    let clock = Hands::at(100 * DAY_US);
+    let mut producer = server.producer().clock(clock.clone()).connect().await.expect("a producer");
+    let series = producer.endpoint(Method::GET, "/");
+    let row = |(day, requests)| Row { requests, ..Row::one(series, day * DAY_US) };
+    let rows = [(1, 3), (100, 40), (2, 5), (100, 1)].map(row);
+    producer.send(rows.to_vec()).await.expect("room");
+    until("the producer is in trouble", || producer.trouble().is_some()).await;
+    clock.set(DAY_US);
+    let progress = producer.close().await;
+    assert_eq!((progress.acknowledged, progress.rejected), (8, 41));
+    assert_eq!((mock.total(), mock.database().drops.get(&100)), (8, Some(&41)));
 }
 
 /// A refusal while batches before the bad one are not stored.
@@ -51,7 +75,7 @@ async fn the_wrong_batch_is_not_blamed() {
     let server = mock.start();
     let mut producer = server.producer().batch_rows_max(1).connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    let rows = (0..4).map(|day| Row { series, time_us: day * DAY_US }).collect();
+    let rows = (0..4).map(|day| Row::one(series, day * DAY_US)).collect();
     producer.send(rows).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (3, 1));
@@ -74,7 +98,7 @@ async fn a_time_ahead_of_the_servers_clock_is_kept() {
     let builder = server.producer().batch_rows_max(2).clock(clock);
     let mut producer = builder.connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { series, time_us: 3 * DAY_US }; 10]).await.expect("room");
+    producer.send(vec![Row::one(series, 3 * DAY_US); 10]).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.lost(), mock.total()), (10, 0, 10));
     assert!(refused.load(Ordering::Relaxed) > 5);
@@ -95,7 +119,7 @@ async fn times_that_no_clock_has_any_more_hold_nothing_up() {
     let mut producer = builder.connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
     let days = [1, 1, 1, 100, 100, 1, 1, 1];
-    let rows = days.map(|day| Row { series, time_us: day * DAY_US });
+    let rows = days.map(|day| Row::one(series, day * DAY_US));
     producer.send(rows.to_vec()).await.expect("room");
     until("the producer is in trouble", || producer.trouble().is_some()).await;
     assert_eq!(producer.progress().rejected, 0, "not before the clock is set");
@@ -103,25 +127,6 @@ async fn times_that_no_clock_has_any_more_hold_nothing_up() {
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (6, 2));
     assert_eq!((mock.total(), mock.database().drops.get(&100)), (6, Some(&2)));
-}
-
-/// A clock that a test sets.
-struct Hands(AtomicI64);
-
-impl Hands {
-    fn at(micros: i64) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(micros)))
-    }
-
-    fn set(&self, micros: i64) {
-        self.0.store(micros, Ordering::Relaxed);
-    }
-}
-
-impl tally_client::Clock for Hands {
-    fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_micros(self.0.load(Ordering::Relaxed).unsigned_abs())
-    }
 }
 
 #[tokio::test]
@@ -134,7 +139,7 @@ async fn a_batch_too_large_for_another_server_is_set_aside() {
     let address = server.address();
     let mut producer = server.producer().connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { series, time_us: 0 }; 100]).await.expect("room");
+    producer.send(vec![Row::one(series, 0); 100]).await.expect("room");
     until("the producer is opened again", || mock.database().opens >= 2).await;
     drop(server);
     let small = mock
@@ -147,7 +152,7 @@ async fn a_batch_too_large_for_another_server_is_set_aside() {
         .limits(|limits| limits.batch_rows_max = 10);
     let _server = small.start_at(address);
     assert_eq!(producer.settled(100).await.rejected, 100);
-    producer.send(vec![Row { series, time_us: 0 }; 25]).await.expect("room");
+    producer.send(vec![Row::one(series, 0); 25]).await.expect("room");
     let progress = producer.close().await;
     assert_eq!((progress.acknowledged, progress.rejected), (25, 100));
     assert_eq!(mock.dropped(), 100);
@@ -172,7 +177,7 @@ async fn a_server_that_refuses_the_client_is_asked_again() {
     let server = mock.start();
     let mut producer = server.producer().connect().await.expect("a producer");
     let series = producer.endpoint(Method::GET, "/");
-    producer.send(vec![Row { series, time_us: 0 }; 3]).await.expect("room");
+    producer.send(vec![Row::one(series, 0); 3]).await.expect("room");
     assert_eq!(producer.close().await.acknowledged, 3);
     assert_eq!(mock.total(), 3);
 }

@@ -20,7 +20,7 @@ fn spooled(server: &Server, dir: &Path) -> ProducerBuilder {
 
 async fn send(producer: &mut Producer, path: &str, count: i64) {
     let series = producer.endpoint(Method::GET, path);
-    let rows = (0..count).map(|time_us| Row { series, time_us }).collect();
+    let rows = (0..count).map(|time_us| Row::one(series, time_us)).collect();
     producer.send(rows).await.expect("room");
 }
 

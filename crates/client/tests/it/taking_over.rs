@@ -21,7 +21,7 @@ async fn taken_over(server: &Server) -> Producer {
 
 fn rows(producer: &Producer, count: usize) -> Vec<Row> {
     let series = producer.endpoint(Method::GET, "/");
-    vec![Row { series, time_us: 0 }; count]
+    vec![Row::one(series, 0); count]
 }
 
 #[tokio::test]

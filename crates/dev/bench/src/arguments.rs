@@ -1,16 +1,22 @@
 //! The command line, and the sizes that a verb has by default.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Fills Tally with requests and books, and prints how long it takes.
+/// Measures Tally against the database's own limit and against what people do now; and fills it with
+/// requests and books, and prints how long that takes.
 #[derive(Parser)]
 #[command(name = "tally-bench", bin_name = "cargo xtask bench", version)]
 pub(crate) struct Arguments {
+    /// Without one, `table`
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    verb: Option<Verb>,
+
+    #[command(flatten)]
+    table: Table,
 
     /// The `tally` to measure; by default the one beside this program
     #[arg(long, value_name = "PROGRAM", global = true)]
@@ -32,13 +38,15 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "1", global = true)]
     pub(crate) seed: u64,
 
-    /// Small numbers, to try the program itself
+    /// Small numbers, and of the table one row of each kind, to try the program itself
     #[arg(long, global = true)]
     pub(crate) quick: bool,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Subcommand)]
 pub(crate) enum Verb {
+    /// Tally against the database's own limit and against what people do now, with ratios
+    Table(Table),
     /// A day of requests, queries of it while clients go on, and how long folds make them wait
     Day(Day),
     /// The roll-up of rows that are not folded, against the bare SELECT ... GROUP BY
@@ -47,9 +55,50 @@ pub(crate) enum Verb {
     Years(Years),
     /// Requests of all years, against as many of today
     Wild(Wild),
+    /// Records with the client's queue as fast as it goes, for `table`
+    #[command(hide = true)]
+    Queue(Queue),
 }
 
-#[derive(clap::Args)]
+#[derive(Clone, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct Table {
+    /// How often everything is measured [default: 3]
+    #[arg(long, value_name = "N")]
+    pub(crate) rounds: Option<u32>,
+
+    /// Only rows whose name contains this, and those that they are held against
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+
+    /// Also write docs/performance.md
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+#[derive(Clone, clap::Args)]
+pub(crate) struct Queue {
+    /// The server
+    #[arg(long)]
+    pub(crate) url: String,
+
+    /// Of how many series
+    #[arg(long)]
+    pub(crate) series: usize,
+
+    /// How many threads record
+    #[arg(long)]
+    pub(crate) threads: u64,
+
+    /// For how long they record
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+
+    /// How many requests they record
+    #[arg(long, conflicts_with = "seconds")]
+    pub(crate) requests: Option<u64>,
+}
+
+#[derive(Clone, clap::Args)]
 pub(crate) struct Day {
     /// How many requests the day has before it is asked for [default: 100000000]
     #[arg(long, value_name = "N")]
@@ -80,7 +129,7 @@ pub(crate) struct Day {
     pub(crate) seconds: Option<u64>,
 }
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct RollUp {
     /// How many rows a day has [default: 10000000]
     #[arg(long, value_name = "N")]
@@ -99,7 +148,7 @@ pub(crate) struct RollUp {
     pub(crate) rounds: Option<u32>,
 }
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Years {
     /// How many days up to today [default: 1096]
     #[arg(long, value_name = "N")]
@@ -122,7 +171,7 @@ pub(crate) struct Years {
     pub(crate) only: Option<String>,
 }
 
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Wild {
     /// How many requests [default: 2000000]
     #[arg(long, value_name = "N")]
@@ -137,7 +186,7 @@ enum Which {
 }
 
 /// One kind of database.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Backend {
     Sqlite,
     Postgres,
@@ -146,6 +195,16 @@ pub(crate) enum Backend {
 // === impl Arguments ===
 
 impl Arguments {
+    /// What to do.
+    pub(crate) fn verb(&self) -> anyhow::Result<Verb> {
+        let Some(verb) = self.verb.clone() else { return Ok(Verb::Table(self.table.clone())) };
+        anyhow::ensure!(
+            self.table == Table::default(),
+            "--rounds, --only and --write come after the verb"
+        );
+        Ok(verb)
+    }
+
     pub(crate) fn backends(&self) -> Vec<Backend> {
         match self.backend {
             Which::Sqlite => vec![Backend::Sqlite],
@@ -168,6 +227,17 @@ impl Arguments {
         let beside = own.with_file_name("tally");
         anyhow::ensure!(beside.exists(), "{} does not exist: give --tally", beside.display());
         Ok(beside)
+    }
+}
+
+// === impl Backend ===
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "Postgres",
+        })
     }
 }
 

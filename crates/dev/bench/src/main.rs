@@ -1,10 +1,12 @@
-//! `tally-bench`: fills Tally with requests and books, and prints how long it takes.
+//! `tally-bench`: measures Tally against the database's own limit and what people do now, fills it with
+//! requests and books, and prints how long that takes.
 //!
 //! `cargo xtask bench` builds it and `tally` with optimizations, and runs it.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `arguments.rs` | the command line, and the sizes that a verb has by default |
+//! | `circumstances.rs` | what the figures depend on besides the code |
 //! | `day.rs` | `day`: a day of requests, queries of it, and the wait that folds and roll-ups cause |
 //! | `message.rs` | the messages that a server gets |
 //! | `mix.rs` | which series requests are of, and pseudo-random numbers |
@@ -13,10 +15,13 @@
 //! | `roll_up.rs` | `roll-up`: a day's roll-up against the bare aggregate |
 //! | `samples.rs` | times, and what is printed of them |
 //! | `server.rs` | a `tally serve`, and calls to it |
+//! | `table.rs`, `table/` | `table`: Tally against the database's own limit and what people do now |
+//! | `usage.rs` | the memory and the CPU time of processes |
 //! | `wild.rs` | `wild`: requests of all years |
 //! | `years.rs`, `years/` | `years`: three years of books, and each form of query |
 
 mod arguments;
+mod circumstances;
 mod day;
 mod message;
 mod mix;
@@ -25,20 +30,20 @@ mod record;
 mod roll_up;
 mod samples;
 mod server;
+mod table;
+mod usage;
 mod wild;
 mod years;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tally_runtime::{Clock as _, Signals, SystemClock, Tasks};
+use tally_runtime::{Signals, Tasks};
 
 use arguments::{Arguments, Verb};
+use circumstances::Circumstances;
 use place::Place;
-
-/// Environment of the build that is printed with the figures.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -53,47 +58,32 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the verb on each database; says whether every total was right.
+/// Runs the verb; says whether every total was right.
 async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     Tasks::detach("signals", end_on_signal());
-    print_circumstances();
+    let verb = arguments.verb()?;
+    if let Verb::Queue(queue) = &verb {
+        return table::queue::run(queue).await;
+    }
+    let circumstances = Circumstances::find();
+    println!("{circumstances}");
+    if let Verb::Table(table) = &verb {
+        return table::run(arguments, table, &circumstances).await;
+    }
     let mut is_right = true;
     for backend in arguments.backends() {
         let place = Place::create(backend, arguments)?;
         println!("\n== {place}");
-        is_right &= match &arguments.verb {
+        is_right &= match &verb {
             Verb::Day(day) => day::run(arguments, day, &place).await,
             Verb::RollUp(roll_up) => roll_up::run(arguments, roll_up, &place).await,
             Verb::Years(years) => years::run(arguments, years, &place).await,
             Verb::Wild(wild) => wild::run(arguments, wild, &place).await,
+            Verb::Table(_) | Verb::Queue(_) => unreachable!("they have been run"),
         }
         .with_context(|| format!("on {place}"))?;
     }
     Ok(is_right)
-}
-
-/// What the figures depend on besides the code.
-fn print_circumstances() {
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok();
-        let output = output.filter(|output| output.status.success());
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        text.unwrap_or_else(|| "unknown".into())
-    };
-    let line: Vec<String> = std::env::args().skip(1).collect();
-    println!("tally-bench {}", line.join(" "));
-    let commit = said("git", &["describe", "--always", "--dirty", "--abbrev=12"]);
-    println!("version {VERSION}, commit {commit}, at {:.0}", SystemClock.now());
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory.lines().next().unwrap_or_default().replace("MemTotal:", "");
-    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    println!("{cores} cores ({model}), {} memory, {}", memory.trim(), said("uname", &["-sr"]));
-    if cfg!(debug_assertions) {
-        println!("built WITHOUT optimizations: these times mean nothing");
-    }
 }
 
 /// Everything that was started ends with this process.

@@ -1,21 +1,38 @@
 //! A database for one run.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use tally_requests::store::{self, Store};
+use tally_store::postgres::Settings;
+use tally_store::{Database, DatabaseUrl};
 use tally_testkit::{Cluster, Options, TestDatabase, Watched};
 
 use crate::arguments::{Arguments, Backend};
+use crate::usage;
 
 /// The settings of Postgres that the times depend on most.
-const SHOWN: [&str; 6] = [
+const SHOWN: [&str; 8] = [
     "server_version",
     "shared_buffers",
     "work_mem",
     "max_wal_size",
     "fsync",
+    "synchronous_commit",
+    "full_page_writes",
     "max_parallel_workers_per_gather",
 ];
+
+/// Where databases of one kind are made.
+pub(crate) struct Host {
+    backend: Backend,
+    /// The temporary Postgres.
+    server: Option<Arc<Cluster>>,
+    /// A database on which others are created; empty for SQLite.
+    server_url: String,
+}
 
 /// An empty database, which is removed with this value.
 pub(crate) struct Place {
@@ -28,32 +45,64 @@ enum Held {
     /// Dropped in this order: the database, then its server.
     Postgres {
         database: TestDatabase,
-        _server: Option<Box<Cluster>>,
+        _server: Option<Arc<Cluster>>,
     },
+}
+
+// === impl Host ===
+
+impl Host {
+    pub(crate) fn start(backend: Backend, arguments: &Arguments) -> anyhow::Result<Self> {
+        let (mut server, mut server_url) = (None, String::new());
+        match (&arguments.database_url, backend) {
+            (_, Backend::Sqlite) => {}
+            (Some(url), Backend::Postgres) => server_url.clone_from(url),
+            (None, Backend::Postgres) => {
+                // As a server in production has them, unlike one for tests.
+                let safe = if arguments.quick { "off" } else { "on" };
+                let safe = ["fsync", "full_page_writes"].map(|name| (name.into(), safe.into()));
+                let settings = safe.into_iter().chain(arguments.postgres.clone()).collect();
+                let cluster = Cluster::start(Options { settings, ..Options::default() })?;
+                server_url = cluster.url("postgres");
+                server = Some(Arc::new(cluster));
+            }
+        }
+        Ok(Self { backend, server, server_url })
+    }
+
+    /// An empty database.
+    pub(crate) fn place(&self) -> anyhow::Result<Place> {
+        if self.backend == Backend::Sqlite {
+            let folder = Watched::create("tally-bench-")?;
+            let url = format!("sqlite:{}", folder.path().join("tally.db").display());
+            return Ok(Place { url, held: Held::Sqlite(folder) });
+        }
+        let database = TestDatabase::create_on(&self.server_url, "bench");
+        let server = self.server.clone();
+        Ok(Place { url: database.url(), held: Held::Postgres { database, _server: server } })
+    }
+
+    /// The CPU time of the temporary Postgres so far; `None` if there is none.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        usage::cpu_of_family(self.server.as_ref()?.pid()?)
+    }
 }
 
 // === impl Place ===
 
 impl Place {
     pub(crate) fn create(backend: Backend, arguments: &Arguments) -> anyhow::Result<Self> {
-        if backend == Backend::Sqlite {
-            let folder = Watched::create("tally-bench-")?;
-            let url = format!("sqlite:{}", folder.path().join("tally.db").display());
-            return Ok(Self { url, held: Held::Sqlite(folder) });
-        }
-        let (server, server_url) = match &arguments.database_url {
-            Some(url) => (None, url.clone()),
-            None => {
-                // As a server in production has them, unlike one for tests.
-                let safe = ["fsync", "full_page_writes"].map(|name| (name.into(), "on".into()));
-                let settings = safe.into_iter().chain(arguments.postgres.clone()).collect();
-                let cluster = Cluster::start(Options { settings, ..Options::default() })?;
-                let url = cluster.url("postgres");
-                (Some(Box::new(cluster)), url)
-            }
-        };
-        let database = TestDatabase::create_on(&server_url, "bench");
-        Ok(Self { url: database.url(), held: Held::Postgres { database, _server: server } })
+        Host::start(backend, arguments)?.place()
+    }
+
+    /// The store, with its tables, for those that need no server.
+    pub(crate) async fn open(&self) -> anyhow::Result<(Database, Arc<Store>)> {
+        let url: DatabaseUrl = self.url.parse()?;
+        let database = Database::open(&url, Settings::default()).await?;
+        tally_producers::MIGRATIONS.run(&database).await?;
+        tally_requests::MIGRATIONS.run(&database).await?;
+        let store = store::open(&database);
+        Ok((database, store))
     }
 
     /// A connection to Postgres; `None` on SQLite.
@@ -84,25 +133,34 @@ impl Place {
         Ok(length(file) + length(log))
     }
 
-    /// Prints the settings that the times depend on most.
-    pub(crate) async fn print_settings(&self) -> anyhow::Result<()> {
-        let Some(client) = self.postgres().await else { return Ok(()) };
+    /// The settings that the times depend on most, in words.
+    pub(crate) async fn settings(&self) -> anyhow::Result<String> {
+        let Some(client) = self.postgres().await else { return Ok(String::new()) };
         let mut line = Vec::new();
         for name in SHOWN {
             let value: String = client.query_one(&format!("SHOW {name}"), &[]).await?.get(0);
             line.push(format!("{name} {value}"));
         }
-        println!("{}", line.join(", "));
+        Ok(line.join(", "))
+    }
+
+    /// Prints the same.
+    pub(crate) async fn print_settings(&self) -> anyhow::Result<()> {
+        let settings = self.settings().await?;
+        if !settings.is_empty() {
+            println!("{settings}");
+        }
         Ok(())
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.held {
-            Held::Sqlite(_) => "SQLite",
-            Held::Postgres { .. } => "Postgres",
-        })
+        let backend = match self.held {
+            Held::Sqlite(_) => Backend::Sqlite,
+            Held::Postgres { .. } => Backend::Postgres,
+        };
+        backend.fmt(f)
     }
 }
 

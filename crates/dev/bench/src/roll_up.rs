@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tally_ingest::Batch;
-use tally_requests::store::{self, Appended, Names, Store};
-use tally_requests::{DayRange, MIGRATIONS, Named, Rows};
+use tally_requests::store::{Appended, Names, Store};
+use tally_requests::{DayRange, Named, Rows};
 use tally_runtime::{Clock as _, Day, SystemClock};
-use tally_store::postgres::Settings;
-use tally_store::{Database, DatabaseUrl};
+use tally_store::Database;
 use uuid::Uuid;
 
 use crate::arguments::{self, Arguments};
@@ -39,11 +38,11 @@ const SQLITE_COUNT: &str = "SELECT series_id, count(*) FROM tally_requests \
      WHERE requested_at >= ?1 AND requested_at < ?2 GROUP BY series_id";
 
 /// Rows that a day is filled with.
-struct Filling {
-    mix: Mix,
-    day: Day,
-    rows: u64,
-    is_shuffled: bool,
+pub(crate) struct Filling {
+    pub(crate) mix: Mix,
+    pub(crate) day: Day,
+    pub(crate) rows: u64,
+    pub(crate) is_shuffled: bool,
 }
 
 pub(crate) async fn run(
@@ -54,11 +53,7 @@ pub(crate) async fn run(
     let rows = arguments.size(asked.rows, 10_000_000, 50_000);
     let rounds = arguments.size(asked.rounds, 3, 2);
     place.print_settings().await?;
-    let url: DatabaseUrl = place.url.parse()?;
-    let database = Database::open(&url, Settings::default()).await?;
-    tally_producers::MIGRATIONS.run(&database).await?;
-    MIGRATIONS.run(&database).await?;
-    let store = store::open(&database);
+    let (database, store) = place.open().await?;
     let day = Day::of(SystemClock.now());
     let mix = Mix::new(asked.series, false, arguments.seed);
     let filling = Filling { mix, day, rows, is_shuffled: asked.shuffled };
@@ -118,7 +113,7 @@ pub(crate) async fn run(
 
 /// Counts the rows of the day by series, on a connection with the same settings; returns their sum,
 /// and how long that took.
-async fn count(
+pub(crate) async fn count(
     database: &Database,
     place: &Place,
     day: Day,
@@ -159,7 +154,7 @@ async fn count(
 
 impl Filling {
     /// Stores rows of the day, as an insert worker does.
-    async fn store(&self, store: &Store, round: u64) -> anyhow::Result<Duration> {
+    pub(crate) async fn store(&self, store: &Store, round: u64) -> anyhow::Result<Duration> {
         let start = Instant::now();
         let names = self.mix.series.iter().map(|one| {
             let series = one.stored();

@@ -8,13 +8,14 @@ use tally_proto::count::v1::CountDailyTotalsRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_proto::tally::requests::v1::{FoldRequest, QueryTotalsRequest};
+use tally_proto::tally::requests::v1::{FoldRequest, Granularity, QueryTotalsRequest};
 use tally_testkit::{Process, Stream};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::arguments::Arguments;
 use crate::place::Place;
+use crate::usage::{self, Memory};
 
 /// How long a server may take to start: it migrates first. And to stop: it folds the SQLite log.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -25,6 +26,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A server of this run, ended with this value.
 pub(crate) struct Server {
     process: Process,
+    url: String,
     endpoint: Endpoint,
 }
 
@@ -41,21 +43,38 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn start(arguments: &Arguments, place: &Place) -> anyhow::Result<Self> {
-        let mut command = Command::new(arguments.tally()?);
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            let of_tally = ["LISTEN_ADDR", "DB_URL", "MIGRATION_DRIVER"].contains(&&*name);
-            if of_tally || name.starts_with("TALLY_") || name.starts_with("PG") {
-                command.env_remove(&*name);
-            }
-        }
+        Self::start_with(arguments, place, &[])
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn start_with(
+        arguments: &Arguments,
+        place: &Place,
+        flags: &[&str],
+    ) -> anyhow::Result<Self> {
+        let mut command = command(arguments)?;
         command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &place.url]);
-        command.current_dir(std::env::temp_dir());
+        command.args(flags);
         let process = Process::spawn(&command);
         let line = process.wait_for_line(Stream::Stderr, "listens on http://", LIMIT);
         let url = line.split_whitespace().find(|word| word.starts_with("http://"));
-        let endpoint = Endpoint::new(url.context("the server's address")?.to_owned())?;
-        Ok(Self { process, endpoint })
+        let url = url.context("the server's address")?.to_owned();
+        let endpoint = Endpoint::new(url.clone())?;
+        Ok(Self { process, url, endpoint })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its CPU time so far.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        usage::cpu(self.process.pid())
+    }
+
+    /// Its memory, now and at its peak.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        usage::memory(self.process.pid())
     }
 
     pub(crate) async fn connect(&self) -> anyhow::Result<Channel> {
@@ -76,6 +95,31 @@ impl Server {
         let lines: Vec<&str> = log.lines().collect();
         format!("the server's log:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
     }
+}
+
+/// `tally`, without what the environment says of another server or database.
+pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<Command> {
+    let mut command = Command::new(arguments.tally()?);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let of_tally = ["LISTEN_ADDR", "DB_URL", "MIGRATION_DRIVER"].contains(&&*name);
+        if of_tally || name.starts_with("TALLY_") || name.starts_with("PG") {
+            command.env_remove(&*name);
+        }
+    }
+    command.current_dir(std::env::temp_dir());
+    Ok(command)
+}
+
+/// How many requests are counted, of all days.
+pub(crate) async fn sum(channel: &Channel) -> Result<u64, Status> {
+    let query = QueryTotalsRequest {
+        granularity: Granularity::Whole.into(),
+        sum: true,
+        live: true,
+        ..QueryTotalsRequest::default()
+    };
+    Ok(ask(channel, &query).await?.0.sum.unsigned_abs())
 }
 
 /// Asks for totals, reads the whole answer, and says how long that took.

@@ -99,6 +99,11 @@ pub(crate) async fn run(
     Ok(is_right && failed == 0)
 }
 
+/// Writes the totals of this many days up to today into tables that nothing uses.
+pub(crate) async fn fill(place: &Place, mix: &Mix, today: Day, days: u32) -> anyhow::Result<()> {
+    fill::fill(place, &Books::new(mix, today, days, days)).await.context("fill the tables")
+}
+
 /// Asks several times and prints a line.
 async fn measure(channel: &Channel, form: &Form, rounds: usize) -> Speed {
     let (mut first, mut next) = (None, Samples::default());

@@ -21,6 +21,7 @@ pub(crate) const WINDOW: u32 = 8;
 pub(crate) const WORKERS: tally_ingest::Settings = tally_ingest::Settings {
     workers: 2,
     batch_rows_max: 5_000,
+    join_rows: 0,
     write_wait_max: Duration::from_secs(30),
 };
 const LIMITS: Limits =

@@ -126,7 +126,7 @@ fn server_url() -> &'static str {
         if let Some(url) = std::env::var(SERVER_URL).ok().filter(|url| !url.is_empty()) {
             return (url, None);
         }
-        match Cluster::start(Options::default()) {
+        match Cluster::start(Options { in_memory: true, ..Options::default() }) {
             Ok(cluster) => (cluster.url("postgres"), Some(cluster)),
             Err(crate::postgres::Error::NotInstalled) => panic!("{INSTALL_HINT}"),
             Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),

@@ -24,6 +24,13 @@ const OWNER: &str = "owner";
 /// the rest is for the folder's and the socket's names.
 const BASE_BYTES_MAX: usize = 60;
 
+/// Linux's file system in memory, which everybody may use.
+const MEMORY: &str = "/dev/shm";
+
+/// How much room it must have: in containers it often has 64 MB. All tests of the workspace need some
+/// 100 MB of tables, and Postgres keeps up to 1 GB of its write-ahead log.
+const MEMORY_BYTES_MIN: u64 = 2 << 30;
+
 /// A younger folder may not be locked by its owner yet.
 const SWEEP_AGE: Duration = Duration::from_secs(60);
 
@@ -115,10 +122,14 @@ impl Drop for Watched {
 // === impl Folder ===
 
 impl Folder {
-    /// Creates a folder with a watchdog, after sweeping folders with dead owners.
-    pub(crate) fn create() -> io::Result<Folder> {
+    /// Creates a folder with a watchdog, after sweeping folders with dead owners. It is in memory if
+    /// that is asked for, possible, and `TMPDIR` does not say otherwise.
+    pub(crate) fn create(in_memory: bool) -> io::Result<Folder> {
         let user = rustix::process::geteuid().is_root().then_some(User::NOBODY);
-        let base = base(user.is_some());
+        let memory = Path::new(MEMORY);
+        let in_memory =
+            in_memory && std::env::var_os("TMPDIR").is_none() && has_room(memory, MEMORY_BYTES_MIN);
+        let base = if in_memory { memory.to_owned() } else { base(user.is_some()) };
         sweep(&base);
         let path = base.join(format!("{PREFIX}{:010x}", random() & 0xff_ffff_ffff));
         DirBuilder::new().mode(0o700).create(&path)?;
@@ -181,6 +192,11 @@ fn base(as_nobody: bool) -> PathBuf {
     if short && (!as_nobody || open_to_all(&base)) { base } else { PathBuf::from("/tmp") }
 }
 
+/// Whether this much can be written to a folder; not if there is no such folder.
+fn has_room(folder: &Path, bytes: u64) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|all| all.f_bavail * all.f_frsize >= bytes)
+}
+
 /// Removes folders whose owner and watchdog are both dead, as after a reset of the machine. Ignores
 /// errors because a leftover only costs disk space.
 fn sweep(base: &Path) {
@@ -237,6 +253,14 @@ mod tests {
             File::open(&folder).unwrap().set_modified(modified).unwrap();
         }
         owner
+    }
+
+    #[test]
+    fn room_is_what_a_folder_has() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(has_room(folder.path(), 1));
+        assert!(!has_room(folder.path(), u64::MAX));
+        assert!(!has_room(&folder.path().join("none"), 0));
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub struct Options {
     pub hba: Vec<String>,
     /// Also serve TLS with this certificate.
     pub tls: Option<Tls>,
+    /// Keep the data in memory if there is room: for a server on which each test creates a database and
+    /// drops it, because some file systems take long to create a file after many were removed. If
+    /// `TMPDIR` is set, the data is there.
+    pub in_memory: bool,
 }
 
 /// Why a server is not available.
@@ -105,7 +109,7 @@ impl Cluster {
     /// Creates a database cluster and starts its server. Takes about a second.
     pub fn start(options: Options) -> Result<Cluster, Error> {
         let bin = bin_dir().ok_or(Error::NotInstalled)?;
-        let folder = Folder::create().map_err(Error::Folder)?;
+        let folder = Folder::create(options.in_memory).map_err(Error::Folder)?;
         let mut cluster = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
         cluster.initdb()?;
         cluster.configure().map_err(Error::Folder)?;

@@ -1,19 +1,28 @@
 //! One batch of a `Record` stream: its message becomes rows, or an error.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `message.rs` | a message as it comes |
 
-use prost::Message as _;
+mod message;
+
+use bytes::Bytes;
 use tally_producers::stream::{Builder as _, read_checkpoint, read_drops};
 use tally_proto::tally::requests::v1 as proto;
-use tally_proto::tally::requests::v1::record_request::Kind;
-use tally_proto::wire::{BATCH_BYTES_MAX, MICROS, PATH_BYTES_MAX};
+use tally_proto::wire::{BATCH_BYTES_MAX, ENTRY_REQUESTS_MAX, MICROS, PATH_BYTES_MAX};
 
+pub(crate) use self::message::{Batch, Request};
+use self::message::{low_half, zigzag};
 use crate::error::InvalidBatch;
+use crate::intake::Rules;
 use crate::model::{Series, SeriesId};
-use crate::rows::{Rows, RowsBuilder, Rules};
+use crate::resolution::Resolution;
+use crate::rows::{Rows, RowsBuilder};
 
 /// The limits of a `Record` stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLimits {
-    /// How many requests a batch may have.
+    /// How many entries a batch may have.
     pub batch_rows_max: u32,
     /// How large its message may be, in bytes.
     pub batch_bytes_max: u32,
@@ -38,7 +47,7 @@ impl Default for RecordLimits {
 
 /// The series that a batch names, after `named` earlier ones.
 pub(crate) fn series(
-    batch: &mut proto::Batch,
+    batch: &mut Batch,
     named: usize,
     limits: &RecordLimits,
     rules: Rules,
@@ -56,15 +65,17 @@ pub(crate) fn series(
     (1..).zip(&named).map(read).collect()
 }
 
-/// The number of rows, checked against the lists.
-pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize, InvalidBatch> {
+/// The number of entries, checked against the lists.
+pub(crate) fn entries(batch: &Batch, limits: &RecordLimits) -> Result<usize, InvalidBatch> {
     let lists = [("number", batch.number.len()), ("time_delta", batch.time_delta.len())];
     let longest = lists.iter().map(|(_, len)| *len).chain([batch.count as usize]).max();
     let max = limits.batch_rows_max;
     if let Some(count) = longest.filter(|count| *count > max as usize) {
         return Err(InvalidBatch::TooManyRows { count, max });
     }
-    if let Some((field, len)) = lists.into_iter().find(|(_, len)| *len != batch.count as usize) {
+    let requests = Some(("requests", batch.requests.len())).filter(|(_, len)| *len > 0);
+    let mut lists = lists.into_iter().chain(requests);
+    if let Some((field, len)) = lists.find(|(_, len)| *len != batch.count as usize) {
         return Err(InvalidBatch::Length { field, len, count: batch.count });
     }
     if batch.count == 0 && batch.drops.is_empty() && batch.checkpoint.is_empty() {
@@ -76,14 +87,25 @@ pub(crate) fn rows(batch: &proto::Batch, limits: &RecordLimits) -> Result<usize,
 /// Adds all rows of a batch, or none. Its lists have the same length; `ids` are those of the
 /// stream's series, by their numbers.
 pub(crate) fn encode(
-    batch: &proto::Batch,
+    batch: &Batch,
     ids: &[SeriesId],
     rules: Rules,
     into: &mut RowsBuilder,
 ) -> Result<(), InvalidBatch> {
     let before = into.rows();
+    into.begin_batch();
     let mut micros = 0_i64;
-    let mut add = |position, number: u32, delta: i64| {
+    let (mut numbers, mut deltas) = (batch.number.varints(), batch.time_delta.varints());
+    let mut requests = batch.requests.varints();
+    let has_requests = batch.requests.len() > 0;
+    let mut add = |position| {
+        let broken = |field| InvalidBatch::Varint { field, position };
+        let number = numbers.next().map(low_half).ok_or_else(|| broken("number"))?;
+        let delta = deltas.next().map(zigzag).ok_or_else(|| broken("time_delta"))?;
+        let requests = match has_requests {
+            true => requests.next().map(low_half).ok_or_else(|| broken("requests"))?,
+            false => 1,
+        };
         let unknown = InvalidBatch::SeriesNumber { position, number, named: ids.len() };
         let id = *ids.get(number as usize).ok_or(unknown)?;
         micros = micros
@@ -93,13 +115,13 @@ pub(crate) fn encode(
         if let Some(ahead_seconds) = rules.ahead_seconds(micros) {
             return Err(InvalidBatch::TimeAhead { position, ahead_seconds });
         }
-        into.push(id, micros);
+        if !(1..=ENTRY_REQUESTS_MAX).contains(&requests) {
+            return Err(InvalidBatch::Requests { position, requests });
+        }
+        into.push(id, micros, requests.into());
         Ok(())
     };
-    let requests = (1..).zip(batch.number.iter().zip(&batch.time_delta));
-    let mut requests = requests.map(|(position, (number, delta))| add(position, *number, *delta));
-    let added = requests.try_for_each(|added| added);
-    drop(requests);
+    let added = (1..=batch.count as usize).try_for_each(&mut add);
     if added.is_err() {
         into.truncate(before);
     }
@@ -112,16 +134,15 @@ pub(crate) fn encode(
 /// # Errors
 /// What is wrong with the message.
 pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
-    let message = proto::RecordRequest::decode(bytes).map_err(|error| error.to_string())?;
-    let Some(Kind::Batch(mut batch)) = message.kind else {
-        return Err("not a batch".to_owned());
-    };
+    let message =
+        Request::read(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())?;
+    let Request::Batch(mut batch) = message else { return Err("not a batch".to_owned()) };
     let (limits, rules) =
         (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
-    let mut builder = RowsBuilder::new(0);
+    let mut builder = RowsBuilder::new(0, Resolution::Raw);
     let mut read = || {
         let named = series(&mut batch, 0, &limits, rules)?;
-        rows(&batch, &limits)?;
+        entries(&batch, &limits)?;
         read_drops(&batch.drops)?;
         read_checkpoint(&batch.checkpoint)?;
         let ids: Vec<SeriesId> = (0..).take(named.len()).collect();
@@ -134,10 +155,15 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use prost::Message as _;
     use tally_proto::count::v1::AddRequest;
     use tally_proto::tally::producers::v1 as producers;
+    use tally_proto::tally::requests::v1::record_request::Kind;
 
     use super::*;
+    use crate::model::Day;
+    use crate::rows::Row;
+    use tally_producers::Content as _;
 
     const NOW: i64 = 1_900_000_000_000_000;
 
@@ -172,9 +198,10 @@ mod tests {
             requests in prop::collection::vec((0..20_u32, *MICROS.start()..=NOW), 1..200)
         ) {
             let rows = decode_batch(&bytes(message(20, &requests, Vec::new())), NOW).unwrap();
-            let expected: Vec<_> =
-                requests.iter().map(|(number, micros)| (i64::from(*number), *micros)).collect();
-            prop_assert_eq!(rows.iter().collect::<Vec<_>>(), expected);
+            let row = |(number, micros): &(u32, i64)| (i64::from(*number), *micros, 1);
+            let expected: Vec<_> = requests.iter().map(row).collect();
+            let read = |row: Row| (row.series, row.micros, row.requests);
+            prop_assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), expected);
         }
 
         /// Of an `Add` stream nothing is refused, and the next message begins where this one ends.
@@ -220,13 +247,30 @@ mod tests {
     #[test]
     fn an_invalid_batch_adds_no_row() {
         let rules = Rules { path_bytes_max: 10, now_micros: NOW };
-        let mut into = RowsBuilder::new(0);
-        into.push(7, 1);
+        let mut into = RowsBuilder::new(0, Resolution::Raw);
+        into.push(7, 1, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {
-            let batch = message(0, &requests, Vec::new());
+            let batch = message(0, &requests, Vec::new()).into();
             assert!(encode(&batch, &[1], rules, &mut into).is_err());
             assert_eq!(into.rows(), 1);
         }
-        assert_eq!(into.finish().iter().collect::<Vec<_>>(), [(7, 1)]);
+        let batch = proto::Batch { requests: vec![1, 0], ..message(1, &[(0, 5); 2], Vec::new()) };
+        assert!(encode(&batch.clone().into(), &[1], rules, &mut into).is_err());
+        let batch = proto::Batch { requests: vec![1, 1_000_001], ..batch };
+        assert!(encode(&batch.into(), &[1], rules, &mut into).is_err());
+        let rows: Vec<Row> = into.finish().iter().collect();
+        assert_eq!(rows, [Row { series: 7, micros: 1, requests: 1 }]);
+    }
+
+    #[test]
+    fn an_entry_is_as_many_requests_as_it_says() {
+        let requests = vec![1, 1_000_000, 3];
+        let batch = proto::Batch { requests, ..message(1, &[(0, 5), (0, 6), (0, 7)], Vec::new()) };
+        let rows = decode_batch(&bytes(batch.clone()), NOW).expect("valid");
+        assert_eq!(rows.iter().map(|row| row.requests).collect::<Vec<_>>(), [1, 1_000_000, 3]);
+        assert_eq!(rows.days(), [(Day(0), 1_000_004)]);
+        let batch = proto::Batch { requests: vec![1, 2], ..batch };
+        let error = decode_batch(&bytes(batch), NOW).expect_err("too short");
+        assert_eq!(error, "requests has 2 entries, and count is 3");
     }
 }

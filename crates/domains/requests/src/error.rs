@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tally_producers::stream::{self, CheckpointTooLong, Invalid, InvalidDrops};
-use tally_proto::wire::{STATUS_MAX, reason};
+use tally_proto::wire::{ENTRY_REQUESTS_MAX, STATUS_MAX, reason};
 use tally_runtime::Kind;
 
 /// How a stream ends before its end.
@@ -56,11 +56,17 @@ pub(crate) enum InvalidBatch {
     Empty,
     #[error("{field} has {len} entries, and count is {count}")]
     Length { field: &'static str, len: usize, count: u32 },
-    #[error("count is {count}, and a batch may have at most {max} requests")]
+    #[error("count is {count}, and a batch may have at most {max} entries")]
     TooManyRows { count: usize, max: u32 },
     /// The count includes the series of earlier batches.
     #[error("series: the stream names {count}, and may name at most {max}: open another one")]
     TooManySeries { count: usize, max: u32 },
+    #[error("{field}, position {position}: it is not a varint of up to 64 bits")]
+    Varint { field: &'static str, position: usize },
+    #[error(
+        "requests, position {position}: {requests}, and an entry may stand for 1 to {ENTRY_REQUESTS_MAX}"
+    )]
+    Requests { position: usize, requests: u32 },
     #[error("series, position {position}: status is {status}, and may be at most {STATUS_MAX}")]
     Status { position: usize, status: u32 },
     #[error(

@@ -7,14 +7,18 @@
 //! | `count.rs` | the other calls of `CountService` |
 //! | `messages.rs` | an answer of many messages, made as the client takes them |
 //! | `requests.rs` | `RequestService` |
+//! | `record.rs` | the messages of `Record` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
+//! | `unread.rs` | calls whose messages bypass tonic |
 
 mod add;
 mod changes;
 mod count;
 mod messages;
+mod record;
 mod requests;
 mod totals;
+mod unread;
 
 use jiff::civil;
 use tally_producers::stream;
@@ -24,8 +28,9 @@ use tally_proto::tally::requests::v1::book_service_server::BookServiceServer;
 use tally_proto::tally::requests::v1::request_service_server::RequestServiceServer;
 use tonic::Status;
 
-pub(crate) use self::add::CountServer;
-use self::add::MESSAGE_BYTES_MAX;
+use self::add::{ADD, MESSAGE_BYTES_MAX};
+use self::record::RECORD;
+use self::unread::Unreading;
 use crate::error::Error;
 use crate::periods::Granularity;
 use crate::service::Service;
@@ -35,9 +40,10 @@ use crate::service::Service;
 impl Service {
     /// The public counting API.
     #[must_use]
-    pub fn count_service(&self) -> CountServer {
+    pub fn count_service(&self) -> Unreading<CountServiceServer<Self>> {
         let server = CountServiceServer::new(self.clone());
-        CountServer(server.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Unreading { server, path: ADD }
     }
 
     /// What people do to the books.
@@ -48,9 +54,10 @@ impl Service {
 
     /// Tally's own API.
     #[must_use]
-    pub fn request_service(&self) -> RequestServiceServer<Self> {
-        let max = (self.intake.record.batch_bytes_max as usize).max(MESSAGE_BYTES_MAX);
-        RequestServiceServer::new(self.clone()).max_decoding_message_size(max)
+    pub fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
+        let server = RequestServiceServer::new(self.clone());
+        let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Unreading { server, path: RECORD }
     }
 }
 

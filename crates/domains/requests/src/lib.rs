@@ -14,6 +14,7 @@
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `house.rs` | the store with the names that its batches need, and its producers |
 //! | `import_count.rs` | importing the Go server's tables |
+//! | `intake.rs` | what requests are checked against |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | series, endpoint, quarter, day, period |
@@ -21,7 +22,8 @@
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
-//! | `rows.rs` | from requests to rows: the rules for requests, and rows as they travel |
+//! | `resolution.rs` | how exactly times are kept |
+//! | `rows.rs` | rows as they travel from a stream to the store |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |
 //! | `series.rs`, `series/` | from a series to an id, without a lock or an allocation; how many there may be, and which have moved |
@@ -43,6 +45,7 @@ mod error;
 mod grpc;
 mod house;
 mod import_count;
+mod intake;
 mod keeper;
 mod migrations;
 pub mod model;
@@ -50,6 +53,7 @@ pub mod packed;
 pub mod periods;
 mod record;
 mod renaming;
+mod resolution;
 mod rows;
 mod schedule;
 mod selection;
@@ -67,7 +71,8 @@ pub use domain::DOMAIN;
 pub use import_count::{ImportCount, Imported, import_count};
 pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, Named, Series, SeriesId};
-pub use rows::Rows;
+pub use resolution::{InvalidResolution, Resolution};
+pub use rows::{Row, Rows};
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};

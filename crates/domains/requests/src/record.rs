@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use tally_producers::stream::{Batches, Builder as _, Message, Size, read_checkpoint, read_drops};
-use tally_proto::tally::requests::v1 as proto;
-use tally_proto::tally::requests::v1::record_request::Kind;
 
-use crate::batch;
+use crate::batch::{self, Batch, Request};
 use crate::changes::Version;
 use crate::error::InvalidBatch;
+use crate::intake::Intake;
 use crate::model::{Named, Series, SeriesId, SeriesRef};
-use crate::rows::{Intake, ROW_BYTES, RowsBuilder};
+use crate::rows::{ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {
@@ -65,8 +64,8 @@ impl Record {
     }
 
     /// Asks again for those undecided series of which this batch has requests.
-    fn decide(&mut self, batch: &proto::Batch) {
-        let asked = self.undecided.asked(&batch.number);
+    fn decide(&mut self, batch: &Batch) {
+        let asked = self.undecided.asked(batch.number.numbers());
         let series = asked.iter().map(|(number, requests)| {
             (SeriesRef::from(&self.undecided.by_number[number]), *requests)
         });
@@ -93,31 +92,31 @@ impl Record {
 }
 
 impl Batches for Record {
-    type Message = proto::RecordRequest;
-    type Batch = proto::Batch;
+    type Message = Request;
+    type Batch = Batch;
     type Builder = RowsBuilder;
     type Invalid = InvalidBatch;
 
-    fn message(message: proto::RecordRequest) -> Message<proto::Batch> {
-        match message.kind {
-            Some(Kind::Open(open)) => Message::Open(open),
-            Some(Kind::Batch(batch)) => Message::Batch(batch),
-            Some(Kind::Done(_)) => Message::Done,
-            None => Message::Empty,
+    fn message(message: Request) -> Message<Batch> {
+        match message {
+            Request::Open(open) => Message::Open(open),
+            Request::Batch(batch) => Message::Batch(batch),
+            Request::Done => Message::Done,
+            Request::Empty => Message::Empty,
         }
     }
 
-    fn sequence(batch: &proto::Batch) -> u64 {
+    fn sequence(batch: &Batch) -> u64 {
         batch.sequence
     }
 
-    fn measure(&self, batch: &proto::Batch) -> Result<Size, InvalidBatch> {
-        let rows = batch::rows(batch, &self.intake.record)?;
+    fn measure(&self, batch: &Batch) -> Result<Size, InvalidBatch> {
+        let rows = batch::entries(batch, &self.intake.record)?;
         let (bytes, drops) = (rows * ROW_BYTES, read_drops(&batch.drops)?);
         Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
     }
 
-    fn learn(&mut self, batch: &mut proto::Batch) -> Result<(), InvalidBatch> {
+    fn learn(&mut self, batch: &mut Batch) -> Result<(), InvalidBatch> {
         let (named, rules) = (self.names.len(), self.intake.rules());
         let mut new = batch::series(batch, named, &self.intake.record, rules)?;
         self.follow();
@@ -133,8 +132,8 @@ impl Batches for Record {
             return Ok(());
         }
         let mut requests = vec![0_u32; new.len()];
-        for number in &batch.number {
-            let place = (*number as usize).checked_sub(named);
+        for number in batch.number.numbers() {
+            let place = (number as usize).checked_sub(named);
             if let Some(requests) = place.and_then(|place| requests.get_mut(place)) {
                 *requests = requests.saturating_add(1);
             }
@@ -157,7 +156,7 @@ impl Batches for Record {
         self.intake.builder()
     }
 
-    fn add(&mut self, batch: &proto::Batch, into: &mut RowsBuilder) -> Result<(), InvalidBatch> {
+    fn add(&mut self, batch: &Batch, into: &mut RowsBuilder) -> Result<(), InvalidBatch> {
         let rules = self.intake.rules();
         let encoded = batch::encode(batch, &self.ids, rules, into);
         if batch.count > 0 {
@@ -185,10 +184,10 @@ impl Undecided {
     }
 
     /// How many of these requests each undecided series has, if any.
-    fn asked(&self, numbers: &[u32]) -> HashMap<u32, u32> {
+    fn asked(&self, numbers: impl Iterator<Item = u32>) -> HashMap<u32, u32> {
         let mut asked = HashMap::new();
-        for number in numbers.iter().filter(|number| self.by_number.contains_key(*number)) {
-            *asked.entry(*number).or_default() += 1;
+        for number in numbers.filter(|number| self.by_number.contains_key(number)) {
+            *asked.entry(number).or_default() += 1;
         }
         asked
     }

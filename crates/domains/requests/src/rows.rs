@@ -1,151 +1,88 @@
-//! From requests to rows: the rules that requests are checked against, and rows as they travel from a
-//! stream to the store, with the names that they need.
+//! Rows as they travel from a stream to the store, with the names that they need.
 //!
-//! A row is encoded once, as it comes, for Postgres's binary COPY: the number of fields, then the
-//! length and value of the series' id and of the time, 26 bytes in all.
+//! | file | what it owns |
+//! |---|---|
+//! | `blocks.rs` | a list of rows that grows without being moved |
 
-use std::error::Error as StdError;
+mod blocks;
+
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use hashbrown::HashMap;
-use prost_types::Timestamp;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tally_producers::stream::Builder;
 use tally_producers::{Content, Parcel, Run};
-use tally_proto::tally::requests::v1 as proto;
-use tally_proto::wire::{
-    self, CUSTOMER_BYTES_MAX, METHOD_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX,
-};
-use tally_runtime::Clock;
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::ahead::Ahead;
-use crate::batch::RecordLimits;
-use crate::error::InvalidTime;
-use crate::model::{Day, Named, Namespace, Series, SeriesId};
-use crate::series::KnownSeries;
+use self::blocks::Blocks;
+use crate::model::{Day, Named, SeriesId};
+use crate::resolution::{Resolution, Steps};
 
-/// 2000-01-01 UTC in microseconds since 1970-01-01 UTC.
-pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Memory that one row takes.
+pub(crate) const ROW_BYTES: usize = size_of::<Row>();
 
-/// The signature, flags and extension length of Postgres's binary COPY format.
-pub(crate) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// The end of the format: a field count of -1.
-pub(crate) const TRAILER: &[u8] = b"\xff\xff";
-
-/// Bytes that one row takes.
-pub(crate) const ROW_BYTES: usize = 26;
-
-/// A row with two fields of 8 bytes, all 0.
-const ROW: [u8; ROW_BYTES] = {
-    let mut row = [0; ROW_BYTES];
-    (row[1], row[5], row[17]) = (2, 8, 8);
-    row
-};
-
-/// The series, and what requests are checked against.
-pub(crate) struct Intake {
-    pub(crate) series: Arc<KnownSeries>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) path_bytes_max: usize,
-    pub(crate) ahead: Ahead,
-    pub(crate) record: RecordLimits,
+/// Requests of a series at a time: one, or several that were merged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// What they count under.
+    pub series: SeriesId,
+    /// Microseconds since 1970-01-01 UTC.
+    pub micros: i64,
+    /// How many they are.
+    pub requests: i64,
 }
 
-/// What requests are checked against.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
-    pub(crate) path_bytes_max: usize,
-    /// Now, in microseconds since 1970-01-01 UTC.
-    pub(crate) now_micros: i64,
-}
-
-/// Rows in Postgres's binary COPY format, ready to be sent.
+/// Rows, ready to be stored.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
-    bytes: Bytes,
-    /// How many rows each day has.
+    rows: Arc<Blocks>,
+    /// The first ones of these that are left out.
+    skipped: usize,
+    /// How many requests each day has.
     days: Arc<[(Day, i64)]>,
     /// The names that the database may lack, under this belief.
     unconfirmed: Arc<[Arc<Named>]>,
     belief: u64,
+    resolution: Resolution,
 }
 
 /// Builds [`Rows`].
 #[derive(Debug)]
 pub(crate) struct RowsBuilder {
-    bytes: BytesMut,
+    rows: Blocks,
+    merging: Option<Merging>,
     days: Days,
     unconfirmed: HashMap<SeriesId, Arc<Named>>,
     belief: u64,
+    resolution: Resolution,
 }
 
-/// How many rows each day has. Most rows have the day of the one before.
+/// Adds requests up by series and step.
+#[derive(Debug)]
+struct Merging {
+    steps: Steps,
+    /// Where the row of a series and step is.
+    places: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+}
+
+/// How many requests each day has. Most have the day of the one before.
 #[derive(Debug, Default)]
 struct Days {
-    /// The day of the last row, in microseconds, and the rows since it came up.
+    /// The day of the last one, in microseconds, and the requests since it came up.
     last: std::ops::Range<i64>,
-    rows: i64,
+    requests: i64,
     counted: HashMap<Day, i64>,
 }
 
-/// A time as Postgres keeps it, from microseconds since 1970-01-01 UTC.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Micros(pub(crate) i64);
-
-// === impl Intake ===
-
-impl Intake {
-    /// The rules at this moment.
-    pub(crate) fn rules(&self) -> Rules {
-        let now_micros = self.clock.now().as_microsecond();
-        Rules { path_bytes_max: self.path_bytes_max, now_micros }
-    }
-
-    /// For rows under the present belief.
-    pub(crate) fn builder(&self) -> RowsBuilder {
-        RowsBuilder::new(self.series.belief())
-    }
-}
-
-// === impl Rules ===
-
-impl Rules {
-    /// The path that a request is counted under.
-    pub(crate) fn path(self, path: &str) -> &str {
-        wire::path(path, self.path_bytes_max)
-    }
-
-    /// The series that a request is counted under; `None` if its status cannot be.
-    pub(crate) fn series(self, series: &proto::Series) -> Option<Series> {
-        let text = |text, bytes_max| Box::from(wire::text(text, bytes_max));
-        let status = u16::try_from(series.status).ok().filter(|status| *status <= STATUS_MAX)?;
-        Some(Series {
-            namespace: Namespace::DEFAULT,
-            service: text(&series.service, SERVICE_BYTES_MAX),
-            method: text(&series.method, METHOD_BYTES_MAX),
-            path: self.path(&series.path).into(),
-            status,
-            customer: text(&series.customer, CUSTOMER_BYTES_MAX),
-        })
-    }
-
-    /// The time of a request, by default now, in microseconds since 1970-01-01 UTC.
-    pub(crate) fn time(self, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
-        let Some(time) = time else { return Ok(self.now_micros) };
-        let Timestamp { seconds, nanos } = time;
-        let micros = wire::micros(time).ok_or(InvalidTime::OutOfRange { seconds, nanos })?;
-        match self.ahead_seconds(micros) {
-            Some(ahead_seconds) => Err(InvalidTime::Ahead { ahead_seconds }),
-            None => Ok(micros),
-        }
-    }
-
-    /// How far a time is ahead, if too far.
-    pub(crate) fn ahead_seconds(self, micros: i64) -> Option<i64> {
-        let ahead = micros.saturating_sub(self.now_micros);
-        (ahead > wire::AHEAD_MICROS_MAX).then_some(ahead / 1_000_000)
-    }
+/// Merges what several streams have brought, so that each series has one row for each step; but not rows
+/// that are kept as they are.
+pub(crate) fn merge(all: Vec<Rows>) -> Vec<Rows> {
+    let steps = |rows: &Rows| Merging::by(rows.resolution);
+    let Some(mut merging) = all.first().and_then(steps) else { return all };
+    let mut merged = Blocks::default();
+    let rows = all.iter().flat_map(Rows::iter);
+    rows.for_each(|row| merging.add(&mut merged, row));
+    vec![Rows { rows: Arc::new(merged), ..Rows::default() }]
 }
 
 // === impl Rows ===
@@ -155,12 +92,6 @@ impl Rows {
     #[must_use]
     pub fn of_run(self, run: Run) -> Parcel<Self> {
         Parcel { content: self, run: Some(Arc::new(run)) }
-    }
-
-    /// The COPY format, without header and trailer.
-    #[must_use]
-    pub fn copy_bytes(&self) -> Bytes {
-        self.bytes.clone()
     }
 
     /// The names that the database may lack, and under which belief.
@@ -175,23 +106,27 @@ impl Rows {
             return self;
         }
         let id = |id| ids.get(&id).copied().unwrap_or(id);
-        let rows = self.iter().flat_map(|(series, micros)| encode(id(series), micros));
-        Self { bytes: rows.collect(), ..self }
+        let rows = self.iter().map(|row| Row { series: id(row.series), ..row });
+        Self { rows: Arc::new(rows.collect()), skipped: 0, ..self }
     }
 
-    /// Series' ids and times, in microseconds since 1970-01-01 UTC.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (SeriesId, i64)> + '_ {
-        decode(&self.bytes)
+    /// Each row.
+    pub fn iter(&self) -> impl Iterator<Item = Row> + Clone + '_ {
+        self.rows.from(self.skipped).copied()
     }
 }
 
 impl Content for Rows {
     fn rows(&self) -> usize {
-        self.bytes.len() / ROW_BYTES
+        self.rows.len() - self.skipped
+    }
+
+    fn places(&self) -> u64 {
+        self.days.iter().map(|(_, requests)| requests.unsigned_abs()).sum()
     }
 
     fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.rows() * ROW_BYTES
     }
 
     fn days(&self) -> &[(Day, i64)] {
@@ -202,15 +137,17 @@ impl Content for Rows {
         if rows == 0 {
             return self.clone();
         }
-        let bytes = self.bytes.slice(rows * ROW_BYTES..);
-        Self { days: Days::of(&bytes).finish(), bytes, ..self.clone() }
+        let skipped = self.skipped + rows;
+        let days = Days::of(self.rows.from(skipped)).finish();
+        Self { days, skipped, ..self.clone() }
     }
 }
 
+/// One request each, kept as they are.
 impl FromIterator<(SeriesId, i64)> for Rows {
     fn from_iter<I: IntoIterator<Item = (SeriesId, i64)>>(rows: I) -> Self {
-        let mut builder = RowsBuilder::new(0);
-        rows.into_iter().for_each(|(series, micros)| builder.push(series, micros));
+        let mut builder = RowsBuilder::new(0, Resolution::Raw);
+        rows.into_iter().for_each(|(series, micros)| builder.push(series, micros, 1));
         builder.finish()
     }
 }
@@ -219,16 +156,27 @@ impl FromIterator<(SeriesId, i64)> for Rows {
 
 impl RowsBuilder {
     /// No rows, under this belief.
-    pub(crate) fn new(belief: u64) -> Self {
-        let (bytes, unconfirmed) = (BytesMut::new(), HashMap::new());
-        Self { bytes, days: Days::default(), unconfirmed, belief }
+    pub(crate) fn new(belief: u64, resolution: Resolution) -> Self {
+        let (rows, days, merging) = (Blocks::default(), Days::default(), Merging::by(resolution));
+        Self { rows, merging, days, unconfirmed: HashMap::new(), belief, resolution }
     }
 
-    /// Adds a request at `micros` since 1970-01-01 UTC.
-    pub(crate) fn push(&mut self, series: SeriesId, micros: i64) {
-        self.days.add(micros);
-        // In one piece, because every addition checks for room.
-        self.bytes.extend_from_slice(&encode(series, micros));
+    /// Adds requests at `micros` since 1970-01-01 UTC.
+    #[inline]
+    pub(crate) fn push(&mut self, series: SeriesId, micros: i64, requests: i64) {
+        self.days.add(micros, requests);
+        let row = Row { series, micros, requests };
+        match &mut self.merging {
+            Some(merging) => merging.add(&mut self.rows, row),
+            None => self.rows.push(row),
+        }
+    }
+
+    /// From now on no row changes that is there: a batch of a run can be left out without the others.
+    pub(crate) fn begin_batch(&mut self) {
+        if let Some(merging) = &mut self.merging {
+            merging.places.clear();
+        }
     }
 
     /// Stores a name with the rows, unless the database has it.
@@ -242,10 +190,21 @@ impl RowsBuilder {
         self.belief
     }
 
-    /// Keeps only the first rows.
+    /// Finishes the rows so far, and goes on with none, under this belief.
+    pub(crate) fn take(&mut self, belief: u64) -> Rows {
+        self.begin_batch();
+        let (rows, days) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.days));
+        let unconfirmed = self.unconfirmed.drain().map(|(_, named)| named).collect();
+        let belief = std::mem::replace(&mut self.belief, belief);
+        let (rows, days, resolution) = (Arc::new(rows), days.finish(), self.resolution);
+        Rows { rows, skipped: 0, days, unconfirmed, belief, resolution }
+    }
+
+    /// Keeps only the first rows, to which no batch has added anything that is taken back.
     pub(crate) fn truncate(&mut self, rows: usize) {
-        self.bytes.truncate(rows * ROW_BYTES);
-        self.days = Days::of(&self.bytes);
+        self.begin_batch();
+        self.rows.truncate(rows);
+        self.days = Days::of(self.rows.from(0));
     }
 }
 
@@ -253,46 +212,70 @@ impl Builder for RowsBuilder {
     type Content = Rows;
 
     fn rows(&self) -> usize {
-        self.bytes.len() / ROW_BYTES
+        self.rows.len()
     }
 
     fn days(&self) -> usize {
         self.days.counted.len()
     }
 
-    fn finish(self) -> Rows {
-        let Self { bytes, days, unconfirmed, belief } = self;
-        let unconfirmed = unconfirmed.into_values().collect();
-        Rows { bytes: bytes.freeze(), days: days.finish(), unconfirmed, belief }
+    fn finish(mut self) -> Rows {
+        self.take(0)
+    }
+}
+
+// === impl Merging ===
+
+impl Merging {
+    fn by(resolution: Resolution) -> Option<Self> {
+        let steps = Steps::of(resolution)?;
+        Some(Self { steps, places: HashTable::new(), hasher: DefaultHashBuilder::default() })
+    }
+
+    #[inline]
+    fn add(&mut self, rows: &mut Blocks, row: Row) {
+        let micros = self.steps.start_of(row.micros);
+        let hash = |row: &Row| self.hasher.hash_one((row.series, row.micros));
+        let row = Row { micros, ..row };
+        let is_same = |at: &usize| {
+            let other = rows.at(*at);
+            other.series == row.series && other.micros == micros
+        };
+        match self.places.find(hash(&row), is_same) {
+            Some(at) => rows.at_mut(*at).requests += row.requests,
+            None => {
+                self.places.insert_unique(hash(&row), rows.len(), |at| hash(rows.at(*at)));
+                rows.push(row);
+            }
+        }
     }
 }
 
 // === impl Days ===
 
 impl Days {
-    /// Those of encoded rows.
-    fn of(bytes: &[u8]) -> Self {
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
         let mut days = Self::default();
-        decode(bytes).for_each(|(_, micros)| days.add(micros));
+        rows.for_each(|row| days.add(row.micros, row.requests));
         days
     }
 
     #[inline]
-    fn add(&mut self, micros: i64) {
+    fn add(&mut self, micros: i64, requests: i64) {
         if !self.last.contains(&micros) {
             self.turn();
             let day = Day::of_micros(micros);
             self.last = day.micros();
             self.counted.entry(day).or_default();
         }
-        self.rows += 1;
+        self.requests += requests;
     }
 
-    /// Adds up the rows of the last day.
+    /// Adds up the requests of the last day.
     fn turn(&mut self) {
-        if self.rows > 0 {
-            *self.counted.entry(Day::of_micros(self.last.start)).or_default() += self.rows;
-            self.rows = 0;
+        if self.requests > 0 {
+            *self.counted.entry(Day::of_micros(self.last.start)).or_default() += self.requests;
+            self.requests = 0;
         }
     }
 
@@ -300,53 +283,6 @@ impl Days {
         self.turn();
         self.counted.into_iter().collect()
     }
-}
-
-// === impl Micros ===
-
-impl ToSql for Micros {
-    fn to_sql(
-        &self,
-        _ty: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        out.put_i64(self.0 - EPOCH_MICROS);
-        Ok(IsNull::No)
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        *ty == Type::TIMESTAMPTZ
-    }
-
-    to_sql_checked!();
-}
-
-impl<'a> FromSql<'a> for Micros {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        Ok(Self(i64::from_sql(ty, raw)? + EPOCH_MICROS))
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        <Self as ToSql>::accepts(ty)
-    }
-}
-
-/// A request of a series at `micros` since 1970-01-01 UTC.
-fn encode(series: SeriesId, micros: i64) -> [u8; ROW_BYTES] {
-    let mut row = ROW;
-    row[6..14].copy_from_slice(&series.to_be_bytes());
-    row[18..].copy_from_slice(&(micros - EPOCH_MICROS).to_be_bytes());
-    row
-}
-
-/// The series and times of rows.
-fn decode(bytes: &[u8]) -> impl ExactSizeIterator<Item = (SeriesId, i64)> + '_ {
-    let int = |bytes: &[u8]| {
-        i64::from_be_bytes(bytes.try_into().expect("a row's fields have eight bytes"))
-    };
-    bytes
-        .chunks_exact(ROW_BYTES)
-        .map(move |row| (int(&row[6..14]), int(&row[18..26]) + EPOCH_MICROS))
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ const UNNAMED_INTERVAL: Duration = Duration::from_secs(60);
 /// Enough requests for a series to be told apart as long as there is room.
 pub(crate) const REQUESTS_ENOUGH: u32 = u32::MAX;
 
+/// The number of the next one.
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
 type Shard = HashTable<Arc<Named>>;
 
 /// The series that this server tells apart.
@@ -56,6 +59,8 @@ pub(crate) struct KnownSeries {
     inner: Mutex<Inner>,
     /// When an answer last lacked names, if one did.
     unnamed_at: Mutex<Option<Instant>>,
+    /// Which of the program's it is.
+    number: u64,
 }
 
 #[derive(Default)]
@@ -80,7 +85,13 @@ impl KnownSeries {
             moved: ArcSwap::default(),
             inner: Mutex::default(),
             unnamed_at: Mutex::default(),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }
+    }
+
+    /// Not that of any other one in this program.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// How many series, and bytes of their texts, to load at most.
@@ -255,7 +266,7 @@ impl KnownSeries {
             unconfirmed.iter().for_each(|named| take(&inner, named.id, Some(named)));
             if encoded_under != belief {
                 // The names that were left out then may be needed now.
-                let ids: HashSet<SeriesId> = content.iter().map(|(id, _)| id).collect();
+                let ids: HashSet<SeriesId> = content.iter().map(|row| row.series).collect();
                 ids.iter().for_each(|id| take(&inner, *id, inner.by_id.get(id)));
             }
         }

@@ -21,10 +21,11 @@ use crate::changes::Version;
 use crate::domain::NAME;
 use crate::error::{Ended, Error};
 use crate::house::House;
+use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
-use crate::rows::{Intake, Rows};
+use crate::rows::Rows;
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
@@ -87,6 +88,7 @@ impl Service {
             path_bytes_max: settings.path_bytes_max,
             ahead: Ahead::new(),
             record: settings.record,
+            resolution: settings.resolution,
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;

@@ -8,6 +8,7 @@ use tally_proto::wire::PATH_BYTES_MAX;
 use tally_runtime::config::{Given, Problems, name};
 
 use crate::batch::RecordLimits;
+use crate::resolution::Resolution;
 use crate::schedule::Schedule;
 
 /// A day: roll-ups are scheduled by the day too.
@@ -37,6 +38,18 @@ pub struct NamesArgs {
 #[command(next_help_heading = "Requests")]
 #[group(skip)]
 pub(crate) struct Arguments {
+    /// How exactly times are kept: raw (a row for each request, with its microsecond), 1s or 1m (requests
+    /// of one series in the same second or minute are one row, with their number). Counts are the same;
+    /// it can be changed at any time
+    #[arg(
+        long,
+        alias = "resolution",
+        env = "TALLY_REQUESTS_RESOLUTION",
+        value_name = "STEP",
+        default_value = "1s"
+    )]
+    requests_resolution: Given<Resolution>,
+
     /// How many batches are written at the same time (SQLite: always one)
     #[arg(long, env = "TALLY_REQUESTS_WORKERS", value_name = "N", default_value = "2")]
     requests_workers: Given<usize>,
@@ -64,7 +77,7 @@ pub(crate) struct Arguments {
         long,
         env = "TALLY_REQUESTS_QUEUE_BYTES_MAX",
         value_name = "BYTES",
-        default_value = "67108864"
+        default_value = "16777216"
     )]
     requests_queue_bytes_max: Given<u32>,
 
@@ -109,10 +122,12 @@ struct LifeArgs {
 /// The checked settings, and the limits that are fixed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
+    /// How exactly times are kept.
+    pub resolution: Resolution,
     /// How many batches are written at the same time. SQLite always has one writer.
     pub workers: usize,
-    /// How many rows a batch takes, give or take a chunk: 1,024 rows of an `Add` stream, or up to
-    /// 98,303 of a `Record` stream.
+    /// How many rows a batch takes, before they are merged, give or take a chunk: 1,024 rows of an `Add`
+    /// stream, or up to 196,607 of a `Record` stream.
     pub batch_rows_max: usize,
     /// How much may wait, and how long a stream is held back.
     pub queue: Limits,
@@ -189,6 +204,9 @@ impl Arguments {
     pub(crate) fn check(&self, terms: Terms, problems: &mut Problems) -> Settings {
         let (path_bytes_max, series_max) = self.names.check(problems);
         Settings {
+            resolution: problems
+                .take(&name("requests-resolution"), &self.requests_resolution)
+                .unwrap_or_default(),
             workers: problems.within(&name("requests-workers"), &self.requests_workers, 1..=64),
             batch_rows_max: problems.within(
                 &name("requests-batch-rows-max"),
@@ -237,6 +255,11 @@ impl Settings {
     #[must_use]
     pub fn of_workers(&self) -> tally_ingest::Settings {
         let Self { workers, batch_rows_max, write_wait_max, .. } = *self;
-        tally_ingest::Settings { workers, batch_rows_max, write_wait_max }
+        // Two small batches at once would have rows of the same series and steps.
+        let join_rows = match self.resolution {
+            Resolution::Raw => 0,
+            Resolution::Second | Resolution::Minute => batch_rows_max / 4,
+        };
+        tally_ingest::Settings { workers, batch_rows_max, join_rows, write_wait_max }
     }
 }

@@ -1,10 +1,12 @@
 //! The queue between the streams and the workers, bounded in rows and bytes.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::receipt::Stub;
@@ -13,6 +15,9 @@ use crate::{Receipt, Rows};
 /// A batch that changes this many rows takes no further chunk. Changing them takes some tenths of a
 /// second, and locks them meanwhile.
 const BATCH_UPDATES_MAX: usize = 16_384;
+
+/// How long a small batch waits for the end of another one at most: that one may hang.
+const JOIN_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// How much may wait, including batches that are being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +38,28 @@ pub struct Queue<R, O> {
     rows: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     closing: CancellationToken,
+    writing: Arc<Writing>,
     limits: Limits,
 }
+
+/// How many batches are being written.
+#[derive(Debug, Default)]
+struct Writing {
+    batches: AtomicUsize,
+    ended: Notify,
+}
+
+/// Chunks that are written together.
+#[derive(Debug)]
+pub(crate) struct Taken<R, O> {
+    pub(crate) chunks: Vec<Chunk<R, O>>,
+    /// Dropped once they are written.
+    pub(crate) writing: BeingWritten,
+}
+
+/// A batch is being written, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct BeingWritten(Arc<Writing>);
 
 /// There was no room in time; the rows come back.
 #[derive(Debug)]
@@ -66,6 +91,7 @@ impl<R, O> Clone for Queue<R, O> {
             rows: Arc::clone(&self.rows),
             bytes: Arc::clone(&self.bytes),
             closing: self.closing.clone(),
+            writing: Arc::clone(&self.writing),
             limits: self.limits,
         }
     }
@@ -81,6 +107,7 @@ impl<R: Rows, O> Queue<R, O> {
             rows: Arc::new(Semaphore::new(limits.rows_max as usize)),
             bytes: Arc::new(Semaphore::new(limits.bytes_max as usize)),
             closing: CancellationToken::new(),
+            writing: Arc::default(),
             limits,
         }
     }
@@ -102,7 +129,7 @@ impl<R: Rows, O> Queue<R, O> {
 
     /// Adds rows at their place, or gives them back if the queue is closed.
     pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
-        let stub = receipt.stub(rows.rows());
+        let stub = receipt.stub(rows.places());
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
             Full(chunk.rows)
@@ -134,8 +161,9 @@ impl<R: Rows, O> Queue<R, O> {
     }
 
     /// The next batch: one chunk, and what else waits, up to `rows_max` rows, and up to
-    /// [`BATCH_UPDATES_MAX`]. `None` once the queue is closed and empty.
-    pub(crate) async fn batch(&self, rows_max: usize) -> Option<Vec<Chunk<R, O>>> {
+    /// [`BATCH_UPDATES_MAX`]. `None` once the queue is closed and empty. With less than `join_rows` rows, what
+    /// comes while another batch is being written joins it.
+    pub(crate) async fn batch(&self, rows_max: usize, join_rows: usize) -> Option<Taken<R, O>> {
         // One worker waits here at a time; the others write.
         let mut receiver = self.receiver.lock().await;
         let first = loop {
@@ -147,13 +175,55 @@ impl<R: Rows, O> Queue<R, O> {
         };
         let (mut rows, mut updates) = (first.rows.rows(), first.rows.updates());
         let mut chunks = vec![first];
+        let until = Instant::now() + JOIN_WAIT_MAX;
         while rows < rows_max && updates < BATCH_UPDATES_MAX {
-            let Ok(chunk) = receiver.try_recv() else { break };
+            let joins = rows < join_rows;
+            let Some(chunk) = self.more(&mut receiver, joins.then_some(until)).await else { break };
             rows += chunk.rows.rows();
             updates += chunk.rows.updates();
             chunks.push(chunk);
         }
-        Some(chunks)
+        Some(Taken { chunks, writing: self.writing.begin() })
+    }
+
+    /// A chunk that waits, or comes before this moment while another batch is being written.
+    async fn more(
+        &self,
+        receiver: &mut mpsc::UnboundedReceiver<Chunk<R, O>>,
+        joins_until: Option<Instant>,
+    ) -> Option<Chunk<R, O>> {
+        let mut ended = pin!(self.writing.ended.notified());
+        ended.as_mut().enable();
+        let is_alone = self.writing.batches.load(Ordering::SeqCst) == 0;
+        match (receiver.try_recv(), joins_until) {
+            (Ok(chunk), _) => Some(chunk),
+            (Err(_), Some(until)) if !is_alone => tokio::select! {
+                biased;
+                () = ended => receiver.try_recv().ok(),
+                chunk = receiver.recv() => chunk,
+                () = sleep_until(until) => None,
+                () = self.closing.cancelled() => None,
+            },
+            (Err(_), _) => None,
+        }
+    }
+}
+
+// === impl Writing ===
+
+impl Writing {
+    fn begin(self: &Arc<Self>) -> BeingWritten {
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        BeingWritten(Arc::clone(self))
+    }
+}
+
+// === impl BeingWritten ===
+
+impl Drop for BeingWritten {
+    fn drop(&mut self) {
+        self.0.batches.fetch_sub(1, Ordering::SeqCst);
+        self.0.ended.notify_waiters();
     }
 }
 
@@ -164,6 +234,12 @@ impl Room {
     pub fn merge(&mut self, other: Self) {
         self.rows.merge(other.rows);
         self.bytes.merge(other.bytes);
+    }
+
+    /// Gives a part of it back: the rows are fewer than was thought.
+    pub fn give_back(&mut self, rows: usize, bytes: usize) {
+        drop(self.rows.split(rows.min(self.rows.num_permits())));
+        drop(self.bytes.split(bytes.min(self.bytes.num_permits())));
     }
 }
 
@@ -183,6 +259,10 @@ mod tests {
         }
     }
 
+    fn size<R, O>(taken: Option<Taken<R, O>>) -> usize {
+        taken.map_or(0, |taken| taken.chunks.len())
+    }
+
     fn limits(rows_max: u32) -> Limits {
         Limits { rows_max, bytes_max: 1000, wait_max: Duration::from_millis(50) }
     }
@@ -193,7 +273,7 @@ mod tests {
         let receipt = Receipt::<()>::new();
         queue.push(Three, &receipt).await.expect("room for three");
         assert!(queue.push(Three, &receipt).await.is_err());
-        drop(queue.batch(10).await);
+        drop(queue.batch(10, 0).await);
         queue.push(Three, &receipt).await.expect("room again");
     }
 
@@ -214,7 +294,7 @@ mod tests {
         assert_eq!(queue.rows(), 6);
         assert!(queue.reserve(1, 1).await.is_none());
         queue.push_into(room, Three, &receipt).expect("a place of its own");
-        drop(queue.batch(10).await);
+        drop(queue.batch(10, 0).await);
         assert_eq!(queue.rows(), 0);
     }
 
@@ -225,8 +305,8 @@ mod tests {
         for _ in 0..5 {
             queue.push(Three, &receipt).await.expect("room");
         }
-        let sizes = [queue.batch(7).await, queue.batch(100).await];
-        assert_eq!(sizes.map(|batch| batch.map_or(0, |chunks| chunks.len())), [3, 2]);
+        let sizes = [queue.batch(7, 0).await, queue.batch(100, 0).await];
+        assert_eq!(sizes.map(size), [3, 2]);
     }
 
     /// Nothing but updates.
@@ -253,8 +333,39 @@ mod tests {
             queue.push(Updates, &receipt).await.expect("room");
         }
         for size in [4, 4, 2] {
-            assert_eq!(queue.batch(100).await.map_or(0, |chunks| chunks.len()), size);
+            assert_eq!(self::size(queue.batch(100, 0).await), size);
         }
+    }
+
+    /// Until it ends, or enough rows wait, or a moment is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_small_batch_waits_for_another_one() {
+        let queue = Queue::new(limits(1_000));
+        let receipt = Receipt::<()>::new();
+        let push = async || queue.push(Three, &receipt).await.expect("room");
+        push().await;
+        let first = queue.batch(100, 9).await.expect("alone, it does not wait");
+        push().await;
+        let (second, ()) = tokio::join!(queue.batch(100, 9), async {
+            push().await;
+            drop(first);
+        });
+        let second = second.expect("chunks");
+        assert_eq!(second.chunks.len(), 2);
+        for _ in 0..3 {
+            push().await;
+        }
+        let begun = Instant::now();
+        assert_eq!(size(queue.batch(100, 9).await), 3, "enough rows");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        push().await;
+        assert_eq!(size(queue.batch(100, 9).await), 1);
+        assert_eq!(begun.elapsed(), JOIN_WAIT_MAX);
+        push().await;
+        queue.close();
+        assert_eq!(size(queue.batch(100, 9).await), 1);
+        assert_eq!(begun.elapsed(), JOIN_WAIT_MAX);
+        drop(second);
     }
 
     #[tokio::test]
@@ -264,8 +375,8 @@ mod tests {
         queue.push(Three, &receipt).await.expect("room");
         queue.close();
         assert!(queue.push(Three, &receipt).await.is_err());
-        assert_eq!(queue.batch(10).await.map_or(0, |chunks| chunks.len()), 1);
-        assert!(queue.batch(10).await.is_none());
-        assert!(queue.batch(10).await.is_none());
+        assert_eq!(size(queue.batch(10, 0).await), 1);
+        assert!(queue.batch(10, 0).await.is_none());
+        assert!(queue.batch(10, 0).await.is_none());
     }
 }

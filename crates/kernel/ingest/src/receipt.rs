@@ -139,9 +139,9 @@ impl<O> Receipt<O> {
         self.lock().open == 0
     }
 
-    pub(crate) fn stub(&self, rows: usize) -> Stub<O> {
+    pub(crate) fn stub(&self, places: u64) -> Stub<O> {
         let skipped = self.skipped;
-        let places = rows as u64 + skipped;
+        let places = places + skipped;
         let mut state = self.lock();
         let first = state.pushed;
         state.pushed += places;

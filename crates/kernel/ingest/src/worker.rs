@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::progress::{Progress, Trouble};
-use crate::queue::{Chunk, Room};
+use crate::queue::{Chunk, Room, Taken};
 use crate::receipt::Stub;
 use crate::{Batch, Queue, Rows, Sink, WriteError};
 
@@ -37,6 +37,9 @@ pub struct Settings {
     pub workers: usize,
     /// Roughly how many rows a batch collects before it is written.
     pub batch_rows_max: usize,
+    /// While another batch is being written, one of fewer rows takes what comes meanwhile, for a moment. With
+    /// 0 it does not wait.
+    pub join_rows: usize,
     /// How long a batch is tried before its streams are told that it failed.
     pub write_wait_max: Duration,
 }
@@ -139,10 +142,12 @@ impl Workers {
 
 impl<S: Sink> Worker<S> {
     async fn run(mut self) {
-        while let Some(chunks) = self.queue.batch(self.settings.batch_rows_max).await {
+        let Settings { batch_rows_max, join_rows, .. } = self.settings;
+        while let Some(taken) = self.queue.batch(batch_rows_max, join_rows).await {
+            let Taken { chunks, writing } = taken;
             let (rows, stubs) = split(chunks);
             let progress = self.progress.clone();
-            let _writing = progress.begin(self.index);
+            let _writing = (writing, progress.begin(self.index));
             match self.store(&rows).await {
                 // Perhaps only one stream's rows are at fault: no other stream pays for them.
                 Err(error) if rows.len() > 1 && is_final(&error) => {

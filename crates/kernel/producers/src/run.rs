@@ -16,9 +16,13 @@ pub(crate) const OVERHEAD_BYTES: usize = 256;
 pub trait Content: Clone + Debug + Send + Sync + 'static {
     /// How many rows.
     fn rows(&self) -> usize;
+    /// How many places of their stream they take.
+    fn places(&self) -> u64 {
+        self.rows() as u64
+    }
     /// How much memory they take.
     fn bytes(&self) -> usize;
-    /// How many rows each day has, each day once.
+    /// How much each day has, each day once.
     fn days(&self) -> &[(Day, i64)];
     /// The rows after the first ones.
     fn skip(&self, rows: usize) -> Self;
@@ -95,6 +99,10 @@ impl<C: Content> tally_ingest::Rows for Parcel<C> {
     /// The drops of a day count as a row, because they are stored too.
     fn rows(&self) -> usize {
         self.content.rows() + self.drops()
+    }
+
+    fn places(&self) -> u64 {
+        self.content.places() + self.drops() as u64
     }
 
     /// Each day is an account of its own.

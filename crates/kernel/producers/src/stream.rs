@@ -125,7 +125,7 @@ pub trait Builder: Send {
 /// How large a batch is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Size {
-    /// How many rows it has.
+    /// How many rows it has at most.
     pub rows: usize,
     /// How much memory these take.
     pub bytes: usize,

@@ -98,7 +98,7 @@ async fn a_producer_resumes() {
     let series = producer.endpoint(Method::GET, "/a");
     let mut given = 0;
     for round in 0..ROUNDS {
-        let rows = vec![Row { series, time_us: TIME_US }; 5_000];
+        let rows = vec![Row::one(series, TIME_US); 5_000];
         let first = given + 1;
         given = producer.send(rows).await.expect("room");
         producer.settled(first).await;

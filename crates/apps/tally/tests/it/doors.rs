@@ -66,7 +66,7 @@ async fn by_record() {
     for Case { token, path, time } in cases() {
         let method = http::Method::from_bytes(token.as_bytes()).expect("a token");
         let series = producer.endpoint(Method::from(&method), &path);
-        let given = producer.send(vec![Row { series, time_us: time.as_microsecond() }]).await;
+        let given = producer.send(vec![Row::one(series, time.as_microsecond())]).await;
         assert_eq!(given.is_err(), path == "/ahead", "{path}");
     }
     producer.close().await;

@@ -4,7 +4,7 @@ use super::*;
 use crate::Series;
 
 fn row(number: u32) -> Row {
-    Row { series: Series(number), time_us: i64::from(number) }
+    Row::one(Series(number), i64::from(number))
 }
 
 fn is_same(one: &Ticket, other: &Arc<Slot>) -> bool {

@@ -1,5 +1,7 @@
 //! Waiting requests: none is lost or duplicated, and the limit holds.
 
+mod merging;
+
 use proptest::prelude::*;
 
 use std::sync::atomic::AtomicU64;
@@ -9,7 +11,7 @@ use crate::Series;
 use crate::queue::locks::thread_number;
 
 fn row(n: u32) -> Row {
-    Row { series: Series(n), time_us: 0 }
+    Row::one(Series(n), 0)
 }
 
 #[test]

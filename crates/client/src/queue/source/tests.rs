@@ -15,7 +15,7 @@ fn queue() -> (Arc<Shared>, QueueSource) {
 }
 
 fn row(time_us: i64) -> Row {
-    Row { series: Series(0), time_us }
+    Row::one(Series(0), time_us)
 }
 
 /// The driver asks again after every event.
@@ -31,6 +31,29 @@ async fn what_is_gathered_waits_no_longer_because_it_is_asked_for_again() {
     tokio::time::advance(LINGER / 10).await;
     let taken = source.take().now_or_never().flatten().expect("it was gathered for long enough");
     assert_eq!(taken.rows.len(), 2);
+}
+
+/// Otherwise a busy service of many series would send rows of one request each, without a pause.
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_added_to_are_gathered_even_if_they_are_many() {
+    let (shared, mut source) = queue();
+    source.batch_rows_max = 4;
+    let record = |many: u32| {
+        let rows = (0..many).map(|n| Row { series: Series(n), ..row(1) });
+        rows.for_each(|row| shared.shards.record(row).expect("room"));
+    };
+    let count = |taken: Option<Option<Requests>>| taken.flatten().map(|it| it.rows.len());
+    for (resolution_us, waits) in [(1_000_000, true), (0, false)] {
+        source.set_resolution(resolution_us);
+        record(4);
+        assert!(source.take().now_or_never().is_none());
+        tokio::time::advance(LINGER).await;
+        assert_eq!(count(source.take().now_or_never()), Some(4));
+        record(3);
+        assert_eq!(count(source.take().now_or_never()), (!waits).then_some(3));
+        tokio::time::advance(LINGER).await;
+        assert_eq!(count(source.take().now_or_never()), waits.then_some(3));
+    }
 }
 
 /// Drops of many days come in one piece, and then the end.

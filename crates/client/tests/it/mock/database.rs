@@ -21,8 +21,10 @@ pub(crate) struct Database {
     pub(crate) counts: BTreeMap<(i32, String), u64>,
     /// Those of `Record` by all that they count under.
     pub(crate) series: HashMap<proto::Series, u64>,
+    /// Those of `Record` by their times.
+    pub(crate) times: BTreeMap<i64, u64>,
     pub(crate) drops: BTreeMap<i32, u64>,
-    /// How large each stored batch was.
+    /// How many entries each stored batch had.
     pub(crate) batches: Vec<usize>,
     pub(crate) opens: u64,
     /// How many clients are done.
@@ -124,12 +126,16 @@ impl Database {
         }
         let committed = stored.sequence;
         self.batches.push(batch.number.len());
-        for number in &batch.number {
+        let mut time_us = 0;
+        for (at, number) in batch.number.iter().enumerate() {
+            let requests = u64::from(batch.requests.get(at).copied().unwrap_or(1));
+            time_us += batch.time_delta[at];
+            *self.times.entry(time_us).or_default() += requests;
             match names.get(*number as usize) {
                 Some(name) => {
                     let method = methods::number_of_text(&name.method);
-                    *self.counts.entry((method, name.path.clone())).or_default() += 1;
-                    *self.series.entry(name.clone()).or_default() += 1;
+                    *self.counts.entry((method, name.path.clone())).or_default() += requests;
+                    *self.series.entry(name.clone()).or_default() += requests;
                 }
                 None => self.wrong.push(format!("series {number} is not named")),
             }
@@ -151,11 +157,18 @@ impl Database {
             || names > limits.series_max as usize
             || batch.drops.len() > 1000
             || batch.checkpoint.len() > wire::CHECKPOINT_BYTES_MAX;
-        if !counted || empty || large {
+        let possible = 1..=wire::ENTRY_REQUESTS_MAX;
+        let is_merged = batch.requests.is_empty()
+            || batch.requests.len() == rows
+                && batch.requests.iter().all(|requests| possible.contains(requests))
+                // It would be in vain.
+                && batch.requests.iter().any(|requests| *requests > 1);
+        if !counted || empty || large || !is_merged {
             self.wrong.push(format!(
-                "batch {} has {rows} rows in {bytes} bytes, {names} series, {} drops",
+                "batch {} has {rows} rows in {bytes} bytes, {names} series, {} drops, requests {:?}",
                 batch.sequence,
-                batch.drops.len()
+                batch.drops.len(),
+                batch.requests
             ));
         }
     }

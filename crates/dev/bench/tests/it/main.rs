@@ -1,10 +1,13 @@
 //! The program itself, with small numbers: it ends well and finds every total right. No time of it
 //! means anything.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tally_testkit::{bin_dir, built_tally, run};
+use tally_testkit::{Output, bin_dir, built_tally, run};
 
 const BENCH: &str = env!("CARGO_BIN_EXE_tally-bench");
 
@@ -14,17 +17,62 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Runs a verb on each database that there is, and returns what it prints.
 #[track_caller]
 fn quick(arguments: &[&str]) -> String {
+    let output = quick_with(built_tally(BENCH), arguments);
+    assert!(output.status.success(), "{}{}", output.stdout, output.stderr);
+    output.stdout
+}
+
+/// The same with this `tally`, however it ends.
+#[track_caller]
+fn quick_with(tally: &Path, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(BENCH);
-    command.arg("--quick").arg("--tally").arg(built_tally(BENCH)).args(arguments);
+    command.arg("--quick").arg("--tally").arg(tally).args(arguments);
     if bin_dir().is_none() && std::env::var_os("CI").is_none() {
         command.args(["--backend", "sqlite"]);
     }
     let output = run(command.env("TMPDIR", folder.path()), b"", LIMIT);
-    assert!(output.status.success(), "{}{}", output.stdout, output.stderr);
     let left: Vec<_> = folder.path().read_dir().expect("the folder").flatten().collect();
     assert!(left.is_empty(), "left behind: {left:?}");
-    output.stdout
+    output
+}
+
+/// A `tally` whose `bench` says something else than it has found.
+fn lying(folder: &Path, instead: &str) -> PathBuf {
+    let (program, tally) = (folder.join("tally"), built_tally(BENCH).display());
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = bench ]; then '{tally}' \"$@\" | sed '{instead}'; \
+         else exec '{tally}' \"$@\"; fi\n"
+    );
+    fs::write(&program, script).expect("room for a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    program
+}
+
+#[test]
+fn everything_in_the_table_is_counted_exactly() {
+    let printed = quick(&[]);
+    assert!(printed.contains("PASS") && !printed.contains("WRONG"), "{printed}");
+    for row in
+        ["Add, 8 streams, 1s", "Record, 8 streams, raw", "queue, 2 threads, 1s", "bytes, raw"]
+    {
+        assert!(printed.contains(row), "{row}: {printed}");
+    }
+}
+
+#[test]
+fn a_lost_request_fails_the_table() {
+    let row = ["--backend", "sqlite", "--only", "Record, 8 streams, raw"];
+    for (instead, found) in [
+        // It says so itself, or the totals lack what it says it has acknowledged.
+        ("s/\"lost\":0/\"lost\":1/", "1 requests lost, and not 0"),
+        ("s/\"all_acknowledged\":/&1/", "requests stored, and not 1"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = quick_with(&lying(folder.path(), instead), &row);
+        assert!(!output.status.success(), "{}{}", output.stdout, output.stderr);
+        assert!(output.stdout.contains(found) && output.stdout.contains("FAIL"), "{output:?}");
+    }
 }
 
 #[test]

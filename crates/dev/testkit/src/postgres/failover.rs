@@ -17,7 +17,7 @@ impl Cluster {
     /// `pg_promote()` makes it a primary. TLS is not supported: it has no file for
     /// [`Cluster::ca_path`].
     pub fn standby(&self) -> Result<Cluster, Error> {
-        let folder = Folder::create().map_err(Error::Folder)?;
+        let folder = Folder::create(false).map_err(Error::Folder)?;
         let (bin, options) = (self.bin.clone(), self.options.clone());
         let mut standby = Cluster { bin, port: 0, options, server: Mutex::new(None), folder };
         let data = standby.folder.data();

@@ -48,7 +48,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                 let rows: Vec<Row> = load
                     .rows(number)
                     .iter()
-                    .map(|row| Row { series: series[row.series], time_us: row.micros })
+                    .map(|row| Row::one(series[row.series], row.micros))
                     .collect();
                 pace.sent(rows.len() as u64);
                 journal.write(&Line::Sent(number, load.parcel(number)))?;

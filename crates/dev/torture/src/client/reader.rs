@@ -148,7 +148,7 @@ impl Reader<'_> {
         let rows = self.load.rows(number);
         let row = |row: &super::load::Row| {
             let series = holder.series[row.series];
-            Row { series, time_us: row.micros }
+            Row::one(series, row.micros)
         };
         let rows: Vec<Row> = rows.iter().map(row).collect();
         let count = rows.len() as u64;

@@ -96,7 +96,7 @@ mod tests {
         let builder = builder.spool(folder.path(), Options::default());
         let mut producer = builder.connect().await.unwrap();
         let series = producer.endpoint(Method::GET, "/a");
-        producer.send(vec![Row { series, time_us: -5 }; 30]).await.unwrap();
+        producer.send(vec![Row::one(series, -5); 30]).await.unwrap();
         let report = producer.close_within(Duration::from_secs(60)).await;
         assert_eq!(report.spooled, 30);
 

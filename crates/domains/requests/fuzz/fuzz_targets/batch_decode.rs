@@ -10,6 +10,6 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(rows) = tally_requests::decode_batch(bytes, NOW) {
         // Whatever was read can be stored, and is not in the future.
         let latest = NOW + 86_400_000_000;
-        assert!(rows.iter().all(|(_, micros)| micros <= latest));
+        assert!(rows.iter().all(|row| row.micros <= latest));
     }
 });

@@ -2,79 +2,45 @@
 //! counting it.
 
 mod message;
+mod recent;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use prost_types::Timestamp;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
 use tally_producers::{Fate, Parcel};
-use tally_proto::count::v1::count_service_server::{CountServiceServer, SERVICE_NAME};
 use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_proto::methods;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codegen::{Body as _, BoxFuture, Service as HttpService, http};
-use tonic::server::NamedService;
+use tonic::codegen::Body as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::message::{Framing, Message};
+use self::message::{Framing, Message, Plain};
+use self::recent::Recent;
+use super::unread;
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
+use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
-use crate::rows::{Intake, Rows, RowsBuilder, Rules};
+use crate::rows::{Rows, RowsBuilder};
 use crate::service::Service;
 
 /// The method whose bodies are read here.
-const ADD: &str = "/count.v1.CountService/Add";
-
-/// `count.v1.CountService`.
-#[derive(Clone)]
-pub struct CountServer(pub(super) CountServiceServer<Service>);
-
-/// The body of an `Add` call, passed beside a call with an empty one, so that tonic does everything
-/// but read the messages.
-#[derive(Debug, Clone)]
-struct Unread(Arc<Mutex<Body>>);
-
-// === impl CountServer ===
-
-impl NamedService for CountServer {
-    const NAME: &'static str = SERVICE_NAME;
-}
-
-impl HttpService<http::Request<Body>> for CountServer {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        if request.uri().path() == ADD {
-            let body = std::mem::take(request.body_mut());
-            request.extensions_mut().insert(Unread(Arc::new(Mutex::new(body))));
-        }
-        HttpService::call(&mut self.0, request)
-    }
-}
+pub(super) const ADD: &str = "/count.v1.CountService/Add";
 
 /// Counts the requests of a stream.
 pub(super) async fn add(
     service: &Service,
     mut request: Request<Streaming<AddRequest>>,
 ) -> Result<Response<AddResponse>, Status> {
-    let unread = request.extensions_mut().remove::<Unread>();
-    let Unread(body) = unread.expect("`CountServer` puts it into every call");
-    let body = std::mem::take(&mut *body.lock().unwrap_or_else(PoisonError::into_inner));
+    let body = unread::body(&mut request);
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
     let adding = Adding { intake, streams };
     // If the client goes away, this call is dropped, but what was sent is still counted.
@@ -95,7 +61,9 @@ pub(super) async fn add(
 /// The largest message from a client that is not a batch.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// At most this many requests of a stream travel together.
+/// At most this many requests of a stream travel together, in at most so many rows and requests of new
+/// series.
+const CHUNK_REQUESTS_MAX: usize = 16_384;
 const CHUNK_ROWS_MAX: usize = 1_024;
 
 /// The memory of a stream whose requests wait to be stored. The queue counts it with the first of
@@ -208,16 +176,10 @@ impl Adding {
         wrong: &mut Wrong,
         is_late: bool,
     ) -> Option<Result<(), Error>> {
-        while chunk.len < CHUNK_ROWS_MAX {
-            match framing.next() {
-                Ok(Some(message)) => {
-                    chunk.len += 1;
-                    if let Err(reason) = self.take(message, chunk) {
-                        wrong.add(framing.position(), reason);
-                    }
-                    continue;
-                }
-                Ok(None) => {}
+        while !chunk.is_full() {
+            match self.take_all(chunk, framing, wrong) {
+                Ok(()) if chunk.is_full() => break,
+                Ok(()) => {}
                 Err(error) => return Some(Err(error)),
             }
             // A stream that always has another frame must yield to other tasks.
@@ -245,27 +207,64 @@ impl Adding {
         None
     }
 
-    #[inline]
-    fn take(&self, message: &[u8], chunk: &mut Chunk) -> Result<(), InvalidTime> {
-        let Message { method, path, time } = Message::read(message);
-        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
-        let micros = rules.time(time).inspect_err(|reason| {
-            if let InvalidTime::Ahead { ahead_seconds } = reason {
-                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
+    /// Takes the messages of a frame, until the chunk is full.
+    fn take_all(
+        &self,
+        chunk: &mut Chunk,
+        framing: &mut Framing,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error> {
+        recent::with(&self.intake.series, |recent| {
+            while !chunk.is_full() {
+                let Some(message) = framing.next()? else { break };
+                chunk.len += 1;
+                if let Err(reason) = self.take(message, chunk, recent) {
+                    wrong.add(framing.position(), reason);
+                }
             }
-        })?;
-        let path = rules.path(&path);
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn take(
+        &self,
+        message: &[u8],
+        chunk: &mut Chunk,
+        recent: &mut Recent,
+    ) -> Result<(), InvalidTime> {
+        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
         let rows = &mut chunk.rows;
-        let method = methods::text(method);
-        let series = SeriesRef::of_endpoint(&method, path);
+        let plain = Plain::read(message);
+        if let Some(Plain { method, path, time }) = plain
+            && let Some(named) = recent.find(method, path)
+        {
+            rows.push(named.id, self.time(rules, time)?, 1);
+            rows.name(named);
+            return Ok(());
+        }
+        let Message { method: number, path, time } = Message::read(message, plain);
+        let micros = self.time(rules, time)?;
+        let method = methods::text(number);
+        let series = SeriesRef::of_endpoint(&method, rules.path(&path));
         let known = self.intake.series.find(series, |named| {
-            rows.push(named.id, micros);
+            recent.note(number, named);
+            rows.push(named.id, micros, 1);
             rows.name(named);
         });
         if known.is_none() {
             chunk.unknown.push((series.to_owned(), micros));
         }
         Ok(())
+    }
+
+    #[inline]
+    fn time(&self, rules: Rules, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
+        rules.time(time).inspect_err(|reason| {
+            if let InvalidTime::Ahead { ahead_seconds } = reason {
+                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
+            }
+        })
     }
 
     /// Puts a chunk into the queue. From then on it is stored, or the receipt says why not.
@@ -275,7 +274,9 @@ impl Adding {
         receipt: &Receipt<Fate>,
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
-        let Chunk { mut rows, unknown, .. } = std::mem::replace(chunk, self.chunk());
+        (chunk.len, chunk.rules) = (0, None);
+        let unknown = std::mem::take(&mut chunk.unknown);
+        let rows = &mut chunk.rows;
         if rows.rows() == 0 && unknown.is_empty() {
             return Ok(());
         }
@@ -285,11 +286,11 @@ impl Adding {
             let series = unknown.iter().map(|(series, _)| (SeriesRef::from(series), 1));
             let named = self.intake.series.resolve(series);
             for (named, (_, micros)) in named.iter().zip(&unknown) {
-                rows.push(named.id, *micros);
+                rows.push(named.id, *micros, 1);
                 rows.name(named);
             }
         }
-        let rows = Parcel::from(rows.finish());
+        let rows = Parcel::from(rows.take(self.intake.series.belief()));
         let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
         let room = self.streams.queue.reserve(rows.rows(), rows.bytes() + stream).await;
         let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());
@@ -299,6 +300,14 @@ impl Adding {
     fn chunk(&self) -> Chunk {
         let (len, rules, unknown) = (0, None, Vec::new());
         Chunk { rows: self.intake.builder(), len, rules, unknown }
+    }
+}
+
+// === impl Chunk ===
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.len >= CHUNK_REQUESTS_MAX || self.rows.rows() + self.unknown.len() >= CHUNK_ROWS_MAX
     }
 }
 

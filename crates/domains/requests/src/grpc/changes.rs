@@ -13,9 +13,9 @@ use crate::changes::{Change, ChangeKind, Changed};
 use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
 use crate::error::Error;
+use crate::intake::Rules;
 use crate::model::{Period, Series};
 use crate::periods::Granularity;
-use crate::rows::Rules;
 use crate::selection::{NewNames, PathIs, Selection};
 use crate::service::Service;
 

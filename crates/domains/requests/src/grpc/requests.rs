@@ -9,7 +9,7 @@ use tally_proto::tally::requests::v1::request_service_server::RequestService;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::messages::{Messages, stream};
-use super::totals;
+use super::{record, totals};
 use crate::model::DayRange;
 use crate::record::Record;
 use crate::service::Service;
@@ -28,16 +28,18 @@ impl RequestService for Service {
         request: Request<Streaming<proto::RecordRequest>>,
     ) -> Result<Response<Self::RecordStream>, Status> {
         let (intake, limits) = (&self.intake, self.intake.record);
+        let messages = record::messages(request, &limits);
         let opened = producers::Opened {
             batch_rows_max: limits.batch_rows_max,
             batch_bytes_max: limits.batch_bytes_max,
             series_max: limits.series_max,
             batches_in_flight_max: limits.batches_in_flight_max,
             path_bytes_max: u32::try_from(intake.path_bytes_max).unwrap_or(u32::MAX),
+            resolution_us: intake.resolution.step_micros().unwrap_or(0).unsigned_abs(),
             ..producers::Opened::default()
         };
         let record = Record::new(Arc::clone(intake));
-        Ok(Response::new(self.streams.answers(request.into_inner(), record, opened)))
+        Ok(Response::new(self.streams.answers(messages, record, opened)))
     }
 
     async fn list_producers(

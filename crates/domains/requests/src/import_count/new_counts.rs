@@ -13,6 +13,7 @@ use tally_store::Error;
 use super::{Count, ImportCount, Imported, Request};
 use crate::books::Posting;
 use crate::model::{Day, Named, Series, SeriesId, SeriesRef};
+use crate::resolution::Resolution;
 use crate::rows::{Rows, RowsBuilder};
 use crate::series::{KnownSeries, REQUESTS_ENOUGH};
 
@@ -162,7 +163,7 @@ impl Importing {
 
     /// The rows for the new ones of these requests.
     pub(crate) fn rows(&mut self, requests: &[Request]) -> Result<Rows, Error> {
-        let mut rows = RowsBuilder::new(self.series.belief());
+        let mut rows = RowsBuilder::new(self.series.belief(), Resolution::Raw);
         for request in requests {
             let Some(wanted) = self.wanted.get_mut(&(request.day, request.method)) else {
                 continue;
@@ -176,7 +177,7 @@ impl Importing {
                 self.imported.clamped += 1;
             }
             self.accept(Day::of_micros(micros), request.method, 1)?;
-            rows.push(self.id(request.method)?, micros);
+            rows.push(self.id(request.method)?, micros, 1);
         }
         Ok(rows.finish())
     }

@@ -13,7 +13,7 @@ use tokio_postgres::types::{FromSql, Type};
 
 use super::{Count, Part, Request};
 use crate::model::Series;
-use crate::rows::EPOCH_MICROS;
+use crate::store::postgres::micros::EPOCH_MICROS;
 
 /// Lines per part.
 const PART_LINES: usize = 10_000;

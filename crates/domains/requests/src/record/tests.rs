@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tally_ingest::Limits;
 use tally_proto::tally::producers::v1::Open;
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_runtime::{Drain, SystemClock, Tasks};
 use tally_serve::Parts;
 use tally_store::Database;
@@ -30,6 +32,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks };
     let wait_max = Duration::from_secs(30);
     let settings = Settings {
+        resolution: crate::Resolution::Raw,
         workers: 1,
         batch_rows_max: 1_000,
         queue: Limits { rows_max: 10_000, bytes_max: 1_000_000, wait_max },
@@ -83,7 +86,7 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
         let messages = stream::iter([Kind::Open(open), batch(1, 1)])
             .chain(stream::once(first_is_stored).filter_map(ready))
             .chain(stream::iter(flood))
-            .map(|kind| Ok(proto::RecordRequest { kind: Some(kind) }));
+            .map(|kind| Ok(proto::RecordRequest { kind: Some(kind) }.into()));
         let record = Record::new(Arc::clone(&service.intake));
         let mut answers = service.streams.answers(Box::pin(messages), record, Default::default());
         let reading = async {
@@ -108,7 +111,8 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
 fn learn(record: &mut Record, paths: std::ops::Range<usize>, numbers: &[u32]) {
     let series = |n| proto::Series { path: format!("/{n}"), ..Default::default() };
     let (series, number) = (paths.map(series).collect(), numbers.to_vec());
-    record.learn(&mut proto::Batch { series, number, ..Default::default() }).expect("valid");
+    let batch = proto::Batch { series, number, ..Default::default() };
+    record.learn(&mut batch.into()).expect("valid");
 }
 
 /// A stream names a series once. Once it has come often enough, its later requests count under it.

@@ -1,4 +1,6 @@
-//! Requests are checked against the clock, and rows come back as they went in.
+//! Rows come back as they went in, and merged ones have all requests.
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -13,7 +15,8 @@ proptest! {
     ) {
         let packed: Rows = rows.iter().copied().collect();
         prop_assert_eq!(packed.rows(), rows.len());
-        prop_assert_eq!(packed.iter().collect::<Vec<_>>(), rows);
+        let read = |row: Row| (row.series, row.micros);
+        prop_assert_eq!(packed.iter().map(read).collect::<Vec<_>>(), rows);
     }
 
     #[test]
@@ -41,54 +44,64 @@ proptest! {
         let (first, rest) = times.split_at(at);
         let of = |times: &[i64]| times.iter().map(|time| (1, *time)).collect::<Rows>();
         prop_assert_eq!(sorted(&of(&times).skip(at)), sorted(&of(rest)));
-        let mut builder = RowsBuilder::new(0);
-        times.iter().for_each(|time| builder.push(1, *time));
+        let mut builder = RowsBuilder::new(0, Resolution::Raw);
+        times.iter().for_each(|time| builder.push(1, *time, 1));
         builder.truncate(at);
         prop_assert_eq!(sorted(&builder.finish()), sorted(&of(first)));
     }
-}
 
-const RULES: Rules = Rules { path_bytes_max: 10, now_micros: 0 };
-
-fn check(seconds: i64, nanos: i32) -> Result<i64, InvalidTime> {
-    RULES.time(Some(Timestamp { seconds, nanos }))
-}
-
-#[test]
-fn times_are_held_against_the_clock() {
-    assert_eq!(check(1, 999_999_999), Ok(1_999_999));
-    for (seconds, nanos) in
-        [(-62_135_596_801, 0), (253_402_300_800, 0), (1, -1), (1, 1_000_000_000)]
-    {
-        assert_eq!(check(seconds, nanos), Err(InvalidTime::OutOfRange { seconds, nanos }));
+    /// Whatever is merged, and wherever a run is cut: the sums by series and step stay the same, no row of
+    /// an earlier batch changes, and each series has one row for each step in the end.
+    #[test]
+    fn merged_rows_have_all_requests(
+        batches in prop::collection::vec(
+            prop::collection::vec((0..4_i64, -90_000_000..90_000_000_i64, 1..4_i64), 0..40),
+            1..5,
+        ),
+        at: prop::sample::Index,
+    ) {
+        for resolution in [Resolution::Raw, Resolution::Second, Resolution::Minute] {
+            let mut builder = RowsBuilder::new(0, resolution);
+            let mut ends = vec![0];
+            for batch in &batches {
+                builder.begin_batch();
+                batch.iter().for_each(|(series, micros, requests)| {
+                    builder.push(*series, *micros, *requests);
+                });
+                ends.push(builder.rows());
+            }
+            let known = at.index(batches.len());
+            let rows = builder.finish();
+            prop_assert_eq!(rows.clone().skip(ends[known]).rows(), rows.rows() - ends[known]);
+            let rest = rows.skip(ends[known]);
+            let expected = batches[known..].iter().flatten().copied();
+            prop_assert_eq!(sums(&rest, resolution), sums_of(expected.clone(), resolution));
+            let requests: i64 = expected.clone().map(|(_, _, requests)| requests).sum();
+            prop_assert_eq!(rest.places(), requests.unsigned_abs());
+            prop_assert_eq!(rest.days().iter().map(|(_, requests)| requests).sum::<i64>(), requests);
+            let merged = merge(vec![rest.clone(), rest.clone()]);
+            let all: Vec<Row> = merged.iter().flat_map(Rows::iter).collect();
+            let twice = sums_of(expected.clone().chain(expected), resolution);
+            prop_assert_eq!(all.iter().map(|row| row.requests).sum::<i64>(), 2 * requests);
+            match resolution {
+                Resolution::Raw => prop_assert_eq!(all.len(), 2 * rest.rows()),
+                _ => prop_assert_eq!(all.len(), twice.len()),
+            }
+        }
     }
-    assert!(check(86_400, 0).is_ok());
-    assert_eq!(check(86_401, 0), Err(InvalidTime::Ahead { ahead_seconds: 86_401 }));
-    assert_eq!(Rules { now_micros: 7, ..RULES }.time(None), Ok(7));
 }
 
-#[test]
-fn a_text_that_cannot_be_stored_is_other() {
-    let rules = Rules { path_bytes_max: 10, now_micros: 0 };
-    let sent = |text: &str| proto::Series {
-        service: text.to_owned(),
-        method: text.to_owned(),
-        path: text.to_owned(),
-        status: 999,
-        customer: text.to_owned(),
-    };
-    let read = |text: &str| rules.series(&sent(text)).expect("a status");
-    let texts = |text: &str| {
-        let Series { service, method, path, customer, .. } = read(text);
-        [service, method, path, customer].map(String::from)
-    };
-    assert_eq!(texts("shop"), ["shop"; 4]);
-    assert_eq!(texts(""), ["", "", "_other", ""]);
-    assert_eq!(texts("a\0"), ["_other"; 4]);
-    assert_eq!(texts(&"x".repeat(128))[0].len(), 128);
-    assert_eq!(texts(&"x".repeat(129))[0], "_other");
-    assert_eq!(texts(&"x".repeat(33))[1..3], ["_other", "_other"]);
-    assert_eq!(texts(&"x".repeat(256))[3].len(), 256);
-    assert_eq!(texts(&"x".repeat(257)), ["_other"; 4]);
-    assert_eq!(rules.series(&proto::Series { status: 1_000, ..sent("") }), None);
+type Sums = BTreeMap<(SeriesId, i64), i64>;
+
+fn sums(rows: &Rows, resolution: Resolution) -> Sums {
+    sums_of(rows.iter().map(|row| (row.series, row.micros, row.requests)), resolution)
+}
+
+fn sums_of(requests: impl Iterator<Item = (SeriesId, i64, i64)>, resolution: Resolution) -> Sums {
+    let step = resolution.step_micros().unwrap_or(1);
+    let mut sums = Sums::new();
+    for (series, micros, requests) in requests {
+        *sums.entry((series, micros.div_euclid(step) * step)).or_default() += requests;
+    }
+    sums
 }

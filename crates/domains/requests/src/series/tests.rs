@@ -20,8 +20,8 @@ fn resolve(known: &KnownSeries, series: &Series) -> Arc<Named> {
 }
 
 fn rows(named: &Arc<Named>, belief: u64) -> Parcel<Rows> {
-    let mut rows = crate::rows::RowsBuilder::new(belief);
-    rows.push(named.id, 0);
+    let mut rows = crate::rows::RowsBuilder::new(belief, crate::Resolution::Raw);
+    rows.push(named.id, 0, 1);
     rows.name(named);
     rows.finish().into()
 }

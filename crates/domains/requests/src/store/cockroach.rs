@@ -14,9 +14,9 @@ use tokio_postgres::types::ToSql;
 use super::Result;
 use super::postgres::append::Way;
 use super::postgres::books::{begin, fold_by};
+use super::postgres::micros::Micros;
 use crate::books::{Folded, Posting};
 use crate::model::Quarter;
-use crate::rows::Micros;
 
 /// How many rows a step of a fold, a roll-up or a prune takes: CockroachDB advises against larger
 /// transactions.

@@ -5,9 +5,11 @@
 //! | `append.rs` | storing a batch, by COPY or by unnest |
 //! | `books.rs` | days, months and the calendar |
 //! | `changes.rs` | merges and forgets |
+//! | `copy.rs` | the binary COPY format of rows |
 //! | `corrections.rs` | corrections of totals |
 //! | `folds.rs` | adding the rows of trays to the days |
 //! | `import_count.rs` | importing the Go server's tables |
+//! | `micros.rs` | times as Postgres keeps them |
 //! | `series.rs` | the dictionary of series |
 //! | `totals.rs` | answering queries |
 //! | `trays.rs` | which table takes rows now, closing one for a fold, and emptying it |
@@ -15,9 +17,11 @@
 pub(super) mod append;
 pub(super) mod books;
 pub(super) mod changes;
+mod copy;
 pub(super) mod corrections;
 pub(super) mod folds;
 pub(super) mod import_count;
+pub(crate) mod micros;
 pub(super) mod series;
 pub(super) mod totals;
 pub(super) mod trays;

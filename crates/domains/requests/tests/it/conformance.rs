@@ -5,7 +5,7 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::Fate;
 use tally_requests::periods::Granularity;
 use tally_requests::store::{Appended, Names, Store};
-use tally_requests::{Day, DayRange, Rows};
+use tally_requests::{Day, DayRange, Rows, SeriesId};
 use uuid::Uuid;
 
 use crate::backend::{
@@ -215,6 +215,10 @@ async fn appended_rows_are_in_live_totals(backend: Backend) {
     backend.audit().await;
 }
 
+fn pairs(rows: &Rows) -> Vec<(SeriesId, i64)> {
+    rows.iter().map(|row| (row.series, row.micros)).collect()
+}
+
 async fn a_batch_is_stored_once(backend: Backend) {
     backend.maintain().await;
     let id = backend.id(3, "/").await;
@@ -222,10 +226,10 @@ async fn a_batch_is_stored_once(backend: Backend) {
     for (rows, counted) in [(3, 3), (2_500, 2_503), (5, 2_508)] {
         let chunks = [(0..rows).map(|_| (id, noon(TODAY))).collect::<Rows>()];
         for _ in 0..3 {
-            producer.append(&backend.store, backend.is_cockroach(), chunks[0].iter()).await;
+            producer.append(&backend.store, backend.is_cockroach(), pairs(&chunks[0])).await;
             producer.repeat();
         }
-        producer.append(&backend.store, backend.is_cockroach(), chunks[0].iter()).await;
+        producer.append(&backend.store, backend.is_cockroach(), pairs(&chunks[0])).await;
         assert_eq!(sum(&backend.live().await), counted);
     }
     // Another producer's first batch is a different batch.

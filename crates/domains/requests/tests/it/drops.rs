@@ -42,7 +42,7 @@ impl Sink for Noting {
         }
         for Parcel { content, run } in batch.chunks {
             let producer = run.as_ref().map_or(batch.producer, |run| run.producer);
-            days.extend(content.iter().map(|(_, at)| (producer, Day::of_micros(at))));
+            days.extend(content.iter().map(|row| (producer, Day::of_micros(row.micros))));
         }
         self.transactions.lock().expect("whole").push(days.len());
         Ok(vec![(); batch.chunks.len()])
@@ -72,6 +72,7 @@ async fn a_wave_of_days_is_cut_into_transactions() {
         let workers = tally_ingest::Settings {
             workers: 1,
             batch_rows_max: 100_000,
+            join_rows: 0,
             write_wait_max: Duration::from_secs(60),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -33,6 +33,7 @@ mod ready;
 mod record;
 mod record_faults;
 mod recording;
+mod resolution;
 mod runs;
 mod server;
 mod setbacks;

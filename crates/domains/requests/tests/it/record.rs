@@ -148,7 +148,7 @@ async fn limits_of_opened_are_enforced() {
     };
     let large = proto::Batch { number: vec![u32::MAX; 50_000], ..many(2, false, 0) };
     for (batch_2, words) in [
-        (many(2, false, 11), "batch 2: count is 11, and a batch may have at most 10 requests"),
+        (many(2, false, 11), "batch 2: count is 11, and a batch may have at most 10 entries"),
         (proto::Batch { count: 0, ..many(2, false, 11) }, "count is 11, and a batch may have"),
         (names(5), "batch 2: series: the stream names 6, and may name at most 5"),
         (large, "message 3 of the stream cannot be read"),

@@ -52,6 +52,7 @@ pub(crate) fn settings() -> Settings {
             wait_max: Duration::from_secs(30),
         },
         write_wait_max: Duration::from_secs(30),
+        resolution: tally_requests::Resolution::Raw,
         path_bytes_max: 2_048,
         series_max: 1_000,
         totals_max: 1_000_000,

@@ -111,8 +111,12 @@ impl Sink for Memory {
 fn start(sink: Memory) -> (Queue<Numbers, u32>, Arc<Memory>, Workers) {
     let wait_max = Duration::from_secs(1);
     let queue = Queue::new(Limits { rows_max: 1000, bytes_max: 100_000, wait_max });
-    let settings =
-        Settings { workers: 2, batch_rows_max: 100, write_wait_max: Duration::from_secs(10) };
+    let settings = Settings {
+        workers: 2,
+        batch_rows_max: 100,
+        join_rows: 0,
+        write_wait_max: Duration::from_secs(10),
+    };
     let sink = Arc::new(sink);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let workers = Workers::start(&queue, &sink, settings, &clock);

@@ -75,8 +75,8 @@ pub trait Table: Send {
         ready(Ok(()))
     }
 
-    /// The rows as they are stored, once that is done.
-    fn adapt(&self, content: Self::Content) -> Self::Content {
+    /// What is stored of these rows, once that is done.
+    fn adapt(&self, content: Vec<Self::Content>) -> Vec<Self::Content> {
         content
     }
 }
@@ -122,9 +122,16 @@ pub async fn append<T: Table>(
     if batch.sequence == 1 {
         begin_worker(&connection, batch.producer, table.domain()).await?;
     }
-    if table.copies(plan.row_count()) || table.has_more() || plan.has_many_days() {
+    let has_more = table.has_more();
+    if !has_more {
+        adapt(table, &mut plan);
+    }
+    if table.copies(plan.row_count()) || has_more || plan.has_many_days() {
         let transaction = connection.transaction(Isolation::Default).await?;
         table.store_more(&transaction).await?;
+        if has_more {
+            adapt(table, &mut plan);
+        }
         let moved = in_transaction(&transaction, batch, table, &mut plan).await?;
         if moved == Moved::All {
             commit(transaction).await?;
@@ -136,7 +143,6 @@ pub async fn append<T: Table>(
             return Ok(None);
         }
     } else {
-        adapt(table, &mut plan);
         fail(&connection).await?;
         let moved = in_one(&connection, batch, table, &plan, commits_itself).await?;
         faults::point("append.small.committed").await;
@@ -157,6 +163,7 @@ async fn what_is_new<T: Table>(
     let transaction = connection.transaction(Isolation::Default).await?;
     table.store_more(&transaction).await?;
     let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
+    adapt(table, &mut plan);
     if !plan.moves.is_empty() {
         match in_transaction(&transaction, batch, table, &mut plan).await? {
             Moved::All => {}
@@ -182,7 +189,6 @@ async fn in_transaction<T: Table>(
     table: &T,
     plan: &mut Plan<T::Content>,
 ) -> Result<Moved, Error> {
-    adapt(table, plan);
     let copied =
         if table.copies(plan.row_count()) { std::mem::take(&mut plan.content) } else { Vec::new() };
     let moved = in_one(transaction, batch, table, plan, |step, result| result.step(step)).await?;
@@ -263,8 +269,7 @@ async fn begin_worker(connection: &Connection, worker: Uuid, domain: &str) -> Re
 }
 
 fn adapt<T: Table>(table: &T, plan: &mut Plan<T::Content>) {
-    let content = std::mem::take(&mut plan.content);
-    plan.content = content.into_iter().map(|one| table.adapt(one)).collect();
+    plan.content = table.adapt(std::mem::take(&mut plan.content));
 }
 
 async fn commit(transaction: Transaction) -> Result<(), Error> {

@@ -16,8 +16,9 @@ use super::{Batches, Builder, ContentOf, Error, Message, Progress, Size, Streams
 use crate::lease::short_id;
 use crate::run::{BatchEnd, Fate, Parcel, Run, bytes};
 
-/// A run with this many rows takes no further batch. A day with drops counts as a row.
-const RUN_ROWS: usize = 32_768;
+/// A run with this many rows takes no further batch. A day with drops counts as a row. A stream stores one
+/// run at a time, so this decides how much of the time the database waits for its disk.
+const RUN_ROWS: usize = 131_072;
 /// Nor does one that changes this many days of its producer.
 const RUN_DAYS: usize = 4_096;
 
@@ -167,7 +168,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
         self.batches.learn(&mut batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
-        let Some(Size { rows, bytes, drops, mut checkpoint }) = size else {
+        let Some(Size { rows: measured, bytes: content, drops, mut checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
             return Ok(());
         };
@@ -178,8 +179,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
         }
-        let bytes = bytes + checkpoint.as_ref().map_or(0, Vec::len);
-        let room = self.make_room(rows, bytes, drops.len()).await?;
+        let bytes = content + checkpoint.as_ref().map_or(0, Vec::len);
+        let room = self.make_room(measured, bytes, drops.len()).await?;
         let grows = self.waiting.back().is_some_and(|last| !is_full(last, max));
         let mut growing = match grows.then(|| self.waiting.pop_back()).flatten() {
             Some(mut growing) => {
@@ -191,9 +192,12 @@ impl<'a, B: Batches> Recording<'a, B> {
                 Growing { first: sequence, builder, batches, drops: 0, room }
             }
         };
+        let before = growing.builder.rows();
         let added = self.batches.add(&batch, &mut growing.builder);
         if added.is_ok() {
             growing.drops += drops.len();
+            let unused = (before + measured).saturating_sub(growing.builder.rows());
+            growing.room.give_back(unused, content * unused / measured.max(1));
             let rows = growing.builder.rows();
             growing.batches.push(BatchEnd { rows, drops, checkpoint });
             self.next += 1;

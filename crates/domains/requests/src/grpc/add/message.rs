@@ -131,30 +131,46 @@ pub(crate) struct Message<'a> {
     pub(crate) time: Option<Timestamp>,
 }
 
+/// The same as clients write it; its path may not be UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plain<'a> {
+    pub(crate) method: i32,
+    pub(crate) path: &'a [u8],
+    pub(crate) time: Option<Timestamp>,
+}
+
 // === impl Message ===
 
 impl<'a> Message<'a> {
-    /// Any bytes are a request; see [`AddRequest`].
-    pub(crate) fn read(bytes: &'a [u8]) -> Self {
-        Self::read_plain(bytes).unwrap_or_else(|| {
+    /// Any bytes are a request; see [`AddRequest`]. `plain` is what they are if nothing is unusual.
+    pub(crate) fn read(bytes: &'a [u8], plain: Option<Plain<'a>>) -> Self {
+        plain.and_then(Self::of).unwrap_or_else(|| {
             let AddRequest { method, path, request_timestamp } =
                 AddRequest::decode(bytes).unwrap_or_default();
             Self { method, path: Cow::Owned(path), time: request_timestamp }
         })
     }
 
+    /// `None` if the path is not UTF-8.
+    fn of(plain: Plain<'a>) -> Option<Self> {
+        let Plain { method, path, time } = plain;
+        Some(Self { method, path: Cow::Borrowed(str::from_utf8(path).ok()?), time })
+    }
+}
+
+// === impl Plain ===
+
+impl<'a> Plain<'a> {
     /// `None` if anything is unusual, valid or not.
     #[inline]
-    fn read_plain(mut bytes: &'a [u8]) -> Option<Self> {
-        let mut message = Self { method: 0, path: Cow::Borrowed(""), time: None };
+    pub(crate) fn read(mut bytes: &'a [u8]) -> Option<Self> {
+        let mut message = Self { method: 0, path: b"", time: None };
         while let Some((key, rest)) = bytes.split_first() {
             bytes = rest;
             // A field's number and wire type: a varint (0), or bytes after their length (2).
             match key {
                 0o10 => message.method = low_half(varint(&mut bytes)?),
-                0o22 => {
-                    message.path = Cow::Borrowed(str::from_utf8(field(&mut bytes)?).ok()?);
-                }
+                0o22 => message.path = field(&mut bytes)?,
                 // A second timestamp merges with the first.
                 0o32 if message.time.is_none() => {
                     message.time = Some(timestamp(field(&mut bytes)?)?);

@@ -14,12 +14,13 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::{Error, Outcome};
 
 use super::super::{Appended, Names, Result, cockroach, is_cockroach};
+use super::micros::Micros;
 use super::trays::{Tray, Turns};
-use super::{changes, series};
+use super::{changes, copy, series};
 use crate::NAME;
 use crate::changes::Outdated;
 use crate::model::SeriesId;
-use crate::rows::{self, Micros, Rows};
+use crate::rows::{self, Rows};
 
 /// From this many rows on COPY is faster than one INSERT from arrays.
 const COPY_ROWS_MIN: usize = 2_000;
@@ -30,9 +31,18 @@ pub(crate) struct Way {
     /// The statements for small batches.
     pub(crate) statements: Statements,
     /// The COPY, from [`COPY_ROWS_MIN`] rows on, if there is one.
-    pub(crate) copy: Option<String>,
+    pub(crate) copy: Option<Copying>,
     /// Stores a row, and takes it back.
     pub(crate) try_row: String,
+}
+
+/// COPY statements for rows.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    /// That are one request each.
+    single: String,
+    /// Of which some are several requests.
+    counted: String,
 }
 
 /// The table of rows, for one batch and the names that it needs.
@@ -50,7 +60,10 @@ static TRAYS: LazyLock<[Way; Tray::ALL.len()]> = LazyLock::new(|| {
             &tray.sql(include_str!("append.sql")),
             &tray.sql(include_str!("append_open.sql")),
         ),
-        copy: Some(tray.sql(include_str!("append_copy.sql"))),
+        copy: Some(Copying {
+            single: tray.sql(include_str!("append_copy.sql")),
+            counted: tray.sql(include_str!("append_copy_counted.sql")),
+        }),
         try_row: tray.sql(include_str!("try_row.sql")),
     })
 });
@@ -67,7 +80,8 @@ pub(crate) async fn append(
     turns: &Turns,
     now: Timestamp,
 ) -> Result<Appended, WriteError> {
-    for tray in turns.order(now) {
+    for tray in turns.order_of_batch(now) {
+        let _storing = turns.begin(tray);
         let connection = database.writer().await?;
         if database.writers_made() != names.state {
             connection.release();
@@ -98,20 +112,22 @@ pub(crate) async fn try_write(database: &Database, tray: Tray) -> Result<()> {
 
 /// Stores rows in the tray of imports.
 pub(super) async fn import_rows(transaction: &Transaction, rows: &Rows) -> Result<()> {
-    let sql = TRAYS[Tray::IMPORTED.index()].copy.as_deref().unwrap_or_default();
-    copy_rows(transaction, sql, std::slice::from_ref(rows)).await
+    let way = &TRAYS[Tray::IMPORTED.index()];
+    copy_rows(transaction, way, std::slice::from_ref(rows)).await
 }
 
 /// Stores rows by COPY.
-async fn copy_rows(transaction: &Transaction, sql: &str, chunks: &[Rows]) -> Result<()> {
+async fn copy_rows(transaction: &Transaction, way: &Way, chunks: &[Rows]) -> Result<()> {
     let step = "copy rows";
+    let rows = chunks.iter().flat_map(Rows::iter);
+    let counted = rows.clone().any(|row| row.requests != 1);
+    let sql = way.copy.as_ref().map(|copy| if counted { &copy.counted } else { &copy.single });
+    let sql = sql.map_or("", String::as_str);
     let copy = transaction.copy_in::<_, Bytes>(sql).await.step(step)?;
     pin_mut!(copy);
-    copy.feed(Bytes::from_static(rows::HEADER)).await.step(step)?;
-    for rows in chunks {
-        copy.feed(rows.copy_bytes()).await.step(step)?;
+    for piece in copy::pieces(rows, counted) {
+        copy.feed(piece).await.step(step)?;
     }
-    copy.feed(Bytes::from_static(rows::TRAILER)).await.step(step)?;
     copy.finish().await.step(step)?;
     Ok(())
 }
@@ -132,8 +148,13 @@ impl Table for RowTable<'_> {
     fn columns(&self, content: &[Rows]) -> Vec<Column> {
         let rows = content.iter().flat_map(Rows::iter);
         let (series, times): (Vec<i64>, Vec<Micros>) =
-            rows.map(|(series, micros)| (series, Micros(micros))).unzip();
-        vec![Box::new(series), Box::new(times)]
+            rows.clone().map(|row| (row.series, Micros(row.micros))).unzip();
+        // NULL is one request, and what an array lacks is NULL.
+        let requests = rows.map(|row| Some(row.requests).filter(|requests| *requests != 1));
+        let requests: Vec<Option<i64>> = requests.collect();
+        let last = requests.iter().rposition(Option::is_some);
+        let requests = requests[..last.map_or(0, |last| last + 1)].to_vec();
+        vec![Box::new(series), Box::new(times), Box::new(requests)]
     }
 
     fn copies(&self, rows: usize) -> bool {
@@ -141,7 +162,7 @@ impl Table for RowTable<'_> {
     }
 
     async fn copy(&self, transaction: &Transaction, content: &[Rows]) -> Result<()> {
-        copy_rows(transaction, self.way.copy.as_deref().unwrap_or_default(), content).await
+        copy_rows(transaction, self.way, content).await
     }
 
     fn has_more(&self) -> bool {
@@ -160,7 +181,8 @@ impl Table for RowTable<'_> {
         }
     }
 
-    fn adapt(&self, content: Rows) -> Rows {
-        content.stored_as(&self.names.stored_as_with(&self.renumbered))
+    fn adapt(&self, content: Vec<Rows>) -> Vec<Rows> {
+        let ids = self.names.stored_as_with(&self.renumbered);
+        rows::merge(content.into_iter().map(|rows| rows.stored_as(&ids)).collect())
     }
 }

@@ -10,11 +10,11 @@ use tally_store::retry::Policy;
 
 use super::super::Result;
 use super::books;
+use super::micros::Micros;
 use super::trays::{self, Listed, State, Tray, Turns};
 use crate::books::{Folded, Posting};
 use crate::due::Attempt;
 use crate::model::Quarter;
-use crate::rows::Micros;
 
 /// A tray of this size is folded although its quarter goes on: 4 MiB, some 95,000 rows. So live totals have
 /// at most four times as many to scan, at any rate that a fold can keep up with.

@@ -12,11 +12,11 @@ use tokio_postgres::types::ToSql;
 
 use super::super::cockroach::begun;
 use super::super::{Result, is_cockroach};
+use super::micros::Micros;
 use super::{series, trays};
 use crate::NAME;
 use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
-use crate::rows::Micros;
 use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
 
 const STEP: &str = "read totals";

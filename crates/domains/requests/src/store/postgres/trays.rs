@@ -1,5 +1,6 @@
 //! Trays: which one takes rows now, closing one for a fold, and emptying it afterwards.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,7 +59,12 @@ pub(super) struct Listed {
 pub(crate) struct Turns {
     /// Since when this server believes that a tray is closed.
     closed: Mutex<[Option<Instant>; TURNS]>,
+    /// How many batches this server is storing in each.
+    storing: [AtomicUsize; TURNS],
 }
+
+/// A batch is being stored in a tray, until this is dropped.
+pub(crate) struct Storing<'a>(&'a AtomicUsize);
 
 // === impl Tray ===
 
@@ -114,6 +120,23 @@ impl Turns {
         order
     }
 
+    /// The same for a batch: two at once go into the first two, because a table grows for one of them at a
+    /// time.
+    pub(super) fn order_of_batch(&self, now: Timestamp) -> [Tray; TURNS] {
+        let mut order = self.order(now);
+        let storing = |tray: Tray| self.storing[tray.0].load(Ordering::Relaxed);
+        if storing(order[0]) > storing(order[1]) {
+            order.swap(0, 1);
+        }
+        order
+    }
+
+    pub(super) fn begin(&self, tray: Tray) -> Storing<'_> {
+        let storing = &self.storing[tray.0];
+        storing.fetch_add(1, Ordering::Relaxed);
+        Storing(storing)
+    }
+
     pub(super) fn note_all(&self, listed: &[Listed]) {
         for one in listed {
             self.note(one.tray, (one.state != State::Open).then(Instant::now));
@@ -132,6 +155,14 @@ impl Turns {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, [Option<Instant>; TURNS]> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Storing ===
+
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -241,5 +272,20 @@ mod tests {
         assert_eq!(turns.order(at("1")), [2, 0, 1, 3].map(Tray));
         turns.note(Tray(1), None);
         assert_eq!(turns.now(at("5")), Tray(1));
+    }
+
+    #[test]
+    fn two_batches_at_once_go_into_two_trays() {
+        let (turns, now) = (Turns::default(), "2030-06-15T12:00:01Z".parse().expect("a time"));
+        let first = || turns.order_of_batch(now)[0];
+        let one = turns.begin(first());
+        assert_eq!(first(), Tray(2));
+        let other = turns.begin(first());
+        assert_eq!(first(), Tray(1));
+        drop(one);
+        assert_eq!(first(), Tray(1));
+        drop(other);
+        turns.begin(Tray(1));
+        assert_eq!(turns.order_of_batch(now), [1, 2, 3, 0].map(Tray));
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
-use tally_producers::{Parcel, append};
+use tally_producers::{Content, Parcel, append};
 use tally_store::error::Step as _;
 use tally_store::sqlite::begin;
 
@@ -10,7 +10,7 @@ use super::super::{Appended, Names, Result};
 use super::trays::Tray;
 use super::{State, changes, series};
 use crate::NAME;
-use crate::rows::Rows;
+use crate::rows::{self, Rows};
 
 /// Rows per INSERT: more is hardly faster. Smaller ones take the rest of a batch, so that few
 /// statements are prepared, each once.
@@ -32,7 +32,7 @@ pub(crate) fn append(
     let plan = append::sqlite::append(transaction, NAME, batch)?;
     let known = names.stored_as_with(&renumbered);
     let rows: Vec<Rows> = plan.content.into_iter().map(|rows| rows.stored_as(&known)).collect();
-    insert(transaction, state.filling(), &rows)?;
+    insert(transaction, state.filling(), &rows::merge(rows))?;
     Ok(Appended::Stored { fates: plan.fates, renumbered })
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn try_write(connection: &mut Connection, state: &State) -> Result<()
     let transaction = begin(connection)?;
     // No row takes more room.
     let tray = state.filling();
-    transaction.execute(&insert_sql(tray, 1), [i64::MAX; 2]).step(step)?;
+    transaction.execute(&insert_sql(tray, 1, true), [i64::MAX; 3]).step(step)?;
     let row = transaction.last_insert_rowid();
     transaction.execute(&tray.sql(include_str!("remove_row.sql")), [row]).step(step)?;
     transaction.commit().step("commit")
@@ -50,17 +50,24 @@ pub(crate) fn try_write(connection: &mut Connection, state: &State) -> Result<()
 
 pub(super) fn insert(transaction: &Transaction<'_>, tray: Tray, chunks: &[Rows]) -> Result<()> {
     let step = "insert the rows of a batch";
-    let mut left: usize = chunks.iter().map(|rows| rows.iter().len()).sum();
+    let mut left: usize = chunks.iter().map(Content::rows).sum();
     let mut rows = chunks.iter().flat_map(Rows::iter);
+    let counted = rows.clone().any(|row| row.requests != 1);
+    let fields = if counted { 3 } else { 2 };
     for size in INSERT_ROWS {
         if left < size {
             continue;
         }
-        let mut statement = transaction.prepare_cached(&insert_sql(tray, size)).step(step)?;
+        let mut statement =
+            transaction.prepare_cached(&insert_sql(tray, size, counted)).step(step)?;
         for _ in 0..left / size {
-            for (at, (id, micros)) in (1..).step_by(2).zip(rows.by_ref().take(size)) {
-                statement.raw_bind_parameter(at, id).step(step)?;
-                statement.raw_bind_parameter(at + 1, micros).step(step)?;
+            for (at, row) in (1..).step_by(fields).zip(rows.by_ref().take(size)) {
+                statement.raw_bind_parameter(at, row.series).step(step)?;
+                statement.raw_bind_parameter(at + 1, row.micros).step(step)?;
+                if counted {
+                    let requests = Some(row.requests).filter(|requests| *requests != 1);
+                    statement.raw_bind_parameter(at + 2, requests).step(step)?;
+                }
             }
             statement.raw_execute().step(step)?;
         }
@@ -69,8 +76,11 @@ pub(super) fn insert(transaction: &Transaction<'_>, tray: Tray, chunks: &[Rows])
     Ok(())
 }
 
-/// An INSERT of this many rows.
-fn insert_sql(tray: Tray, rows: usize) -> String {
-    let values = vec!["(?, ?)"; rows].join(", ");
-    format!("{} {values}", tray.sql(include_str!("append.sql").trim_end()))
+/// An INSERT of this many rows, which say if `counted` how many requests each is.
+fn insert_sql(tray: Tray, rows: usize, counted: bool) -> String {
+    let (sql, values) = match counted {
+        true => (include_str!("append_counted.sql"), "(?, ?, ?)"),
+        false => (include_str!("append.sql"), "(?, ?)"),
+    };
+    format!("{} {}", tray.sql(sql.trim_end()), vec![values; rows].join(", "))
 }

@@ -35,6 +35,10 @@ impl Entries {
         self.lines.resize(self.lines.len() + times as usize, line);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.lines.len()
     }

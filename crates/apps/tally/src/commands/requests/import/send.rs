@@ -8,7 +8,6 @@
 mod outcome;
 
 use std::collections::VecDeque;
-use std::iter::repeat_n;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -210,18 +209,21 @@ impl Sender<'_> {
         if self.sent.is_empty() {
             self.moved = Instant::now();
         }
-        let mut rows = Vec::with_capacity(chunk.entries.requests());
+        let mut rows = Vec::with_capacity(chunk.entries.len());
         let Parties { service, customer } = self.parties;
         for Entry { method, path, status, micros, times } in chunk.entries.iter() {
             let (method, path) = (Method(method), &*path);
             let series =
                 self.producer.series(SeriesKey { service, method, path, status, customer });
-            rows.extend(repeat_n(Row { series, time_us: micros }, times as usize));
+            // A line may say that it is repeated 0 times.
+            if times > 0 {
+                rows.push(Row { requests: times, ..Row::one(series, micros) });
+            }
         }
         let (mut from, mut most) = (0, rows.len().max(1));
         loop {
             let later = rows.split_off(most.min(rows.len()));
-            let (to, is_last) = (from + rows.len(), later.is_empty());
+            let (to, is_last) = (from + requests(&rows), later.is_empty());
             let position = if is_last { chunk.end } else { chunk.position(to) };
             let lines = chunk.entries.lines[from..to].to_vec();
             // What was read of the chunk, if no more of it is to come.
@@ -257,7 +259,7 @@ impl Sender<'_> {
 
     /// Gives rows to the producer, and for a file how far it is counted with them.
     async fn send(&mut self, rows: Vec<Row>, position: Position) -> Given {
-        let count = rows.len() as u64;
+        let (count, entries) = (requests(&rows) as u64, rows.len());
         let checkpoint =
             self.checkpoint.as_ref().map(|last| Checkpoint { position, ..last.clone() });
         let producer = &mut self.producer;
@@ -295,7 +297,7 @@ impl Sender<'_> {
             return Given::Taken;
         };
         match error.reason {
-            Refusal::TooLarge if count > 1 => return Given::TooLarge(error.rows),
+            Refusal::TooLarge if entries > 1 => return Given::TooLarge(error.rows),
             Refusal::Stopped(stop) => {
                 self.sent.pop_back();
                 self.outcome.stop = Some(Stop::Stopped(stop));
@@ -361,6 +363,10 @@ impl Sender<'_> {
         self.outcome.stop = Some(Stop::GaveUp { why, maybe, next });
         self.outcome
     }
+}
+
+fn requests(rows: &[Row]) -> usize {
+    rows.iter().map(|row| row.requests as usize).sum()
 }
 
 // === impl Sent ===

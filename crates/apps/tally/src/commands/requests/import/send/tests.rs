@@ -104,6 +104,36 @@ async fn a_series_has_a_status_and_the_parties() {
     assert_eq!(fake.state().series, [200, 404, 0].map(series));
 }
 
+/// A batch has 1,000 entries, and is cut between lines.
+#[tokio::test]
+async fn a_line_that_stands_for_several_requests_is_one_entry() {
+    for begun in [None, Some(Checkpoint::default())] {
+        let fake = Fake::default();
+        let (_stop, stopped) = watch::channel(false);
+        let mut entries = Entries::default();
+        for line in 1..=1_800 {
+            let times = [0, 1, 10][line as usize % 3];
+            let entry = Entry { method: 3, path: "/".into(), status: 0, micros: 7, times };
+            entries.push(&entry, line, 10 * line);
+        }
+        let end = Position { offset: 18_010, lines: 1_800, ..Position::default() };
+        let chunk = Chunk { entries, through: 1_800, end, ..Chunk::default() };
+        let chunks = channel(vec![Fed::Chunk(Box::new(chunk))]);
+        let is_file = begun.is_some();
+        let (outcome, _) = receive(&fake, chunks, stopped, begun, PATIENCE).await;
+        assert_eq!((outcome.counted, outcome.through), (6_600, place(0, 1_800)));
+        let state = fake.state();
+        assert_eq!((state.requests, state.entries), (6_600, 1_200));
+        let stored = state.checkpoints.iter().map(|(requests, stored)| {
+            let Position { offset, lines, within, .. } =
+                Checkpoint::read(stored).expect("ours").position;
+            (*requests, offset, lines, within)
+        });
+        let expected = [(3_300, 9_010, 900, 0), (3_300, 18_010, 1_800, 0)];
+        assert_eq!(stored.collect::<Vec<_>>(), if is_file { &expected[..] } else { &[] });
+    }
+}
+
 #[tokio::test]
 async fn nothing_to_send_counts_nothing() {
     let fake = Fake::default();

@@ -32,6 +32,8 @@ pub(in crate::commands::requests::import) struct State {
     /// The producer was refused for good.
     is_over: bool,
     pub(in crate::commands::requests::import) requests: u64,
+    /// In how many entries of batches they came.
+    pub(in crate::commands::requests::import) entries: u64,
     pub(in crate::commands::requests::import) series: Vec<proto::Series>,
     /// The checkpoints, with the number of requests in their batches.
     pub(in crate::commands::requests::import) checkpoints: Vec<(u32, Vec<u8>)>,
@@ -80,10 +82,15 @@ impl Fake {
                 }
                 assert_eq!(batch.sequence, state.committed + 1);
                 state.committed = batch.sequence;
-                state.requests += u64::from(batch.count);
+                let requests = match &*batch.requests {
+                    [] => batch.count,
+                    requests => requests.iter().sum(),
+                };
+                state.requests += u64::from(requests);
+                state.entries += u64::from(batch.count);
                 state.series.extend(batch.series);
                 if !batch.checkpoint.is_empty() {
-                    state.checkpoints.push((batch.count, batch.checkpoint));
+                    state.checkpoints.push((requests, batch.checkpoint));
                 }
             }
             Kind::Done(_) => {}

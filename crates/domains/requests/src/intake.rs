@@ -1,0 +1,94 @@
+//! What requests are checked against as they come.
+
+use std::sync::Arc;
+
+use prost_types::Timestamp;
+use tally_proto::tally::requests::v1 as proto;
+use tally_proto::wire::{
+    self, CUSTOMER_BYTES_MAX, METHOD_BYTES_MAX, SERVICE_BYTES_MAX, STATUS_MAX,
+};
+use tally_runtime::Clock;
+
+use crate::ahead::Ahead;
+use crate::batch::RecordLimits;
+use crate::error::InvalidTime;
+use crate::model::{Namespace, Series};
+use crate::resolution::Resolution;
+use crate::rows::RowsBuilder;
+use crate::series::KnownSeries;
+
+/// The series, and what requests are checked against.
+pub(crate) struct Intake {
+    pub(crate) series: Arc<KnownSeries>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) path_bytes_max: usize,
+    pub(crate) ahead: Ahead,
+    pub(crate) record: RecordLimits,
+    pub(crate) resolution: Resolution,
+}
+
+/// What requests are checked against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) path_bytes_max: usize,
+    /// Now, in microseconds since 1970-01-01 UTC.
+    pub(crate) now_micros: i64,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// The rules at this moment.
+    pub(crate) fn rules(&self) -> Rules {
+        let now_micros = self.clock.now().as_microsecond();
+        Rules { path_bytes_max: self.path_bytes_max, now_micros }
+    }
+
+    /// For rows under the present belief.
+    pub(crate) fn builder(&self) -> RowsBuilder {
+        RowsBuilder::new(self.series.belief(), self.resolution)
+    }
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// The path that a request is counted under.
+    pub(crate) fn path(self, path: &str) -> &str {
+        wire::path(path, self.path_bytes_max)
+    }
+
+    /// The series that a request is counted under; `None` if its status cannot be.
+    pub(crate) fn series(self, series: &proto::Series) -> Option<Series> {
+        let text = |text, bytes_max| Box::from(wire::text(text, bytes_max));
+        let status = u16::try_from(series.status).ok().filter(|status| *status <= STATUS_MAX)?;
+        Some(Series {
+            namespace: Namespace::DEFAULT,
+            service: text(&series.service, SERVICE_BYTES_MAX),
+            method: text(&series.method, METHOD_BYTES_MAX),
+            path: self.path(&series.path).into(),
+            status,
+            customer: text(&series.customer, CUSTOMER_BYTES_MAX),
+        })
+    }
+
+    /// The time of a request, by default now, in microseconds since 1970-01-01 UTC.
+    pub(crate) fn time(self, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
+        let Some(time) = time else { return Ok(self.now_micros) };
+        let Timestamp { seconds, nanos } = time;
+        let micros = wire::micros(time).ok_or(InvalidTime::OutOfRange { seconds, nanos })?;
+        match self.ahead_seconds(micros) {
+            Some(ahead_seconds) => Err(InvalidTime::Ahead { ahead_seconds }),
+            None => Ok(micros),
+        }
+    }
+
+    /// How far a time is ahead, if too far.
+    pub(crate) fn ahead_seconds(self, micros: i64) -> Option<i64> {
+        let ahead = micros.saturating_sub(self.now_micros);
+        (ahead > wire::AHEAD_MICROS_MAX).then_some(ahead / 1_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests;
