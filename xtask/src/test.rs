@@ -30,7 +30,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
     }
     command.args(arguments);
     if env::var_os(THREADS).is_none() {
-        let cores = available_parallelism().map_or(1, |cores| cores.get());
+        let cores = available_parallelism().map_or(1, usize::from);
         command.env(THREADS, cores.max(THREADS_MIN).to_string());
     }
 

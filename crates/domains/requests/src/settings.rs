@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
         long,
         env = "TALLY_REQUESTS_QUEUE_BYTES_MAX",
         value_name = "BYTES",
-        default_value = "67108864"
+        default_value = "16777216"
     )]
     requests_queue_bytes_max: Given<u32>,
 

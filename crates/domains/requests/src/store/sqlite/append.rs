@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction};
 use tally_ingest::{Batch, WriteError};
-use tally_producers::{Content as _, Parcel, append};
+use tally_producers::{Content, Parcel, append};
 use tally_store::error::Step as _;
 use tally_store::sqlite::begin;
 
@@ -50,7 +50,7 @@ pub(crate) fn try_write(connection: &mut Connection, state: &State) -> Result<()
 
 pub(super) fn insert(transaction: &Transaction<'_>, tray: Tray, chunks: &[Rows]) -> Result<()> {
     let step = "insert the rows of a batch";
-    let mut left: usize = chunks.iter().map(|rows| rows.rows()).sum();
+    let mut left: usize = chunks.iter().map(Content::rows).sum();
     let mut rows = chunks.iter().flat_map(Rows::iter);
     let counted = rows.clone().any(|row| row.requests != 1);
     let fields = if counted { 3 } else { 2 };
