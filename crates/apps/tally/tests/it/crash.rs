@@ -2,7 +2,7 @@
 
 use tally_testkit::{Process, Stream};
 
-use crate::support::{Home, LIMIT, OLD_DAY, Server, assert_fails, totals};
+use crate::support::{Home, LIMIT, OLD_DAY, RAW, Server, assert_fails, totals};
 
 /// Defines one test for each point on one database.
 macro_rules! killed_at {
@@ -169,8 +169,9 @@ fn killed_in_a_batch(home: &Home, point: &str, stored: i64) {
 /// The same with a batch large enough for COPY. The stream is endless, so such a batch comes
 /// eventually and stops its only worker.
 fn killed_in_a_copy(home: &Home, point: &str) {
-    let server =
-        Server::start(home.serve_command(&["--requests-workers", "1"]).env("TALLY_FAULT", point));
+    let server = Server::start(
+        home.serve_command(&[&["--requests-workers", "1"], RAW].concat()).env("TALLY_FAULT", point),
+    );
     let endless = ["add", "GET", "/a", "-n", "1000000000", "--patience", "1"];
     let client = Process::spawn(&server.command(&endless));
     server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);

@@ -3,7 +3,7 @@
 use tally_testkit::Output;
 use tonic::Code;
 
-use crate::support::{Home, LIMIT, Server, assert_fails, request, totals, wait_for};
+use crate::support::{Home, LIMIT, RAW, Server, assert_fails, request, totals, wait_for};
 
 /// A server that gives up on a batch soon.
 const IMPATIENT: &[&str] = &["--requests-write-wait-ms", "50"];
@@ -144,7 +144,7 @@ fn postgres_is_full_only_briefly() {
 fn sqlite_runs_full() {
     let home = Home::sqlite();
     let url = format!("{}?size_bytes_max=262144", home.database_url());
-    let server = home.serve_at(&url, IMPATIENT);
+    let server = home.serve_at(&url, &[IMPATIENT, RAW].concat());
     server.ok(&["add", "GET", "/a", "-n", "10"]);
     // A part fits, and the server reports its size.
     let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
@@ -212,7 +212,7 @@ fn a_removed_database_is_not_a_clean_end() {
 fn a_full_sqlite_file_has_room_again_after_a_roll_up() {
     let home = Home::sqlite();
     let url = format!("{}?size_bytes_max=262144", home.database_url());
-    let server = home.serve_at(&url, IMPATIENT);
+    let server = home.serve_at(&url, &[IMPATIENT, RAW].concat());
     let output = server.run(&["add", "GET", "/a", "-n", "100000"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let before = server.live();
