@@ -2,7 +2,7 @@
 
 use tally_testkit::{Process, Stream};
 
-use crate::support::{Home, LIMIT, LOG_LINE, OLD_DAY, RAW, Server, totals};
+use crate::support::{Home, LIMIT, LOG_LINE, OLD_DAY, RAW, assert_fails, totals};
 
 /// Defines one test for each point on one database.
 macro_rules! killed_at {
