@@ -63,12 +63,12 @@ pub(crate) struct Arguments {
     )]
     requests_batch_rows_max: Given<usize>,
 
-    /// How many requests may wait in memory
+    /// How many rows may wait in memory
     #[arg(
         long,
         env = "TALLY_REQUESTS_QUEUE_ROWS_MAX",
         value_name = "ROWS",
-        default_value = "1000000"
+        default_value = "500000"
     )]
     requests_queue_rows_max: Given<u32>,
 

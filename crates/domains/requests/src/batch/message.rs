@@ -98,6 +98,16 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// How many requests each entry is, with the number of its series.
+    pub(crate) fn requests_by_number(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let requests = self.requests.varints().map(low_half);
+        let ones =
+            std::iter::repeat_n(1, if self.requests.len() == 0 { self.number.len() } else { 0 });
+        self.number.varints().map(low_half).zip(requests.chain(ones))
+    }
+}
+
 impl From<proto::Batch> for Batch {
     fn from(batch: proto::Batch) -> Self {
         let proto::Batch { sequence, series, number, time_delta, count, drops, .. } = batch;
@@ -135,11 +145,6 @@ impl List {
 
     pub(crate) fn varints(&self) -> Varints<'_> {
         Varints(&self.bytes)
-    }
-
-    /// The numbers of a list of uint32.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.varints().map(low_half)
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
-use tally_producers::{Fate, Parcel};
+use tally_producers::{Content as _, Fate, Parcel};
 use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_proto::methods;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
@@ -30,9 +30,6 @@ use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
 use crate::service::Service;
-
-/// The method whose bodies are read here.
-pub(super) const ADD: &str = "/count.v1.CountService/Add";
 
 /// Counts the requests of a stream.
 pub(super) async fn add(
@@ -230,9 +227,12 @@ impl Adding {
             }
         }
         let rows = Parcel::from(rows.take(self.intake.series.belief()));
+        let requests =
+            rows.content.days().iter().map(|(_, requests)| requests.unsigned_abs()).sum();
         let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
         let room = self.streams.queue.reserve(rows.rows(), rows.bytes() + stream).await;
-        let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());
+        let queue = &self.streams.queue;
+        let pushed = room.and_then(|room| queue.push_into(room, rows, requests, &receipt).ok());
         pushed.ok_or_else(|| self.streams.no_room().into())
     }
 }

@@ -136,6 +136,24 @@ async fn a_series_is_told_apart_later_on_the_same_stream() {
     assert!(record.undecided.by_number.is_empty());
 }
 
+/// An entry can be several.
+#[tokio::test]
+async fn a_series_is_told_apart_by_its_requests() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let service = service(folder.path()).await;
+    let mut record = Record::new(Arc::clone(&service.intake));
+    learn(&mut record, 0..51, &[50]);
+    let entry = |requests| proto::Batch { number: vec![50], requests, ..Default::default() };
+    record.learn(&mut entry(vec![2]).into()).expect("valid");
+    assert_eq!(&*record.names[50].series.path, "_other");
+    record.learn(&mut entry(vec![1]).into()).expect("valid");
+    assert_eq!(&*record.names[50].series.path, "/50");
+    let series = vec![proto::Series { path: "/new".into(), ..Default::default() }];
+    let new = proto::Batch { series, number: vec![51], ..entry(vec![4]) };
+    record.learn(&mut new.into()).expect("valid");
+    assert_eq!(&*record.names[51].series.path, "/new");
+}
+
 #[tokio::test]
 async fn a_stream_remembers_few_undecided_series() {
     let folder = tempfile::tempdir().expect("a folder");

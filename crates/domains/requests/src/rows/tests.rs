@@ -77,7 +77,6 @@ proptest! {
             let expected = batches[known..].iter().flatten().copied();
             prop_assert_eq!(sums(&rest, resolution), sums_of(expected.clone(), resolution));
             let requests: i64 = expected.clone().map(|(_, _, requests)| requests).sum();
-            prop_assert_eq!(rest.places(), requests.unsigned_abs());
             prop_assert_eq!(rest.days().iter().map(|(_, requests)| requests).sum::<i64>(), requests);
             let merged = merge(vec![rest.clone(), rest.clone()]);
             let all: Vec<Row> = merged.iter().flat_map(Rows::iter).collect();

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use tally_ingest::{Failure, Receipt, Room};
+use tally_ingest::{Failure, Receipt, Room, Rows as _};
 use tally_runtime::faults;
 use tokio::sync::watch;
 use tonic::Status;
@@ -244,7 +244,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
         let parcel = Parcel { content, run: Some(Arc::new(run)) };
-        let pushed = self.streams.queue.push_into(room, parcel, &receipt);
+        let places = parcel.rows() as u64;
+        let pushed = self.streams.queue.push_into(room, parcel, places, &receipt);
         pushed.map_err(|_full| self.streams.no_room())?;
         if faults::is_on("record.acknowledge_early") {
             self.acknowledge(last);

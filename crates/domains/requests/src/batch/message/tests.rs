@@ -24,12 +24,12 @@ fn known(request: Request) -> Option<Option<Kind>> {
             Some(Kind::Batch(proto::Batch {
                 sequence,
                 series,
-                number: batch.number.numbers().collect(),
+                number: batch.number.varints().map(low_half).collect(),
                 time_delta: batch.time_delta.varints().map(zigzag).collect(),
                 count,
                 drops,
                 checkpoint: batch.checkpoint.to_vec(),
-                requests: batch.requests.numbers().collect(),
+                requests: batch.requests.varints().map(low_half).collect(),
             }))
         }
     })
