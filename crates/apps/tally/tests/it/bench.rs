@@ -159,7 +159,28 @@ fn a_server_without_room_for_the_series_is_named() {
     let home = Home::sqlite();
     let server = home.serve(&["--requests-series-max", "20"]);
     let output = server.run(&[&SMALL[..], &["-n", "100"]].concat());
-    assert_fails(&output, 1, &["nothing was measured", "of 50 requests", "--requests-series-max"]);
+    let words =
+        ["nothing was measured", "of 50 requests", "Half of its room", "--requests-series-max"];
+    assert_fails(&output, 1, &words);
+    // It helps to do what it says.
+    server.ok(&["bench", "-n", "100", "--series", "5"]);
+}
+
+#[test]
+fn the_help_has_examples_that_a_default_server_has_room_for() {
+    let help = Home::sqlite().run(&["bench", "--help"]).stdout;
+    let examples = help.lines().filter(|line| line.trim_start().starts_with("tally bench "));
+    let mut many = 0;
+    for example in examples {
+        let series = example.split_once("--series ").and_then(|(_, rest)| rest.split(' ').next());
+        let Some(series) = series.map(|series| series.parse::<u64>().expect("a number")) else {
+            continue;
+        };
+        assert!(series <= 50_000, "{example}");
+        many += 1;
+    }
+    assert!(many > 0, "{help}");
+    assert!(help.contains("--requests-series-max"), "{help}");
 }
 
 #[test]

@@ -235,8 +235,9 @@ async fn name(
 fn no_room(args: &BenchArgs, room: i64) -> anyhow::Error {
     anyhow!(
         "nothing was measured: of {} the server counts only {} under their own paths, {}0 and so \
-         on. It has no room for more (--requests-series-max of `tally serve`), or they were merged \
-         or forgotten: give a smaller --series, or another --path-prefix",
+         on. Half of its room for series is taken, and the other half is for those that come again \
+         and again: give a smaller --series, or a larger --requests-series-max to `tally serve`. \
+         Or they were merged or forgotten: give another --path-prefix",
         plural(args.series as u64, "request"),
         thousands(room),
         output::visible(&args.path_prefix),

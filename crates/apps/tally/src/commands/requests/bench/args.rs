@@ -28,7 +28,7 @@ const SPAN_MAX: Duration = Duration::from_secs(24 * 3_600);
 ///   tally bench --via add --streams 1                one stream of count.v1
 ///   tally bench --rate 100000 --duration 1m          100,000 requests a second
 ///   tally bench --requests 50000000 --json           just so many, for a program
-///   tally bench --connections 8 --streams 8 --series 100000 --mix uniform
+///   tally bench --connections 8 --streams 8 --series 20000 --mix uniform
 ///
 /// Requests are real ones: they count under GET /tally-bench/0, /tally-bench/1 and
 /// so on, stay in the totals, and take that much of the server's room for series;
@@ -91,6 +91,9 @@ pub(crate) struct BenchArgs {
     pub(super) warm_up: Span,
 
     /// How many series the requests are of
+    ///
+    /// A server tells as many new ones apart at once as half of its
+    /// --requests-series-max: 50,000 by default.
     #[arg(long, value_name = "N", default_value_t = 1_000,
           value_parser = numbers::within(1_usize, 100_000))]
     pub(super) series: usize,
