@@ -82,9 +82,12 @@ impl Adder {
     pub(super) async fn run(mut self) {
         if let Err(why) = self.go().await {
             self.shared.meter.failed(why);
-            self.shared.meter.in_doubt(self.unacknowledged.values().map(|sent| sent.rows).sum());
+            let now = Instant::now();
+            for sent in self.unacknowledged.values() {
+                self.shared.meter.in_doubt(sent.rows, sent.due, now);
+            }
         }
-        self.shared.meter.unsent(self.turn.unsent());
+        self.shared.meter.rest(self.turn.rest());
     }
 
     async fn go(&mut self) -> Result<(), String> {
@@ -192,7 +195,7 @@ impl Adder {
                 self.shared.meter.acknowledged(counted, due, at);
                 self.turn.give_back(rows - counted);
             }
-            None => self.shared.meter.in_doubt(rows),
+            None => self.shared.meter.in_doubt(rows, due, at),
         }
         self.patience.pause(&status).await.map(|()| Some(call))
     }

@@ -10,6 +10,9 @@ use tokio::sync::{Notify, mpsc, watch};
 /// The longest sleep of the thread that wakes streams, so that it ends soon after them.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
+/// Above this many sends, those that were due and not sent are no longer told apart.
+const SENDS_MAX: u64 = 100_000;
+
 /// When streams send, and what of it is measured.
 #[derive(Debug, Clone)]
 pub(super) struct Course {
@@ -34,6 +37,15 @@ pub(super) struct Pace {
 pub(super) struct Turn {
     course: Course,
     pace: Option<(Pace, Arc<Notify>)>,
+    /// How many requests a send has.
+    rows: u64,
+    /// How many requests are left of a given number.
+    left: Option<u64>,
+}
+
+/// What a stream had still to send when it ended, at a rate.
+pub(super) struct Rest {
+    pace: Pace,
     /// How many requests a send has.
     rows: u64,
     /// How many requests are left of a given number.
@@ -68,7 +80,12 @@ impl Pace {
 
     /// When the next send is due.
     pub(super) fn due(&self) -> Instant {
-        self.first + self.interval.mul_f64(self.next as f64)
+        self.due_after(0)
+    }
+
+    /// When the one is due that comes this many sends after it.
+    fn due_after(&self, sends: u64) -> Instant {
+        self.first + self.interval.mul_f64((self.next + sends) as f64)
     }
 
     pub(super) fn pass(&mut self) {
@@ -111,15 +128,10 @@ impl Turn {
         self.left = self.left.map(|left| left + rows);
     }
 
-    /// How many requests were due in the measured time and not sent.
-    pub(super) fn unsent(&self) -> u64 {
-        match (&self.pace, self.course.end) {
-            (Some((pace, _)), Some(end)) if !*self.course.stopped.borrow() => {
-                let of_warm_up = pace.due_before(self.course.measured_from);
-                (pace.due_before(end) - of_warm_up) * self.rows
-            }
-            _ => 0,
-        }
+    /// What there is still to send, at a rate.
+    pub(super) fn rest(self) -> Option<Rest> {
+        let Self { pace, rows, left, .. } = self;
+        pace.map(|(pace, _)| Rest { pace, rows, left })
     }
 
     /// When the next send is due, at a rate.
@@ -166,6 +178,24 @@ impl Turn {
             Ok(room) => Next::Send(due, room),
             Err(_) => Next::Ended,
         }
+    }
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// Requests that were due before `end`: when, and how many. Very many sends are taken together, as
+    /// if all of them were due with the last one.
+    pub(super) fn due_before(&self, end: Instant) -> impl Iterator<Item = (Instant, u64)> {
+        let sends = self.pace.due_before(end);
+        let together = sends.div_ceil(SENDS_MAX).max(1);
+        let mut left = self.left.unwrap_or(u64::MAX);
+        (0..sends.div_ceil(together)).map(move |n| {
+            let (from, to) = (n * together, sends.min((n + 1) * together));
+            let rows = ((to - from) * self.rows).min(left);
+            left -= rows;
+            (self.pace.due_after(to - 1), rows)
+        })
     }
 }
 
@@ -249,13 +279,8 @@ mod tests {
         let (_stop, past) = course(now - 1_000 * MS, 999 * MS);
         let pace = Pace::new(past.start, 10 * MS, 0, 1);
         let mut turn = Turn::new(past, Some((pace, Arc::default())), 7, None);
-        // 999 ms have 100 sends that begin in them.
-        assert_eq!(turn.unsent(), 700);
         turn.sent(7);
-        assert_eq!(turn.unsent(), 693);
         assert!(is_over(&mut turn).await);
-        turn.course.measured_from += 500 * MS;
-        assert_eq!(turn.unsent(), 350);
 
         let (stop, endless) = course(now, 3_600_000 * MS);
         let mut turn = Turn::new(endless.clone(), None, 7, Some(10));
@@ -275,7 +300,28 @@ mod tests {
             stop.send(true).expect("it is watched");
         });
         assert!(over);
-        assert_eq!(turn.unsent(), 0);
+    }
+
+    #[test]
+    fn what_was_not_sent_was_due() {
+        let start = Instant::now();
+        let (_stop, course) = course(start, 999 * MS);
+        let rest = |interval, left| {
+            let pace = Pace::new(start, interval, 0, 1);
+            let mut turn = Turn::new(course.clone(), Some((pace, Arc::default())), 7, left);
+            turn.sent(7);
+            turn.rest().expect("it has a pace")
+        };
+        let due = |rest: &Rest, ms| rest.due_before(start + ms * MS).collect::<Vec<_>>();
+        let at = |ms: u32| start + ms * MS;
+        assert_eq!(due(&rest(10 * MS, None), 10), []);
+        assert_eq!(due(&rest(10 * MS, None), 31), [(at(10), 7), (at(20), 7), (at(30), 7)]);
+        assert_eq!(due(&rest(10 * MS, Some(17)), 31), [(at(10), 7), (at(20), 3), (at(30), 0)]);
+        // A thousand seconds have a million microseconds each.
+        let many = due(&rest(MS / 1_000, None), 1_000_000);
+        assert_eq!(many.len() as u64, SENDS_MAX);
+        assert_eq!(many.iter().map(|(_, rows)| rows).sum::<u64>(), 7 * 999_999_999);
+        assert!(many.iter().all(|(due, _)| *due < at(1_000_000)));
     }
 
     #[tokio::test]

@@ -57,12 +57,14 @@ impl Recorder {
             self.shared.meter.refused(&status);
             if let Err(why) = self.patience.pause(&status).await {
                 self.shared.meter.failed(why);
-                let rows = self.unacknowledged.iter().map(|sent| sent.rows).sum();
-                self.shared.meter.in_doubt(rows);
+                let now = Instant::now();
+                for sent in &self.unacknowledged {
+                    self.shared.meter.in_doubt(sent.rows, sent.due, now);
+                }
                 break;
             }
         }
-        self.shared.meter.unsent(self.turn.unsent());
+        self.shared.meter.rest(self.turn.rest());
     }
 
     /// Opens the producer, and sends what is not committed and then what is due.

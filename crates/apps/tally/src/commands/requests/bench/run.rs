@@ -67,6 +67,7 @@ impl Run<'_> {
             () = self.progress(&shared.meter, &course) => unreachable!("it never ends"),
         };
         drop(alarm);
+        shared.meter.settle();
         Ok((shared, cpu))
     }
 
@@ -163,8 +164,9 @@ async fn all(
         () = end => {}
         Ok(_) = stopped.wait_for(|stopped| *stopped) => {}
     }
-    // Streams that gave up, or were stopped, end the measured time.
-    if course.end.is_some() || *course.stopped.borrow() {
+    // Streams that gave up, or were stopped, end the measured time. It goes on if nothing more is due.
+    let has_failed = course.end.is_some() && meter.lock().failure.is_some();
+    if has_failed || *course.stopped.borrow() {
         meter.close(Instant::now());
     }
     let used = cpu().zip(from).map(|(to, from)| to.saturating_sub(from));
