@@ -21,8 +21,6 @@ use super::pace::{Next, Turn};
 use super::stream::{Patience, Shared};
 use crate::client::Caller;
 
-const ADD: &str = "/count.v1.CountService/Add";
-
 /// How many frames wait for HTTP/2.
 const WAITING_MAX: usize = 2;
 
@@ -206,7 +204,7 @@ async fn add(mut caller: Caller, call: u64, frames: mpsc::Receiver<Bytes>) -> En
     let result = async {
         let mut request = Request::new(Body::new(Frames(frames)));
         *request.method_mut() = tonic::codegen::http::Method::POST;
-        *request.uri_mut() = tonic::codegen::http::Uri::from_static(ADD);
+        *request.uri_mut() = tonic::codegen::http::Uri::from_static(wire::ADD_METHOD);
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));

@@ -177,13 +177,9 @@ impl Time {
     /// Writes a number, and returns its end.
     #[inline]
     fn varint(&mut self, at: usize, number: u64) -> usize {
-        let (mut at, mut rest) = (at, number);
-        while rest >= 0x80 {
-            self.bytes[at] = rest as u8 | 0x80;
-            (at, rest) = (at + 1, rest >> 7);
-        }
-        self.bytes[at] = rest as u8;
-        at + 1
+        let mut rest = &mut self.bytes[at..];
+        encode_varint(number, &mut rest);
+        Self::BYTES_MAX - rest.len()
     }
 }
 

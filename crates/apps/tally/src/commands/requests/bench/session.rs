@@ -5,6 +5,7 @@ use prost::Message as _;
 use tally_proto::tally::producers::v1::{Acknowledgement, Open, Opened};
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::tally::requests::v1::{Done, RecordRequest};
+use tally_proto::wire::RECORD_METHOD;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
@@ -14,8 +15,6 @@ use tonic::{Request, Status, Streaming};
 use uuid::Uuid;
 
 use crate::client::Caller;
-
-const RECORD: &str = "/tally.requests.v1.RequestService/Record";
 
 /// How many messages wait for HTTP/2.
 const WAITING_MAX: usize = 2;
@@ -63,7 +62,8 @@ impl Session {
         let unready = |error: tonic::codegen::StdError| Status::from_error(error);
         grpc.ready().await.map_err(unready)?;
         let request = Request::new(ReceiverStream::new(messages));
-        let answer = grpc.streaming(request, PathAndQuery::from_static(RECORD), Encoded).await?;
+        let answer =
+            grpc.streaming(request, PathAndQuery::from_static(RECORD_METHOD), Encoded).await?;
         let mut answers = answer.into_inner();
         let first = answers.message().await?;
         let Some(Acknowledgement { opened: Some(limits), committed_sequence: committed }) = first
