@@ -201,6 +201,62 @@ fn ctrl_c_ends_it_with_a_report() {
     }
 }
 
+/// Whether it is gone or stands still: what was measured is printed, and that nothing is checked.
+#[test]
+fn what_cannot_be_checked_is_reported() {
+    for (via, signal) in [("record", "STOP")] {
+        let home = Home::sqlite();
+        let server = home.serve(&[]);
+        let run = start(&server, &server.url, &["--via", via, "--patience", "1"]);
+        server.process.signal(signal);
+        let output = run.wait(LIMIT);
+        assert_fails(&output, 1, &["not checked: ", "cannot read the totals"]);
+        let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+        for key in ["lost", "doubled", "all_counted"] {
+            assert!(report[key].is_null(), "{key}: {report}");
+        }
+        assert!(number(&report, "all_acknowledged") >= NAMED, "{report}");
+        let failure = report["failure"].as_str();
+        assert!(failure.is_some_and(|why| why.contains("cannot read the totals")), "{report}");
+    }
+}
+
+/// Nothing is measured yet: no times are reported, rather than times of 0.
+#[test]
+fn ctrl_c_in_the_warm_up() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    for json in [&["--json"][..], &[]] {
+        let before = counted(&server);
+        let run = ["bench", "--warm-up", "1h", "--series", "50", "--rate", "2000"];
+        let run = Process::spawn(&server.command(&[&run[..], json].concat()));
+        await_more(&server, before + NAMED + 100);
+        run.signal("INT");
+        let output = run.wait(LIMIT);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        if json.is_empty() {
+            assert!(output.stdout.contains("0 requests in 0.00 s, interrupted"), "{output:?}");
+            let after = output.stdout.lines().find(|line| line.starts_with("after "));
+            let after = after.map(|line| line.split_whitespace().skip(1).collect::<Vec<_>>());
+            assert_eq!(after, Some(vec!["-"; 5]), "{output:?}");
+        } else {
+            let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
+            assert_exact(&report);
+            assert!(report["ack_ms"]["p50"].is_null() && report["ack_ms"]["max"].is_null());
+        }
+    }
+}
+
+#[test]
+fn a_low_rate_is_what_it_is() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let run = ["bench", "--json", "--rate", "1", "-d", "1s", "--warm-up", "0s", "--series", "50"];
+    let report = report(&server.ok(&run).stdout);
+    assert_eq!(report["seconds"], 1.0, "{report}");
+    assert!(number(&report, "acknowledged") <= 1, "{report}");
+}
+
 /// `Record` goes on exactly once; of `Add`, what was on its way is in doubt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server() {
@@ -250,6 +306,7 @@ fn wrong_flags_are_wrong_usage() {
         ("--days", "0"),
         ("--path-prefix", ""),
         ("--patience", "0"),
+        ("--seed", "x"),
         ("--via", "udp"),
     ] {
         let output = home.run(&["bench", &format!("{flag}={value}")]);
@@ -260,9 +317,11 @@ fn wrong_flags_are_wrong_usage() {
 }
 
 #[test]
-fn a_batch_that_the_server_does_not_take() {
+fn what_the_server_does_not_take() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
     let output = server.run(&["bench", "--batch", "100000"]);
     assert_fails(&output, 1, &["--batch 100000", "at most 65,536 requests in a batch"]);
+    let output = server.run(&["bench", "--in-flight", "1000"]);
+    assert_fails(&output, 1, &["--in-flight 1000", "the server takes at most ", "batches"]);
 }

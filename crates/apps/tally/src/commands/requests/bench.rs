@@ -114,7 +114,7 @@ async fn measure(
         callers.push(args.server.connect().await?);
     }
     let client = RequestServiceClient::new(args.server.connect().await?);
-    let mut totals = Totals::new(client, &args.path_prefix, args.days, &*clock)?;
+    let mut totals = Totals::new(client, &args.path_prefix, args.days, args.patience(), &*clock)?;
     bar.set_message("reading the totals");
     let before = totals.count().await?;
     bar.set_message("naming the series");
@@ -126,19 +126,20 @@ async fn measure(
         return Err(no_room(args, room));
     }
     let shape = within(args, shape(args), &limits)?;
-    let in_flight = in_flight(args, &limits, names.len());
+    let in_flight = in_flight(args, &limits, names.len())?;
     let work = Arc::new(Work::new(args.via, names, args.mix, args.seed, shape));
     let run = Run { args, clock, stopped, bar, callers, work, shape, in_flight };
     // A number of requests begins when nothing is on its way; a duration has its warm-up in front.
     let (mut acknowledged, mut in_doubt) = (named, 0);
-    if args.requests.is_some() && !args.warm_up.is_zero() {
+    if args.requests.is_some() && !args.warm_up().is_zero() {
         let (warm, _) = run.part(Part::WarmUp).await?;
         let seen = warm.meter.lock();
         (acknowledged, in_doubt) = (acknowledged + seen.ever_acknowledged, seen.in_doubt);
     }
     let (shared, cpu) = run.part(Part::Measured).await?;
     bar.set_message("reading the totals");
-    let counted = totals.count().await? - before;
+    // What was measured is worth a report, even if it cannot be checked.
+    let counted = totals.count().await.map(|count| count - before);
     let seen = shared.meter.lock();
     let facts = Facts {
         shape,
@@ -147,7 +148,7 @@ async fn measure(
         is_interrupted: *run.stopped.borrow(),
         cpu,
         acknowledged: acknowledged + seen.ever_acknowledged,
-        counted,
+        counted: counted.map_err(|error| error.to_string()),
         in_doubt: in_doubt + seen.in_doubt,
     };
     Ok(Report::new(args, &seen, &facts))
@@ -194,14 +195,17 @@ fn within(args: &BenchArgs, shape: Shape, limits: &Opened) -> anyhow::Result<Sha
 }
 
 /// How many batches or calls of a stream are on their way at most.
-fn in_flight(args: &BenchArgs, limits: &Opened, names: usize) -> usize {
-    match args.via {
-        Via::Add => args.in_flight.unwrap_or(CALLS_IN_FLIGHT),
-        Via::Record => {
-            // A stream that is opened again has the names on its way as well.
-            let max = (limits.batches_in_flight_max as usize).saturating_sub(names).max(1);
-            args.in_flight.map_or(max, |given| given.min(max))
-        }
+fn in_flight(args: &BenchArgs, limits: &Opened, names: usize) -> anyhow::Result<usize> {
+    // A stream that is opened again has the names on its way as well.
+    let max = (limits.batches_in_flight_max as usize).saturating_sub(names).max(1);
+    match (args.via, args.in_flight) {
+        (Via::Record, Some(given)) if given > max => Err(anyhow!(
+            "--in-flight {given}: the server takes at most {} of a stream, beside those that name \
+             the series",
+            plural(max as u64, "batch").replace("batchs", "batches")
+        )),
+        (Via::Record, given) => Ok(given.unwrap_or(max)),
+        (Via::Add, given) => Ok(given.unwrap_or(CALLS_IN_FLIGHT)),
     }
 }
 
@@ -246,18 +250,20 @@ fn no_room(args: &BenchArgs, room: i64) -> anyhow::Error {
 
 /// Why the exit code is 1.
 fn wrong(args: &BenchArgs, report: &Report) -> String {
-    if report.lost == 0 && report.doubled == 0 {
-        let why = report.failure.as_deref().unwrap_or_default();
-        return format!("a stream gave up: {}", output::visible(why));
-    }
-    let hint = match report.doubled {
+    let why = output::visible(report.failure.as_deref().unwrap_or_default());
+    let (lost, doubled) = match (report.lost, report.doubled) {
+        (Some(0), Some(0)) => return format!("a stream gave up: {why}"),
+        (Some(lost), Some(doubled)) => (lost, doubled),
+        _ => return format!("not checked: {why}"),
+    };
+    let hint = match doubled {
         0 => String::new(),
         _ => format!(
             "; if something else counts under {}, give --path-prefix",
             output::visible(&args.path_prefix)
         ),
     };
-    format!("lost {}, doubled {}{hint}", thousands(report.lost), thousands(report.doubled))
+    format!("lost {}, doubled {}{hint}", thousands(lost), thousands(doubled))
 }
 
 /// One line on stderr, if that is a terminal.

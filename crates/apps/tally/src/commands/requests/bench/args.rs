@@ -16,6 +16,9 @@ const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 
 const SPAN_MAX: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long a run of a given duration warms up unless something else is asked for.
+const WARM_UP: Duration = Duration::from_secs(2);
+
 /// Measure how many requests a server counts, and check that it counts each once
 ///
 /// Sends made-up requests to a running server over one or many streams, as fast as
@@ -45,13 +48,15 @@ const SPAN_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// With --rate, both count from when the batch, or the end of the call, was due,
 /// even if the server was too slow to let it be sent: a server that stalls for a
 /// second is seen by every request that was due meanwhile. The 5 ms for which a
-/// batch collects requests are not in it. Without --rate, the server is always
-/// full, and the time is mostly that of waiting in its queue: --in-flight 1 shows
-/// how fast it can be.
+/// batch collects requests are not in it. What was due and not sent, or not
+/// acknowledged, counts with the time for which it waited. Without --rate, the
+/// server is always full, and the time is mostly that of waiting in its queue:
+/// --in-flight 1 shows how fast it can be.
 ///
-/// The rate is that of the acknowledgements that come in the measured time. What is
-/// on its way then is waited for and checked, but not in the rate. Ctrl-C ends a run
-/// early, with a report of what was measured until then.
+/// The rate is that of the acknowledgements that come in the measured time. What
+/// is on its way then is waited for and checked, but not in the rate. Ctrl-C ends
+/// a run early, with a report of what was measured until then. If the totals cannot
+/// be read, the report says that nothing was checked, and the exit code is 1.
 ///
 /// Client and server share the machine's cores if they run on one: the report says
 /// how much of them the client took.
@@ -87,8 +92,10 @@ pub(crate) struct BenchArgs {
     pub(super) requests: Option<u64>,
 
     /// How long to send before that without measuring; 0s is not at all
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span_or_none)]
-    pub(super) warm_up: Span,
+    ///
+    /// [default: 2s; with --requests 0s]
+    #[arg(long, value_name = "TIME", value_parser = span_or_none)]
+    warm_up: Option<Span>,
 
     /// How many series the requests are of
     ///
@@ -104,13 +111,14 @@ pub(crate) struct BenchArgs {
 
     /// How many requests a batch has, or, with --via add, a call
     ///
-    /// [default: 10,000 and 100,000; with --rate, what is due within 5 ms and 100 ms]
+    /// [default: 10,000 for a batch and 100,000 for a call; with --rate, what is due
+    /// within 5 ms for a batch and within 100 ms for a call]
     #[arg(long, value_name = "REQUESTS", value_parser = numbers::within(1_u64, 1_000_000))]
     pub(super) batch: Option<u64>,
 
     /// How many batches, or calls, of a stream are on their way at most
     ///
-    /// [default: of batches as many as the server allows; 4 calls]
+    /// [default: as many batches as the server allows, and no more are possible; 4 calls]
     #[arg(long, value_name = "N", value_parser = numbers::within(1_usize, 1_000))]
     pub(super) in_flight: Option<usize>,
 
@@ -123,10 +131,11 @@ pub(crate) struct BenchArgs {
     pub(super) path_prefix: String,
 
     /// The same number draws the same series
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = numbers::within(0_u64, u64::MAX))]
     pub(super) seed: u64,
 
-    /// How many seconds to wait for a server that acknowledges nothing
+    /// How many seconds to wait for a server that does not answer
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = numbers::within(1_u64, 3_600))]
     pub(super) patience: u64,
@@ -170,6 +179,12 @@ impl BenchArgs {
     /// Streams of all connections.
     pub(super) fn all_streams(&self) -> usize {
         self.connections * self.streams
+    }
+
+    pub(super) fn warm_up(&self) -> Duration {
+        // A number of requests is to be counted as it is, without others.
+        let default = if self.requests.is_some() { Duration::ZERO } else { WARM_UP };
+        self.warm_up.unwrap_or(default)
     }
 
     pub(super) fn patience(&self) -> Duration {

@@ -52,6 +52,8 @@ pub(super) struct Seen {
 /// What was acknowledged lately.
 pub(super) struct Recent {
     pub(super) acknowledged: u64,
+    /// In the measured time until now.
+    pub(super) measured: u64,
     pub(super) p99: Duration,
 }
 
@@ -156,7 +158,7 @@ impl Meter {
         let acknowledged = seen.recent.len();
         let p99 = Duration::from_micros(seen.recent.value_at_quantile(0.99));
         seen.recent.reset();
-        Recent { acknowledged, p99 }
+        Recent { acknowledged, measured: seen.acknowledged, p99 }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -186,7 +188,8 @@ impl Seen {
     }
 
     /// The time that this share of requests was acknowledged within.
-    pub(super) fn quantile(&self, quantile: f64) -> Duration {
+    #[cfg(test)]
+    fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_micros(self.times.value_at_quantile(quantile))
     }
 }

@@ -73,7 +73,7 @@ impl Run<'_> {
 
     fn course(&self, part: Part) -> Course {
         let (start, stopped) = (Instant::now(), self.stopped.clone());
-        let warm_up = self.args.warm_up;
+        let warm_up = self.args.warm_up();
         let (measured_from, end) = match (part, self.args.requests) {
             (Part::WarmUp, _) => (start, Some(start + warm_up)),
             (Part::Measured, Some(_)) => (start, None),
@@ -124,18 +124,18 @@ impl Run<'_> {
     async fn progress(&self, meter: &Meter, course: &Course) {
         self.bar.set_message("starting");
         let mut seconds = interval_at((course.start + SECOND).into(), SECOND);
-        let mut acknowledged = 0;
         loop {
             seconds.tick().await;
             let (recent, elapsed) = (meter.recent(), course.start.elapsed());
-            acknowledged += recent.acknowledged;
-            let what = if course.measured_from.elapsed().is_zero() { "warm-up" } else { "" };
+            let measured = match course.measured_from.elapsed().is_zero() {
+                true => "warm-up".to_owned(),
+                false => format!("{} measured", thousands(recent.measured)),
+            };
             self.bar.set_message(format!(
-                "{:>4} s  {:>11} requests/s  p99 {:>8}  {} acknowledged  {what}",
+                "{:>4} s  {:>11} requests/s  p99 {:>8}  {measured}",
                 elapsed.as_secs(),
                 thousands(recent.acknowledged),
                 shown(millis(recent.p99)),
-                thousands(acknowledged),
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! Whether what was acknowledged is what is counted.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, anyhow};
 use jiff::ToSpan as _;
 use jiff::civil;
@@ -7,6 +9,8 @@ use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{Granularity, QueryTotalsRequest};
 use tally_runtime::Clock;
+use tokio::time::timeout;
+use tonic::Status;
 
 use crate::client::{Caller, describe};
 
@@ -14,6 +18,7 @@ use crate::client::{Caller, describe};
 pub(super) struct Totals {
     client: RequestServiceClient<Caller>,
     question: QueryTotalsRequest,
+    patience: Duration,
 }
 
 /// What the totals say about the acknowledgements.
@@ -32,6 +37,7 @@ impl Totals {
         client: RequestServiceClient<Caller>,
         path_prefix: &str,
         days: u64,
+        patience: Duration,
         clock: &dyn Clock,
     ) -> anyhow::Result<Self> {
         // A day more, because midnight may come first.
@@ -46,18 +52,22 @@ impl Totals {
             sum: true,
             ..QueryTotalsRequest::default()
         };
-        Ok(Self { client, question })
+        Ok(Self { client, question, patience })
     }
 
     /// How many requests the series have, of the days that the run counts on.
     pub(super) async fn count(&mut self) -> anyhow::Result<i64> {
-        let failed = |status| anyhow!("cannot read the totals: {}", describe(&status));
-        let answer = self.client.query_totals(self.question.clone()).await;
-        let (mut answer, mut count) = (answer.map_err(failed)?.into_inner(), 0);
-        while let Some(part) = answer.message().await.map_err(failed)? {
-            count += part.periods.iter().flat_map(|period| &period.count).sum::<i64>();
-        }
-        Ok(count)
+        let reading = async {
+            let answer = self.client.query_totals(self.question.clone()).await;
+            let (mut answer, mut count) = (answer?.into_inner(), 0);
+            while let Some(part) = answer.message().await? {
+                count += part.periods.iter().flat_map(|period| &period.count).sum::<i64>();
+            }
+            Ok::<_, Status>(count)
+        };
+        let silent = |_| Status::deadline_exceeded("the server does not answer");
+        let count = timeout(self.patience, reading).await.map_err(silent).and_then(|count| count);
+        count.map_err(|status| anyhow!("cannot read the totals: {}", describe(&status)))
     }
 }
 
