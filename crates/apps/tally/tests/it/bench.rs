@@ -204,7 +204,7 @@ fn ctrl_c_ends_it_with_a_report() {
 /// Whether it is gone or stands still: what was measured is printed, and that nothing is checked.
 #[test]
 fn what_cannot_be_checked_is_reported() {
-    for (via, signal) in [("record", "STOP")] {
+    for (via, signal) in [("record", "STOP"), ("add", "KILL")] {
         let home = Home::sqlite();
         let server = home.serve(&[]);
         let run = start(&server, &server.url, &["--via", via, "--patience", "1"]);

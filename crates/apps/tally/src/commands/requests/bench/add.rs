@@ -191,6 +191,9 @@ impl Adder {
                 let refused = wire::number(&status, wire::REFUSED_TRAILER).unwrap_or(0);
                 let counted = through.min(rows).saturating_sub(refused);
                 self.shared.meter.acknowledged(counted, due, at);
+                if counted > 0 {
+                    self.patience.renew(at);
+                }
                 self.turn.give_back(rows - counted);
             }
             None => self.shared.meter.in_doubt(rows, due, at),

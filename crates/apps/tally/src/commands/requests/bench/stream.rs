@@ -62,9 +62,11 @@ impl Patience {
         self.failures = 0;
     }
 
-    /// Something was sent: the server has this long from now.
+    /// Something was sent: the server has this long from now, unless it is sent because something failed.
     pub(super) fn sent(&mut self, now: Instant) {
-        self.since = now;
+        if self.failures == 0 {
+            self.since = now;
+        }
     }
 
     /// Waits until it is at its end, and says so. What is only due later needs no patience before.
