@@ -1,7 +1,7 @@
 //! Postgres's binary COPY format, in pieces: for each row the number of its fields, and the length and
 //! value of each.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::micros::EPOCH_MICROS;
 use crate::rows::Row;
@@ -33,26 +33,29 @@ pub(crate) fn pieces(
     mut rows: impl Iterator<Item = Row>,
     counted: bool,
 ) -> impl Iterator<Item = Bytes> {
-    let mut piece = BytesMut::from(HEADER);
+    let mut begins: &[u8] = HEADER;
     let mut is_over = false;
     std::iter::from_fn(move || {
         if is_over {
             return None;
         }
-        piece.reserve(PIECE_BYTES);
-        while piece.len() < PIECE_BYTES - THREE {
-            match rows.next() {
-                Some(row) if !counted => piece.put_slice(&two(row)),
-                Some(row) if row.requests == 1 => piece.put_slice(&null(row)),
-                Some(row) => piece.put_slice(&three(row)),
-                None => {
-                    piece.put_slice(TRAILER);
-                    is_over = true;
-                    break;
-                }
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        piece.extend_from_slice(std::mem::take(&mut begins));
+        let mut room =
+            (PIECE_BYTES - HEADER.len() - TRAILER.len()) / if counted { THREE } else { TWO };
+        rows.by_ref().take(room).for_each(|row| {
+            room -= 1;
+            match row.requests {
+                _ if !counted => piece.extend_from_slice(&two(row)),
+                1 => piece.extend_from_slice(&null(row)),
+                _ => piece.extend_from_slice(&three(row)),
             }
+        });
+        if room > 0 {
+            piece.extend_from_slice(TRAILER);
+            is_over = true;
         }
-        Some(piece.split().freeze())
+        Some(piece.into())
     })
 }
 
