@@ -130,23 +130,38 @@ fn find(c: &mut Criterion) {
         let all = all_series(count);
         let server = Server::new(Resolution::Raw, &all);
         let asked: Vec<Series> = mixed(REQUESTS, count).map(|n| all[n].clone()).collect();
-        step(c, &format!("find, {count} series"), REQUESTS, || (), |()| {
-            assert_eq!(server.find(&asked), REQUESTS);
-        });
+        step(
+            c,
+            &format!("find, {count} series"),
+            REQUESTS,
+            || (),
+            |()| {
+                assert_eq!(server.find(&asked), REQUESTS);
+            },
+        );
         let asked: Vec<_> = asked.into_iter().map(|series| (GET, series)).collect();
-        step(c, &format!("find recent, {count} series"), REQUESTS, || (), |()| {
-            server.find_recent(&asked)
-        });
+        step(
+            c,
+            &format!("find recent, {count} series"),
+            REQUESTS,
+            || (),
+            |()| server.find_recent(&asked),
+        );
     }
 }
 
 fn merge(c: &mut Criterion) {
     for count in SERIES {
         let requests = rows(0, REQUESTS, count);
-        step(c, &format!("merge, {count} series"), REQUESTS, || (), |()| {
-            bench::add_up(&requests, Resolution::Second)
-        });
-        let chunk = |at| bench::add_up(&rows(at * CHUNK_ROWS, CHUNK_ROWS, count), Resolution::Second);
+        step(
+            c,
+            &format!("merge, {count} series"),
+            REQUESTS,
+            || (),
+            |()| bench::add_up(&requests, Resolution::Second),
+        );
+        let chunk =
+            |at| bench::add_up(&rows(at * CHUNK_ROWS, CHUNK_ROWS, count), Resolution::Second);
         let chunks: Vec<Rows> = (0..CHUNKS).map(chunk).collect();
         let name = format!("merge {CHUNKS} chunks, {count} series");
         // Of their rows, because a row is what it goes through.
@@ -179,9 +194,13 @@ fn take(c: &mut Criterion) {
             let ids: Vec<i64> = all.iter().map(|series| series.id(0)).collect();
             let batch = batch(count, false);
             let name = format!("Record, {resolution}, {count} series");
-            step(c, &name, REQUESTS, || batch.clone(), |batch| {
-                server.encode(&bench::read(batch), &ids)
-            });
+            step(
+                c,
+                &name,
+                REQUESTS,
+                || batch.clone(),
+                |batch| server.encode(&bench::read(batch), &ids),
+            );
         }
     }
 }
