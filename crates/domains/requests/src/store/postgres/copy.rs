@@ -116,15 +116,23 @@ mod tests {
         assert_eq!(bytes(&[], true), [HEADER, TRAILER].concat());
     }
 
+    /// Also where the last row fills a piece.
     #[test]
     fn pieces_are_small_and_whole() {
-        let rows: Vec<Row> =
-            (0..10_000).map(|n| Row { series: n, micros: 0, requests: n % 3 + 1 }).collect();
-        let all: Vec<Bytes> = pieces(rows.iter().copied(), true).collect();
-        assert!(all.len() > 4 && all.iter().all(|piece| piece.len() <= PIECE_BYTES));
-        let length: usize = all.iter().map(Bytes::len).sum();
-        let expected: usize =
-            rows.iter().map(|row| if row.requests == 1 { NULL } else { THREE }).sum();
-        assert_eq!(length, HEADER.len() + expected + TRAILER.len());
+        for (counted, fit) in [(false, PIECE_BYTES / TWO), (true, PIECE_BYTES / THREE)] {
+            for len in (fit - 3..fit + 3).chain([5 * fit]) {
+                let row = |n: i64| Row { series: n, micros: 0, requests: n % 3 + 1 };
+                let rows: Vec<Row> = (0..).take(len).map(row).collect();
+                let all: Vec<Bytes> = pieces(rows.iter().copied(), counted).collect();
+                assert!(all.iter().all(|piece| piece.len() <= PIECE_BYTES));
+                assert!(all.len() <= len.div_ceil(fit) + 1, "{} for {len} rows", all.len());
+                let only = |row: &Row| {
+                    let whole = bytes(&[*row], counted);
+                    whole[HEADER.len()..whole.len() - TRAILER.len()].to_vec()
+                };
+                let rows: Vec<u8> = rows.iter().flat_map(only).collect();
+                assert!(all.concat() == [HEADER, &rows, TRAILER].concat(), "{len} rows");
+            }
+        }
     }
 }
