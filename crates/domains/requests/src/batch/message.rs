@@ -194,6 +194,12 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
         *bytes = rest;
         return Some(first.into());
     }
+    if let Some((&second, rest)) = rest.split_first()
+        && second < 0x80
+    {
+        *bytes = rest;
+        return Some(u64::from(first & 0x7f) | u64::from(second) << 7);
+    }
     take_long_varint(bytes)
 }
 

@@ -29,6 +29,7 @@ use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
+use crate::series::View;
 use crate::service::Service;
 
 /// Counts the requests of a stream.
@@ -253,10 +254,11 @@ impl Chunk {
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         recent::with(&intake.series, |recent| {
+            let known = intake.series.view();
             while !self.is_full() {
                 let Some(message) = framing.next()? else { break };
                 self.len += 1;
-                if let Err(reason) = self.take(intake, message, recent) {
+                if let Err(reason) = self.take(intake, message, recent, &known) {
                     wrong.add(framing.position(), reason);
                 }
             }
@@ -270,6 +272,7 @@ impl Chunk {
         intake: &Intake,
         message: &[u8],
         recent: &mut Recent,
+        known: &View<'_>,
     ) -> Result<(), InvalidTime> {
         let rules = *self.rules.get_or_insert_with(|| intake.rules());
         let rows = &mut self.rows;
@@ -285,14 +288,13 @@ impl Chunk {
         let micros = intake.time(rules, time)?;
         let method = methods::text(number);
         let series = SeriesRef::of_endpoint(&method, rules.path(&path));
-        let known = intake.series.find(series, |named| {
-            recent.note(number, named);
-            rows.push(named.id, micros, 1);
-            rows.name(named);
-        });
-        if known.is_none() {
+        let Some(named) = known.find(series) else {
             self.unknown.push((series.to_owned(), micros));
-        }
+            return Ok(());
+        };
+        recent.note(number, named);
+        rows.push(named.id, micros, 1);
+        rows.name(named);
         Ok(())
     }
 
