@@ -65,7 +65,7 @@ impl Record {
 
     /// Asks again for those undecided series of which this batch has requests.
     fn decide(&mut self, batch: &Batch) {
-        let asked = self.undecided.asked(batch.number.numbers());
+        let asked = self.undecided.asked(batch.counted());
         let series = asked.iter().map(|(number, requests)| {
             (SeriesRef::from(&self.undecided.by_number[number]), *requests)
         });
@@ -132,10 +132,10 @@ impl Batches for Record {
             return Ok(());
         }
         let mut requests = vec![0_u32; new.len()];
-        for number in batch.number.numbers() {
+        for (number, counted) in batch.counted() {
             let place = (number as usize).checked_sub(named);
             if let Some(requests) = place.and_then(|place| requests.get_mut(place)) {
-                *requests = requests.saturating_add(1);
+                *requests = requests.saturating_add(counted);
             }
         }
         let requests = requests.into_iter().map(|requests| requests.max(1));
@@ -184,10 +184,11 @@ impl Undecided {
     }
 
     /// How many of these requests each undecided series has, if any.
-    fn asked(&self, numbers: impl Iterator<Item = u32>) -> HashMap<u32, u32> {
-        let mut asked = HashMap::new();
-        for number in numbers.filter(|number| self.by_number.contains_key(number)) {
-            *asked.entry(number).or_default() += 1;
+    fn asked(&self, counted: impl Iterator<Item = (u32, u32)>) -> HashMap<u32, u32> {
+        let mut asked: HashMap<u32, u32> = HashMap::new();
+        for (number, counted) in counted.filter(|(number, _)| self.by_number.contains_key(number)) {
+            let requests = asked.entry(number).or_default();
+            *requests = requests.saturating_add(counted);
         }
         asked
     }

@@ -1,6 +1,8 @@
 //! A message of a `Record` stream as it comes. The lists of a batch stay as they are on the wire: a batch of
 //! 10,000 entries takes 60 kB instead of 200, and is gone through once.
 
+use std::iter;
+
 use bytes::Bytes;
 use prost::{DecodeError, Message as _};
 use tally_proto::tally::producers::v1 as producers;
@@ -95,6 +97,11 @@ impl Batch {
             }
         }
         Some(read)
+    }
+
+    /// The numbers of the entries' series, each with how many requests the entry stands for.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.number.numbers().zip(self.requests.numbers().chain(iter::repeat(1)))
     }
 }
 
