@@ -39,7 +39,7 @@ impl Settings {
             address: Address { url: url.into().trim().to_owned(), ..Address::default() },
             name: program_name(),
             batch_rows_max: 10_000,
-            batches_in_flight_max: 8,
+            batches_in_flight_max: 32,
             series_max: SERIES_MAX,
             connect_timeout: Duration::from_secs(5),
             open_timeout: Duration::from_secs(10),
@@ -105,7 +105,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// Batches sent but not acknowledged, from 1; the server may set less. Default: 8.
+        /// Batches sent but not acknowledged, from 1; the server may set less. Default: 32.
         pub fn batches_in_flight_max(mut self, batches: usize) -> Self {
             self.settings.batches_in_flight_max = batches.max(1);
             self

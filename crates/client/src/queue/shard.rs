@@ -58,9 +58,10 @@ impl Shard {
     #[inline]
     pub(super) fn add(&mut self, mut row: Row) -> Option<bool> {
         let at = self.current.len();
-        if let Some((start_us, hint)) = self.steps.of(row) {
+        let mut hint = None;
+        if let Some((start_us, place)) = self.steps.of(row) {
             row.time_us = start_us;
-            if let Some(known) = self.current.get_mut(usize::from(*hint))
+            if let Some(known) = self.current.get_mut(usize::from(*place))
                 && (known.series, known.time_us) == (row.series, row.time_us)
                 && known.requests < ENTRY_REQUESTS_MAX
             {
@@ -68,10 +69,13 @@ impl Shard {
                 self.recorded += 1;
                 return Some(false);
             }
-            *hint = u16::try_from(at).unwrap_or(u16::MAX);
+            hint = Some(place);
         }
         if at == self.limit {
             return None;
+        }
+        if let Some(hint) = hint {
+            *hint = u16::try_from(at).unwrap_or(u16::MAX);
         }
         let was_empty = self.is_empty();
         self.current.push(row);

@@ -10,16 +10,16 @@ const QUARTER_US: u64 = (DAY_MICROS / 96).cast_unsigned();
 /// How many hints there are: 8 KiB.
 const HINTS: usize = 4_096;
 
-/// A hint says where the row of a series and a step may be. Who follows it looks at the row, so that a
-/// hint can be old, or of another series.
+/// A hint says where the row of a series and a step may be. The row itself is checked, so a hint may be
+/// old or of another series, and nothing needs to clear it.
 #[derive(Default)]
 pub(super) struct Steps {
     /// How long a step is. 0: each request is a row of its own.
     length_us: u64,
     /// When the step of the last request began.
     start_us: i64,
-    /// Where its hints begin, from which on there is one for each series. Requests of a layer end in
-    /// another order than they began in, so that several steps are in use.
+    /// Where its hints begin: there is one for each series. Requests of a layer end in another order than
+    /// they began in, so several steps are in use at a time.
     first: usize,
     /// As a ring. Empty until there are steps.
     hints: Box<[u16]>,
@@ -56,13 +56,13 @@ impl Steps {
         let length_us = self.length_us.cast_signed();
         let step = time_us.div_euclid(length_us);
         self.start_us = step * length_us;
-        // Four steps have hints for a quarter of the chunk each, and fewer series get along better.
+        // The hints of four steps in a row are apart as long as there are at most 1,024 series.
         self.first = (step.cast_unsigned() as usize).wrapping_mul(HINTS / 4);
     }
 }
 
-/// The length of the steps by which a server with this resolution lets requests be merged. 0: it does not,
-/// or says something that makes no sense.
+/// The length of the steps by which requests can be merged for a server with this resolution. 0: they
+/// cannot, or the resolution makes no sense.
 pub(super) fn length_us(resolution_us: u64) -> u64 {
     if QUARTER_US.checked_rem(resolution_us) == Some(0) { resolution_us } else { 0 }
 }

@@ -50,7 +50,7 @@ use crate::server;
 use figures::{Figures, Results};
 use load::Amount;
 use programs::said;
-use row::{Ingest, Row, Way};
+use row::Row;
 
 /// How much of everything there is.
 struct Sizes {
@@ -129,7 +129,7 @@ pub(crate) async fn run(
     sections.iter().for_each(|section| println!("{}", section.plain()));
     match wrong.len() {
         0 => println!("every request was counted exactly once: PASS"),
-        count => println!("{count} rows were counted wrongly: FAIL"),
+        count => println!("{count} checks have failed: FAIL"),
     }
     if asked.write && wrong.is_empty() {
         page::write(&sections, circumstances, &settings, run.sizes.rounds)?;
@@ -214,9 +214,6 @@ impl<'a> Run<'a> {
         match row {
             Row::Copy { connections } => copy::measure(self, connections).await,
             Row::Loop => bare::measure(self),
-            Row::Ingest(Ingest { way: Way::Queue, resolution, backend, .. }) => {
-                ingest::measure_queue(self, resolution, backend).await
-            }
             Row::Ingest(ingest) => ingest::measure(self, ingest).await,
             Row::Insert { clients } => pgbench::measure_inserts(self, clients).await,
             Row::Update { clients } => pgbench::measure_updates(self, clients).await,

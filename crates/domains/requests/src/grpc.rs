@@ -11,7 +11,7 @@
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
 //! | `unread.rs` | calls whose messages bypass tonic |
 
-mod add;
+pub(crate) mod add;
 mod changes;
 mod count;
 mod messages;

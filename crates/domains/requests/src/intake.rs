@@ -48,6 +48,16 @@ impl Intake {
     pub(crate) fn builder(&self) -> RowsBuilder {
         RowsBuilder::new(self.series.belief(), self.resolution)
     }
+
+    /// The time of a request, if it may be counted. One that is ahead is noted.
+    #[inline]
+    pub(crate) fn time(&self, rules: Rules, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
+        rules.time(time).inspect_err(|reason| {
+            if let InvalidTime::Ahead { ahead_seconds } = reason {
+                self.ahead.refused(rules.now_micros, *ahead_seconds);
+            }
+        })
+    }
 }
 
 // === impl Rules ===

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ahead.rs` | clients' times that are ahead of the server's clock |
 //! | `batch.rs` | one batch of a `Record` stream: from a message to rows |
+//! | `bench.rs` | single steps of taking requests in, for benchmarks |
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
 //! | `changes.rs`, `changes/` | merges and forgets: what is asked for, what is wrong with it, and what a store writes of it |
 //! | `corrections.rs` | what people add to a total, or take from it |
@@ -35,6 +36,8 @@
 
 mod ahead;
 mod batch;
+#[doc(hidden)]
+pub mod bench;
 mod books;
 mod changes;
 mod corrections;

@@ -93,6 +93,19 @@ fn a_number_of_requests_is_counted_exactly() {
 }
 
 #[test]
+fn a_server_that_merges_requests_counts_each() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--requests-resolution", "1s"]);
+    for via in ["record", "add"] {
+        let output = server.ok(&[&SMALL[..], &["--via", via, "-n", "20003"]].concat());
+        let report = report(&output.stdout);
+        assert_exact(&report);
+        assert_eq!(number(&report, "acknowledged"), 20_003, "{report}");
+        assert_eq!(number(&report, "server_resolution_us"), 1_000_000, "{report}");
+    }
+}
+
+#[test]
 fn a_duration_at_a_rate_and_at_full_speed() {
     let home = Home::postgres("bench");
     let server = home.serve(&[]);

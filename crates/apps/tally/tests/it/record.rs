@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::support::{Home, LIMIT, Server, Totals, totals, wait_for};
+use crate::support::{Home, LIMIT, RAW, Server, Totals, totals, wait_for};
 
 /// Below and above the size from which Postgres uses COPY.
 const SMALL: u32 = 5;
@@ -181,7 +181,7 @@ async fn without_the_sequence_check_a_lost_answer_doubles() {
         let home = Home::postgres("record_unsafe");
         let (proxy, url) = Proxy::before(&home.database_url()).await;
         tokio::task::block_in_place(|| {
-            let server = Server::start(home.serve_command_at(&url, &[]).env("TALLY_FAULT", fault));
+            let server = Server::start(home.serve_command_at(&url, RAW).env("TALLY_FAULT", fault));
             let mut client = Client::new();
             // The statement that stores these requests contains their time in microseconds since
             // 2000. It commits together with the names of their endpoints, and its answer is lost.

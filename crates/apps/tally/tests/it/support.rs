@@ -42,6 +42,9 @@ pub(crate) struct Server {
     folder: PathBuf,
 }
 
+/// A server that keeps each row, so that as many rows as requests are stored at once.
+pub(crate) const RAW: &[&str] = &["--requests-resolution", "raw"];
+
 // === impl Home ===
 
 impl Home {
@@ -122,7 +125,7 @@ impl Home {
     /// A server that stops forever when it reaches this point.
     #[track_caller]
     pub(crate) fn serve_until(&self, point: &str) -> Server {
-        Server::start(self.serve_command(&[]).env("TALLY_FAULT", point))
+        Server::start(self.serve_command(RAW).env("TALLY_FAULT", point))
     }
 
     /// Adds GET and a path to the dictionary. On Postgres, a server stores small batches of known

@@ -48,16 +48,6 @@ pub(super) async fn measure(run: &Run<'_>, ingest: Ingest) -> anyhow::Result<Mea
     through_server(run, backend, &place, resolution, load).await
 }
 
-/// The same, of the client crate's queue.
-pub(super) async fn measure_queue(
-    run: &Run<'_>,
-    resolution: Resolution,
-    backend: Backend,
-) -> anyhow::Result<Measured> {
-    let ingest = Ingest { way: Way::Queue, resolution, streams: 1, backend };
-    measure(run, ingest).await
-}
-
 /// One request at a time.
 pub(super) async fn measure_idle(run: &Run<'_>) -> anyhow::Result<Measured> {
     let amount = match run.sizes.load {

@@ -1,8 +1,8 @@
 //! `Add`, whose messages bypass tonic: making and polling an object for each takes longer than
 //! counting it.
 
-mod message;
-mod recent;
+pub(crate) mod message;
+pub(crate) mod recent;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use prost_types::Timestamp;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
 use tally_producers::{Fate, Parcel};
@@ -94,10 +93,10 @@ pub(crate) struct Ending {
 
 /// Requests of a stream that are not in the queue yet.
 #[derive(Debug)]
-struct Chunk {
-    rows: RowsBuilder,
+pub(crate) struct Chunk {
+    pub(crate) rows: RowsBuilder,
     /// How many requests were read for it, including refused ones.
-    len: usize,
+    pub(crate) len: usize,
     /// The rules at the chunk's first request. They hold for all, because a chunk waits for
     /// nothing.
     rules: Option<Rules>,
@@ -107,7 +106,7 @@ struct Chunk {
 
 /// Requests of a stream whose times are wrong.
 #[derive(Debug, Default)]
-struct Wrong {
+pub(crate) struct Wrong {
     times: Option<WrongTimes>,
     /// How many came since the last push.
     pending: u64,
@@ -143,7 +142,7 @@ impl Adding {
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         let mut framing = Framing::new(MESSAGE_BYTES_MAX);
-        let mut chunk = self.chunk();
+        let mut chunk = Chunk::new(&self.intake);
         let mut late_since = None;
         loop {
             if receipt.has_failed() {
@@ -177,7 +176,7 @@ impl Adding {
         is_late: bool,
     ) -> Option<Result<(), Error>> {
         while !chunk.is_full() {
-            match self.take_all(chunk, framing, wrong) {
+            match chunk.take_all(&self.intake, framing, wrong) {
                 Ok(()) if chunk.is_full() => break,
                 Ok(()) => {}
                 Err(error) => return Some(Err(error)),
@@ -205,66 +204,6 @@ impl Adding {
             }
         }
         None
-    }
-
-    /// Takes the messages of a frame, until the chunk is full.
-    fn take_all(
-        &self,
-        chunk: &mut Chunk,
-        framing: &mut Framing,
-        wrong: &mut Wrong,
-    ) -> Result<(), Error> {
-        recent::with(&self.intake.series, |recent| {
-            while !chunk.is_full() {
-                let Some(message) = framing.next()? else { break };
-                chunk.len += 1;
-                if let Err(reason) = self.take(message, chunk, recent) {
-                    wrong.add(framing.position(), reason);
-                }
-            }
-            Ok(())
-        })
-    }
-
-    #[inline]
-    fn take(
-        &self,
-        message: &[u8],
-        chunk: &mut Chunk,
-        recent: &mut Recent,
-    ) -> Result<(), InvalidTime> {
-        let rules = *chunk.rules.get_or_insert_with(|| self.intake.rules());
-        let rows = &mut chunk.rows;
-        let plain = Plain::read(message);
-        if let Some(Plain { method, path, time }) = plain
-            && let Some(named) = recent.find(method, path)
-        {
-            rows.push(named.id, self.time(rules, time)?, 1);
-            rows.name(named);
-            return Ok(());
-        }
-        let Message { method: number, path, time } = Message::read(message, plain);
-        let micros = self.time(rules, time)?;
-        let method = methods::text(number);
-        let series = SeriesRef::of_endpoint(&method, rules.path(&path));
-        let known = self.intake.series.find(series, |named| {
-            recent.note(number, named);
-            rows.push(named.id, micros, 1);
-            rows.name(named);
-        });
-        if known.is_none() {
-            chunk.unknown.push((series.to_owned(), micros));
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn time(&self, rules: Rules, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
-        rules.time(time).inspect_err(|reason| {
-            if let InvalidTime::Ahead { ahead_seconds } = reason {
-                self.intake.ahead.refused(rules.now_micros, *ahead_seconds);
-            }
-        })
     }
 
     /// Puts a chunk into the queue. From then on it is stored, or the receipt says why not.
@@ -296,16 +235,67 @@ impl Adding {
         let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());
         pushed.ok_or_else(|| self.streams.no_room().into())
     }
-
-    fn chunk(&self) -> Chunk {
-        let (len, rules, unknown) = (0, None, Vec::new());
-        Chunk { rows: self.intake.builder(), len, rules, unknown }
-    }
 }
 
 // === impl Chunk ===
 
 impl Chunk {
+    pub(crate) fn new(intake: &Intake) -> Self {
+        let (len, rules, unknown) = (0, None, Vec::new());
+        Self { rows: intake.builder(), len, rules, unknown }
+    }
+
+    /// Takes the messages of a frame, until the chunk is full.
+    pub(crate) fn take_all(
+        &mut self,
+        intake: &Intake,
+        framing: &mut Framing,
+        wrong: &mut Wrong,
+    ) -> Result<(), Error> {
+        recent::with(&intake.series, |recent| {
+            while !self.is_full() {
+                let Some(message) = framing.next()? else { break };
+                self.len += 1;
+                if let Err(reason) = self.take(intake, message, recent) {
+                    wrong.add(framing.position(), reason);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        intake: &Intake,
+        message: &[u8],
+        recent: &mut Recent,
+    ) -> Result<(), InvalidTime> {
+        let rules = *self.rules.get_or_insert_with(|| intake.rules());
+        let rows = &mut self.rows;
+        let plain = Plain::read(message);
+        if let Some(Plain { method, path, time }) = plain
+            && let Some(named) = recent.find(method, path)
+        {
+            rows.push(named.id, intake.time(rules, time)?, 1);
+            rows.name(named);
+            return Ok(());
+        }
+        let Message { method: number, path, time } = Message::read(message, plain);
+        let micros = intake.time(rules, time)?;
+        let method = methods::text(number);
+        let series = SeriesRef::of_endpoint(&method, rules.path(&path));
+        let known = intake.series.find(series, |named| {
+            recent.note(number, named);
+            rows.push(named.id, micros, 1);
+            rows.name(named);
+        });
+        if known.is_none() {
+            self.unknown.push((series.to_owned(), micros));
+        }
+        Ok(())
+    }
+
     fn is_full(&self) -> bool {
         self.len >= CHUNK_REQUESTS_MAX || self.rows.rows() + self.unknown.len() >= CHUNK_ROWS_MAX
     }

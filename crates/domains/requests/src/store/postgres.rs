@@ -17,7 +17,7 @@
 pub(super) mod append;
 pub(super) mod books;
 pub(super) mod changes;
-mod copy;
+pub(crate) mod copy;
 pub(super) mod corrections;
 pub(super) mod folds;
 pub(super) mod import_count;

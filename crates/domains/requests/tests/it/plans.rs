@@ -218,15 +218,15 @@ async fn producers_are_moved_by_their_keys() {
         (
             &*statements.one,
             "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], BYTEA, INT8[], \
-             TIMESTAMPTZ[]"
+             TIMESTAMPTZ[], INT8[]"
                 .to_owned(),
-            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', NULL, '{}', '{}'"
+            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', NULL, '{}', '{}', '{}'"
                 .to_owned(),
         ),
         (
             &statements.many,
-            format!("{types}, BYTEA[], INT8[], TIMESTAMPTZ[]"),
-            format!("{arguments}, '{{NULL}}', '{{}}', '{{}}'"),
+            format!("{types}, BYTEA[], INT8[], TIMESTAMPTZ[], INT8[]"),
+            format!("{arguments}, '{{NULL}}', '{{}}', '{{}}', '{{}}'"),
         ),
     ] {
         let plan = plan(&client, sql, &types, &arguments).await;

@@ -63,6 +63,16 @@ fn a_row_has_no_more_requests_than_the_server_takes() {
     assert_eq!(requests, [ENTRY_REQUESTS_MAX, 1]);
 }
 
+/// A series that finds no room takes no hint from another one, which still needs none.
+#[test]
+fn a_full_queue_takes_what_it_has_a_row_for() {
+    let shards = by_seconds(1);
+    record(&shards, [at(1, 0)]);
+    assert_eq!(shards.record(at(1 + 4_096, 0)), Err(Refusal::Full));
+    record(&shards, [at(1, 0)]);
+    assert_eq!(all(&shards), [Row { requests: 2, ..at(1, 0) }]);
+}
+
 /// What was taken can be on its way.
 #[test]
 fn nothing_is_added_to_what_was_taken() {

@@ -16,7 +16,7 @@ const SLOTS: usize = 4_096;
 
 /// A direct-mapped cache.
 #[derive(Default)]
-pub(super) struct Recent {
+pub(crate) struct Recent {
     /// Which series these are, and the last merge or forget that they follow.
     of: (u64, Version),
     slots: Vec<Option<Endpoint>>,
@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// Those of this thread, as far as they are among these series.
-pub(super) fn with<T>(series: &KnownSeries, then: impl FnOnce(&mut Recent) -> T) -> T {
+pub(crate) fn with<T>(series: &KnownSeries, then: impl FnOnce(&mut Recent) -> T) -> T {
     RECENT.with_borrow_mut(|recent| {
         let of = (series.number(), series.version());
         if recent.of != of {
@@ -49,14 +49,14 @@ pub(super) fn with<T>(series: &KnownSeries, then: impl FnOnce(&mut Recent) -> T)
 impl Recent {
     /// The series of an endpoint without further fields.
     #[inline]
-    pub(super) fn find(&self, method: i32, path: &[u8]) -> Option<&Arc<Named>> {
+    pub(crate) fn find(&self, method: i32, path: &[u8]) -> Option<&Arc<Named>> {
         let endpoint = self.slots.get(self.place(path))?.as_ref()?;
         let is_it = endpoint.method == method && endpoint.named.series.path.as_bytes() == path;
         is_it.then_some(&endpoint.named)
     }
 
     /// Remembers a series that was asked for by just this method and path.
-    pub(super) fn note(&mut self, method: i32, named: &Arc<Named>) {
+    pub(crate) fn note(&mut self, method: i32, named: &Arc<Named>) {
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, || None);
         }

@@ -29,7 +29,7 @@ const fn row<const BYTES: usize>(fields: u8) -> [u8; BYTES] {
 }
 
 /// Encodes rows: series and time, and if `counted` how many requests each is, or NULL for one.
-pub(super) fn pieces(
+pub(crate) fn pieces(
     mut rows: impl Iterator<Item = Row>,
     counted: bool,
 ) -> impl Iterator<Item = Bytes> {

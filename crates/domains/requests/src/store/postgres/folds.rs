@@ -51,6 +51,15 @@ enum How {
     Delete,
 }
 
+/// For whom a tray is folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// Nobody: it must not hold up those who count.
+    Duty,
+    /// Somebody who waits for totals.
+    Caller,
+}
+
 /// What a scan of a tray has found.
 enum Found {
     All(Vec<Posting>),
@@ -93,7 +102,9 @@ pub(crate) async fn fold_due(
                 Err(error) => Err(error),
             },
             State::Closed => mark(database, turns, tray).await,
-            State::Imports => in_one(database, tray, How::Delete).await.map(Attempt::Folded),
+            State::Imports => {
+                in_one(database, tray, How::Delete, For::Duty).await.map(Attempt::Folded)
+            }
         };
         let one = match one {
             Err(error) if trays::is_busy(&error) => Ok(Attempt::Held(LOCKED.to_owned())),
@@ -105,7 +116,7 @@ pub(crate) async fn fold_due(
 }
 
 async fn mark(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
-    let folded = in_one(database, tray, How::Mark).await?;
+    let folded = in_one(database, tray, How::Mark, For::Duty).await?;
     empty_if_possible(database, turns, tray).await;
     Ok(Attempt::Folded(folded))
 }
@@ -159,7 +170,7 @@ async fn fold_even_the_last(database: &Database, turns: &Turns, tray: Tray) -> R
             state = trays::close(database, turns, tray).await?;
         }
         let how = if state == State::Closed { How::Mark } else { How::Delete };
-        in_one(database, tray, how).await
+        in_one(database, tray, how, For::Caller).await
     };
     match done.await {
         // All that is in it is not committed: an import takes long.
@@ -192,11 +203,11 @@ async fn has_rows(database: &Database, tray: Tray) -> Result<bool> {
 }
 
 /// One transaction: lock the books, count the tray, add, and mark it as folded or delete its rows.
-async fn in_one(database: &Database, tray: Tray, how: How) -> Result<Folded> {
+async fn in_one(database: &Database, tray: Tray, how: How, whom: For) -> Result<Folded> {
     // The books first: a fold that waits for them must not hold up inserts.
     let mut transaction = books::begin(database).await?;
     faults::point("fold.begun").await;
-    let folded = match add_rows(&transaction, tray, how).await {
+    let folded = match add_rows(&transaction, tray, how, whom).await {
         Ok(Some(folded)) => folded,
         Ok(None) => {
             transaction.abandon().await?;
@@ -216,8 +227,16 @@ async fn in_one(database: &Database, tray: Tray, how: How) -> Result<Folded> {
 }
 
 /// Adds the rows of a tray, unless another server has done so.
-async fn add_rows(transaction: &Transaction, tray: Tray, how: How) -> Result<Option<Folded>> {
+async fn add_rows(
+    transaction: &Transaction,
+    tray: Tray,
+    how: How,
+    whom: For,
+) -> Result<Option<Folded>> {
     transaction.script("give a fold memory", include_str!("count_memory.sql")).await?;
+    if whom == For::Duty {
+        transaction.script("leave cores to others", include_str!("one_process.sql")).await?;
+    }
     if how == How::Delete {
         lock(transaction, tray).await?;
     }

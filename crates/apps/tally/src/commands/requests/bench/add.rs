@@ -33,6 +33,8 @@ pub(super) struct Adder {
     turn: Turn,
     /// Which of the run's streams this is.
     stream: usize,
+    /// How many requests the first call has.
+    first: u64,
     /// How many requests were sent.
     at: u64,
     /// The number of the last call.
@@ -62,12 +64,18 @@ struct Frames(mpsc::Receiver<Bytes>);
 // === impl Adder ===
 
 impl Adder {
-    pub(super) fn new(shared: Arc<Shared>, caller: Caller, turn: Turn, stream: usize) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        caller: Caller,
+        turn: Turn,
+        (stream, streams): (usize, usize),
+    ) -> Self {
+        let first = (shared.shape.call * (stream as u64 + 1)).div_ceil(streams as u64);
         let patience = Patience::new(shared.patience);
         let (calls, unacknowledged) = (JoinSet::new(), BTreeMap::new());
         // Streams begin at different ones of the requests that were drawn.
         let at = stream as u64 * 7_919;
-        Self { shared, caller, turn, stream, at, last: 0, calls, unacknowledged, patience }
+        Self { shared, caller, turn, stream, first, at, last: 0, calls, unacknowledged, patience }
     }
 
     /// Sends until its turn is over and all is acknowledged, or until it gives up.
@@ -104,7 +112,8 @@ impl Adder {
         let mut frames = Some(frames);
         self.last += 1;
         let call = self.last;
-        let mut left = self.shared.shape.call;
+        // The first one is shorter, so that those of all streams do not end at the same moment.
+        let mut left = if call == 1 { self.first } else { self.shared.shape.call };
         while left > 0 {
             let (is_waiting, due) = (!self.calls.is_empty(), self.turn.next_due());
             tokio::select! {

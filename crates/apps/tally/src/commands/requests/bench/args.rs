@@ -50,7 +50,8 @@ const SPAN_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// how fast it can be.
 ///
 /// The rate is that of the acknowledgements that come in the measured time. What is
-/// on its way then is waited for and checked, but not in the rate.
+/// on its way then is waited for and checked, but not in the rate. Ctrl-C ends a run
+/// early, with a report of what was measured until then.
 ///
 /// Client and server share the machine's cores if they run on one: the report says
 /// how much of them the client took.

@@ -17,8 +17,8 @@ const METHOD: (i32, &str) = (3, "GET");
 const SERVICE: &str = "tally-bench";
 const STATUS: u32 = 200;
 
-/// What a message of `Add` has besides its method and path: a prefix, and at most 16 bytes of a time.
-const ADD_BYTES: usize = 5 + 16;
+/// gRPC's prefix of a message: not compressed, and a length.
+const PREFIX: [u8; 5] = [0; 5];
 
 /// How large a message that names series may become: half of what a server allows, which leaves
 /// room for requests.
@@ -41,7 +41,8 @@ pub(super) struct Work {
     gap: f64,
     /// What names the series.
     pub(super) names: Vec<Names>,
-    /// How `count.v1` names each series: the first fields of its messages, one after another.
+    /// How `count.v1` names each series: gRPC's prefix and the first fields of its messages, one after
+    /// another.
     heads: Vec<u8>,
     head_ends: Vec<u32>,
 }
@@ -52,6 +53,15 @@ pub(super) struct Names {
     /// The number of the first one.
     first: u32,
     series: Vec<Series>,
+}
+
+/// The field of a time as `AddRequest` has it, encoded. Successive times mostly have the same second.
+#[derive(Default)]
+struct Time {
+    bytes: [u8; Self::BYTES_MAX],
+    /// The second that is there, and the end of it.
+    second: Option<i64>,
+    second_end: usize,
 }
 
 /// How large things are that are sent.
@@ -112,26 +122,68 @@ impl Work {
 
     /// Messages of `Add` with their prefixes, for requests from `at` on of those that were drawn.
     pub(super) fn messages(&self, at: u64, rows: u64, last_micros: i64) -> Bytes {
-        let bytes = self.heads.len() / self.head_ends.len() + ADD_BYTES;
-        let mut frame = BytesMut::with_capacity(rows as usize * bytes);
+        let bytes = self.heads.len() / self.head_ends.len() + Time::BYTES_MAX;
+        let mut frame = Vec::with_capacity(rows as usize * bytes);
         let mut place = (at % self.drawn.len() as u64) as usize;
         let first_micros = last_micros - (self.gap * (rows - 1) as f64) as i64;
+        let mut time = Time::default();
         for n in 0..rows {
-            let series = self.drawn[place] as usize;
+            let head = part(&self.heads, &self.head_ends, self.drawn[place] as usize);
             place = if place + 1 == self.drawn.len() { 0 } else { place + 1 };
-            let head = part(&self.heads, &self.head_ends, series);
-            add_message(&mut frame, head, first_micros + (self.gap * n as f64) as i64);
+            let time = time.encode(first_micros + (self.gap * n as f64) as i64);
+            let length = (head.len() - PREFIX.len() + time.len()) as u32;
+            let begin = frame.len();
+            frame.extend_from_slice(head);
+            frame[begin + 1..begin + PREFIX.len()].copy_from_slice(&length.to_be_bytes());
+            frame.extend_from_slice(time);
         }
-        frame.freeze()
+        frame.into()
     }
 
     fn add_heads(&mut self) {
         for series in self.names.iter().flat_map(|names| &names.series) {
+            self.heads.extend(PREFIX);
             self.heads.extend([0x08, METHOD.0 as u8, 0x12]);
             encode_varint(series.path.len() as u64, &mut self.heads);
             self.heads.extend(series.path.as_bytes());
             self.head_ends.push(end(&self.heads));
         }
+    }
+}
+
+// === impl Time ===
+
+impl Time {
+    /// Two bytes before the message, ten bytes and a tag of seconds, five and a tag of nanoseconds.
+    const BYTES_MAX: usize = 2 + 11 + 6;
+
+    #[inline]
+    fn encode(&mut self, micros: i64) -> &[u8] {
+        let second = micros.div_euclid(1_000_000);
+        if self.second != Some(second) {
+            (self.bytes[0], self.bytes[2], self.second) = (0x1a, 0x08, Some(second));
+            self.second_end = self.varint(3, second.cast_unsigned());
+        }
+        let nanos = micros.rem_euclid(1_000_000).cast_unsigned() * 1_000;
+        let mut end = self.second_end;
+        if nanos > 0 {
+            self.bytes[end] = 0x10;
+            end = self.varint(end + 1, nanos);
+        }
+        self.bytes[1] = (end - 2) as u8;
+        &self.bytes[..end]
+    }
+
+    /// Writes a number, and returns its end.
+    #[inline]
+    fn varint(&mut self, at: usize, number: u64) -> usize {
+        let (mut at, mut rest) = (at, number);
+        while rest >= 0x80 {
+            self.bytes[at] = rest as u8 | 0x80;
+            (at, rest) = (at + 1, rest >> 7);
+        }
+        self.bytes[at] = rest as u8;
+        at + 1
     }
 }
 
@@ -272,25 +324,6 @@ fn message(
     bytes.put_u8(0x28);
     encode_varint(count, &mut bytes);
     bytes.freeze()
-}
-
-/// An `AddRequest` with gRPC's prefix: the fields that its series has, and its time.
-#[inline]
-fn add_message(frame: &mut BytesMut, head: &[u8], micros: i64) {
-    let seconds = micros.div_euclid(1_000_000).cast_unsigned();
-    let nanos = micros.rem_euclid(1_000_000).cast_unsigned() * 1_000;
-    let has_nanos = nanos > 0;
-    let nanos_len = if has_nanos { 1 + encoded_len_varint(nanos) } else { 0 };
-    let time = 1 + encoded_len_varint(seconds) + nanos_len;
-    frame.put_u8(0);
-    frame.put_u32((head.len() + 2 + time) as u32);
-    frame.put_slice(head);
-    frame.put_slice(&[0x1a, time as u8, 0x08]);
-    encode_varint(seconds, frame);
-    if has_nanos {
-        frame.put_u8(0x10);
-        encode_varint(nanos, frame);
-    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,9 @@ impl Recorder {
         let silent = |_| Status::deadline_exceeded("the server does not answer");
         let mut session = opened.map_err(silent)??;
         self.take(session.committed)?;
+        if self.next == 1 {
+            self.begin();
+        }
         for message in self.messages_again(session.committed) {
             tokio::select! {
                 sent = session.send(message) => sent?,
@@ -83,24 +86,26 @@ impl Recorder {
         Ok(())
     }
 
+    /// The first batches name the series.
+    fn begin(&mut self) {
+        let (micros, due) = (self.shared.micros(self.stream, 0), Instant::now());
+        for place in 0..self.shared.work.names.len() {
+            let (names, sequence) = (Some(place), self.next);
+            self.unacknowledged.push_back(Sent { sequence, names, rows: 1, micros, due });
+            self.next += 1;
+        }
+    }
+
     /// What a new stream begins with: the names, and the batches that are not committed. Names that
     /// are committed, or never were in batches of their own, travel in duplicates of committed ones.
-    fn messages_again(&mut self, committed: u64) -> Vec<bytes::Bytes> {
+    fn messages_again(&self, committed: u64) -> impl Iterator<Item = bytes::Bytes> {
         let names = &self.shared.work.names;
         let micros = self.shared.micros(self.stream, 0);
-        if self.next == 1 {
-            let due = Instant::now();
-            for place in 0..names.len() {
-                let (names, sequence) = (Some(place), self.next);
-                self.unacknowledged.push_back(Sent { sequence, names, rows: 1, micros, due });
-                self.next += 1;
-            }
-        }
         let duplicates = committed.min(names.len() as u64);
         let first = committed - duplicates + 1;
         let again = (first..).zip(&names[..duplicates as usize]);
-        let again = again.map(|(sequence, names)| names.batch(sequence, false, micros));
-        again.chain(self.unacknowledged.iter().map(|sent| self.message(sent))).collect()
+        let again = again.map(move |(sequence, names)| names.batch(sequence, false, micros));
+        again.chain(self.unacknowledged.iter().map(|sent| self.message(sent)))
     }
 
     fn message(&self, sent: &Sent) -> bytes::Bytes {

@@ -110,7 +110,7 @@ impl Run<'_> {
             let caller = self.callers[stream % self.callers.len()].clone();
             let shared = Arc::clone(shared);
             match self.args.via {
-                Via::Add => streams.spawn(Adder::new(shared, caller, turn, stream).run()),
+                Via::Add => streams.spawn(Adder::new(shared, caller, turn, (stream, count)).run()),
                 Via::Record => streams.spawn(Recorder::new(shared, caller, turn, stream).run()),
             };
         }

@@ -69,6 +69,16 @@ fn each_request_of_a_call_is_a_message() {
 }
 
 #[test]
+fn times_are_encoded_as_prost_does_it() {
+    let mut time = Time::default();
+    for micros in [1_000_000, 1_999_999, MICROS, MICROS + 1, 1 << 50, MICROS, -1] {
+        let request =
+            AddRequest { request_timestamp: Some(timestamp(micros)), ..Default::default() };
+        assert_eq!(time.encode(micros), request.encode_to_vec(), "{micros}");
+    }
+}
+
+#[test]
 fn every_series_is_named_once_in_messages_that_a_server_takes() {
     for (series, prefix) in
         [(1, "/"), (1_000, "/b/"), (100_000, "/tally-bench/"), (40_000, &*"x".repeat(200))]
