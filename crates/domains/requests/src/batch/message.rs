@@ -1,6 +1,8 @@
 //! A message of a `Record` stream as it comes. The lists of a batch stay as they are on the wire: a batch of
 //! 10,000 entries takes 60 kB instead of 200, and is gone through once.
 
+use std::iter;
+
 use bytes::Bytes;
 use prost::{DecodeError, Message as _};
 use tally_proto::tally::producers::v1 as producers;
@@ -96,15 +98,11 @@ impl Batch {
         }
         Some(read)
     }
-}
 
-impl Batch {
-    /// How many requests each entry is, with the number of its series.
+    /// The number of each entry's series, and how many requests it stands for.
     pub(crate) fn requests_by_number(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let requests = self.requests.varints().map(low_half);
-        let ones =
-            std::iter::repeat_n(1, if self.requests.len() == 0 { self.number.len() } else { 0 });
-        self.number.varints().map(low_half).zip(requests.chain(ones))
+        let requests = self.requests.varints().map(low_half).chain(iter::repeat(1));
+        self.number.varints().map(low_half).zip(requests)
     }
 }
 
