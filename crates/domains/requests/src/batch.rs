@@ -48,7 +48,7 @@ impl Default for RecordLimits {
 
 /// The series that a batch names, after `named` earlier ones.
 pub(crate) fn series(
-    batch: &mut Batch,
+    batch: &Batch,
     named: usize,
     limits: &RecordLimits,
     rules: Rules,
@@ -58,12 +58,11 @@ pub(crate) fn series(
     if count > max as usize {
         return Err(InvalidBatch::TooManySeries { count, max });
     }
-    let read = |(position, series): (usize, &proto::Series)| {
+    let read = |(position, series): (usize, proto::Series)| {
         let status = series.status;
-        rules.series(series).ok_or(InvalidBatch::Status { position, status })
+        rules.series(&series).ok_or(InvalidBatch::Status { position, status })
     };
-    let named = std::mem::take(&mut batch.series);
-    (1..).zip(&named).map(read).collect()
+    (1..).zip(batch.series.iter()).map(read).collect()
 }
 
 /// The number of entries, checked against the lists.
@@ -138,12 +137,12 @@ pub(crate) fn encode(
 pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let message =
         Request::read(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())?;
-    let Request::Batch(mut batch) = message else { return Err("not a batch".to_owned()) };
+    let Request::Batch(batch) = message else { return Err("not a batch".to_owned()) };
     let (limits, rules) =
         (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::new(0, Resolution::Raw);
     let mut read = || {
-        let named = series(&mut batch, 0, &limits, rules)?;
+        let named = series(&batch, 0, &limits, rules)?;
         entries(&batch, &limits)?;
         read_drops(&batch.drops)?;
         read_checkpoint(&batch.checkpoint)?;

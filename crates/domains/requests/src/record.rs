@@ -116,7 +116,7 @@ impl Batches for Record {
         Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
     }
 
-    fn learn(&mut self, batch: &mut Batch) -> Result<(), InvalidBatch> {
+    fn learn(&mut self, batch: &Batch) -> Result<(), InvalidBatch> {
         let (named, rules) = (self.names.len(), self.intake.rules());
         let mut new = batch::series(batch, named, &self.intake.record, rules)?;
         self.follow();

@@ -178,6 +178,13 @@ impl RowsBuilder {
         }
     }
 
+    /// Gives memory back, if it will be a while until the next rows come.
+    pub(crate) fn rest(&mut self) {
+        if let Some(merging) = self.merging.as_mut().filter(|_| self.rows.len() == 0) {
+            merging.places = HashTable::new();
+        }
+    }
+
     /// Stores a name with the rows, unless the database has it.
     pub(crate) fn name(&mut self, named: &Arc<Named>) {
         if !named.is_confirmed(self.belief) {

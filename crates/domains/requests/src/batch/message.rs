@@ -8,6 +8,10 @@ use prost::{DecodeError, Message as _};
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::wire::DROP_DAYS_MAX;
+
+/// The key of the field of series.
+const SERIES: u8 = 0o22;
 
 /// What a stream brings.
 #[derive(Debug)]
@@ -23,13 +27,22 @@ pub(crate) enum Request {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) sequence: u64,
-    pub(crate) series: Vec<proto::Series>,
+    pub(crate) series: Names,
     pub(crate) number: List,
     pub(crate) time_delta: List,
     pub(crate) count: u32,
     pub(crate) drops: Vec<producers::Drops>,
     pub(crate) checkpoint: Bytes,
     pub(crate) requests: List,
+}
+
+/// The series that a batch names, as they come: a message of 1 MiB can name half a million, which would take
+/// 50 times as much memory.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// All fields of the batch.
+    batch: Bytes,
+    len: usize,
 }
 
 /// A packed list of varints.
@@ -77,6 +90,7 @@ impl Batch {
             return None;
         }
         let (mut rest, mut read) = (batch, Self::default());
+        read.series.batch = message.slice_ref(batch);
         let take_list = |rest: &mut &[u8], list: &mut List| {
             let field = take_field(rest)?;
             let is_whole = field.last().is_none_or(|last| *last < 0x80);
@@ -86,11 +100,20 @@ impl Batch {
             // A field's number and wire type: a varint (0), or bytes after their length (2).
             match take_key(&mut rest)? {
                 0o10 => read.sequence = take_varint(&mut rest)?,
-                0o22 => read.series.push(proto::Series::decode(take_field(&mut rest)?).ok()?),
+                SERIES => {
+                    proto::Series::decode(take_field(&mut rest)?).ok()?;
+                    read.series.len += 1;
+                }
                 0o32 => take_list(&mut rest, &mut read.number)?,
                 0o42 => take_list(&mut rest, &mut read.time_delta)?,
                 0o50 => read.count = low_half(take_varint(&mut rest)?),
-                0o62 => read.drops.push(producers::Drops::decode(take_field(&mut rest)?).ok()?),
+                0o62 => {
+                    let drops = producers::Drops::decode(take_field(&mut rest)?).ok()?;
+                    // One more than it may have is enough to refuse it.
+                    if read.drops.len() <= DROP_DAYS_MAX {
+                        read.drops.push(drops);
+                    }
+                }
                 0o72 => read.checkpoint = message.slice_ref(take_field(&mut rest)?),
                 0o102 => take_list(&mut rest, &mut read.requests)?,
                 _ => return None,
@@ -115,9 +138,10 @@ impl From<proto::Batch> for Batch {
             List::of(bytes.into())
         };
         let zigzag = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+        let names = proto::Batch { series, ..Default::default() };
         Self {
             sequence,
-            series,
+            series: Names { len: names.series.len(), batch: names.encode_to_vec().into() },
             number: list(&mut number.into_iter().map(u64::from)),
             time_delta: list(&mut time_delta.into_iter().map(zigzag)),
             count,
@@ -128,8 +152,34 @@ impl From<proto::Batch> for Batch {
     }
 }
 
-// === impl List ===
+// === impl Names ===
 
+impl Names {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = proto::Series> + '_ {
+        let mut rest = &*self.batch;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let key = take_key(&mut rest)?;
+                // Of another field: a number, or bytes after their length.
+                if key & 7 == 0 {
+                    take_varint(&mut rest)?;
+                    continue;
+                }
+                let field = take_field(&mut rest)?;
+                if key == SERIES {
+                    return proto::Series::decode(field).ok();
+                }
+            }
+            None
+        })
+    }
+}
+
+// === impl List ===
 impl List {
     fn of(bytes: Bytes) -> Self {
         let len = bytes.iter().filter(|byte| **byte < 0x80).count();

@@ -5,7 +5,7 @@ pub(crate) mod message;
 pub(crate) mod recent;
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,9 +190,16 @@ impl Adding {
                 };
                 frame
             } else {
-                tokio::select! {
-                    frame = next => frame,
-                    () = self.streams.drain.begun() => return None,
+                let mut next = pin!(next);
+                match next.as_mut().now_or_never() {
+                    Some(frame) => frame,
+                    None => {
+                        chunk.rows.rest();
+                        tokio::select! {
+                            frame = next => frame,
+                            () = self.streams.drain.begun() => return None,
+                        }
+                    }
                 }
             };
             match frame {
