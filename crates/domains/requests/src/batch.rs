@@ -86,7 +86,7 @@ pub(crate) fn entries(batch: &Batch, limits: &RecordLimits) -> Result<usize, Inv
 
 /// Adds all rows of a batch, or none. Its lists have the same length; `ids` are those of the
 /// stream's series, by their numbers.
-pub(crate) fn encode(
+pub(crate) fn add_rows(
     batch: &Batch,
     ids: &[SeriesId],
     rules: Rules,
@@ -147,7 +147,7 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
         read_drops(&batch.drops)?;
         read_checkpoint(&batch.checkpoint)?;
         let ids: Vec<SeriesId> = (0..).take(named.len()).collect();
-        encode(&batch, &ids, rules, &mut builder)
+        add_rows(&batch, &ids, rules, &mut builder)
     };
     read().map_err(|error: InvalidBatch| error.to_string())?;
     Ok(builder.finish())
@@ -252,13 +252,13 @@ mod tests {
         into.push(7, 1, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {
             let batch = message(0, &requests, Vec::new()).into();
-            assert!(encode(&batch, &[1], rules, &mut into).is_err());
+            assert!(add_rows(&batch, &[1], rules, &mut into).is_err());
             assert_eq!(into.rows(), 1);
         }
         let batch = proto::Batch { requests: vec![1, 0], ..message(1, &[(0, 5); 2], Vec::new()) };
-        assert!(encode(&batch.clone().into(), &[1], rules, &mut into).is_err());
+        assert!(add_rows(&batch.clone().into(), &[1], rules, &mut into).is_err());
         let batch = proto::Batch { requests: vec![1, 1_000_001], ..batch };
-        assert!(encode(&batch.into(), &[1], rules, &mut into).is_err());
+        assert!(add_rows(&batch.into(), &[1], rules, &mut into).is_err());
         let rows: Vec<Row> = into.finish().iter().collect();
         assert_eq!(rows, [Row { series: 7, micros: 1, requests: 1 }]);
     }

@@ -84,7 +84,7 @@ impl Server {
     /// Makes rows of a batch; `ids` are those of the stream's series.
     pub fn encode(&self, Read(batch): &Read, ids: &[SeriesId]) -> Rows {
         let mut rows = self.0.builder();
-        batch::encode(batch, ids, self.0.rules(), &mut rows).expect("it is valid");
+        batch::add_rows(batch, ids, self.0.rules(), &mut rows).expect("it is valid");
         rows.finish()
     }
 }

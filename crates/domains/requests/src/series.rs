@@ -226,7 +226,7 @@ impl KnownSeries {
         unreachable!("the coarsest form has room")
     }
 
-    /// The present belief. Read it before encoding rows.
+    /// The present belief. Read it before making rows.
     pub(crate) fn belief(&self) -> u64 {
         self.belief.load(Ordering::Acquire)
     }
@@ -269,13 +269,13 @@ impl KnownSeries {
             new.extend(named.map(|named| (to, Arc::clone(named))));
         };
         for Parcel { content, .. } in chunks {
-            let (unconfirmed, encoded_under) = content.unconfirmed();
-            if unconfirmed.is_empty() && encoded_under == belief {
+            let (unconfirmed, made_under) = content.unconfirmed();
+            if unconfirmed.is_empty() && made_under == belief {
                 continue;
             }
             let inner = self.lock();
             unconfirmed.iter().for_each(|named| take(&inner, named.id, Some(named)));
-            if encoded_under != belief {
+            if made_under != belief {
                 // The names that were left out then may be needed now.
                 let ids: HashSet<SeriesId> = content.iter().map(|row| row.series).collect();
                 ids.iter().for_each(|id| take(&inner, *id, inner.by_id.get(id)));

@@ -97,7 +97,7 @@ impl KnownSeries {
     }
 
     /// Follows what has changed: series that have moved are not known any more, and a new belief begins,
-    /// because rows that are on their way were encoded before. Nothing begins if nothing has changed, because
+    /// because rows that are on their way were made before. Nothing begins if nothing has changed, because
     /// every name would then be stored once more.
     pub(crate) fn follow_changes(&self, changes: Changes) {
         let Changes { version, renamings, are_all, moves, targets, .. } = changes;
