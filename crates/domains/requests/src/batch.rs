@@ -13,10 +13,10 @@ use tally_proto::wire::{BATCH_BYTES_MAX, ENTRY_REQUESTS_MAX, MICROS, PATH_BYTES_
 use tally_runtime::faults;
 
 pub(crate) use self::message::{Batch, Request};
-use self::message::{low_half, zigzag};
 use crate::error::InvalidBatch;
 use crate::intake::Rules;
 use crate::model::{Series, SeriesId};
+use crate::protobuf::{low_half, zigzag};
 use crate::resolution::Resolution;
 use crate::rows::{Rows, RowsBuilder};
 

@@ -10,6 +10,8 @@ use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
 use tally_proto::wire::DROP_DAYS_MAX;
 
+use crate::protobuf::{low_half, take_field, take_key, take_varint};
+
 /// The key of the field of series.
 const SERIES: u8 = 0o22;
 
@@ -137,13 +139,13 @@ impl From<proto::Batch> for Batch {
             numbers.for_each(|number| prost::encoding::encode_varint(number, &mut bytes));
             List::of(bytes.into())
         };
-        let zigzag = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+        let unsigned = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
         let names = proto::Batch { series, ..Default::default() };
         Self {
             sequence,
             series: Names { len: names.series.len(), batch: names.encode_to_vec().into() },
             number: list(&mut number.into_iter().map(u64::from)),
-            time_delta: list(&mut time_delta.into_iter().map(zigzag)),
+            time_delta: list(&mut time_delta.into_iter().map(unsigned)),
             count,
             drops,
             checkpoint: batch.checkpoint.into(),
@@ -205,63 +207,6 @@ impl Iterator for Varints<'_> {
     fn next(&mut self) -> Option<u64> {
         take_varint(&mut self.0)
     }
-}
-
-/// The low 32 bits, which are all that count of a uint32.
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "as protobuf has it")]
-pub(crate) fn low_half(number: u64) -> u32 {
-    number as u32
-}
-
-/// The number of a sint64.
-#[inline]
-pub(crate) fn zigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
-}
-
-/// The key of a field with a number below 16.
-fn take_key(bytes: &mut &[u8]) -> Option<u8> {
-    let (key, rest) = bytes.split_first()?;
-    *bytes = rest;
-    (*key < 0x80).then_some(*key)
-}
-
-/// Takes a field with its length.
-fn take_field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::try_from(take_varint(bytes)?).ok()?;
-    let (field, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(field)
-}
-
-#[inline]
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(first.into());
-    }
-    if let Some((&second, rest)) = rest.split_first()
-        && second < 0x80
-    {
-        *bytes = rest;
-        return Some(u64::from(first & 0x7f) | u64::from(second) << 7);
-    }
-    take_long_varint(bytes)
-}
-
-fn take_long_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().take(10).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * at);
-        if *byte < 0x80 {
-            *bytes = &bytes[at + 1..];
-            // The tenth byte has room for one bit.
-            return (at < 9 || *byte < 2).then_some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

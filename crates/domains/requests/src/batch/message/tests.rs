@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protobuf::zigzag;
 
 /// As the decoder has it; `None` if it refuses the message.
 fn decoded(bytes: &[u8]) -> Option<Option<Kind>> {
