@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) database_url: Option<String>,
 
-    /// A setting of the temporary Postgres, which otherwise has those of postgresql.conf
+    /// A setting of the temporary Postgres, which otherwise has its defaults; a quick run sets fsync and
+    /// full_page_writes to off
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting, global = true)]
     pub(crate) postgres: Vec<(String, String)>,
 
@@ -63,10 +64,10 @@ pub(crate) enum Verb {
 #[derive(Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Table {
     /// How often everything is measured [default: 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
 
-    /// Only rows whose name contains this, and those that they are held against
+    /// Only rows whose name contains this in any case, and those that they are held against
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 
@@ -200,7 +201,8 @@ impl Arguments {
         let Some(verb) = self.verb.clone() else { return Ok(Verb::Table(self.table.clone())) };
         anyhow::ensure!(
             self.table == Table::default(),
-            "--rounds, --only and --write come after the verb"
+            "flags of the table, such as --only, before another verb: write the verb first, and then \
+             its own flags"
         );
         Ok(verb)
     }

@@ -72,7 +72,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     let mut is_right = true;
     for backend in arguments.backends() {
-        let place = Place::create(backend, arguments)?;
+        let place = Place::create(backend, arguments).await?;
         println!("\n== {place}");
         is_right &= match &verb {
             Verb::Day(day) => day::run(arguments, day, &place).await,

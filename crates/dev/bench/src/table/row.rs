@@ -68,7 +68,7 @@ pub(crate) enum Row {
         clients: u32,
     },
     Redis(Fsync),
-    /// Ten million rows of a day become totals.
+    /// Millions of rows of a day become totals.
     Fold(Backend),
     /// Times to an acknowledgement: of a bare COMMIT, of an idle server, at a part of the full speed.
     Commit,
@@ -98,7 +98,10 @@ pub(crate) const fn record(resolution: Resolution, streams: u32, backend: Backen
 /// held against. A quick run has one of each kind.
 pub(crate) fn selected(only: Option<&str>, backends: &[Backend], is_quick: bool) -> Vec<Row> {
     let all: Vec<Row> = all().into_iter().filter(|row| !is_quick || row.is_quick()).collect();
-    let is_chosen = |row: &Row| only.is_none_or(|only| row.to_string().contains(only));
+    let only = only.map(str::to_lowercase);
+    let is_chosen = |row: &Row| {
+        only.as_deref().is_none_or(|only| row.to_string().to_lowercase().contains(only))
+    };
     let chosen: Vec<Row> = all.iter().copied().filter(is_chosen).collect();
     let needed: Vec<Row> = chosen.iter().flat_map(|row| row.needs()).collect();
     let is_selected = |row: &Row| {
@@ -272,6 +275,11 @@ mod tests {
         let rows = selected(Some("50 %"), &BOTH, false);
         let full = record(Resolution::Raw, 8, Backend::Postgres);
         assert_eq!(rows, [COPY, full, Row::Paced { percent: 50 }]);
+        assert_eq!(
+            selected(Some("insert PER"), &BOTH, false),
+            selected(Some("INSERT per"), &BOTH, false)
+        );
+        assert!(selected(Some("no such row"), &BOTH, false).is_empty());
     }
 
     #[test]
