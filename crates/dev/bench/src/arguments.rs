@@ -56,6 +56,8 @@ pub(crate) enum Verb {
     Years(Years),
     /// Requests of all years, against as many of today
     Wild(Wild),
+    /// The server's memory for minutes at full speed over 64 streams; then with slow commits (Postgres)
+    Memory(Memory),
     /// Records with the client's queue as fast as it goes, for `table`
     #[command(hide = true)]
     Queue(Queue),
@@ -90,7 +92,11 @@ pub(crate) struct Queue {
     #[arg(long)]
     pub(crate) threads: u64,
 
-    /// For how long they record
+    /// For how long they record before it is measured
+    #[arg(long, default_value = "0")]
+    pub(crate) warm_up: u64,
+
+    /// For how long it is measured
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
 
@@ -177,6 +183,13 @@ pub(crate) struct Wild {
     /// How many requests [default: 2000000]
     #[arg(long, value_name = "N")]
     pub(crate) requests: Option<u64>,
+}
+
+#[derive(Clone, clap::Args)]
+pub(crate) struct Memory {
+    /// How many minutes each phase takes [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_440))]
+    pub(crate) minutes: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -79,6 +79,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Verb::RollUp(roll_up) => roll_up::run(arguments, roll_up, &place).await,
             Verb::Years(years) => years::run(arguments, years, &place).await,
             Verb::Wild(wild) => wild::run(arguments, wild, &place).await,
+            Verb::Memory(memory) => table::memory::run(arguments, memory, &place).await,
             Verb::Table(_) | Verb::Queue(_) => unreachable!("they have been run"),
         }
         .with_context(|| format!("on {place}"))?;

@@ -12,6 +12,7 @@
 //! | `fold.rs` | folding millions of rows, and rolling them up |
 //! | `ingest.rs` | requests at full speed or at a steady rate, through a server |
 //! | `load.rs` | `tally bench`, and what it says |
+//! | `memory.rs` | `memory`: the server's memory for minutes, second by second |
 //! | `page.rs` | the page docs/performance.md |
 //! | `pgbench.rs` | `pgbench`: a statement for each request, and a bare COMMIT |
 //! | `programs.rs` | programs that must be installed |
@@ -28,6 +29,7 @@ mod figures;
 mod fold;
 mod ingest;
 mod load;
+pub(crate) mod memory;
 mod page;
 mod pgbench;
 mod programs;
@@ -51,6 +53,9 @@ use figures::{Figures, Results};
 use load::Amount;
 use programs::said;
 use row::Row;
+
+/// What a quick run says of itself.
+const QUICK: &str = "The sizes of a quick run are too small for any figure to mean anything.";
 
 /// How much of everything there is.
 struct Sizes {
@@ -131,7 +136,7 @@ pub(crate) async fn run(
     let sections = report::sections(&run.results, &run.sizes);
     println!();
     if run.sizes.is_quick {
-        println!("The sizes of a quick run are too small for any figure to mean anything.\n");
+        println!("{QUICK}\n");
     }
     sections.iter().for_each(|section| println!("{}", section.plain()));
     match wrong.len() {

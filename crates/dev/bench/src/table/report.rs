@@ -9,7 +9,7 @@ use super::text::{self, Section, grouped, number, rate};
 use crate::arguments::Backend;
 
 /// What the server's memory should not exceed at full speed over 64 streams, in MiB.
-const MEMORY: Bound = Bound::AtMost(64.0);
+pub(super) const MEMORY: Bound = Bound::AtMost(64.0);
 
 /// How close the speeds with few and many series and days should be to each other.
 const FLAT: Bound = Bound::AtLeast(0.8);
@@ -43,7 +43,9 @@ fn speed(results: &Results, backend: Backend, is_judged: bool) -> Section {
         Backend::Postgres => (
             &[COPY, Row::Copy { connections: 2 }],
             "\\copy is `psql \\copy … (FORMAT binary)` of such rows into the table that the server \
-             uses; over one connection it is what ratios are to.",
+             uses; over one connection it is what ratios are to. What recording costs a service is \
+             measured by `cargo bench -p tally-client --bench record`: `try_record` is to take at most \
+             60 ns, and the layer with the status at most 150 ns.",
         ),
         Backend::Sqlite => (
             &[Row::Loop],
@@ -70,7 +72,8 @@ fn speed(results: &Results, backend: Backend, is_judged: bool) -> Section {
         title: format!("Requests per second on {backend}"),
         note: format!(
             "{note} CPU is in \u{b5}s for each request: of the client, the server and Postgres (SQLite runs \
-             within the server). Memory is the server's in MiB, before and at the peak{wanted}."
+             within the server). Memory is the server's in MiB, before and at the peak{wanted}; `cargo \
+             xtask bench memory` watches it for ten minutes, also with a slow database."
         ),
         header: vec!["what", "req/s", "min\u{2013}max", "ratio", "target", "CPU \u{b5}s", "MiB"],
         rows,

@@ -119,6 +119,13 @@ fn requests_of_all_years_are_counted_exactly() {
 }
 
 #[test]
+fn memory_is_watched_while_requests_are_counted_exactly() {
+    let printed = quick(&["memory"]);
+    assert!(printed.contains("PASS") && !printed.contains("WRONG"), "{printed}");
+    assert!(printed.contains("full speed") && !printed.contains("target"), "{printed}");
+}
+
+#[test]
 fn years_of_books_are_read_exactly() {
     let printed = quick(&["years"]);
     assert!(printed.contains("PASS") && !printed.contains("FAIL"), "{printed}");
