@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tally_requests::Resolution;
 use tally_runtime::{Clock as _, Day, SystemClock};
 
 use super::copy::SERIES;
 use super::figures::{Figures, Metric};
 use super::load::{self, Amount, Load, Loaded};
-use super::row::{Ingest, Resolution, Way, record};
+use super::row::{Ingest, Way, record};
 use super::{Measured, Run};
 use crate::arguments::Backend;
 use crate::mix::Mix;
@@ -107,7 +108,8 @@ async fn through_server(
     resolution: Resolution,
     load: Load,
 ) -> anyhow::Result<Measured> {
-    let mut flags = vec!["--requests-resolution", resolution.flag()];
+    let resolution = resolution.to_string();
+    let mut flags = vec!["--requests-resolution", &resolution];
     if load.series > MANY_SERIES {
         flags.extend(["--requests-series-max", SERIES_MAX]);
     }

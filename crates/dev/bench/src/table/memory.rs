@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tally_requests::Resolution;
 
 use super::copy::SERIES;
 use super::figures::{Bound, Figures};
 use super::load::{self, Amount, Load};
 use super::report::MEMORY;
-use super::row::{Resolution, Way};
+use super::row::Way;
 use super::text::{Section, grouped, number};
 use super::{Measured, QUICK};
 use crate::arguments::{self, Arguments};
@@ -97,7 +98,7 @@ async fn watch(
     name: &str,
     rows: &mut Vec<Vec<String>>,
 ) -> anyhow::Result<Vec<String>> {
-    let flags = ["--requests-resolution", Resolution::Raw.flag()];
+    let flags = ["--requests-resolution", &Resolution::Raw.to_string()];
     let server = Server::start_with(arguments, place, &flags)?;
     let channel = server.connect().await?;
     let stored_before = server::sum(&channel).await?;

@@ -1,10 +1,10 @@
 //! The parts of the table, with ratios and targets.
 
+use tally_requests::Resolution;
+
 use super::Sizes;
 use super::figures::{Bound, Metric, Results, Spread};
-use super::row::{
-    CLIENTS, COPY, DAYS, Fsync, Ingest, PERCENT, Resolution, Row, SERIES, STREAMS, Way, record,
-};
+use super::row::{CLIENTS, COPY, DAYS, Fsync, Ingest, PERCENT, Row, SERIES, STREAMS, Way, record};
 use super::text::{self, Section, grouped, number, rate};
 use crate::arguments::Backend;
 

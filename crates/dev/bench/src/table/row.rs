@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tally_requests::Resolution;
+
 use crate::arguments::Backend;
 
 /// How many streams bring requests at full speed.
@@ -24,13 +26,6 @@ pub(crate) enum Way {
     Record,
     /// The client crate's queue, on one connection.
     Queue,
-}
-
-/// How exactly the server keeps times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Resolution {
-    Raw,
-    Second,
 }
 
 /// Whether Redis answers before or after its log is on the disk.
@@ -235,24 +230,6 @@ impl fmt::Display for Ingest {
             Way::Record => write!(f, "Record, {streams} stream{}, {resolution}", plural(*streams)),
             Way::Queue => write!(f, "queue, 2 threads, {resolution}"),
         }
-    }
-}
-
-// === impl Resolution ===
-
-impl Resolution {
-    /// As the server's flag takes it.
-    pub(crate) fn flag(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Second => "1s",
-        }
-    }
-}
-
-impl fmt::Display for Resolution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.flag())
     }
 }
 
