@@ -118,7 +118,7 @@ async fn watch(
         for _ in 0..seconds {
             ticks.tick().await;
             each_second.push(server.memory().context(UNKNOWN)?.now);
-            if each_second.len() % MINUTE == 0 {
+            if each_second.len().is_multiple_of(MINUTE) {
                 let minute = each_second.rchunks(MINUTE).next().and_then(|all| all.iter().max());
                 let mib = minute.map_or_else(String::new, |kib| mib(*kib));
                 println!("{name}, minute {}: {mib} MiB", each_second.len() / MINUTE);
