@@ -121,6 +121,10 @@ pub(crate) enum Broken {
     BooksUnlocked,
     /// A client counts the calls of its service when they are received, and again with their status
     CountedTwice,
+    /// A request is lost when requests of one series and step become one row
+    MergeLoses,
+    /// An entry of a batch is counted as one request, however many it stands for
+    EntryIsOne,
 }
 
 // === impl Run ===
@@ -154,8 +158,15 @@ impl Broken {
             Broken::FoldForgetsMonths => "fold.days_only",
             Broken::MovesIgnored => "moves.ignore",
             Broken::BooksUnlocked => "books.unlocked",
+            Broken::MergeLoses => "merge.lose",
+            Broken::EntryIsOne => "entry.one",
             Broken::CountedTwice => return None,
         })
+    }
+
+    /// The resolution that shows it for sure, if not all of them do.
+    pub(crate) fn resolution(self) -> Option<&'static str> {
+        (self == Broken::MergeLoses).then_some("1m")
     }
 }
 

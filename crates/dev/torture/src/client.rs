@@ -179,6 +179,7 @@ impl Session<'_> {
             // A queue reports how many requests are acknowledged, but not which.
             shares: matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader),
             drops: *kind == Kind::Raw,
+            merges: matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader),
         }
     }
 

@@ -60,7 +60,9 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
         server.process.kill();
         log.done("scene: server killed in a commit");
     }
-    server.bring_up(&StartOptions::default(), &Stop::default())?;
+    // With a row for each request, batches are large enough for a COPY.
+    let raw = StartOptions { resolution: Some("raw"), ..StartOptions::default() };
+    server.bring_up(&raw, &Stop::default())?;
     // One of these parcels was sent on two streams, and another followed it on the second.
     acknowledged(watch, client, FIRST_LARGE * LARGE_ROWS)?;
 

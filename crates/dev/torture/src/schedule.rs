@@ -50,6 +50,16 @@ const CHANGE_POINTS: [&str; 7] = [
     "moves.step",
 ];
 
+/// The resolutions of `tally serve`.
+pub(crate) const RESOLUTIONS: [&str; 3] = ["raw", "1s", "1m"];
+
+/// The resolution that a server has from this start on: those of one database have different ones at the
+/// same time, and one after the other.
+pub(crate) fn resolution(seed: u64, server: &str, start: usize) -> &'static str {
+    let mut random = Random::derived(seed, server, 2 + start as u64);
+    RESOLUTIONS[random.index(RESOLUTIONS.len())]
+}
+
 /// The size of the world.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -339,6 +349,19 @@ mod tests {
         for lane in Lane::all(POSTGRES) {
             assert_eq!(steps(7, lane, POSTGRES), steps(7, lane, POSTGRES));
             assert_ne!(steps(7, lane, POSTGRES), steps(8, lane, POSTGRES));
+        }
+    }
+
+    #[test]
+    fn servers_have_all_resolutions_at_once_and_after_each_other() {
+        let [one, other] = ["server-1", "server-2"]
+            .map(|server| (0..60).map(|start| resolution(7, server, start)).collect::<Vec<_>>());
+        for before in RESOLUTIONS {
+            for after in RESOLUTIONS {
+                assert!(one.windows(2).any(|pair| pair == [before, after]), "{before}, {after}");
+                let mut both = one.iter().zip(&other);
+                assert!(both.any(|pair| pair == (&before, &after)), "{before} and {after}");
+            }
         }
     }
 

@@ -123,6 +123,7 @@ impl World {
                 database_url,
                 tally,
                 broken,
+                seed: run.seed,
                 starts,
                 is_hasty,
                 process,

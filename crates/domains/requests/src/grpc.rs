@@ -9,7 +9,7 @@
 //! | `requests.rs` | `RequestService` |
 //! | `record.rs` | the messages of `Record` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
-//! | `unread.rs` | calls whose messages bypass tonic |
+//! | `unread.rs` | calls whose messages are decoded here |
 
 pub(crate) mod add;
 mod changes;

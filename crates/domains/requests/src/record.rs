@@ -116,7 +116,7 @@ impl Batches for Record {
         Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
     }
 
-    fn learn(&mut self, batch: &mut Batch) -> Result<(), InvalidBatch> {
+    fn learn(&mut self, batch: &Batch) -> Result<(), InvalidBatch> {
         let (named, rules) = (self.names.len(), self.intake.rules());
         let mut new = batch::series(batch, named, &self.intake.record, rules)?;
         self.follow();
@@ -158,14 +158,14 @@ impl Batches for Record {
 
     fn add(&mut self, batch: &Batch, into: &mut RowsBuilder) -> Result<(), InvalidBatch> {
         let rules = self.intake.rules();
-        let encoded = batch::encode(batch, &self.ids, rules, into);
+        let added = batch::add_rows(batch, &self.ids, rules, into);
         if batch.count > 0 {
-            self.intake.ahead.note(rules.now_micros, encoded.as_ref().err());
+            self.intake.ahead.note(rules.now_micros, added.as_ref().err());
         }
-        if encoded.is_ok() && into.rows() > 0 {
+        if added.is_ok() && into.rows() > 0 {
             self.name(into);
         }
-        encoded
+        added
     }
 }
 

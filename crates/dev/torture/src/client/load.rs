@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tally_client::{Method, SeriesKey};
+use tally_client::{self as client, Method, SeriesKey};
 
 use crate::journal::{Key, Parcel, Series};
 use crate::random::Random;
@@ -35,6 +35,12 @@ pub(crate) const LARGE_ROWS: u64 = 3_000;
 pub(crate) const FIRST_LARGE: u64 = 4;
 const LARGE_EVERY: u64 = 16;
 
+/// How far apart the times of successive requests are: many in one step of each length, a few, or none.
+const SPACINGS: [i64; 3] = [1, SECOND / 4, SECOND];
+
+/// How many requests an entry stands for at most.
+const ENTRY_REQUESTS: u64 = 100;
+
 /// A client's parcels.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
@@ -51,14 +57,28 @@ pub(crate) struct Load {
     pub(crate) shares: bool,
     /// Whether it sometimes reports drops.
     pub(crate) drops: bool,
+    /// Whether it sometimes merges requests by itself.
+    pub(crate) merges: bool,
 }
 
-/// One request.
+/// What the entries of a parcel are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entries {
+    /// Requests.
+    Single,
+    /// The same, and each says so.
+    SaidSingle,
+    /// Several requests, most of them.
+    Several,
+}
+
+/// One request, or several of a series at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Row {
     /// An index of [`Load::series`].
     pub(crate) series: usize,
     pub(crate) micros: i64,
+    pub(crate) requests: u32,
 }
 
 // === impl Load ===
@@ -70,9 +90,24 @@ impl Load {
         self.own_series.iter().cloned().chain(shared).collect()
     }
 
+    /// What the entries of a parcel are. The second one is acknowledged in every run.
+    pub(crate) fn entries(&self, number: u64) -> Entries {
+        match number % 4 {
+            2 if self.merges => Entries::Several,
+            3 if self.merges => Entries::SaidSingle,
+            _ => Entries::Single,
+        }
+    }
+
+    /// How many requests a parcel has.
+    pub(crate) fn requests(&self, number: u64) -> u64 {
+        self.rows(number).iter().map(|row| u64::from(row.requests)).sum()
+    }
+
     /// The rows of a parcel, from one to three clocks that disagree.
     pub(crate) fn rows(&self, number: u64) -> Vec<Row> {
         let mut random = Random::derived(self.seed, &self.client, number);
+        let several = self.entries(number) == Entries::Several;
         let large = number <= FIRST_LARGE || number.is_multiple_of(LARGE_EVERY);
         let rows = if large { LARGE_ROWS } else { random.within(1, self.rows_max) };
         let groups = random.within(1, 3);
@@ -82,8 +117,16 @@ impl Load {
             let shared = usize::try_from(shared).expect("a few");
             let series = random.index(self.own_series.len() + shared);
             let start = clock(&mut random, self.base_micros + i64::try_from(number).unwrap_or(0));
-            let size = i64::try_from(rows.div_ceil(groups)).expect("a few thousand");
-            all.extend((0..size).map(|row| Row { series, micros: start + row }));
+            let spacing = SPACINGS[random.index(SPACINGS.len())];
+            let (mut micros, mut left) = (start, rows.div_ceil(groups));
+            while left > 0 {
+                let most = if several { left.min(ENTRY_REQUESTS) } else { 1 };
+                let requests = u32::try_from(random.within(1, most)).expect("a few");
+                all.push(Row { series, micros, requests });
+                left -= u64::from(requests);
+                // Backwards, so that no time is in the future.
+                micros -= spacing;
+            }
         }
         all
     }
@@ -102,11 +145,20 @@ impl Load {
     pub(crate) fn parcel(&self, number: u64) -> Parcel {
         let series = self.series();
         let mut parcel = Parcel { requests: BTreeMap::new(), drops: self.drops_of(number) };
-        for row in self.rows(number) {
-            *parcel.requests.entry(Key::at(row.micros, series[row.series].clone())).or_default() +=
-                1;
+        for Row { series: at, micros, requests } in self.rows(number) {
+            let key = Key::at(micros, series[at].clone());
+            *parcel.requests.entry(key).or_default() += u64::from(requests);
         }
         parcel
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    /// As the client library takes it.
+    pub(super) fn of(&self, series: client::Series) -> client::Row {
+        client::Row { requests: self.requests, ..client::Row::one(series, self.micros) }
     }
 }
 
@@ -168,7 +220,8 @@ mod tests {
     fn load(client: &str) -> Load {
         let base_micros = 20_000 * DAY;
         let (client, own_series) = (client.to_owned(), own_series(&format!("/{client}")));
-        Load { seed: 1, client, own_series, base_micros, rows_max: 50, shares: true, drops: true }
+        let (shares, drops, merges) = (true, true, true);
+        Load { seed: 1, client, own_series, base_micros, rows_max: 50, shares, drops, merges }
     }
 
     #[test]
@@ -183,10 +236,14 @@ mod tests {
     #[test]
     fn a_parcel_counts_its_rows() {
         for number in 1..50 {
-            let rows = load("a").rows(number).len() as u64;
-            assert_eq!(load("a").parcel(number).requests.values().sum::<u64>(), rows);
-            assert_eq!(rows >= LARGE_ROWS, number <= FIRST_LARGE || number % LARGE_EVERY == 0);
+            let (load, rows) = (load("a"), load("a").rows(number));
+            let requests = load.requests(number);
+            assert_eq!(load.parcel(number).requests.values().sum::<u64>(), requests);
+            assert_eq!(requests >= LARGE_ROWS, number <= FIRST_LARGE || number % LARGE_EVERY == 0);
+            let is_single = rows.iter().all(|row| row.requests == 1);
+            assert!(is_single || load.entries(number) == Entries::Several, "{number}");
         }
+        assert!(load("a").rows(2).iter().any(|row| row.requests > 1));
         assert!((1..200).any(|number| !load("a").drops_of(number).is_empty()));
     }
 }

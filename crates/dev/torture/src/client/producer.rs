@@ -48,9 +48,9 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                 let rows: Vec<Row> = load
                     .rows(number)
                     .iter()
-                    .map(|row| Row::one(series[row.series], row.micros))
+                    .map(|row| row.of(series[row.series]))
                     .collect();
-                pace.sent(rows.len() as u64);
+                pace.sent(load.requests(number));
                 journal.write(&Line::Sent(number, load.parcel(number)))?;
                 let sending = producer.send(rows);
                 // A full producer waits for the server; a signal ends the wait.

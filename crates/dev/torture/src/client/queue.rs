@@ -12,12 +12,15 @@ use super::load::{Row, SERVICE, as_key};
 use super::pace::Pace;
 use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, layer, now_micros, spooled};
 use crate::journal::{Key, Line, Parcel, Series};
+use crate::random::Random;
 
 /// Interval between notes of the acknowledged total.
 const NOTE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The queue has room for this many seconds of requests.
+/// A process's queue has room for this many seconds of requests, or this many times less: little enough
+/// that it also becomes full of rows that stand for many requests each.
 const ROOM_SECONDS: u64 = 2;
+const SMALL: u64 = 32;
 
 /// A clock that is set before each request. It begins in 1970, as that of a device without a battery, so
 /// the server takes the producer's id for an old one.
@@ -37,7 +40,9 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
         }
     }
     let clock = Arc::new(SetClock::default());
-    let queue = connect(arguments, &clock, spool.as_deref()).await?;
+    let is_small = Random::derived(arguments.seed, &arguments.name, number).percent(50);
+    let room = arguments.rate * ROOM_SECONDS / if is_small { SMALL } else { 1 };
+    let queue = connect(arguments, &clock, room, spool.as_deref()).await?;
     let series = load.series();
     let mut pace = Pace::new(arguments.rate);
     let mut interval = tokio::time::interval(NOTE_INTERVAL);
@@ -56,7 +61,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
                     _ => record(&queue, &clock, &rows),
                 };
                 let mut left = Parcel::default();
-                for Row { series: at, micros } in dropped {
+                for Row { series: at, micros, .. } in dropped {
                     *left.requests.entry(Key::at(micros, series[at].clone())).or_default() += 1;
                 }
                 journal.write(&Line::Queued(number, left))?;
@@ -104,6 +109,7 @@ fn record(queue: &Queue, clock: &SetClock, rows: &[(Row, &Series)]) -> Vec<Row> 
 async fn connect(
     arguments: &Arguments,
     clock: &Arc<SetClock>,
+    room: u64,
     spool: Option<&Path>,
 ) -> anyhow::Result<Queue> {
     let builder = Queue::builder(arguments.server.clone())
@@ -113,7 +119,7 @@ async fn connect(
         .backoff(Duration::from_millis(20), Duration::from_millis(300))
         .acknowledge_timeout(Duration::from_secs(8))
         .fallback(false)
-        .queue_requests_max(usize::try_from(arguments.rate * ROOM_SECONDS)?)
+        .queue_rows_max(usize::try_from(room)?)
         .clock(Arc::clone(clock) as Arc<dyn Clock>);
     let builder = match spool {
         Some(spool) => builder.spool(spool, Options::default()),

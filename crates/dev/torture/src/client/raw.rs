@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::load::{Load, Row};
+use super::load::{Entries, Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
 use super::{Session, back_off, now_micros};
@@ -225,7 +225,7 @@ impl Raw<'_> {
             self.sent = number;
         }
         let batch = self.batch(stream, number);
-        self.pace.sent(u64::from(batch.count));
+        self.pace.sent(self.load.requests(number));
         stream.next += 1;
         let message = RecordRequest { kind: Some(Kind::Batch(batch)) };
         if let Some(requests) = &stream.requests {
@@ -239,7 +239,7 @@ impl Raw<'_> {
         let rows = self.load.rows(number);
         let mut batch = Batch { sequence: number - self.memory.before, ..Batch::default() };
         let mut before = 0;
-        for Row { series, micros } in rows {
+        for Row { series, micros, requests } in rows {
             let known = u32::try_from(stream.named.len()).expect("a few series");
             let number = *stream.named.entry(series).or_insert_with(|| {
                 let journal::Series { path, method, service, status, customer } =
@@ -257,6 +257,10 @@ impl Raw<'_> {
             batch.time_delta.push(micros - before);
             before = micros;
             batch.count += 1;
+            batch.requests.push(requests);
+        }
+        if self.load.entries(number) == Entries::Single {
+            batch.requests.clear();
         }
         let drops = self.load.drops_of(number);
         batch.drops = drops.into_iter().map(|(day, count)| Drops { day, count }).collect();

@@ -146,12 +146,8 @@ impl Reader<'_> {
             self.announced = number;
         }
         let rows = self.load.rows(number);
-        let row = |row: &super::load::Row| {
-            let series = holder.series[row.series];
-            Row::one(series, row.micros)
-        };
-        let rows: Vec<Row> = rows.iter().map(row).collect();
-        let count = rows.len() as u64;
+        let rows: Vec<Row> = rows.iter().map(|row| row.of(holder.series[row.series])).collect();
+        let count = self.load.requests(number);
         tokio::select! {
             sent = holder.producer.send_batch(rows, number.to_string()) => match sent {
                 Ok(position) => {

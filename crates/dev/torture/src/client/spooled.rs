@@ -62,8 +62,12 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
     let mut parcel = Parcel::default();
     let mut micros = 0;
-    for (number, delta) in batch.number.iter().zip(&batch.time_delta) {
+    for (at, (number, delta)) in batch.number.iter().zip(&batch.time_delta).enumerate() {
         micros += delta;
+        let requests = match &*batch.requests {
+            [] => 1,
+            requests => *requests.get(at).context("a list of requests is too short")?,
+        };
         let series = batch.series.get(*number as usize).context("an unknown series")?;
         let series = Series {
             path: series.path.clone(),
@@ -72,7 +76,7 @@ fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
             status: series.status.try_into()?,
             customer: series.customer.clone(),
         };
-        *parcel.requests.entry(Key::at(micros, series)).or_default() += 1;
+        *parcel.requests.entry(Key::at(micros, series)).or_default() += u64::from(requests);
     }
     for drops in &batch.drops {
         *parcel.drops.entry(drops.day).or_default() += drops.count;
@@ -96,7 +100,9 @@ mod tests {
         let builder = builder.spool(folder.path(), Options::default());
         let mut producer = builder.connect().await.unwrap();
         let series = producer.endpoint(Method::GET, "/a");
-        producer.send(vec![Row::one(series, -5); 30]).await.unwrap();
+        producer.send(vec![Row::one(series, -5); 20]).await.unwrap();
+        let merged = Row { requests: 2, ..Row::one(series, -5) };
+        producer.send([vec![merged; 4], vec![Row::one(series, -5); 2]].concat()).await.unwrap();
         let report = producer.close_within(Duration::from_secs(60)).await;
         assert_eq!(report.spooled, 30);
 

@@ -8,6 +8,7 @@ use tally_testkit::Proxy;
 
 use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
+use crate::schedule;
 use crate::stop::Stop;
 
 /// The duties find everything due in each round, or nothing at all.
@@ -23,6 +24,8 @@ pub(crate) struct StartOptions {
     pub(crate) size_bytes_max: Option<u64>,
     /// Whether it does no duties.
     pub(crate) is_idle: bool,
+    /// How exactly it keeps times, if the seed does not decide that.
+    pub(crate) resolution: Option<&'static str>,
 }
 
 /// A server and its way to the database.
@@ -35,6 +38,7 @@ pub(crate) struct Server {
     pub(super) tally: PathBuf,
     /// A fault of every start.
     pub(super) broken: Option<Broken>,
+    pub(super) seed: u64,
     pub(super) starts: AtomicUsize,
     /// Whether its next start waits for nothing long, so that some writes give up. Only while things fail:
     /// a machine may be so slow that no write would be in time.
@@ -95,6 +99,9 @@ impl Server {
         if !start.is_multiple_of(3) {
             command.args(["--requests-roll-up-at", "00:00"]);
         }
+        let drawn = || schedule::resolution(self.seed, &self.process.name, start);
+        let resolution = how.resolution.or(self.broken.and_then(Broken::resolution));
+        command.args(["--requests-resolution", resolution.unwrap_or_else(drawn)]);
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
         let duties = if how.is_idle { Some(IDLE) } else { (start % 4 != 3).then_some(EAGER) };

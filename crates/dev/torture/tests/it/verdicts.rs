@@ -126,6 +126,20 @@ macro_rules! on {
             }
 
             #[test]
+            fn a_request_that_is_lost_when_rows_become_one_is_found() {
+                let output = broken("merge-loses");
+                assert_finds(&output, "acknowledged <= stored");
+                assert_finds(&output, "books: accepted = rows + folded");
+            }
+
+            #[test]
+            fn entries_that_count_as_one_request_are_found() {
+                let output = broken("entry-is-one");
+                assert_finds(&output, "acknowledged <= stored");
+                assert_finds(&output, "accepted of a client");
+            }
+
+            #[test]
             fn a_call_that_is_counted_twice_is_found() {
                 assert_finds(&broken("counted-twice"), "stored <= sent");
             }

@@ -5,7 +5,7 @@ pub(crate) mod message;
 pub(crate) mod recent;
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
+use crate::series::View;
 use crate::service::Service;
 
 /// Counts the requests of a stream.
@@ -189,9 +190,16 @@ impl Adding {
                 };
                 frame
             } else {
-                tokio::select! {
-                    frame = next => frame,
-                    () = self.streams.drain.begun() => return None,
+                let mut next = pin!(next);
+                match next.as_mut().now_or_never() {
+                    Some(frame) => frame,
+                    None => {
+                        chunk.rows.rest();
+                        tokio::select! {
+                            frame = next => frame,
+                            () = self.streams.drain.begun() => return None,
+                        }
+                    }
                 }
             };
             match frame {
@@ -253,10 +261,11 @@ impl Chunk {
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         recent::with(&intake.series, |recent| {
+            let known = intake.series.view();
             while !self.is_full() {
                 let Some(message) = framing.next()? else { break };
                 self.len += 1;
-                if let Err(reason) = self.take(intake, message, recent) {
+                if let Err(reason) = self.take(intake, message, recent, &known) {
                     wrong.add(framing.position(), reason);
                 }
             }
@@ -270,6 +279,7 @@ impl Chunk {
         intake: &Intake,
         message: &[u8],
         recent: &mut Recent,
+        known: &View<'_>,
     ) -> Result<(), InvalidTime> {
         let rules = *self.rules.get_or_insert_with(|| intake.rules());
         let rows = &mut self.rows;
@@ -285,14 +295,13 @@ impl Chunk {
         let micros = intake.time(rules, time)?;
         let method = methods::text(number);
         let series = SeriesRef::of_endpoint(&method, rules.path(&path));
-        let known = intake.series.find(series, |named| {
-            recent.note(number, named);
-            rows.push(named.id, micros, 1);
-            rows.name(named);
-        });
-        if known.is_none() {
+        let Some(named) = known.find(series) else {
             self.unknown.push((series.to_owned(), micros));
-        }
+            return Ok(());
+        };
+        recent.note(number, named);
+        rows.push(named.id, micros, 1);
+        rows.name(named);
         Ok(())
     }
 

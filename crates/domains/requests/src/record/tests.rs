@@ -112,7 +112,7 @@ fn learn(record: &mut Record, paths: std::ops::Range<usize>, numbers: &[u32]) {
     let series = |n| proto::Series { path: format!("/{n}"), ..Default::default() };
     let (series, number) = (paths.map(series).collect(), numbers.to_vec());
     let batch = proto::Batch { series, number, ..Default::default() };
-    record.learn(&mut batch.into()).expect("valid");
+    record.learn(&batch.into()).expect("valid");
 }
 
 /// A stream names a series once. Once it has come often enough, its later requests count under it.
@@ -144,13 +144,13 @@ async fn a_series_is_told_apart_by_its_requests() {
     let mut record = Record::new(Arc::clone(&service.intake));
     learn(&mut record, 0..51, &[50]);
     let entry = |requests| proto::Batch { number: vec![50], requests, ..Default::default() };
-    record.learn(&mut entry(vec![2]).into()).expect("valid");
+    record.learn(&entry(vec![3]).into()).expect("valid");
     assert_eq!(&*record.names[50].series.path, "_other");
-    record.learn(&mut entry(vec![1]).into()).expect("valid");
+    record.learn(&entry(vec![1]).into()).expect("valid");
     assert_eq!(&*record.names[50].series.path, "/50");
     let series = vec![proto::Series { path: "/new".into(), ..Default::default() }];
     let new = proto::Batch { series, number: vec![51], ..entry(vec![4]) };
-    record.learn(&mut new.into()).expect("valid");
+    record.learn(&new.into()).expect("valid");
     assert_eq!(&*record.names[51].series.path, "/new");
 }
 

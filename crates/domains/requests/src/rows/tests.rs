@@ -90,6 +90,21 @@ proptest! {
     }
 }
 
+/// However many they are: the table of their places grows, and begins anew.
+#[test]
+fn many_series_have_a_row_each() {
+    const SERIES: i64 = 10_000;
+    let mut builder = RowsBuilder::new(0, Resolution::Second);
+    for requests in 1..3 {
+        for _ in 0..2 {
+            (0..SERIES).for_each(|series| builder.push(series, 1_500_000, requests));
+        }
+        let rows: Vec<Row> = builder.take(0).iter().collect();
+        let row = |series| Row { series, micros: 1_000_000, requests: 2 * requests };
+        assert!(rows.into_iter().eq((0..SERIES).map(row)));
+    }
+}
+
 type Sums = BTreeMap<(SeriesId, i64), i64>;
 
 fn sums(rows: &Rows, resolution: Resolution) -> Sums {

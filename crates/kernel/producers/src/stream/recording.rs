@@ -156,7 +156,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         Err(Error::Unexpected { position: self.position, reason: reason.into() })
     }
 
-    async fn take(&mut self, mut batch: B::Batch) -> Result<(), Error<B::Invalid>> {
+    async fn take(&mut self, batch: B::Batch) -> Result<(), Error<B::Invalid>> {
         let number = B::sequence(&batch);
         let invalid = |reason| Error::Batch { sequence: number, reason };
         let sequence = i64::try_from(number).ok().filter(|sequence| *sequence > 0);
@@ -166,7 +166,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         }
         let is_new = sequence == self.next;
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
-        self.batches.learn(&mut batch).map_err(invalid)?;
+        self.batches.learn(&batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
         let Some(Size { rows: measured, bytes: content, drops, mut checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
