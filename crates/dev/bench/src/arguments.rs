@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) database_url: Option<String>,
 
-    /// A setting of the temporary Postgres, which otherwise has those of postgresql.conf
+    /// A setting of the temporary Postgres, which otherwise has its defaults; a quick run sets fsync and
+    /// full_page_writes to off
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting, global = true)]
     pub(crate) postgres: Vec<(String, String)>,
 
@@ -55,6 +56,8 @@ pub(crate) enum Verb {
     Years(Years),
     /// Requests of all years, against as many of today
     Wild(Wild),
+    /// The server's memory for minutes at full speed over 64 streams; then with slow commits (Postgres)
+    Memory(Memory),
     /// Records with the client's queue as fast as it goes, for `table`
     #[command(hide = true)]
     Queue(Queue),
@@ -63,10 +66,10 @@ pub(crate) enum Verb {
 #[derive(Clone, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Table {
     /// How often everything is measured [default: 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
 
-    /// Only rows whose name contains this, and those that they are held against
+    /// Only rows whose name contains this in any case, and those that they are held against
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
 
@@ -89,7 +92,11 @@ pub(crate) struct Queue {
     #[arg(long)]
     pub(crate) threads: u64,
 
-    /// For how long they record
+    /// For how long they record before it is measured
+    #[arg(long, default_value = "0")]
+    pub(crate) warm_up: u64,
+
+    /// For how long it is measured
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
 
@@ -178,6 +185,13 @@ pub(crate) struct Wild {
     pub(crate) requests: Option<u64>,
 }
 
+#[derive(Clone, clap::Args)]
+pub(crate) struct Memory {
+    /// How many minutes each phase takes [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_440))]
+    pub(crate) minutes: Option<u64>,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
     Sqlite,
@@ -200,7 +214,8 @@ impl Arguments {
         let Some(verb) = self.verb.clone() else { return Ok(Verb::Table(self.table.clone())) };
         anyhow::ensure!(
             self.table == Table::default(),
-            "--rounds, --only and --write come after the verb"
+            "flags of the table, such as --only, before another verb: write the verb first, and then \
+             its own flags"
         );
         Ok(verb)
     }

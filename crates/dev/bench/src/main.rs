@@ -72,13 +72,14 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     let mut is_right = true;
     for backend in arguments.backends() {
-        let place = Place::create(backend, arguments)?;
+        let place = Place::create(backend, arguments).await?;
         println!("\n== {place}");
         is_right &= match &verb {
             Verb::Day(day) => day::run(arguments, day, &place).await,
             Verb::RollUp(roll_up) => roll_up::run(arguments, roll_up, &place).await,
             Verb::Years(years) => years::run(arguments, years, &place).await,
             Verb::Wild(wild) => wild::run(arguments, wild, &place).await,
+            Verb::Memory(memory) => table::memory::run(arguments, memory, &place).await,
             Verb::Table(_) | Verb::Queue(_) => unreachable!("they have been run"),
         }
         .with_context(|| format!("on {place}"))?;

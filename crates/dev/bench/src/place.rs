@@ -52,11 +52,18 @@ enum Held {
 // === impl Host ===
 
 impl Host {
-    pub(crate) fn start(backend: Backend, arguments: &Arguments) -> anyhow::Result<Self> {
+    pub(crate) async fn start(backend: Backend, arguments: &Arguments) -> anyhow::Result<Self> {
         let (mut server, mut server_url) = (None, String::new());
         match (&arguments.database_url, backend) {
             (_, Backend::Sqlite) => {}
-            (Some(url), Backend::Postgres) => server_url.clone_from(url),
+            (Some(url), Backend::Postgres) => {
+                // Places are made by the test kit, which panics if there is no server.
+                let parsed: DatabaseUrl = url.parse().context("--database-url")?;
+                let is_postgres = matches!(parsed, DatabaseUrl::Postgres(_));
+                anyhow::ensure!(is_postgres, "--database-url is not that of a Postgres");
+                Database::open(&parsed, Settings::default()).await.context("--database-url")?;
+                server_url.clone_from(url);
+            }
             (None, Backend::Postgres) => {
                 // As a server in production has them, unlike one for tests.
                 let safe = if arguments.quick { "off" } else { "on" };
@@ -91,8 +98,8 @@ impl Host {
 // === impl Place ===
 
 impl Place {
-    pub(crate) fn create(backend: Backend, arguments: &Arguments) -> anyhow::Result<Self> {
-        Host::start(backend, arguments)?.place()
+    pub(crate) async fn create(backend: Backend, arguments: &Arguments) -> anyhow::Result<Self> {
+        Host::start(backend, arguments).await?.place()
     }
 
     /// The store, with its tables, for those that need no server.

@@ -9,9 +9,10 @@
 //! | `copy.rs` | `psql \copy` of the same rows |
 //! | `disk.rs` | bytes on disk |
 //! | `figures.rs` | what rows measure: medians, spreads, ratios |
-//! | `fold.rs` | folding ten million rows, and rolling them up |
+//! | `fold.rs` | folding millions of rows, and rolling them up |
 //! | `ingest.rs` | requests at full speed or at a steady rate, through a server |
 //! | `load.rs` | `tally bench`, and what it says |
+//! | `memory.rs` | `memory`: the server's memory for minutes, second by second |
 //! | `page.rs` | the page docs/performance.md |
 //! | `pgbench.rs` | `pgbench`: a statement for each request, and a bare COMMIT |
 //! | `programs.rs` | programs that must be installed |
@@ -28,6 +29,7 @@ mod figures;
 mod fold;
 mod ingest;
 mod load;
+pub(crate) mod memory;
 mod page;
 mod pgbench;
 mod programs;
@@ -52,8 +54,13 @@ use load::Amount;
 use programs::said;
 use row::Row;
 
+/// What a quick run says of itself.
+const QUICK: &str = "The sizes of a quick run are too small for any figure to mean anything.";
+
 /// How much of everything there is.
 struct Sizes {
+    /// Too little for a figure to mean anything.
+    is_quick: bool,
     rounds: u32,
     /// What comes at full speed, and at a steady rate.
     load: Amount,
@@ -64,6 +71,8 @@ struct Sizes {
     redis: u64,
     fold: u64,
     disk: u64,
+    /// How many series have totals.
+    days_series: usize,
 }
 
 /// One run.
@@ -99,9 +108,9 @@ pub(crate) async fn run(
         anyhow::ensure!(!cfg!(debug_assertions), "--write is for a build with optimizations");
     }
     let rows = row::selected(asked.only.as_deref(), &arguments.backends(), arguments.quick);
-    anyhow::ensure!(!rows.is_empty(), "no row has this in its name on this database");
+    anyhow::ensure!(!rows.is_empty(), no_row(arguments));
     let rows = available(arguments, rows)?;
-    let mut run = Run::start(arguments, asked, &rows)?;
+    let mut run = Run::start(arguments, asked, &rows).await?;
     let settings = match &run.postgres {
         Some(host) => host.place()?.settings().await?,
         None => String::new(),
@@ -124,8 +133,11 @@ pub(crate) async fn run(
             run.results.add(*row, figures);
         }
     }
-    let sections = report::sections(&run.results);
+    let sections = report::sections(&run.results, &run.sizes);
     println!();
+    if run.sizes.is_quick {
+        println!("{QUICK}\n");
+    }
     sections.iter().for_each(|section| println!("{}", section.plain()));
     match wrong.len() {
         0 => println!("every request was counted exactly once: PASS"),
@@ -135,6 +147,13 @@ pub(crate) async fn run(
         page::write(&sections, circumstances, &settings, run.sizes.rounds)?;
     }
     Ok(wrong.is_empty())
+}
+
+/// The rows that there are on these databases.
+fn no_row(arguments: &Arguments) -> String {
+    let rows = row::selected(None, &arguments.backends(), arguments.quick);
+    let names: String = rows.iter().map(|row| format!("\n  {row}")).collect();
+    format!("no row has this in its name; there are{names}")
 }
 
 /// The rows whose programs are there. Fails if one is missing that must be there.
@@ -169,13 +188,14 @@ fn available(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<Vec<Row>> 
 // === impl Sizes ===
 
 impl Sizes {
-    fn new(arguments: &Arguments, rounds: Option<u32>) -> Self {
-        let size = |full, quick| arguments.size(None, full, quick);
+    fn new(is_quick: bool, rounds: Option<u32>) -> Self {
+        let size = |full, quick| if is_quick { quick } else { full };
         let amount = |seconds, count| {
-            arguments.size(None, Amount::Seconds(seconds), Amount::Requests(count))
+            if is_quick { Amount::Requests(count) } else { Amount::Seconds(seconds) }
         };
         Self {
-            rounds: arguments.size(rounds, 3, 1).max(1),
+            is_quick,
+            rounds: rounds.unwrap_or(if is_quick { 1 } else { 3 }),
             load: amount(4, 2_000),
             rows: size(4_000_000, 2_000),
             statements: amount(4, 20),
@@ -183,6 +203,7 @@ impl Sizes {
             fold: size(10_000_000, 20_000),
             // Fewer rows than those that make a server fold at once.
             disk: size(80_000, 2_000),
+            days_series: if is_quick { 10 } else { 1_000 },
         }
     }
 }
@@ -190,17 +211,17 @@ impl Sizes {
 // === impl Run ===
 
 impl<'a> Run<'a> {
-    fn start(
+    async fn start(
         arguments: &'a Arguments,
         asked: &arguments::Table,
         rows: &[Row],
     ) -> anyhow::Result<Self> {
-        let host = |backend| {
+        let host = async |backend| -> anyhow::Result<Option<Host>> {
             let is_needed = rows.iter().any(|row| row.backend() == backend);
-            is_needed.then(|| Host::start(backend, arguments)).transpose()
+            if is_needed { Host::start(backend, arguments).await.map(Some) } else { Ok(None) }
         };
-        let (postgres, sqlite) = (host(Backend::Postgres)?, host(Backend::Sqlite)?);
-        let sizes = Sizes::new(arguments, asked.rounds);
+        let (postgres, sqlite) = (host(Backend::Postgres).await?, host(Backend::Sqlite).await?);
+        let sizes = Sizes::new(arguments.quick, asked.rounds);
         let folder = Watched::create("tally-bench-")?;
         let copied = folder.path().join("rows");
         if rows.iter().any(|row| matches!(row, Row::Copy { .. })) {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The unit of CPU times in `/proc/PID/stat`, the same on every architecture (`USER_HZ`).
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -25,6 +27,13 @@ struct Stat {
 /// The CPU time of a process.
 pub(crate) fn cpu(pid: u32) -> Option<Duration> {
     Some(time(stat(pid)?.own_ticks))
+}
+
+/// The CPU time of this process, more exactly than in ticks.
+pub(crate) fn own_cpu() -> Option<Duration> {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
+    Some(Duration::new(seconds, nanos))
 }
 
 /// The CPU time of a process and all children that it has or had.
@@ -96,5 +105,7 @@ mod tests {
         let pid = std::process::id();
         assert!(memory(pid).unwrap().peak > 0);
         assert!(cpu(pid).unwrap() <= cpu_of_family(pid).unwrap());
+        let before = own_cpu().unwrap();
+        assert!(before > Duration::ZERO && before <= own_cpu().unwrap());
     }
 }

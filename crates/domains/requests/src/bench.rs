@@ -121,5 +121,10 @@ pub fn merge(all: Vec<Rows>) -> usize {
 
 /// Encodes rows for COPY, and returns how many bytes they take.
 pub fn copy(rows: &Rows, counted: bool) -> usize {
-    copy::pieces(rows.iter(), counted).map(|piece| piece.len()).sum()
+    pieces(rows.iter(), counted).map(|piece| piece.len()).sum()
+}
+
+/// What COPY gets for rows, piece by piece.
+pub fn pieces(rows: impl Iterator<Item = Row>, counted: bool) -> impl Iterator<Item = Bytes> {
+    copy::pieces(rows, counted)
 }

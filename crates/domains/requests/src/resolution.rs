@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 /// How exactly times are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Resolution {
     /// A row for each request, with its microsecond.
     Raw,

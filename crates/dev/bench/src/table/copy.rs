@@ -7,6 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tally_requests::Row;
+use tally_requests::bench::pieces;
 use tally_runtime::{Clock as _, SystemClock};
 use tally_testkit::Process;
 
@@ -19,30 +21,19 @@ use crate::mix::Series;
 /// How many series the rows are of, as of most other rows of the table.
 pub(crate) const SERIES: usize = 100;
 
-/// The beginning and the end of a file, as `COPY … (FORMAT binary)` defines it.
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const TRAILER: i16 = -1;
-
-/// From 1970 to 2000, where Postgres begins.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
-
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Writes rows of the current time.
+/// Writes rows of the current time, as the server does.
 pub(crate) fn write_rows(path: &Path, rows: u64) -> anyhow::Result<()> {
     let ids: Vec<i64> = (0..SERIES).map(|n| Series::nth(n).stored().id(0)).collect();
-    let start = SystemClock.now().as_microsecond() - EPOCH_MICROS;
+    let start = SystemClock.now().as_microsecond();
+    let series = ids.iter().copied().cycle().take(usize::try_from(rows)?);
+    let rows = series.zip(start..).map(|(series, micros)| Row { series, micros, requests: 1 });
     let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(HEADER)?;
-    for (id, micros) in ids.iter().cycle().zip(start..).take(usize::try_from(rows)?) {
-        file.write_all(&2_i16.to_be_bytes())?;
-        for value in [*id, micros] {
-            file.write_all(&8_i32.to_be_bytes())?;
-            file.write_all(&value.to_be_bytes())?;
-        }
+    for piece in pieces(rows, false) {
+        file.write_all(&piece)?;
     }
-    file.write_all(&TRAILER.to_be_bytes())?;
     Ok(file.flush()?)
 }
 

@@ -2,12 +2,12 @@
 
 use anyhow::Context as _;
 use rusqlite::Connection;
+use tally_requests::Resolution;
 use tally_runtime::{Clock as _, Day, SystemClock};
 
 use super::figures::{Figures, Metric};
 use super::ingest::full;
 use super::load::{self, Amount, Load};
-use super::row::Resolution;
 use super::{Measured, Run};
 use crate::arguments::Backend;
 use crate::message;
@@ -30,7 +30,7 @@ pub(super) async fn measure(
     backend: Backend,
 ) -> anyhow::Result<Measured> {
     let place = run.place(backend)?;
-    let flags = ["--requests-resolution", resolution.flag()];
+    let flags = ["--requests-resolution", &resolution.to_string()];
     let start = || Server::start_with(run.arguments, &place, &flags);
     // It makes the tables. A server that stops leaves nothing in SQLite's write-ahead log.
     start()?.stop()?;

@@ -1,4 +1,4 @@
-//! Ten million rows of a day become totals: a fold, and the roll-up of what it has folded.
+//! Millions of rows of a day become totals: a fold, and the roll-up of what it has folded.
 
 use std::time::Instant;
 

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tally_requests::Resolution;
 use tally_runtime::{Clock as _, Day, SystemClock};
 
 use super::copy::SERIES;
 use super::figures::{Figures, Metric};
 use super::load::{self, Amount, Load, Loaded};
-use super::row::{Ingest, Resolution, Way, record};
+use super::row::{Ingest, Way, record};
 use super::{Measured, Run};
 use crate::arguments::Backend;
 use crate::mix::Mix;
 use crate::place::{Host, Place};
 use crate::server::{self, Server};
 use crate::years;
+
+/// More series than this are many.
+const MANY_SERIES: u32 = 1_000;
 
 /// How many seconds requests come before they are measured; and as long as many series are named, which
 /// each stream does once.
@@ -25,9 +29,6 @@ const NAMES_SECONDS: u64 = 5;
 
 /// How many streams there are at a steady rate.
 const PACED_STREAMS: u32 = 8;
-
-/// How many series have totals.
-const DAYS_SERIES: usize = 1_000;
 
 /// How many series a server tells apart to which many come: by default, those that come late would count
 /// as others.
@@ -71,7 +72,7 @@ pub(super) async fn measure_paced(run: &Run<'_>, percent: u32) -> anyhow::Result
 
 /// Of this many series.
 pub(super) async fn measure_series(run: &Run<'_>, count: u32) -> anyhow::Result<Measured> {
-    let warm_up = if count as usize > DAYS_SERIES { NAMES_SECONDS } else { WARM_UP };
+    let warm_up = if count > MANY_SERIES { NAMES_SECONDS } else { WARM_UP };
     let load = Load { series: count, warm_up, ..full(run) };
     let place = run.place(Backend::Postgres)?;
     through_server(run, Backend::Postgres, &place, Resolution::Raw, load).await
@@ -81,8 +82,7 @@ pub(super) async fn measure_series(run: &Run<'_>, count: u32) -> anyhow::Result<
 pub(super) async fn measure_days(run: &Run<'_>, days: u32) -> anyhow::Result<Measured> {
     let place = run.place(Backend::Postgres)?;
     Server::start(run.arguments, &place)?.stop()?;
-    let series = if run.arguments.quick { 10 } else { DAYS_SERIES };
-    let mix = Arc::new(Mix::new(series, false, run.arguments.seed));
+    let mix = Arc::new(Mix::new(run.sizes.days_series, false, run.arguments.seed));
     years::fill(&place, &mix, Day::of(SystemClock.now()), days).await?;
     through_server(run, Backend::Postgres, &place, Resolution::Raw, full(run)).await
 }
@@ -108,8 +108,9 @@ async fn through_server(
     resolution: Resolution,
     load: Load,
 ) -> anyhow::Result<Measured> {
-    let mut flags = vec!["--requests-resolution", resolution.flag()];
-    if load.series as usize > DAYS_SERIES {
+    let resolution = resolution.to_string();
+    let mut flags = vec!["--requests-resolution", &resolution];
+    if load.series > MANY_SERIES {
         flags.extend(["--requests-series-max", SERIES_MAX]);
     }
     let server = Server::start_with(run.arguments, place, &flags)?;

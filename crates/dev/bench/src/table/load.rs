@@ -104,7 +104,7 @@ impl Load {
         command.args(["--series", &self.series.to_string()]);
         match self.amount {
             Amount::Seconds(seconds) => {
-                let seconds = seconds + self.warm_up;
+                command.args(["--warm-up", &self.warm_up.to_string()]);
                 command.args(["--seconds", &seconds.to_string()])
             }
             Amount::Requests(count) => command.args(["--requests", &count.to_string()]),

@@ -43,18 +43,20 @@ const ROWS: &str = "CREATE TABLE bare (id BIGINT NOT NULL, requested_at TIMESTAM
 const ROW: &str = "INSERT INTO bare (id, requested_at) VALUES (1, now());\n";
 const COMMITTED: &str = "SELECT count(*) FROM bare";
 
+/// As many as the statements say.
+const _: () = assert!(SERIES == 100);
+
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What `pgbench` says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Said {
+struct Summary {
     transactions: u64,
     per_second: f64,
 }
 
 pub(super) async fn measure_inserts(run: &Run<'_>, clients: u32) -> anyhow::Result<Measured> {
-    debug_assert_eq!(SERIES, 100, "as many as the statements say");
     let place = run.place(Backend::Postgres)?;
     measure(run, &place, clients, (REQUESTS, INSERT, INSERTED)).await
 }
@@ -107,23 +109,23 @@ async fn measure(
     }
     command.arg("-f").arg(&script).arg(&place.url);
     let output = checked(run_program(&command, b"", LIMIT)).context("pgbench")?;
-    let said = parse(&output.stdout).with_context(|| output.stdout.clone())?;
+    let summary = parse(&output.stdout).with_context(|| output.stdout.clone())?;
     let mut figures = Figures::default();
-    figures.set(Metric::Rate, said.per_second);
+    figures.set(Metric::Rate, summary.per_second);
     let stored = client.query_one(counted, &[]).await?.get::<_, i64>(0);
     let mut measured = Measured::of(figures);
-    measured.expect("requests", stored.unsigned_abs(), said.transactions);
+    measured.expect("requests", stored.unsigned_abs(), summary.transactions);
     Ok(measured)
 }
 
 /// Understands the summary.
-fn parse(text: &str) -> anyhow::Result<Said> {
+fn parse(text: &str) -> anyhow::Result<Summary> {
     let after = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
     let transactions = after("number of transactions actually processed: ");
     // With a number for each client: 50/50.
     let transactions = transactions.and_then(|text| text.split('/').next()?.trim().parse().ok());
     let per_second = after("tps = ").and_then(|text| text.split(' ').next()?.parse().ok());
-    Ok(Said {
+    Ok(Summary {
         transactions: transactions.context("no number of transactions")?,
         per_second: per_second.context("no transactions per second")?,
     })
@@ -152,14 +154,14 @@ mod tests {
             number of failed transactions: 0 (0.000%)\nlatency average = 0.539 ms\n\
             initial connection time = 20.315 ms\n\
             tps = 14843.711712 (without initial connection time)\n";
-        let said = Said { transactions: 59_221, per_second: 14_843.711_712 };
-        assert_eq!(parse(text).unwrap(), said);
+        let summary = Summary { transactions: 59_221, per_second: 14_843.711_712 };
+        assert_eq!(parse(text).unwrap(), summary);
     }
 
     #[test]
     fn the_summary_of_a_number_is_understood() {
         let text = "number of transactions actually processed: 160/160\ntps = 980.5 (without)\n";
-        assert_eq!(parse(text).unwrap(), Said { transactions: 160, per_second: 980.5 });
+        assert_eq!(parse(text).unwrap(), Summary { transactions: 160, per_second: 980.5 });
         assert!(parse("tps = 980.5 (without)\n").is_err());
     }
 

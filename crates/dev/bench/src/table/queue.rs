@@ -15,6 +15,13 @@ const BURST: u64 = 1_024;
 /// How long the last requests may take.
 const END_LIMIT: Duration = Duration::from_secs(120);
 
+/// What the queue has done, and what this process has used, at a moment.
+struct Mark {
+    at: Instant,
+    acknowledged: u64,
+    cpu: Option<Duration>,
+}
+
 /// Records, waits until all of it is acknowledged, and prints a JSON object; says whether nothing was
 /// lost.
 pub(crate) async fn run(asked: &arguments::Queue) -> anyhow::Result<bool> {
@@ -22,38 +29,56 @@ pub(crate) async fn run(asked: &arguments::Queue) -> anyhow::Result<bool> {
     let endpoint = |n| queue.endpoint(Method::GET, &format!("/queue/{n}"));
     let series: Vec<Series> = (0..asked.series).map(endpoint).collect();
     queue.ready().await;
-    let (start, own) = (Instant::now(), std::process::id());
-    let before = usage::cpu(own);
+    let mut from = Mark::now(&queue);
+    let measured_from = from.at + Duration::from_secs(asked.warm_up);
+    let end = asked.seconds.map(|seconds| measured_from + Duration::from_secs(seconds));
     let threads: Vec<_> = (0..asked.threads)
         .map(|thread| {
             let (queue, series) = (queue.clone(), series.clone());
             let runtime = tokio::runtime::Handle::current();
             let count = asked.requests.map(|all| share(all, thread, asked.threads));
-            let end = asked.seconds.map(|seconds| start + Duration::from_secs(seconds));
             std::thread::spawn(move || record(&queue, &series, &runtime, count, end))
         })
         .collect();
+    let mut to = None;
+    if let Some(end) = end {
+        // As `tally bench` does it: what comes before and after is not measured.
+        tokio::time::sleep_until(measured_from.into()).await;
+        from = Mark::now(&queue);
+        tokio::time::sleep_until(end.into()).await;
+        to = Some(Mark::now(&queue));
+    }
     let mut recorded = 0;
     for thread in threads {
         recorded += thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
     }
     queue.flush_within(END_LIMIT).await.context("wait for the last requests")?;
-    let took = start.elapsed().as_secs_f64();
-    let spent = before.zip(usage::cpu(own)).map(|(before, after)| after.saturating_sub(before));
+    let to = to.unwrap_or_else(|| Mark::now(&queue));
+    let (took, acknowledged) =
+        ((to.at - from.at).as_secs_f64(), to.acknowledged - from.acknowledged);
+    let spent = from.cpu.zip(to.cpu).map(|(from, to)| to.saturating_sub(from));
     let report = queue.close_within(END_LIMIT).await;
     let lost = recorded.abs_diff(report.acknowledged);
     let printed = json!({
-        "acknowledged": report.acknowledged,
+        "acknowledged": acknowledged,
         "all_acknowledged": report.acknowledged,
         "in_doubt": report.in_doubt,
         "seconds": took,
-        "requests_per_second": report.acknowledged as f64 / took,
+        "requests_per_second": acknowledged as f64 / took,
         "lost": lost,
         "doubled": 0,
         "client_cpu_seconds": spent.unwrap_or_default().as_secs_f64(),
     });
     println!("{printed}");
     Ok(lost == 0)
+}
+
+// === impl Mark ===
+
+impl Mark {
+    fn now(queue: &Queue) -> Self {
+        Self { at: Instant::now(), acknowledged: queue.stats().acknowledged, cpu: usage::own_cpu() }
+    }
 }
 
 /// How many of all requests one of the threads records.

@@ -1,14 +1,15 @@
 //! The parts of the table, with ratios and targets.
 
+use tally_requests::Resolution;
+
+use super::Sizes;
 use super::figures::{Bound, Metric, Results, Spread};
-use super::row::{
-    CLIENTS, COPY, DAYS, Fsync, Ingest, PERCENT, Resolution, Row, SERIES, STREAMS, Way, record,
-};
-use super::text::{self, Section, number, rate};
+use super::row::{CLIENTS, COPY, DAYS, Fsync, Ingest, PERCENT, Row, SERIES, STREAMS, Way, record};
+use super::text::{self, Section, grouped, number, rate};
 use crate::arguments::Backend;
 
 /// What the server's memory should not exceed at full speed over 64 streams, in MiB.
-const MEMORY: Bound = Bound::AtMost(64.0);
+pub(super) const MEMORY: Bound = Bound::AtMost(64.0);
 
 /// How close the speeds with few and many series and days should be to each other.
 const FLAT: Bound = Bound::AtLeast(0.8);
@@ -17,32 +18,39 @@ const NONE: &str = "-";
 
 const RESOLUTIONS: [Resolution; 2] = [Resolution::Raw, Resolution::Second];
 
-/// The parts of the table that have rows.
-pub(super) fn sections(results: &Results) -> Vec<Section> {
-    let all = [
-        speed(results, Backend::Postgres),
-        speed(results, Backend::Sqlite),
+/// The parts of the table that have rows. Those of a quick run are not judged.
+pub(super) fn sections(results: &Results, sizes: &Sizes) -> Vec<Section> {
+    let is_judged = !sizes.is_quick;
+    let mut all = vec![
+        speed(results, Backend::Postgres, is_judged),
+        speed(results, Backend::Sqlite, is_judged),
         today(results),
         acknowledgements(results),
-        flat(results),
-        folds(results),
-        disk(results),
+        flat(results, sizes.days_series),
+        folds(results, sizes.fold),
+        disk(results, sizes.disk),
     ];
-    all.into_iter().filter(|section| !section.rows.is_empty()).collect()
+    all.retain(|section| !section.rows.is_empty());
+    if !is_judged {
+        all.iter_mut().for_each(|section| section.remove("target"));
+    }
+    all
 }
 
 /// Full speed, and the database's own.
-fn speed(results: &Results, backend: Backend) -> Section {
+fn speed(results: &Results, backend: Backend, is_judged: bool) -> Section {
     let (limits, note): (&[Row], &str) = match backend {
         Backend::Postgres => (
             &[COPY, Row::Copy { connections: 2 }],
             "\\copy is `psql \\copy … (FORMAT binary)` of such rows into the table that the server \
-             uses; over one connection it is what ratios are to.",
+             uses; over one connection it is what ratios are to. What recording costs a service is \
+             measured by `cargo bench -p tally-client --bench record`: `try_record` is to take at most \
+             60 ns, and the layer with the status at most 150 ns.",
         ),
         Backend::Sqlite => (
             &[Row::Loop],
             "The loop inserts such rows into the table that the server uses, in statements of 100 and \
-             transactions of 100,000 rows, with the server's settings; ratios are to it.",
+             transactions of up to 100,000 rows, with the server's settings; ratios are to it.",
         ),
     };
     let mut rows: Vec<Vec<String>> = Vec::new();
@@ -56,15 +64,16 @@ fn speed(results: &Results, backend: Backend) -> Section {
         cells.extend(rates(&results.spread(row, Metric::Rate)));
         cells.push(shown(ratio, number));
         cells.push(bound.map_or_else(String::new, |bound: Bound| bound.verdict(ratio)));
-        cells.extend([cpu(results, row), memory(results, row)]);
+        cells.extend([cpu(results, row), memory(results, row, is_judged)]);
         rows.push(cells);
     }
+    let wanted = if is_judged { "; over 64 streams at most 64 are wanted" } else { "" };
     Section {
         title: format!("Requests per second on {backend}"),
         note: format!(
             "{note} CPU is in \u{b5}s for each request: of the client, the server and Postgres (SQLite runs \
-             within the server). Memory is the server's in MiB, before and at the peak; over 64 streams at \
-             most 64 are wanted."
+             within the server). Memory is the server's in MiB, before and at the peak{wanted}; `cargo \
+             xtask bench memory` watches it for ten minutes, also with a slow database."
         ),
         header: vec!["what", "req/s", "min\u{2013}max", "ratio", "target", "CPU \u{b5}s", "MiB"],
         rows,
@@ -109,12 +118,12 @@ fn cpu(results: &Results, row: Row) -> String {
 }
 
 /// The server's memory, before and at the peak, judged if there are many streams.
-fn memory(results: &Results, row: Row) -> String {
+fn memory(results: &Results, row: Row, is_judged: bool) -> String {
     let mib = |metric| results.spread(row, metric).max();
     let (Some(before), Some(peak)) = (mib(Metric::MemoryBefore), mib(Metric::MemoryPeak)) else {
         return NONE.to_owned();
     };
-    let is_judged = matches!(row, Row::Ingest(Ingest { streams: 64, .. }));
+    let is_judged = is_judged && matches!(row, Row::Ingest(Ingest { streams: 64, .. }));
     let verdict = match MEMORY.is_met(peak) {
         _ if !is_judged => "",
         true => " ok",
@@ -186,7 +195,7 @@ fn acknowledgements(results: &Results) -> Section {
 }
 
 /// Speeds that should not depend on how much there is.
-fn flat(results: &Results) -> Section {
+fn flat(results: &Results, days_series: usize) -> Section {
     let groups = [SERIES.map(|count| Row::Series { count }), DAYS.map(|count| Row::Days { count })];
     let mut rows = Vec::new();
     for group in groups {
@@ -202,16 +211,18 @@ fn flat(results: &Results) -> Section {
     }
     Section {
         title: "Few and many series and days".to_owned(),
-        note: "Record over 8 streams, raw, on Postgres: requests of this many series; and requests of 100 \
-               series beside the totals that 1,000 series have on this many days. Ratios are to the \
-               fastest of the three."
-            .to_owned(),
+        note: format!(
+            "Record over 8 streams, raw, on Postgres: requests of this many series; and requests of 100 \
+             series beside the totals that {} series have on this many days. Ratios are to the fastest \
+             of those with as many series or days.",
+            grouped(days_series as u64)
+        ),
         header: vec!["what", "req/s", "min\u{2013}max", "ratio", "target"],
         rows,
     }
 }
 
-fn folds(results: &Results) -> Section {
+fn folds(results: &Results, requests: u64) -> Section {
     let mut rows = Vec::new();
     for row in [Row::Fold(Backend::Postgres), Row::Fold(Backend::Sqlite)] {
         let spread = |metric| results.spread(row, metric);
@@ -228,7 +239,7 @@ fn folds(results: &Results) -> Section {
         rows.push(cells);
     }
     Section {
-        title: "Ten million rows become totals".to_owned(),
+        title: format!("{} rows become totals", grouped(requests)),
         note: "Rows of one day and 1,000 series, in ms: the bare SELECT … GROUP BY of them, the fold, and \
                the roll-up of what it has folded. The rate is that of both together, and the ratio that of \
                the fold to the bare statement."
@@ -238,7 +249,7 @@ fn folds(results: &Results) -> Section {
     }
 }
 
-fn disk(results: &Results) -> Section {
+fn disk(results: &Results, requests: u64) -> Section {
     let mut rows = Vec::new();
     for backend in [Backend::Postgres, Backend::Sqlite] {
         for row in RESOLUTIONS.map(|resolution| Row::Disk(resolution, backend)) {
@@ -251,11 +262,13 @@ fn disk(results: &Results) -> Section {
     }
     Section {
         title: "Bytes on disk".to_owned(),
-        note: "For each of 80,000 requests of 100 series that come at full speed, so that at 1s a row stands \
-               for many: the rows before they are folded, and the totals after the roll-up, which do not \
-               grow with more requests of the same series and day. On SQLite, it is by how many pages the \
-               file has grown."
-            .to_owned(),
+        note: format!(
+            "For each of {} requests of 100 series that come at full speed, so that at 1s a row stands for \
+             many: the rows before they are folded, and the totals after the roll-up, which do not grow \
+             with more requests of the same series and day. On SQLite, it is by how many pages the file \
+             has grown.",
+            grouped(requests)
+        ),
         header: vec!["what", "rows", "rolled up"],
         rows,
     }
@@ -291,6 +304,10 @@ mod tests {
         results
     }
 
+    fn shown_by(results: &Results) -> Vec<Section> {
+        sections(results, &Sizes::new(false, None))
+    }
+
     fn cells<'a>(sections: &'a [Section], name: &str) -> &'a Vec<String> {
         let mut rows = sections.iter().flat_map(|section| &section.rows);
         rows.find(|row| row[0] == name).expect("the row")
@@ -300,7 +317,7 @@ mod tests {
     fn a_ratio_stands_beside_its_target() {
         let full = record(Resolution::Raw, 8, Backend::Postgres);
         let sections =
-            sections(&results(&[(COPY, 2e6), (full, 1.8e6), (Row::Insert { clients: 8 }, 2e4)]));
+            shown_by(&results(&[(COPY, 2e6), (full, 1.8e6), (Row::Insert { clients: 8 }, 2e4)]));
         let record = cells(&sections, "Record, 8 streams, raw");
         assert_eq!(record[1..5], ["1.80 M", "1.80\u{2013}1.80 M", "0.90", "\u{2265} 0.85 ok"]);
         let insert = cells(&sections, "INSERT per request, 8 clients");
@@ -312,16 +329,35 @@ mod tests {
     #[test]
     fn memory_is_judged_at_64_streams() {
         let row = |streams| record(Resolution::Raw, streams, Backend::Sqlite);
-        let sections = sections(&results(&[(Row::Loop, 2e6), (row(8), 1e6), (row(64), 1e6)]));
+        let sections = shown_by(&results(&[(Row::Loop, 2e6), (row(8), 1e6), (row(64), 1e6)]));
         let peak = |name: &str| cells(&sections, name).last().cloned();
         assert_eq!(peak("Record, 8 streams, raw").as_deref(), Some("20\u{2192}65"));
         assert_eq!(peak("Record, 64 streams, raw").as_deref(), Some("20\u{2192}65 missed"));
     }
 
     #[test]
+    fn a_quick_run_is_not_judged_and_says_its_sizes() {
+        let row = record(Resolution::Raw, 64, Backend::Sqlite);
+        let disk = Row::Disk(Resolution::Raw, Backend::Sqlite);
+        let measured =
+            [(Row::Loop, 2e6), (row, 1e6), (Row::Fold(Backend::Sqlite), 1e6), (disk, 1e6)];
+        let text = |is_quick| -> String {
+            let sections = sections(&results(&measured), &Sizes::new(is_quick, None));
+            sections.iter().map(Section::plain).collect()
+        };
+        let (full, quick) = (text(false), text(true));
+        for part in ["target", "missed", "wanted", "10,000,000 rows", "80,000 requests"] {
+            assert!(full.contains(part) && !quick.contains(part), "{part}: {full}{quick}");
+        }
+        for part in ["20,000 rows", "2,000 requests", "Record, 64 streams, raw"] {
+            assert!(quick.contains(part), "{part}: {quick}");
+        }
+    }
+
+    #[test]
     fn a_part_without_rows_is_not_shown() {
-        assert!(sections(&Results::default()).is_empty());
-        let sections = sections(&results(&[(COPY, 2e6)]));
+        assert!(shown_by(&Results::default()).is_empty());
+        let sections = shown_by(&results(&[(COPY, 2e6)]));
         assert_eq!(sections.len(), 1);
     }
 
@@ -329,7 +365,7 @@ mod tests {
     fn every_row_is_in_the_report() {
         for row in super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite], false) {
             let count: usize =
-                sections(&results(&[(row, 1.0)])).iter().map(|section| section.rows.len()).sum();
+                shown_by(&results(&[(row, 1.0)])).iter().map(|section| section.rows.len()).sum();
             assert_eq!(count, 1, "{row}");
         }
     }
@@ -338,7 +374,7 @@ mod tests {
     fn the_table_fits_a_terminal() {
         let rows = super::super::row::selected(None, &[Backend::Postgres, Backend::Sqlite], false);
         let rates: Vec<(Row, f64)> = rows.into_iter().map(|row| (row, 12_345_678.0)).collect();
-        for section in sections(&results(&rates)) {
+        for section in shown_by(&results(&rates)) {
             let width = section.plain().lines().map(|line| line.chars().count()).max();
             assert!(width <= Some(100), "{width:?}: {}", section.plain());
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tally_requests::Resolution;
+
 use crate::arguments::Backend;
 
 /// How many streams bring requests at full speed.
@@ -24,13 +26,6 @@ pub(crate) enum Way {
     Record,
     /// The client crate's queue, on one connection.
     Queue,
-}
-
-/// How exactly the server keeps times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Resolution {
-    Raw,
-    Second,
 }
 
 /// Whether Redis answers before or after its log is on the disk.
@@ -68,7 +63,7 @@ pub(crate) enum Row {
         clients: u32,
     },
     Redis(Fsync),
-    /// Ten million rows of a day become totals.
+    /// Millions of rows of a day become totals.
     Fold(Backend),
     /// Times to an acknowledgement: of a bare COMMIT, of an idle server, at a part of the full speed.
     Commit,
@@ -98,7 +93,10 @@ pub(crate) const fn record(resolution: Resolution, streams: u32, backend: Backen
 /// held against. A quick run has one of each kind.
 pub(crate) fn selected(only: Option<&str>, backends: &[Backend], is_quick: bool) -> Vec<Row> {
     let all: Vec<Row> = all().into_iter().filter(|row| !is_quick || row.is_quick()).collect();
-    let is_chosen = |row: &Row| only.is_none_or(|only| row.to_string().contains(only));
+    let only = only.map(str::to_lowercase);
+    let is_chosen = |row: &Row| {
+        only.as_deref().is_none_or(|only| row.to_string().to_lowercase().contains(only))
+    };
     let chosen: Vec<Row> = all.iter().copied().filter(is_chosen).collect();
     let needed: Vec<Row> = chosen.iter().flat_map(|row| row.needs()).collect();
     let is_selected = |row: &Row| {
@@ -235,24 +233,6 @@ impl fmt::Display for Ingest {
     }
 }
 
-// === impl Resolution ===
-
-impl Resolution {
-    /// As the server's flag takes it.
-    pub(crate) fn flag(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Second => "1s",
-        }
-    }
-}
-
-impl fmt::Display for Resolution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.flag())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -272,6 +252,11 @@ mod tests {
         let rows = selected(Some("50 %"), &BOTH, false);
         let full = record(Resolution::Raw, 8, Backend::Postgres);
         assert_eq!(rows, [COPY, full, Row::Paced { percent: 50 }]);
+        assert_eq!(
+            selected(Some("insert PER"), &BOTH, false),
+            selected(Some("INSERT per"), &BOTH, false)
+        );
+        assert!(selected(Some("no such row"), &BOTH, false).is_empty());
     }
 
     #[test]

@@ -17,6 +17,16 @@ const WIDTH: usize = 98;
 // === impl Section ===
 
 impl Section {
+    /// Removes the columns of this name.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let is_kept: Vec<bool> = self.header.iter().map(|column| *column != name).collect();
+        for row in &mut self.rows {
+            let mut is_kept = is_kept.iter();
+            row.retain(|_| *is_kept.next().unwrap_or(&true));
+        }
+        self.header.retain(|column| *column != name);
+    }
+
     /// Columns are as wide as they need to be; all but the first are aligned to the right.
     pub(crate) fn plain(&self) -> String {
         let header: Vec<String> = self.header.iter().map(|name| (*name).to_owned()).collect();
@@ -92,6 +102,19 @@ pub(crate) fn range(min: f64, max: f64) -> String {
     format!("{min}\u{2013}{max}")
 }
 
+/// A number of things, by thousands.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A number with as many digits as it deserves.
 pub(crate) fn number(value: f64) -> String {
     match value {
@@ -125,6 +148,14 @@ mod tests {
     }
 
     #[test]
+    fn a_removed_column_takes_its_cells_with_it() {
+        let mut section = section();
+        section.remove("rows/s");
+        assert_eq!(section.header, ["what"]);
+        assert_eq!(section.rows, [["a|b"], ["one that is longer"]]);
+    }
+
+    #[test]
     fn markdown_has_a_rule_below_its_header() {
         let expected = "## Speed\n\nRows a second.\n\n| what | rows/s |\n| --- | --: |\n\
                         | a\\|b | 12 |\n| one that is longer | 1.25 M |\n";
@@ -139,6 +170,8 @@ mod tests {
         assert_eq!(range(9.5e5, 1.1e6), "950.0 k\u{2013}1.10 M");
         let numbers = [0.854, 12.34, 150.2].map(number);
         assert_eq!(numbers, ["0.85", "12.3", "150"]);
+        let counts = [7, 100, 80_000, 10_000_000].map(grouped);
+        assert_eq!(counts, ["7", "100", "80,000", "10,000,000"]);
     }
 
     #[test]

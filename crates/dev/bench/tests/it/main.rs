@@ -53,6 +53,9 @@ fn lying(folder: &Path, instead: &str) -> PathBuf {
 fn everything_in_the_table_is_counted_exactly() {
     let printed = quick(&[]);
     assert!(printed.contains("PASS") && !printed.contains("WRONG"), "{printed}");
+    assert!(printed.contains("20,000 rows become totals"), "{printed}");
+    assert!(printed.contains("too small for any figure"), "{printed}");
+    assert!(!printed.contains("target") && !printed.contains("missed"), "{printed}");
     for row in
         ["Add, 8 streams, 1s", "Record, 8 streams, raw", "queue, 2 threads, 1s", "bytes, raw"]
     {
@@ -76,6 +79,28 @@ fn a_lost_request_fails_the_table() {
 }
 
 #[test]
+fn what_cannot_be_measured_is_one_clear_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = tally_testkit::free_port();
+    let closed = format!("postgres://nobody@127.0.0.1:{port}/none");
+    let cases: [(&[&str], &str); 5] = [
+        (&["--backend", "postgres", "--database-url", &closed], "--database-url"),
+        (&["--backend", "postgres", "--database-url", "sqlite:a.db"], "--database-url"),
+        (&["--backend", "sqlite", "--only", "no such row"], "bare loop of inserts"),
+        (&["--rounds", "0"], "--rounds"),
+        (&["--only", "record", "wild"], "--only"),
+    ];
+    for (arguments, part) in cases {
+        let mut command = Command::new(BENCH);
+        command.arg("--quick").arg("--tally").arg(built_tally(BENCH)).args(arguments);
+        let output = run(command.env("TMPDIR", folder.path()), b"", LIMIT);
+        assert!(!output.status.success(), "{arguments:?}: {output:?}");
+        assert!(output.stderr.starts_with("error: "), "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(part), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
 fn a_day_is_counted_exactly() {
     let printed = quick(&["day"]);
     assert!(printed.contains("PASS") && !printed.contains("WRONG"), "{printed}");
@@ -91,6 +116,13 @@ fn a_roll_up_moves_every_row() {
 fn requests_of_all_years_are_counted_exactly() {
     let printed = quick(&["wild"]);
     assert!(printed.contains("PASS"), "{printed}");
+}
+
+#[test]
+fn memory_is_watched_while_requests_are_counted_exactly() {
+    let printed = quick(&["memory"]);
+    assert!(printed.contains("PASS") && !printed.contains("WRONG"), "{printed}");
+    assert!(printed.contains("full speed") && !printed.contains("target"), "{printed}");
 }
 
 #[test]
