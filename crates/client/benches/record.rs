@@ -109,7 +109,7 @@ fn record(c: &mut Criterion) {
     threads(c, "try_record, merged, 2 threads, 1,024 series", (2, 1_024), &queue, sent);
     assert_eq!(queue.stats().lost(), 0);
     // No server listens, so the queue is full most of the time.
-    let full = Queue::builder("http://127.0.0.1:9").queue_requests_max(10_000);
+    let full = Queue::builder("http://127.0.0.1:9").queue_rows_max(10_000);
     let full = runtime.block_on(full.connect()).expect("a queue");
     threads(c, "try_record, full, 1 thread", (1, 1), &full, |_| {});
     threads(c, "try_record, full, 2 threads", (2, 1), &full, |_| {});

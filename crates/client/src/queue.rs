@@ -82,7 +82,7 @@ struct Shared {
 /// What a queue keeps in memory at most.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    queue_requests_max: usize,
+    queue_rows_max: usize,
     customers_max: usize,
 }
 
@@ -282,7 +282,7 @@ impl Shared {
         driver: Option<DriverHandle>,
     ) -> Self {
         Self {
-            shards: Shards::new(limits.queue_requests_max, settings.batch_rows_max),
+            shards: Shards::new(limits.queue_rows_max, settings.batch_rows_max),
             table,
             clock: settings.clock.clone(),
             service: service.into(),

@@ -75,6 +75,11 @@ pub const DAYS: RangeInclusive<i32> = -719_162..=2_932_896;
 /// How far a request's time may be ahead of the server's clock, in microseconds: 24 hours.
 pub const AHEAD_MICROS_MAX: i64 = DAY_MICROS;
 
+/// The methods that count, as HTTP/2 has them.
+pub const ADD_METHOD: &str = "/count.v1.CountService/Add";
+/// See [`ADD_METHOD`].
+pub const RECORD_METHOD: &str = "/tally.requests.v1.RequestService/Record";
+
 /// The trailer of a failed `Add`: the stream is decided up to this number of requests. All of these
 /// are committed but those that were refused for their times; none after them is.
 pub const COUNTED_TRAILER: &str = "tally-counted";

@@ -36,7 +36,7 @@ impl QueueBuilder {
     pub(super) fn new(url: impl Into<String>) -> Self {
         Self {
             settings: Settings::new(url),
-            limits: Limits { queue_requests_max: 1_000_000, customers_max: CUSTOMERS_MAX },
+            limits: Limits { queue_rows_max: 1_000_000, customers_max: CUSTOMERS_MAX },
             linger: Duration::from_millis(50),
             service: None,
             status_timeout: Duration::from_secs(60),
@@ -49,8 +49,8 @@ impl QueueBuilder {
     /// exactly, the requests of one series in a second or a minute. Up to
     /// [`batches_in_flight_max`](Self::batches_in_flight_max) + 1 batches are kept besides, until
     /// they are acknowledged. Default: 1,000,000, which is 16 MB.
-    pub fn queue_requests_max(mut self, requests: usize) -> Self {
-        self.limits.queue_requests_max = requests.clamp(1, u32::MAX as usize);
+    pub fn queue_rows_max(mut self, rows: usize) -> Self {
+        self.limits.queue_rows_max = rows.clamp(1, u32::MAX as usize);
         self
     }
 

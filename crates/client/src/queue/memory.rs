@@ -24,7 +24,7 @@ pub(super) struct Memory(Mutex<Vec<u64>>);
 
 pub(super) fn shared() -> Shared {
     let settings = Settings::new("");
-    let limits = Limits { queue_requests_max: REQUESTS_MAX, customers_max: CUSTOMERS_MAX };
+    let limits = Limits { queue_rows_max: REQUESTS_MAX, customers_max: CUSTOMERS_MAX };
     Shared::new(&settings, limits, "", Arc::new(Table::new(SERIES_MAX)), None)
 }
 

@@ -134,7 +134,7 @@ async fn servers_that_are_killed_count_once() {
     let mock = Mock::good().limits(|limits| limits.batch_rows_max = 50);
     let mut server = mock.start();
     let address = server.address();
-    let queue = server.queue().queue_requests_max(1_000_000).connect().await.expect("a queue");
+    let queue = server.queue().queue_rows_max(1_000_000).connect().await.expect("a queue");
     let hello = queue.endpoint(Method::GET, "/hello");
     for _ in 0..8 {
         for _ in 0..2_000 {

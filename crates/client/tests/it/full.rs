@@ -9,7 +9,7 @@ use crate::mock::{Act, Event, Mock, fast_queue, until};
 /// A queue whose server never answers, so that everything waits.
 async fn stuck(mock: &Mock, max: usize) -> (Queue, crate::mock::Server) {
     let server = mock.start();
-    let queue = fast_queue(&server.url()).queue_requests_max(max);
+    let queue = fast_queue(&server.url()).queue_rows_max(max);
     (queue.connect().await.expect("a queue"), server)
 }
 
@@ -118,7 +118,7 @@ fn a_queue_in_memory_is_never_full() {
 async fn drops_of_many_days_are_all_told_at_the_close() {
     let mock = Mock::good();
     let server = mock.start();
-    let queue = server.queue().queue_requests_max(1).connect().await.expect("a queue");
+    let queue = server.queue().queue_rows_max(1).connect().await.expect("a queue");
     let endpoint = queue.endpoint(Method::GET, "/");
     let day = |n: u64| std::time::UNIX_EPOCH + Duration::from_secs(n * 86_400);
     // This thread does not let the task run, so there is room for the first one only.

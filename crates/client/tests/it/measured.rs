@@ -106,7 +106,7 @@ async fn the_counters_say_what_the_report_says() {
     let silent = Arc::new(AtomicBool::new(false));
     let mock = moody(Arc::clone(&silent));
     let server = mock.start();
-    let queue = server.queue().queue_requests_max(1000).batch_rows_max(10);
+    let queue = server.queue().queue_rows_max(1000).batch_rows_max(10);
     let queue = queue.batches_in_flight_max(2).connect().await.expect("a queue");
     record(&queue, "/good", 100);
     queue.flush().await.expect("everything");
@@ -178,7 +178,7 @@ async fn drops_are_logged_once_in_ten_seconds_and_all_of_them() {
     let (lines, _guard) = Lines::take();
     let second = Duration::from_secs(1);
     let queue = fast_queue(&format!("http://{}", nowhere())).backoff(second, second);
-    let queue = queue.queue_requests_max(100).connect().await.expect("a queue");
+    let queue = queue.queue_rows_max(100).connect().await.expect("a queue");
     let dropped = || queue.stats().dropped + queue.stats().refused;
     record(&queue, "/", 150);
     tokio::time::sleep(second / 2).await;
@@ -215,7 +215,7 @@ async fn a_server_that_is_away_for_long_is_no_flood() {
     let (lines, _guard) = Lines::take();
     let queue = fast_queue(&format!("http://{}", nowhere()));
     let queue = queue.backoff(Duration::from_millis(100), Duration::from_secs(1));
-    let queue = queue.queue_requests_max(100).connect().await.expect("a queue");
+    let queue = queue.queue_rows_max(100).connect().await.expect("a queue");
     for _ in 0..600 {
         record(&queue, "/", 200);
         tokio::time::sleep(Duration::from_secs(1)).await;

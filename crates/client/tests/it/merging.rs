@@ -82,7 +82,7 @@ async fn a_full_queue_gives_back_and_reports_exactly() {
     let mock = by(SECOND_US);
     let server = mock.start();
     let clock = Hands::at(5_000_001);
-    let queue = server.queue().queue_requests_max(1_000).clock(clock).connect().await;
+    let queue = server.queue().queue_rows_max(1_000).clock(clock).connect().await;
     let queue = queue.expect("a queue");
     assert_eq!(queue.ready().await, Connection::Record);
     let series = |n: u64| queue.endpoint(Method::GET, &format!("/{n}"));

@@ -185,7 +185,7 @@ async fn a_full_spool_holds_the_rows_back() {
     let address = mock.start().address();
     let small = Options { bytes_max: 8192, segment_bytes_max: 2048, fsync: Fsync::OsOnly };
     let builder = crate::mock::fast_queue(&format!("http://{address}"))
-        .queue_requests_max(1000)
+        .queue_rows_max(1000)
         .batch_rows_max(100)
         .spool(dir.path(), small);
     let queue = builder.connect().await.expect("a queue");

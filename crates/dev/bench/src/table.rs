@@ -179,7 +179,7 @@ impl Sizes {
             load: amount(4, 2_000),
             rows: size(4_000_000, 2_000),
             statements: amount(4, 20),
-            redis: size(4_000_000, 2_000),
+            redis: size(1_000_000, 2_000),
             fold: size(10_000_000, 20_000),
             // Fewer rows than those that make a server fold at once.
             disk: size(80_000, 2_000),

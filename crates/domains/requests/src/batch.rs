@@ -13,10 +13,10 @@ use tally_proto::wire::{BATCH_BYTES_MAX, ENTRY_REQUESTS_MAX, MICROS, PATH_BYTES_
 use tally_runtime::faults;
 
 pub(crate) use self::message::{Batch, Request};
-use self::message::{low_half, zigzag};
 use crate::error::InvalidBatch;
 use crate::intake::Rules;
 use crate::model::{Series, SeriesId};
+use crate::protobuf::{low_half, zigzag};
 use crate::resolution::Resolution;
 use crate::rows::{Rows, RowsBuilder};
 
@@ -48,7 +48,7 @@ impl Default for RecordLimits {
 
 /// The series that a batch names, after `named` earlier ones.
 pub(crate) fn series(
-    batch: &mut Batch,
+    batch: &Batch,
     named: usize,
     limits: &RecordLimits,
     rules: Rules,
@@ -58,12 +58,11 @@ pub(crate) fn series(
     if count > max as usize {
         return Err(InvalidBatch::TooManySeries { count, max });
     }
-    let read = |(position, series): (usize, &proto::Series)| {
+    let read = |(position, series): (usize, proto::Series)| {
         let status = series.status;
-        rules.series(series).ok_or(InvalidBatch::Status { position, status })
+        rules.series(&series).ok_or(InvalidBatch::Status { position, status })
     };
-    let named = std::mem::take(&mut batch.series);
-    (1..).zip(&named).map(read).collect()
+    (1..).zip(batch.series.iter()).map(read).collect()
 }
 
 /// The number of entries, checked against the lists.
@@ -87,7 +86,7 @@ pub(crate) fn entries(batch: &Batch, limits: &RecordLimits) -> Result<usize, Inv
 
 /// Adds all rows of a batch, or none. Its lists have the same length; `ids` are those of the
 /// stream's series, by their numbers.
-pub(crate) fn encode(
+pub(crate) fn add_rows(
     batch: &Batch,
     ids: &[SeriesId],
     rules: Rules,
@@ -138,17 +137,17 @@ pub(crate) fn encode(
 pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let message =
         Request::read(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())?;
-    let Request::Batch(mut batch) = message else { return Err("not a batch".to_owned()) };
+    let Request::Batch(batch) = message else { return Err("not a batch".to_owned()) };
     let (limits, rules) =
         (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
     let mut builder = RowsBuilder::new(0, Resolution::Raw);
     let mut read = || {
-        let named = series(&mut batch, 0, &limits, rules)?;
+        let named = series(&batch, 0, &limits, rules)?;
         entries(&batch, &limits)?;
         read_drops(&batch.drops)?;
         read_checkpoint(&batch.checkpoint)?;
         let ids: Vec<SeriesId> = (0..).take(named.len()).collect();
-        encode(&batch, &ids, rules, &mut builder)
+        add_rows(&batch, &ids, rules, &mut builder)
     };
     read().map_err(|error: InvalidBatch| error.to_string())?;
     Ok(builder.finish())
@@ -253,13 +252,13 @@ mod tests {
         into.push(7, 1, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {
             let batch = message(0, &requests, Vec::new()).into();
-            assert!(encode(&batch, &[1], rules, &mut into).is_err());
+            assert!(add_rows(&batch, &[1], rules, &mut into).is_err());
             assert_eq!(into.rows(), 1);
         }
         let batch = proto::Batch { requests: vec![1, 0], ..message(1, &[(0, 5); 2], Vec::new()) };
-        assert!(encode(&batch.clone().into(), &[1], rules, &mut into).is_err());
+        assert!(add_rows(&batch.clone().into(), &[1], rules, &mut into).is_err());
         let batch = proto::Batch { requests: vec![1, 1_000_001], ..batch };
-        assert!(encode(&batch.into(), &[1], rules, &mut into).is_err());
+        assert!(add_rows(&batch.into(), &[1], rules, &mut into).is_err());
         let rows: Vec<Row> = into.finish().iter().collect();
         assert_eq!(rows, [Row { series: 7, micros: 1, requests: 1 }]);
     }

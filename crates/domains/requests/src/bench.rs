@@ -62,8 +62,8 @@ impl Server {
 
     /// Looks series up in the table that all threads share; returns how many it has.
     pub fn find(&self, all: &[Series]) -> usize {
-        let known = |one: &&Series| self.0.series.find(SeriesRef::from(*one), |_| ()).is_some();
-        all.iter().filter(known).count()
+        let view = self.0.series.view();
+        all.iter().filter(|one| view.find(SeriesRef::from(*one)).is_some()).count()
     }
 
     /// Looks endpoints up in this thread's cache, and puts there those that it lacks; returns how many it
@@ -84,7 +84,7 @@ impl Server {
     /// Makes rows of a batch; `ids` are those of the stream's series.
     pub fn encode(&self, Read(batch): &Read, ids: &[SeriesId]) -> Rows {
         let mut rows = self.0.builder();
-        batch::encode(batch, ids, self.0.rules(), &mut rows).expect("it is valid");
+        batch::add_rows(batch, ids, self.0.rules(), &mut rows).expect("it is valid");
         rows.finish()
     }
 }

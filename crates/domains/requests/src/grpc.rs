@@ -9,7 +9,7 @@
 //! | `requests.rs` | `RequestService` |
 //! | `record.rs` | the messages of `Record` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
-//! | `unread.rs` | calls whose messages bypass tonic |
+//! | `unread.rs` | calls whose messages are decoded here |
 
 pub(crate) mod add;
 mod changes;
@@ -26,10 +26,10 @@ use tally_proto::count::v1::count_service_server::CountServiceServer;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::book_service_server::BookServiceServer;
 use tally_proto::tally::requests::v1::request_service_server::RequestServiceServer;
+use tally_proto::wire::{ADD_METHOD, RECORD_METHOD};
 use tonic::Status;
 
-use self::add::{ADD, MESSAGE_BYTES_MAX};
-use self::record::RECORD;
+use self::add::MESSAGE_BYTES_MAX;
 use self::unread::Unreading;
 use crate::error::Error;
 use crate::periods::Granularity;
@@ -43,7 +43,7 @@ impl Service {
     pub fn count_service(&self) -> Unreading<CountServiceServer<Self>> {
         let server = CountServiceServer::new(self.clone());
         let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Unreading { server, path: ADD }
+        Unreading { server, path: ADD_METHOD }
     }
 
     /// What people do to the books.
@@ -57,7 +57,7 @@ impl Service {
     pub fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
         let server = RequestServiceServer::new(self.clone());
         let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Unreading { server, path: RECORD }
+        Unreading { server, path: RECORD_METHOD }
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `model.rs` | series, endpoint, quarter, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
+//! | `protobuf.rs` | protobuf's encoding, for messages that are read in place |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
 //! | `resolution.rs` | how exactly times are kept |
@@ -54,6 +55,7 @@ mod migrations;
 pub mod model;
 pub mod packed;
 pub mod periods;
+mod protobuf;
 mod record;
 mod renaming;
 mod resolution;

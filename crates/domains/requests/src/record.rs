@@ -65,7 +65,7 @@ impl Record {
 
     /// Asks again for those undecided series of which this batch has requests.
     fn decide(&mut self, batch: &Batch) {
-        let asked = self.undecided.asked(batch.counted());
+        let asked = self.undecided.asked(batch.requests_by_number());
         let series = asked.iter().map(|(number, requests)| {
             (SeriesRef::from(&self.undecided.by_number[number]), *requests)
         });
@@ -116,7 +116,7 @@ impl Batches for Record {
         Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
     }
 
-    fn learn(&mut self, batch: &mut Batch) -> Result<(), InvalidBatch> {
+    fn learn(&mut self, batch: &Batch) -> Result<(), InvalidBatch> {
         let (named, rules) = (self.names.len(), self.intake.rules());
         let mut new = batch::series(batch, named, &self.intake.record, rules)?;
         self.follow();
@@ -132,10 +132,10 @@ impl Batches for Record {
             return Ok(());
         }
         let mut requests = vec![0_u32; new.len()];
-        for (number, counted) in batch.counted() {
+        for (number, count) in batch.requests_by_number() {
             let place = (number as usize).checked_sub(named);
             if let Some(requests) = place.and_then(|place| requests.get_mut(place)) {
-                *requests = requests.saturating_add(counted);
+                *requests = requests.saturating_add(count);
             }
         }
         let requests = requests.into_iter().map(|requests| requests.max(1));
@@ -158,14 +158,14 @@ impl Batches for Record {
 
     fn add(&mut self, batch: &Batch, into: &mut RowsBuilder) -> Result<(), InvalidBatch> {
         let rules = self.intake.rules();
-        let encoded = batch::encode(batch, &self.ids, rules, into);
+        let added = batch::add_rows(batch, &self.ids, rules, into);
         if batch.count > 0 {
-            self.intake.ahead.note(rules.now_micros, encoded.as_ref().err());
+            self.intake.ahead.note(rules.now_micros, added.as_ref().err());
         }
-        if encoded.is_ok() && into.rows() > 0 {
+        if added.is_ok() && into.rows() > 0 {
             self.name(into);
         }
-        encoded
+        added
     }
 }
 
@@ -184,11 +184,11 @@ impl Undecided {
     }
 
     /// How many of these requests each undecided series has, if any.
-    fn asked(&self, counted: impl Iterator<Item = (u32, u32)>) -> HashMap<u32, u32> {
-        let mut asked: HashMap<u32, u32> = HashMap::new();
-        for (number, counted) in counted.filter(|(number, _)| self.by_number.contains_key(number)) {
+    fn asked(&self, requests: impl Iterator<Item = (u32, u32)>) -> HashMap<u32, u32> {
+        let mut asked = HashMap::<u32, u32>::new();
+        for (number, count) in requests.filter(|(number, _)| self.by_number.contains_key(number)) {
             let requests = asked.entry(number).or_default();
-            *requests = requests.saturating_add(counted);
+            *requests = requests.saturating_add(count);
         }
         asked
     }

@@ -76,14 +76,16 @@ struct Days {
 }
 
 /// Merges what several streams have brought, so that each series has one row for each step; but not rows
-/// that are kept as they are.
+/// that are kept as they are. They are only good for being stored: their days and names are those of the
+/// parts.
 pub(crate) fn merge(all: Vec<Rows>) -> Vec<Rows> {
     let steps = |rows: &Rows| Merging::by(rows.resolution);
     let Some(mut merging) = all.first().and_then(steps) else { return all };
     let mut merged = Blocks::default();
     let rows = all.iter().flat_map(Rows::iter);
     rows.for_each(|row| merging.add(&mut merged, row));
-    vec![Rows { rows: Arc::new(merged), ..Rows::default() }]
+    let resolution = all.first().map_or(Resolution::Raw, |rows| rows.resolution);
+    vec![Rows { rows: Arc::new(merged), resolution, ..Rows::default() }]
 }
 
 // === impl Rows ===
@@ -120,10 +122,6 @@ impl Rows {
 impl Content for Rows {
     fn rows(&self) -> usize {
         self.rows.len() - self.skipped
-    }
-
-    fn places(&self) -> u64 {
-        self.days.iter().map(|(_, requests)| requests.unsigned_abs()).sum()
     }
 
     fn bytes(&self) -> usize {
@@ -177,6 +175,13 @@ impl RowsBuilder {
     pub(crate) fn begin_batch(&mut self) {
         if let Some(merging) = &mut self.merging {
             merging.places.clear();
+        }
+    }
+
+    /// Gives memory back, if it will be a while until the next rows come.
+    pub(crate) fn rest(&mut self) {
+        if let Some(merging) = self.merging.as_mut().filter(|_| self.rows.len() == 0) {
+            merging.places = HashTable::new();
         }
     }
 

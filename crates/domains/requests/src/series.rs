@@ -5,8 +5,9 @@
 //! | `moves.rs` | series that were merged or forgotten, and what they have become |
 //! | `room.rs` | how many series there may be, and how often a new one must come to be told apart |
 //!
-//! The cache is cut into shards. A lookup loads a shard's current table, which never changes;
-//! adding series replaces the table.
+//! The cache is cut into shards. A lookup uses a view of their current tables, which never change;
+//! adding series replaces some of the tables. Many lookups share a view, because loading one costs as much
+//! as a lookup.
 //!
 //! An id is a function of what it names, so the cache is always right. What can change is what the
 //! database *has*: a name is written in the transaction of the first rows that use it, and is then
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use tally_producers::Parcel;
 use tally_runtime::faults;
@@ -48,10 +49,11 @@ pub(crate) const REQUESTS_ENOUGH: u32 = u32::MAX;
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 type Shard = HashTable<Arc<Named>>;
+type Shards = [Arc<Shard>; SHARDS];
 
 /// The series that this server tells apart.
 pub(crate) struct KnownSeries {
-    shards: Vec<ArcSwap<Shard>>,
+    shards: ArcSwap<Shards>,
     hasher: DefaultHashBuilder,
     belief: AtomicU64,
     room: Room,
@@ -61,6 +63,12 @@ pub(crate) struct KnownSeries {
     unnamed_at: Mutex<Option<Instant>>,
     /// Which of the program's it is.
     number: u64,
+}
+
+/// What is known at one moment. It is not kept for long: it does not follow what is added.
+pub(crate) struct View<'a> {
+    series: &'a KnownSeries,
+    shards: Guard<Arc<Shards>>,
 }
 
 #[derive(Default)]
@@ -77,7 +85,7 @@ struct Inner {
 impl KnownSeries {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
+            shards: ArcSwap::from_pointee(std::array::from_fn(|_| Arc::default())),
             hasher: DefaultHashBuilder::default(),
             // A new name is confirmed under 0, which is never the belief.
             belief: AtomicU64::new(1),
@@ -136,9 +144,12 @@ impl KnownSeries {
         series: SeriesRef<'_>,
         then: impl FnOnce(&Arc<Named>) -> T,
     ) -> Option<T> {
-        let hash = self.hash(series);
-        let shard = self.shards[shard_index(hash)].load();
-        shard.find(hash, |named| series.is(&named.series)).map(then)
+        self.view().find(series).map(then)
+    }
+
+    /// What is known now.
+    pub(crate) fn view(&self) -> View<'_> {
+        View { series: self, shards: self.shards.load() }
     }
 
     /// Names the series, in the same order, each with how many requests of it come now; those without
@@ -215,7 +226,7 @@ impl KnownSeries {
         unreachable!("the coarsest form has room")
     }
 
-    /// The present belief. Read it before encoding rows.
+    /// The present belief. Read it before making rows.
     pub(crate) fn belief(&self) -> u64 {
         self.belief.load(Ordering::Acquire)
     }
@@ -258,13 +269,13 @@ impl KnownSeries {
             new.extend(named.map(|named| (to, Arc::clone(named))));
         };
         for Parcel { content, .. } in chunks {
-            let (unconfirmed, encoded_under) = content.unconfirmed();
-            if unconfirmed.is_empty() && encoded_under == belief {
+            let (unconfirmed, made_under) = content.unconfirmed();
+            if unconfirmed.is_empty() && made_under == belief {
                 continue;
             }
             let inner = self.lock();
             unconfirmed.iter().for_each(|named| take(&inner, named.id, Some(named)));
-            if encoded_under != belief {
+            if made_under != belief {
                 // The names that were left out then may be needed now.
                 let ids: HashSet<SeriesId> = content.iter().map(|row| row.series).collect();
                 ids.iter().for_each(|id| take(&inner, *id, inner.by_id.get(id)));
@@ -321,21 +332,17 @@ impl KnownSeries {
 
     /// Makes series visible to lookups.
     fn publish(&self, added: impl IntoIterator<Item = Arc<Named>>) {
-        let mut by_shard: Vec<Vec<(u64, Arc<Named>)>> = vec![Vec::new(); SHARDS];
+        let mut added = added.into_iter().peekable();
+        if added.peek().is_none() {
+            return;
+        }
+        let mut shards = Shards::clone(&self.shards.load());
         for named in added {
             let hash = self.hash((&named.series).into());
-            by_shard[shard_index(hash)].push((hash, named));
+            let table = Arc::make_mut(&mut shards[shard_index(hash)]);
+            table.insert_unique(hash, named, |named| self.hash((&named.series).into()));
         }
-        for (shard, added) in self.shards.iter().zip(by_shard) {
-            if added.is_empty() {
-                continue;
-            }
-            let mut table = Shard::clone(&shard.load());
-            for (hash, named) in added {
-                table.insert_unique(hash, named, |named| self.hash((&named.series).into()));
-            }
-            shard.store(Arc::new(table));
-        }
+        self.shards.store(Arc::new(shards));
     }
 
     /// A poisoned lock is fine: no operation leaves it half done.
@@ -345,6 +352,17 @@ impl KnownSeries {
 
     fn hash(&self, series: SeriesRef<'_>) -> u64 {
         self.hasher.hash_one(series)
+    }
+}
+
+// === impl View ===
+
+impl View<'_> {
+    /// Looks up a known series.
+    #[inline]
+    pub(crate) fn find(&self, series: SeriesRef<'_>) -> Option<&Arc<Named>> {
+        let hash = self.series.hash(series);
+        self.shards[shard_index(hash)].find(hash, |named| series.is(&named.series))
     }
 }
 

@@ -38,14 +38,14 @@ pub struct NamesArgs {
 #[command(next_help_heading = "Requests")]
 #[group(skip)]
 pub(crate) struct Arguments {
-    /// How exactly times are kept: raw (a row for each request, with its microsecond), 1s or 1m (requests
-    /// of one series in the same second or minute are one row, with their number). Counts are the same;
-    /// it can be changed at any time
+    /// How precisely times are kept: raw (a row for each request, with its time to the microsecond), 1s or
+    /// 1m (requests of one series in the same second or minute are added up in one row, or a few). Counts
+    /// are the same; it can be changed at any time
     #[arg(
         long,
         alias = "resolution",
         env = "TALLY_REQUESTS_RESOLUTION",
-        value_name = "STEP",
+        value_name = "RESOLUTION",
         default_value = "1s"
     )]
     requests_resolution: Given<Resolution>,
@@ -63,12 +63,12 @@ pub(crate) struct Arguments {
     )]
     requests_batch_rows_max: Given<usize>,
 
-    /// How many requests may wait in memory
+    /// How many rows may wait in memory
     #[arg(
         long,
         env = "TALLY_REQUESTS_QUEUE_ROWS_MAX",
         value_name = "ROWS",
-        default_value = "1000000"
+        default_value = "500000"
     )]
     requests_queue_rows_max: Given<u32>,
 

@@ -118,7 +118,8 @@ impl<R: Rows, O> Queue<R, O> {
         let Some(room) = self.reserve(rows.rows(), rows.bytes()).await else {
             return Err(Full(rows));
         };
-        self.push_into(room, rows, receipt)
+        let places = rows.rows() as u64;
+        self.push_into(room, rows, places, receipt)
     }
 
     /// Takes a place for rows that are pushed later; `None` if there is no room within the limit. Rows
@@ -127,9 +128,16 @@ impl<R: Rows, O> Queue<R, O> {
         timeout(self.limits.wait_max, self.room(rows, bytes)).await.ok().flatten()
     }
 
-    /// Adds rows at their place, or gives them back if the queue is closed.
-    pub fn push_into(&self, room: Room, rows: R, receipt: &Receipt<O>) -> Result<(), Full<R>> {
-        let stub = receipt.stub(rows.places());
+    /// Adds rows at their place, or gives them back if the queue is closed. `places` is how many of its
+    /// stream they take: several of what it has brought can be one row.
+    pub fn push_into(
+        &self,
+        room: Room,
+        rows: R,
+        places: u64,
+        receipt: &Receipt<O>,
+    ) -> Result<(), Full<R>> {
+        let stub = receipt.stub(places);
         self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
             Full(chunk.rows)
@@ -293,7 +301,7 @@ mod tests {
         room.merge(queue.reserve(3, 3).await.expect("room for three more"));
         assert_eq!(queue.rows(), 6);
         assert!(queue.reserve(1, 1).await.is_none());
-        queue.push_into(room, Three, &receipt).expect("a place of its own");
+        queue.push_into(room, Three, 3, &receipt).expect("a place of its own");
         drop(queue.batch(10, 0).await);
         assert_eq!(queue.rows(), 0);
     }

@@ -10,11 +10,6 @@ use uuid::Uuid;
 pub trait Rows: Send + 'static {
     /// How many rows.
     fn rows(&self) -> usize;
-    /// How many places of their stream they take: what it has brought as one can be several rows, and
-    /// several can be one.
-    fn places(&self) -> u64 {
-        self.rows() as u64
-    }
     /// How many existing rows change with them, at most: those cost more than new ones.
     fn updates(&self) -> usize {
         0

@@ -16,10 +16,6 @@ pub(crate) const OVERHEAD_BYTES: usize = 256;
 pub trait Content: Clone + Debug + Send + Sync + 'static {
     /// How many rows.
     fn rows(&self) -> usize;
-    /// How many places of their stream they take.
-    fn places(&self) -> u64 {
-        self.rows() as u64
-    }
     /// How much memory they take.
     fn bytes(&self) -> usize;
     /// How much each day has, each day once.
@@ -99,10 +95,6 @@ impl<C: Content> tally_ingest::Rows for Parcel<C> {
     /// The drops of a day count as a row, because they are stored too.
     fn rows(&self) -> usize {
         self.content.rows() + self.drops()
-    }
-
-    fn places(&self) -> u64 {
-        self.content.places() + self.drops() as u64
     }
 
     /// Each day is an account of its own.

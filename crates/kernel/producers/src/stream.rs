@@ -98,7 +98,7 @@ pub trait Batches: Send + 'static {
 
     /// Notes what later batches build upon. Every batch comes here, even one that is stored already or
     /// on its way.
-    fn learn(&mut self, _batch: &mut Self::Batch) -> Result<(), Self::Invalid> {
+    fn learn(&mut self, _batch: &Self::Batch) -> Result<(), Self::Invalid> {
         Ok(())
     }
 

@@ -73,8 +73,9 @@ pub struct Opened {
     /// The checkpoint of the producer, as of `committed_sequence`; empty if it has none.
     #[prost(bytes = "vec", tag = "7")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
-    /// How exactly times are kept, in microseconds, a divisor of 15 minutes: entries of one series whose
-    /// times have the same quotient by it, rounded down, can be sent as one. 0: each time is kept as it is.
+    /// How precisely times are kept: by steps of so many microseconds, a divisor of 15 minutes, counted from
+    /// 1970-01-01 UTC. What differs only in times of one step can be sent as one entry. 0: each time is kept
+    /// as it is.
     #[prost(uint64, tag = "8")]
     pub resolution_us: u64,
 }

@@ -349,15 +349,14 @@ pub struct Batch {
     /// the next 1, and so on across the messages of the stream.
     #[prost(message, repeated, tag = "2")]
     pub series: ::prost::alloc::vec::Vec<crate::lenient::Series>,
-    /// For each request the number of its series. An entry of these lists can also stand for several
-    /// requests: see `requests`.
+    /// For each entry the number of its series. An entry is a request, or several: see `requests`.
     #[prost(uint32, repeated, tag = "3")]
     pub number: ::prost::alloc::vec::Vec<u32>,
-    /// For each request its time in microseconds since 1970-01-01 UTC, as the difference from the
-    /// request before it; the first one's from 0.
+    /// For each entry its time in microseconds since 1970-01-01 UTC, as the difference from the entry
+    /// before it; the first one's from 0.
     #[prost(sint64, repeated, tag = "4")]
     pub time_delta: ::prost::alloc::vec::Vec<i64>,
-    /// How long the lists are, as a check. Not 0, unless there are drops or a checkpoint.
+    /// How many entries there are, as a check. Not 0, unless there are drops or a checkpoint.
     #[prost(uint32, tag = "5")]
     pub count: u32,
     /// Requests that the client has dropped since its batch before this one.
@@ -368,8 +367,8 @@ pub struct Batch {
     /// Empty: the checkpoint before it stays.
     #[prost(bytes = "vec", tag = "7")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
-    /// For each entry how many requests of its series it stands for, 1 to 1,000,000: requests whose times
-    /// were merged, by the resolution of Opened. Empty: 1 for each.
+    /// For each entry how many requests of its series it stands for, 1 to 1,000,000: those whose times are in
+    /// one step of the resolution of Opened. Empty: 1 for each.
     #[prost(uint32, repeated, tag = "8")]
     pub requests: ::prost::alloc::vec::Vec<u32>,
 }

@@ -227,7 +227,7 @@ async fn a_close_makes_room_for_open_requests() {
 #[tokio::test]
 async fn requests_for_which_there_is_no_room_are_noted() {
     // Nothing listens on port 1.
-    let builder = Queue::builder("http://127.0.0.1:1").queue_requests_max(10);
+    let builder = Queue::builder("http://127.0.0.1:1").queue_rows_max(10);
     let queue = builder.connect().await.expect("a good address");
     let inner =
         service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::<String>::default())));

@@ -119,7 +119,7 @@ async fn connect(
         .backoff(Duration::from_millis(20), Duration::from_millis(300))
         .acknowledge_timeout(Duration::from_secs(8))
         .fallback(false)
-        .queue_requests_max(usize::try_from(room)?)
+        .queue_rows_max(usize::try_from(room)?)
         .clock(Arc::clone(clock) as Arc<dyn Clock>);
     let builder = match spool {
         Some(spool) => builder.spool(spool, Options::default()),

@@ -8,6 +8,12 @@ use prost::{DecodeError, Message as _};
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::wire::DROP_DAYS_MAX;
+
+use crate::protobuf::{low_half, take_field, take_key, take_varint};
+
+/// The key of the field of series.
+const SERIES: u8 = 0o22;
 
 /// What a stream brings.
 #[derive(Debug)]
@@ -23,13 +29,22 @@ pub(crate) enum Request {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) sequence: u64,
-    pub(crate) series: Vec<proto::Series>,
+    pub(crate) series: Names,
     pub(crate) number: List,
     pub(crate) time_delta: List,
     pub(crate) count: u32,
     pub(crate) drops: Vec<producers::Drops>,
     pub(crate) checkpoint: Bytes,
     pub(crate) requests: List,
+}
+
+/// The series that a batch names, as they come: a message of 1 MiB can name half a million, which would take
+/// 50 times as much memory.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// All fields of the batch.
+    batch: Bytes,
+    len: usize,
 }
 
 /// A packed list of varints.
@@ -77,6 +92,7 @@ impl Batch {
             return None;
         }
         let (mut rest, mut read) = (batch, Self::default());
+        read.series.batch = message.slice_ref(batch);
         let take_list = |rest: &mut &[u8], list: &mut List| {
             let field = take_field(rest)?;
             let is_whole = field.last().is_none_or(|last| *last < 0x80);
@@ -86,11 +102,20 @@ impl Batch {
             // A field's number and wire type: a varint (0), or bytes after their length (2).
             match take_key(&mut rest)? {
                 0o10 => read.sequence = take_varint(&mut rest)?,
-                0o22 => read.series.push(proto::Series::decode(take_field(&mut rest)?).ok()?),
+                SERIES => {
+                    proto::Series::decode(take_field(&mut rest)?).ok()?;
+                    read.series.len += 1;
+                }
                 0o32 => take_list(&mut rest, &mut read.number)?,
                 0o42 => take_list(&mut rest, &mut read.time_delta)?,
                 0o50 => read.count = low_half(take_varint(&mut rest)?),
-                0o62 => read.drops.push(producers::Drops::decode(take_field(&mut rest)?).ok()?),
+                0o62 => {
+                    let drops = producers::Drops::decode(take_field(&mut rest)?).ok()?;
+                    // One more than it may have is enough to refuse it.
+                    if read.drops.len() <= DROP_DAYS_MAX {
+                        read.drops.push(drops);
+                    }
+                }
                 0o72 => read.checkpoint = message.slice_ref(take_field(&mut rest)?),
                 0o102 => take_list(&mut rest, &mut read.requests)?,
                 _ => return None,
@@ -99,9 +124,10 @@ impl Batch {
         Some(read)
     }
 
-    /// The numbers of the entries' series, each with how many requests the entry stands for.
-    pub(crate) fn counted(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        self.number.numbers().zip(self.requests.numbers().chain(iter::repeat(1)))
+    /// The number of each entry's series, and how many requests it stands for.
+    pub(crate) fn requests_by_number(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let requests = self.requests.varints().map(low_half).chain(iter::repeat(1));
+        self.number.varints().map(low_half).zip(requests)
     }
 }
 
@@ -113,12 +139,13 @@ impl From<proto::Batch> for Batch {
             numbers.for_each(|number| prost::encoding::encode_varint(number, &mut bytes));
             List::of(bytes.into())
         };
-        let zigzag = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+        let unsigned = |delta: i64| ((delta << 1) ^ (delta >> 63)).cast_unsigned();
+        let names = proto::Batch { series, ..Default::default() };
         Self {
             sequence,
-            series,
+            series: Names { len: names.series.len(), batch: names.encode_to_vec().into() },
             number: list(&mut number.into_iter().map(u64::from)),
-            time_delta: list(&mut time_delta.into_iter().map(zigzag)),
+            time_delta: list(&mut time_delta.into_iter().map(unsigned)),
             count,
             drops,
             checkpoint: batch.checkpoint.into(),
@@ -127,8 +154,34 @@ impl From<proto::Batch> for Batch {
     }
 }
 
-// === impl List ===
+// === impl Names ===
 
+impl Names {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = proto::Series> + '_ {
+        let mut rest = &*self.batch;
+        std::iter::from_fn(move || {
+            while !rest.is_empty() {
+                let key = take_key(&mut rest)?;
+                // Of another field: a number, or bytes after their length.
+                if key & 7 == 0 {
+                    take_varint(&mut rest)?;
+                    continue;
+                }
+                let field = take_field(&mut rest)?;
+                if key == SERIES {
+                    return proto::Series::decode(field).ok();
+                }
+            }
+            None
+        })
+    }
+}
+
+// === impl List ===
 impl List {
     fn of(bytes: Bytes) -> Self {
         let len = bytes.iter().filter(|byte| **byte < 0x80).count();
@@ -143,11 +196,6 @@ impl List {
     pub(crate) fn varints(&self) -> Varints<'_> {
         Varints(&self.bytes)
     }
-
-    /// The numbers of a list of uint32.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        self.varints().map(low_half)
-    }
 }
 
 // === impl Varints ===
@@ -159,57 +207,6 @@ impl Iterator for Varints<'_> {
     fn next(&mut self) -> Option<u64> {
         take_varint(&mut self.0)
     }
-}
-
-/// The low 32 bits, which are all that count of a uint32.
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "as protobuf has it")]
-pub(crate) fn low_half(number: u64) -> u32 {
-    number as u32
-}
-
-/// The number of a sint64.
-#[inline]
-pub(crate) fn zigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
-}
-
-/// The key of a field with a number below 16.
-fn take_key(bytes: &mut &[u8]) -> Option<u8> {
-    let (key, rest) = bytes.split_first()?;
-    *bytes = rest;
-    (*key < 0x80).then_some(*key)
-}
-
-/// Takes a field with its length.
-fn take_field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::try_from(take_varint(bytes)?).ok()?;
-    let (field, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(field)
-}
-
-#[inline]
-fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let (&first, rest) = bytes.split_first()?;
-    if first < 0x80 {
-        *bytes = rest;
-        return Some(first.into());
-    }
-    take_long_varint(bytes)
-}
-
-fn take_long_varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().take(10).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * at);
-        if *byte < 0x80 {
-            *bytes = &bytes[at + 1..];
-            // The tenth byte has room for one bit.
-            return (at < 9 || *byte < 2).then_some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ pub(crate) mod message;
 pub(crate) mod recent;
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
-use tally_producers::{Fate, Parcel};
+use tally_producers::{Content as _, Fate, Parcel};
 use tally_proto::count::v1::{AddRequest, AddResponse};
 use tally_proto::methods;
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER};
@@ -29,10 +29,8 @@ use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::intake::{Intake, Rules};
 use crate::model::{Series, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
+use crate::series::View;
 use crate::service::Service;
-
-/// The method whose bodies are read here.
-pub(super) const ADD: &str = "/count.v1.CountService/Add";
 
 /// Counts the requests of a stream.
 pub(super) async fn add(
@@ -192,9 +190,16 @@ impl Adding {
                 };
                 frame
             } else {
-                tokio::select! {
-                    frame = next => frame,
-                    () = self.streams.drain.begun() => return None,
+                let mut next = pin!(next);
+                match next.as_mut().now_or_never() {
+                    Some(frame) => frame,
+                    None => {
+                        chunk.rows.rest();
+                        tokio::select! {
+                            frame = next => frame,
+                            () = self.streams.drain.begun() => return None,
+                        }
+                    }
                 }
             };
             match frame {
@@ -230,9 +235,12 @@ impl Adding {
             }
         }
         let rows = Parcel::from(rows.take(self.intake.series.belief()));
+        let requests =
+            rows.content.days().iter().map(|(_, requests)| requests.unsigned_abs()).sum();
         let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
         let room = self.streams.queue.reserve(rows.rows(), rows.bytes() + stream).await;
-        let pushed = room.and_then(|room| self.streams.queue.push_into(room, rows, &receipt).ok());
+        let queue = &self.streams.queue;
+        let pushed = room.and_then(|room| queue.push_into(room, rows, requests, &receipt).ok());
         pushed.ok_or_else(|| self.streams.no_room().into())
     }
 }
@@ -253,10 +261,11 @@ impl Chunk {
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         recent::with(&intake.series, |recent| {
+            let known = intake.series.view();
             while !self.is_full() {
                 let Some(message) = framing.next()? else { break };
                 self.len += 1;
-                if let Err(reason) = self.take(intake, message, recent) {
+                if let Err(reason) = self.take(intake, message, recent, &known) {
                     wrong.add(framing.position(), reason);
                 }
             }
@@ -270,6 +279,7 @@ impl Chunk {
         intake: &Intake,
         message: &[u8],
         recent: &mut Recent,
+        known: &View<'_>,
     ) -> Result<(), InvalidTime> {
         let rules = *self.rules.get_or_insert_with(|| intake.rules());
         let rows = &mut self.rows;
@@ -285,14 +295,13 @@ impl Chunk {
         let micros = intake.time(rules, time)?;
         let method = methods::text(number);
         let series = SeriesRef::of_endpoint(&method, rules.path(&path));
-        let known = intake.series.find(series, |named| {
-            recent.note(number, named);
-            rows.push(named.id, micros, 1);
-            rows.name(named);
-        });
-        if known.is_none() {
+        let Some(named) = known.find(series) else {
             self.unknown.push((series.to_owned(), micros));
-        }
+            return Ok(());
+        };
+        recent.note(number, named);
+        rows.push(named.id, micros, 1);
+        rows.name(named);
         Ok(())
     }
 

@@ -9,9 +9,6 @@ use super::add::MESSAGE_BYTES_MAX;
 use super::unread;
 use crate::batch::{self, RecordLimits};
 
-/// The method whose messages are read here.
-pub(super) const RECORD: &str = "/tally.requests.v1.RequestService/Record";
-
 /// Takes the messages of a call out of its body.
 struct InPlace;
 

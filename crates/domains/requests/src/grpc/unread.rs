@@ -1,5 +1,5 @@
-//! Calls whose messages bypass tonic: making and polling an object for each takes longer than counting it, or
-//! takes more memory than the message itself.
+//! Calls whose messages are not decoded by tonic: making an object for each takes longer than counting it, or
+//! more memory than the message itself.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -109,20 +109,10 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
 
 /// The batch names these paths, and has a request of each of these numbers.
 fn learn(record: &mut Record, paths: std::ops::Range<usize>, numbers: &[u32]) {
-    learn_merged(record, paths, numbers, &[]);
-}
-
-/// The same, with as many requests of each.
-fn learn_merged(
-    record: &mut Record,
-    paths: std::ops::Range<usize>,
-    numbers: &[u32],
-    requests: &[u32],
-) {
     let series = |n| proto::Series { path: format!("/{n}"), ..Default::default() };
     let (series, number) = (paths.map(series).collect(), numbers.to_vec());
-    let batch = proto::Batch { series, number, requests: requests.to_vec(), ..Default::default() };
-    record.learn(&mut batch.into()).expect("valid");
+    let batch = proto::Batch { series, number, ..Default::default() };
+    record.learn(&batch.into()).expect("valid");
 }
 
 /// A stream names a series once. Once it has come often enough, its later requests count under it.
@@ -146,17 +136,22 @@ async fn a_series_is_told_apart_later_on_the_same_stream() {
     assert!(record.undecided.by_number.is_empty());
 }
 
-/// How often it has come is how many requests there were, in however few entries.
+/// An entry can be several.
 #[tokio::test]
-async fn merged_requests_of_a_series_tell_it_apart_as_single_ones_do() {
+async fn a_series_is_told_apart_by_its_requests() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path()).await;
     let mut record = Record::new(Arc::clone(&service.intake));
-    learn_merged(&mut record, 0..52, &[50, 51], &[1, 16]);
-    let path = |record: &Record, at: usize| record.names[at].series.path.to_string();
-    assert_eq!([50, 51].map(|at| path(&record, at)), ["_other", "/51"]);
-    learn_merged(&mut record, 0..0, &[50], &[u32::MAX]);
-    assert_eq!(path(&record, 50), "/50");
+    learn(&mut record, 0..51, &[50]);
+    let entry = |requests| proto::Batch { number: vec![50], requests, ..Default::default() };
+    record.learn(&entry(vec![3]).into()).expect("valid");
+    assert_eq!(&*record.names[50].series.path, "_other");
+    record.learn(&entry(vec![1]).into()).expect("valid");
+    assert_eq!(&*record.names[50].series.path, "/50");
+    let series = vec![proto::Series { path: "/new".into(), ..Default::default() }];
+    let new = proto::Batch { series, number: vec![51], ..entry(vec![4]) };
+    record.learn(&new.into()).expect("valid");
+    assert_eq!(&*record.names[51].series.path, "/new");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use tally_proto::wire::FORGOTTEN;
 
-use super::{KnownSeries, Shard};
+use super::{KnownSeries, Shards};
 use crate::changes::{Changes, Version};
 use crate::model::{Named, Series, SeriesId, SeriesRef};
 use crate::renaming::Renamings;
@@ -97,7 +97,7 @@ impl KnownSeries {
     }
 
     /// Follows what has changed: series that have moved are not known any more, and a new belief begins,
-    /// because rows that are on their way were encoded before. Nothing begins if nothing has changed, because
+    /// because rows that are on their way were made before. Nothing begins if nothing has changed, because
     /// every name would then be stored once more.
     pub(crate) fn follow_changes(&self, changes: Changes) {
         let Changes { version, renamings, are_all, moves, targets, .. } = changes;
@@ -156,18 +156,14 @@ impl KnownSeries {
     /// Makes series invisible to lookups.
     fn withdraw(&self, gone: &[Arc<Named>]) {
         let hash = |named: &Arc<Named>| self.hash((&named.series).into());
-        let mut of_shards: HashMap<usize, Vec<&Arc<Named>>> = HashMap::new();
+        let mut shards = Shards::clone(&self.shards.load());
         for named in gone {
-            of_shards.entry(super::shard_index(hash(named))).or_default().push(named);
-        }
-        for (at, gone) in of_shards {
-            let mut table = Shard::clone(&self.shards[at].load());
-            for named in gone {
-                if let Ok(entry) = table.find_entry(hash(named), |one| Arc::ptr_eq(one, named)) {
-                    entry.remove();
-                }
+            let hash = hash(named);
+            let table = Arc::make_mut(&mut shards[super::shard_index(hash)]);
+            if let Ok(entry) = table.find_entry(hash, |one| Arc::ptr_eq(one, named)) {
+                entry.remove();
             }
-            self.shards[at].store(Arc::new(table));
         }
+        self.shards.store(Arc::new(shards));
     }
 }

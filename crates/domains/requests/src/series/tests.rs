@@ -39,7 +39,7 @@ fn a_name_is_stored_until_it_is_confirmed_and_again_after_a_doubt() {
     assert_eq!(names.new.len(), 1);
     known.confirm(&names, HashMap::new());
     assert!(asked(0).new.is_empty());
-    // The store is in another state: the chunk was encoded before this is known.
+    // The store is in another state: the chunk was made before this is known.
     let names = asked(1);
     assert_eq!(names.new.len(), 1);
     known.confirm(&names, HashMap::new());

@@ -16,6 +16,7 @@ on_every_backend!(crate::accounts:
     setbacks_do_not_fill_the_table,
     every_request_is_in_the_accounts,
     the_drops_of_a_forgotten_producer_stay,
+    what_was_accepted_stays_within_64_bits,
     many_days_are_in_the_accounts,
 );
 
@@ -121,6 +122,29 @@ async fn every_request_is_in_the_accounts(backend: Backend) {
         }
     }
     assert_eq!(sum(&backend.live().await), 4 * (2_103 + 2_104) + 6);
+}
+
+/// Entries of a million requests each get there in days.
+async fn what_was_accepted_stays_within_64_bits(backend: Backend) {
+    let id = backend.id(3, "/").await;
+    let client = Client::open(&backend.producers).await;
+    let mut workers = [Producer::new(), Producer::new()];
+    for (first, worker) in [(1, 0), (2, 1), (3, 0)] {
+        let run = [client.run(first, &[3], id, OLD)];
+        let fates = workers[worker].send(&backend.store, backend.is_cockroach(), &run).await;
+        assert_eq!(fates, [stored(first)]);
+        for table in ["tally_producers", "tally_producer_days"] {
+            backend.execute(&format!("UPDATE {table} SET accepted = 9223372036854775806")).await;
+        }
+    }
+    let days =
+        || async { backend.accounts().await.into_iter().map(|one| one.1).collect::<Vec<_>>() };
+    assert_eq!(sum(&backend.live().await), 9);
+    // Of two workers.
+    backend.age_producers(31).await;
+    backend.maintain().await;
+    assert!(backend.producers.list(true).await.unwrap().is_empty());
+    assert_eq!(days().await, [i64::MAX]);
 }
 
 async fn the_drops_of_a_forgotten_producer_stay(backend: Backend) {

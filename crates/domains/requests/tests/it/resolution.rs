@@ -7,7 +7,7 @@ use tonic::Code;
 use crate::add::on_sqlite;
 use crate::backend::{Backend, NOW, TODAY, at, sum, total};
 use crate::conformance::on_every_backend;
-use crate::recording::{Recording, many, series};
+use crate::recording::{Recording, series};
 use crate::server::{Counting, counted, get, settings};
 
 on_every_backend!(crate::resolution:
@@ -82,17 +82,4 @@ async fn positions_are_those_of_requests() {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     assert_eq!(counted(&status), Some((3_000, 1)));
     assert_eq!(counting.live().await, [total(TODAY, 3, "/", 2_999)]);
-}
-
-/// A batch of an open run is not added to one that may be stored already.
-#[tokio::test]
-async fn each_batch_of_a_run_has_rows_of_its_own() {
-    let (_folder, counting) =
-        on_sqlite(Settings { resolution: Resolution::Second, ..settings() }).await;
-    let mut stream = Recording::start(&counting).await;
-    for sequence in 1..=20 {
-        stream.send(many(sequence, sequence == 1, 10));
-    }
-    stream.acknowledged(20).await.expect("stored");
-    assert_eq!(counting.live().await, [total(TODAY, 3, "/", 200)]);
 }

@@ -19,7 +19,7 @@ WITH wanted AS (
     UPDATE tally_producers AS p SET
         sequence = w.last,
         last_seen = now(),
-        accepted = p.accepted + w.accepted,
+        accepted = p.accepted + least(w.accepted, 9223372036854775807 - p.accepted),
         dropped = p.dropped + least(w.dropped, 9223372036854775807 - p.dropped),
         checkpoint = coalesce(w.checkpoint, p.checkpoint),
         checkpoint_at = CASE WHEN w.checkpoint IS NULL THEN p.checkpoint_at ELSE now() END
@@ -33,7 +33,7 @@ WITH wanted AS (
     CROSS JOIN (SELECT domain, namespace_id FROM locked LIMIT 1) AS l
     WHERE (SELECT producers FROM fitting) = array_length($1::UUID[], 1)
     ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
-        accepted = d.accepted + excluded.accepted,
+        accepted = d.accepted + least(excluded.accepted, 9223372036854775807 - d.accepted),
         dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
     RETURNING d.day
 )

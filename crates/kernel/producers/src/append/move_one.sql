@@ -5,7 +5,7 @@ WITH moved AS (
     UPDATE tally_producers SET
         sequence = $4::INT8,
         last_seen = now(),
-        accepted = accepted + $5::INT8,
+        accepted = accepted + least($5::INT8, 9223372036854775807 - accepted),
         dropped = dropped + least($6::INT8, 9223372036854775807 - dropped),
         checkpoint = coalesce($11::BYTEA, checkpoint),
         checkpoint_at = CASE WHEN $11::BYTEA IS NULL THEN checkpoint_at ELSE now() END
@@ -17,7 +17,7 @@ WITH moved AS (
     FROM unnest($8::INT4[], $9::INT8[], $10::INT8[]) AS n (day, accepted, dropped)
     CROSS JOIN moved AS m
     ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
-        accepted = d.accepted + excluded.accepted,
+        accepted = d.accepted + least(excluded.accepted, 9223372036854775807 - d.accepted),
         dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)
     RETURNING d.day
 )

@@ -6,5 +6,5 @@ SELECT
 FROM unnest($3::INT4[], $4::INT8[], $5::INT8[]) AS n (day, accepted, dropped)
 ORDER BY n.day
 ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
-    accepted = d.accepted + excluded.accepted,
+    accepted = d.accepted + least(excluded.accepted, 9223372036854775807 - d.accepted),
     dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)

@@ -3,11 +3,11 @@
 INSERT INTO tally_producer_days AS d (worker_id, day, domain, namespace_id, accepted, dropped)
 SELECT
     '00000000-0000-0000-0000-000000000000', day, domain, namespace_id,
-    sum(accepted)::INT8, least(sum(dropped), 9223372036854775807)::INT8
+    least(sum(accepted), 9223372036854775807)::INT8, least(sum(dropped), 9223372036854775807)::INT8
 FROM tally_producer_days
 WHERE worker_id = ANY ($1::UUID[])
 GROUP BY day, domain, namespace_id
 ORDER BY day, domain, namespace_id
 ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
-    accepted = d.accepted + excluded.accepted,
+    accepted = d.accepted + least(excluded.accepted, 9223372036854775807 - d.accepted),
     dropped = d.dropped + least(excluded.dropped, 9223372036854775807 - d.dropped)

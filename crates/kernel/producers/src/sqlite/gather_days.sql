@@ -7,5 +7,5 @@ SELECT zeroblob(16), day, domain, namespace_id, accepted, dropped FROM (
 WHERE true
 ORDER BY day
 ON CONFLICT (worker_id, day, domain, namespace_id) DO UPDATE SET
-    accepted = accepted + excluded.accepted,
+    accepted = accepted + min(excluded.accepted, 9223372036854775807 - accepted),
     dropped = dropped + min(excluded.dropped, 9223372036854775807 - dropped)

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use tally_ingest::{Failure, Receipt, Room};
+use tally_ingest::{Failure, Receipt, Room, Rows as _};
 use tally_runtime::faults;
 use tokio::sync::watch;
 use tonic::Status;
@@ -156,7 +156,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         Err(Error::Unexpected { position: self.position, reason: reason.into() })
     }
 
-    async fn take(&mut self, mut batch: B::Batch) -> Result<(), Error<B::Invalid>> {
+    async fn take(&mut self, batch: B::Batch) -> Result<(), Error<B::Invalid>> {
         let number = B::sequence(&batch);
         let invalid = |reason| Error::Batch { sequence: number, reason };
         let sequence = i64::try_from(number).ok().filter(|sequence| *sequence > 0);
@@ -166,7 +166,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         }
         let is_new = sequence == self.next;
         let size = if is_new { Some(self.batches.measure(&batch).map_err(invalid)?) } else { None };
-        self.batches.learn(&mut batch).map_err(invalid)?;
+        self.batches.learn(&batch).map_err(invalid)?;
         // A batch that is stored, or on its way, only counts for what later batches build upon.
         let Some(Size { rows: measured, bytes: content, drops, mut checkpoint }) = size else {
             self.progress.send_modify(|progress| progress.repeats += 1);
@@ -244,7 +244,8 @@ impl<'a, B: Batches> Recording<'a, B> {
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
         let parcel = Parcel { content, run: Some(Arc::new(run)) };
-        let pushed = self.streams.queue.push_into(room, parcel, &receipt);
+        let places = parcel.rows() as u64;
+        let pushed = self.streams.queue.push_into(room, parcel, places, &receipt);
         pushed.map_err(|_full| self.streams.no_room())?;
         if faults::is_on("record.acknowledge_early") {
             self.acknowledge(last);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protobuf::zigzag;
 
 /// As the decoder has it; `None` if it refuses the message.
 fn decoded(bytes: &[u8]) -> Option<Option<Kind>> {
@@ -16,20 +17,20 @@ fn known(request: Request) -> Option<Option<Kind>> {
         Request::Done => Some(Kind::Done(proto::Done {})),
         Request::Empty => None,
         Request::Batch(batch) => {
-            let Batch { sequence, series, count, drops, .. } = batch;
+            let Batch { sequence, count, drops, .. } = batch;
             let lists = [&batch.number, &batch.requests, &batch.time_delta];
             if lists.iter().any(|list| list.varints().count() != list.len()) {
                 return None;
             }
             Some(Kind::Batch(proto::Batch {
                 sequence,
-                series,
-                number: batch.number.numbers().collect(),
+                series: batch.series.iter().collect(),
+                number: batch.number.varints().map(low_half).collect(),
                 time_delta: batch.time_delta.varints().map(zigzag).collect(),
                 count,
                 drops,
                 checkpoint: batch.checkpoint.to_vec(),
-                requests: batch.requests.numbers().collect(),
+                requests: batch.requests.varints().map(low_half).collect(),
             }))
         }
     })

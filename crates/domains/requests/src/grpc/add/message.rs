@@ -8,6 +8,7 @@ use prost_types::Timestamp;
 use tally_proto::count::v1::AddRequest;
 
 use crate::error::{Ended, Error};
+use crate::protobuf::{low_half, take_field, take_varint};
 
 /// The prefix of a message: whether it is compressed, and its length in four bytes.
 const PREFIX_BYTES: usize = 5;
@@ -169,11 +170,11 @@ impl<'a> Plain<'a> {
             bytes = rest;
             // A field's number and wire type: a varint (0), or bytes after their length (2).
             match key {
-                0o10 => message.method = low_half(varint(&mut bytes)?),
-                0o22 => message.path = field(&mut bytes)?,
+                0o10 => message.method = low_half(take_varint(&mut bytes)?).cast_signed(),
+                0o22 => message.path = take_field(&mut bytes)?,
                 // A second timestamp merges with the first.
                 0o32 if message.time.is_none() => {
-                    message.time = Some(timestamp(field(&mut bytes)?)?);
+                    message.time = Some(timestamp(take_field(&mut bytes)?)?);
                 }
                 _ => return None,
             }
@@ -187,39 +188,12 @@ fn timestamp(mut bytes: &[u8]) -> Option<Timestamp> {
     while let Some((key, rest)) = bytes.split_first() {
         bytes = rest;
         match key {
-            0o10 => time.seconds = varint(&mut bytes)?.cast_signed(),
-            0o20 => time.nanos = low_half(varint(&mut bytes)?),
+            0o10 => time.seconds = take_varint(&mut bytes)?.cast_signed(),
+            0o20 => time.nanos = low_half(take_varint(&mut bytes)?).cast_signed(),
             _ => return None,
         }
     }
     Some(time)
-}
-
-/// Takes a field with its length.
-fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::try_from(varint(bytes)?).ok()?;
-    let (field, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(field)
-}
-
-/// Takes a number of up to 63 bits.
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut number = 0;
-    for (at, byte) in bytes.iter().take(9).enumerate() {
-        number |= u64::from(byte & 0x7f) << (7 * at);
-        if *byte < 0x80 {
-            *bytes = &bytes[at + 1..];
-            return Some(number);
-        }
-    }
-    None
-}
-
-/// The low 32 bits, which are all that count.
-#[allow(clippy::cast_possible_truncation, reason = "as protobuf has it")]
-fn low_half(number: u64) -> i32 {
-    number as i32
 }
 
 #[cfg(test)]

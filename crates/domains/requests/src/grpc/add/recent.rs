@@ -14,6 +14,10 @@ use crate::series::KnownSeries;
 /// How many: 64 KiB for each thread.
 const SLOTS: usize = 4_096;
 
+/// One in this many of those that find another one in their place takes the place. Taking it costs more
+/// than a lookup saves, so it pays only for those that come again and again.
+const TURN: u32 = 8;
+
 /// A direct-mapped cache.
 #[derive(Default)]
 pub(crate) struct Recent {
@@ -21,10 +25,14 @@ pub(crate) struct Recent {
     of: (u64, Version),
     slots: Vec<Option<Endpoint>>,
     hasher: DefaultHashBuilder,
+    /// How many found another one in their place.
+    displaced: u32,
 }
 
 struct Endpoint {
     method: i32,
+    /// Other bits of the hash: what is not asked for is not touched.
+    tag: u32,
     named: Arc<Named>,
 }
 
@@ -50,8 +58,10 @@ impl Recent {
     /// The series of an endpoint without further fields.
     #[inline]
     pub(crate) fn find(&self, method: i32, path: &[u8]) -> Option<&Arc<Named>> {
-        let endpoint = self.slots.get(self.place(path))?.as_ref()?;
-        let is_it = endpoint.method == method && endpoint.named.series.path.as_bytes() == path;
+        let (place, tag) = self.place(path);
+        let endpoint = self.slots.get(place)?.as_ref()?;
+        let may_be = endpoint.method == method && endpoint.tag == tag;
+        let is_it = may_be && endpoint.named.series.path.as_bytes() == path;
         is_it.then_some(&endpoint.named)
     }
 
@@ -60,13 +70,21 @@ impl Recent {
         if self.slots.is_empty() {
             self.slots.resize_with(SLOTS, || None);
         }
-        let place = self.place(named.series.path.as_bytes());
-        self.slots[place] = Some(Endpoint { method, named: Arc::clone(named) });
+        let (place, tag) = self.place(named.series.path.as_bytes());
+        let slot = &mut self.slots[place];
+        if slot.is_some() {
+            self.displaced = self.displaced.wrapping_add(1);
+            if !self.displaced.is_multiple_of(TURN) {
+                return;
+            }
+        }
+        *slot = Some(Endpoint { method, tag, named: Arc::clone(named) });
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
-    fn place(&self, path: &[u8]) -> usize {
-        self.hasher.hash_one(path) as usize % SLOTS
+    fn place(&self, path: &[u8]) -> (usize, u32) {
+        let hash = self.hasher.hash_one(path);
+        (hash as usize % SLOTS, (hash >> 32) as u32)
     }
 }
 
@@ -78,6 +96,20 @@ mod tests {
 
     fn found(series: &KnownSeries, path: &str) -> bool {
         with(series, |recent| recent.find(3, path.as_bytes()).is_some())
+    }
+
+    #[test]
+    fn what_comes_again_takes_the_place_of_another() {
+        let series = KnownSeries::new(10);
+        let place = |path: &str| with(&series, |recent| recent.place(path.as_bytes()).0);
+        let other = (0..).map(|n| format!("/{n}")).find(|path| place(path) == place("/a"));
+        let paths = ["/a", &*other.expect("there are few places")];
+        let named = series.resolve(paths.map(|path| (SeriesRef::of_endpoint("GET", path), 1)));
+        with(&series, |recent| recent.note(3, &named[0]));
+        with(&series, |recent| recent.note(3, &named[1]));
+        assert!(found(&series, paths[0]) && !found(&series, paths[1]), "it came once");
+        (1..TURN).for_each(|_| with(&series, |recent| recent.note(3, &named[1])));
+        assert!(!found(&series, paths[0]) && found(&series, paths[1]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Postgres's binary COPY format, in pieces: for each row the number of its fields, and the length and
 //! value of each.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::micros::EPOCH_MICROS;
 use crate::rows::Row;
@@ -33,26 +33,29 @@ pub(crate) fn pieces(
     mut rows: impl Iterator<Item = Row>,
     counted: bool,
 ) -> impl Iterator<Item = Bytes> {
-    let mut piece = BytesMut::from(HEADER);
+    let mut begins: &[u8] = HEADER;
     let mut is_over = false;
     std::iter::from_fn(move || {
         if is_over {
             return None;
         }
-        piece.reserve(PIECE_BYTES);
-        while piece.len() < PIECE_BYTES - THREE {
-            match rows.next() {
-                Some(row) if !counted => piece.put_slice(&two(row)),
-                Some(row) if row.requests == 1 => piece.put_slice(&null(row)),
-                Some(row) => piece.put_slice(&three(row)),
-                None => {
-                    piece.put_slice(TRAILER);
-                    is_over = true;
-                    break;
-                }
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        piece.extend_from_slice(std::mem::take(&mut begins));
+        let mut room =
+            (PIECE_BYTES - HEADER.len() - TRAILER.len()) / if counted { THREE } else { TWO };
+        rows.by_ref().take(room).for_each(|row| {
+            room -= 1;
+            match row.requests {
+                _ if !counted => piece.extend_from_slice(&two(row)),
+                1 => piece.extend_from_slice(&null(row)),
+                _ => piece.extend_from_slice(&three(row)),
             }
+        });
+        if room > 0 {
+            piece.extend_from_slice(TRAILER);
+            is_over = true;
         }
-        Some(piece.split().freeze())
+        Some(piece.into())
     })
 }
 
@@ -113,15 +116,23 @@ mod tests {
         assert_eq!(bytes(&[], true), [HEADER, TRAILER].concat());
     }
 
+    /// Also where the last row fills a piece.
     #[test]
     fn pieces_are_small_and_whole() {
-        let rows: Vec<Row> =
-            (0..10_000).map(|n| Row { series: n, micros: 0, requests: n % 3 + 1 }).collect();
-        let all: Vec<Bytes> = pieces(rows.iter().copied(), true).collect();
-        assert!(all.len() > 4 && all.iter().all(|piece| piece.len() <= PIECE_BYTES));
-        let length: usize = all.iter().map(Bytes::len).sum();
-        let expected: usize =
-            rows.iter().map(|row| if row.requests == 1 { NULL } else { THREE }).sum();
-        assert_eq!(length, HEADER.len() + expected + TRAILER.len());
+        for (counted, fit) in [(false, PIECE_BYTES / TWO), (true, PIECE_BYTES / THREE)] {
+            for len in (fit - 3..fit + 3).chain([5 * fit]) {
+                let row = |n: i64| Row { series: n, micros: 0, requests: n % 3 + 1 };
+                let rows: Vec<Row> = (0..).take(len).map(row).collect();
+                let all: Vec<Bytes> = pieces(rows.iter().copied(), counted).collect();
+                assert!(all.iter().all(|piece| piece.len() <= PIECE_BYTES));
+                assert!(all.len() <= len.div_ceil(fit) + 1, "{} for {len} rows", all.len());
+                let only = |row: &Row| {
+                    let whole = bytes(&[*row], counted);
+                    whole[HEADER.len()..whole.len() - TRAILER.len()].to_vec()
+                };
+                let rows: Vec<u8> = rows.iter().flat_map(only).collect();
+                assert!(all.concat() == [HEADER, &rows, TRAILER].concat(), "{len} rows");
+            }
+        }
     }
 }

@@ -112,12 +112,13 @@ impl Turns {
     /// All of them in the order in which to try them: those that are believed to be closed come last.
     pub(crate) fn order(&self, now: Timestamp) -> [Tray; TURNS] {
         let turn = now.as_second().rem_euclid(TURNS as i64).unsigned_abs() as usize;
-        let closed = *self.lock();
         let mut order = std::array::from_fn(|n| Tray((turn + n) % TURNS));
-        order.sort_by_key(|tray: &Tray| {
-            closed[tray.0].is_some_and(|since| since.elapsed() < CLOSED_FOR)
-        });
+        order.sort_by_key(|tray| self.is_closed(*tray));
         order
+    }
+
+    fn is_closed(&self, tray: Tray) -> bool {
+        self.lock()[tray.0].is_some_and(|since| since.elapsed() < CLOSED_FOR)
     }
 
     /// The same for a batch: two at once go into the first two, because a table grows for one of them at a
@@ -125,7 +126,7 @@ impl Turns {
     pub(super) fn order_of_batch(&self, now: Timestamp) -> [Tray; TURNS] {
         let mut order = self.order(now);
         let storing = |tray: Tray| self.storing[tray.0].load(Ordering::Relaxed);
-        if storing(order[0]) > storing(order[1]) {
+        if storing(order[0]) > storing(order[1]) && !self.is_closed(order[1]) {
             order.swap(0, 1);
         }
         order
@@ -287,5 +288,8 @@ mod tests {
         drop(other);
         turns.begin(Tray(1));
         assert_eq!(turns.order_of_batch(now), [1, 2, 3, 0].map(Tray));
+        [2, 3, 0].map(Tray).into_iter().for_each(|tray| turns.note_closed(tray));
+        let _storing = turns.begin(Tray(1));
+        assert_eq!(first(), Tray(1), "the others are closed");
     }
 }
