@@ -121,7 +121,7 @@ async fn measure(
     let names = mix::names(args.via, args.series, &args.path_prefix);
     let limits = name(&callers[0], &names, &*clock, args.patience()).await?;
     let named = args.series as u64;
-    let room = totals.count().await? - before;
+    let room = totals.count().await?.saturating_sub(before);
     if room < i64::try_from(named).unwrap_or(i64::MAX) {
         return Err(no_room(args, room));
     }
@@ -139,7 +139,7 @@ async fn measure(
     let (shared, cpu) = run.part(Part::Measured).await?;
     bar.set_message("reading the totals");
     // What was measured is worth a report, even if it cannot be checked.
-    let counted = totals.count().await.map(|count| count - before);
+    let counted = totals.count().await.map(|count| count.saturating_sub(before));
     let seen = shared.meter.lock();
     let facts = Facts {
         shape,

@@ -61,7 +61,8 @@ impl Totals {
             let answer = self.client.query_totals(self.question.clone()).await;
             let (mut answer, mut count) = (answer?.into_inner(), 0);
             while let Some(part) = answer.message().await? {
-                count += part.periods.iter().flat_map(|period| &period.count).sum::<i64>();
+                let counts = part.periods.iter().flat_map(|period| &period.count);
+                count = counts.fold(count, |sum: i64, count| sum.saturating_add(*count));
             }
             Ok::<_, Status>(count)
         };
