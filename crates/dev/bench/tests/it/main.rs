@@ -12,7 +12,7 @@ use tally_testkit::{Output, bin_dir, built_tally, run};
 const BENCH: &str = env!("CARGO_BIN_EXE_tally-bench");
 
 /// Limit for a run that takes a few seconds on an idle machine.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Runs a verb on each database that there is, and returns what it prints.
 #[track_caller]
