@@ -24,7 +24,7 @@
 //! | `protobuf.rs` | protobuf's encoding, for messages that are read in place |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
 //! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
-//! | `resolution.rs` | how exactly times are kept |
+//! | `resolution.rs` | how precisely times are kept |
 //! | `rows.rs` | rows as they travel from a stream to the store |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |

@@ -1,10 +1,10 @@
-//! How exactly the times of requests are kept: those of one series in one step are merged into one row.
+//! How precisely the times of requests are kept: those of one series in one step are merged into one row.
 
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// How exactly times are kept.
+/// How precisely times are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Resolution {
     /// A row for each request, with its microsecond.

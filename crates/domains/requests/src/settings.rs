@@ -122,7 +122,7 @@ struct LifeArgs {
 /// The checked settings, and the limits that are fixed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How exactly times are kept.
+    /// How precisely times are kept.
     pub resolution: Resolution,
     /// How many batches are written at the same time. SQLite always has one writer.
     pub workers: usize,
