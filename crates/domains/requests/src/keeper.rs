@@ -1,4 +1,4 @@
-//! What one server does for all: folding, rolling up on schedule, pruning, and housekeeping.
+//! What one server does for all: folding, rolling up on schedule, judging rules, pruning, and housekeeping.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
 use crate::model::{Day, DayRange};
+use crate::rules::{JUDGING_INTERVAL, Judge};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 
@@ -24,6 +25,7 @@ const SETTLED_AFTER_SECONDS: i64 = 60 * 60;
 /// The duties. Each is right by itself, even if another server does it at the same time.
 pub struct Keeper {
     house: House,
+    judge: Judge,
     roll_up_at: Schedule,
     quarter_retention_days: u32,
     kept_after_roll_up: Duration,
@@ -36,6 +38,7 @@ struct LastDone {
     rolled_up: Option<Timestamp>,
     kept_house: Option<Timestamp>,
     gathered: Option<Timestamp>,
+    judged: Option<Timestamp>,
     /// The last merge or forget of which nothing is left in days and months.
     settled: i64,
 }
@@ -43,7 +46,7 @@ struct LastDone {
 // === impl Keeper ===
 
 impl Keeper {
-    pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
+    pub(crate) fn new(house: House, judge: Judge, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
         let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
         let last = Mutex::new(LastDone {
@@ -51,9 +54,17 @@ impl Keeper {
             rolled_up: None,
             kept_house: None,
             gathered: None,
+            judged: None,
             settled: 0,
         });
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last })
+        Arc::new(Self {
+            house,
+            judge,
+            roll_up_at,
+            quarter_retention_days,
+            kept_after_roll_up,
+            last,
+        })
     }
 
     /// Does what is due. A duty that fails keeps no other one waiting.
@@ -69,9 +80,10 @@ impl Keeper {
         let folded = self.fold_due(now, &mut last).await;
         let rolled_up = self.roll_up_if_due(now, &mut last).await;
         let settled = self.settle(&mut last).await;
+        let judged = self.judge_if_due(now, &mut last).await;
         let gathered = self.gather_if_due(now, &mut last).await;
         let house = self.keep_house_if_due(now, &mut last).await;
-        folded.and(rolled_up).and(settled).and(gathered).and(house)
+        folded.and(rolled_up).and(settled).and(judged).and(gathered).and(house)
     }
 
     async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
@@ -115,6 +127,15 @@ impl Keeper {
             if let Some(old) = old {
                 store.mark_settled(old).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// What was judged is judged again soon, so a failure does not make it more urgent.
+    async fn judge_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
+        if is_over(JUDGING_INTERVAL, now, last.judged) {
+            last.judged = Some(now);
+            self.judge.round(now).await?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@
 //! | `house.rs` | the store with the names that its batches need, and its producers |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
-//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
+//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, judging rules, pruning |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | series, endpoint, quarter, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
@@ -26,6 +26,7 @@
 //! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
 //! | `resolution.rs` | how precisely times are kept |
 //! | `rows.rs` | rows as they travel from a stream to the store |
+//! | `rules.rs`, `rules/` | rules about counts, and judging them |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |
 //! | `series.rs`, `series/` | from a series to an id, without a lock or an allocation; how many there may be, and which have moved |
@@ -60,6 +61,7 @@ mod record;
 mod renaming;
 mod resolution;
 mod rows;
+mod rules;
 mod schedule;
 mod selection;
 mod series;

@@ -3,12 +3,15 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `changes.rs` | corrections, merges and forgets |
+//! | `rules.rs` | rules about counts |
 
 mod changes;
+mod rules;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tally_outbox::Outbox;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
@@ -16,6 +19,7 @@ use tally_serve::{Duties, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::rules::ShownRule;
 use crate::ahead::Ahead;
 use crate::changes::Version;
 use crate::domain::NAME;
@@ -26,6 +30,7 @@ use crate::keeper::Keeper;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
+use crate::rules::Judge;
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
@@ -45,6 +50,10 @@ pub struct Service {
     pub(crate) totals_max: usize,
     house: House,
     keeper: Arc<Keeper>,
+    judge: Judge,
+    outbox: Outbox,
+    /// For how many days quarters are kept; 0 is for ever.
+    quarter_retention_days: u32,
     queries: Arc<Semaphore>,
     /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
@@ -56,7 +65,7 @@ pub struct Service {
 impl Service {
     /// Starts the service on a database whose migrations are applied.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
-        let Parts { database, clock, drain, tasks } = parts;
+        let Parts { database, clock, drain, tasks, outbox } = parts;
         let store = store::open(&database);
         let series = Arc::new(KnownSeries::new(settings.series_max));
         let (count_max, text_bytes_max) = series.loaded_max();
@@ -74,7 +83,8 @@ impl Service {
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
-        let keeper = Keeper::new(house.clone(), &settings);
+        let judge = Judge::new(house.clone(), outbox.clone());
+        let keeper = Keeper::new(house.clone(), judge.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let ticking = Arc::clone(&keeper);
         let tick = move || {
@@ -100,6 +110,9 @@ impl Service {
             totals_max: settings.totals_max,
             house,
             keeper,
+            judge,
+            outbox,
+            quarter_retention_days: settings.quarter_retention_days,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),

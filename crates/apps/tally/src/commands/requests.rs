@@ -12,6 +12,7 @@ pub(crate) mod merge;
 mod methods;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
+pub(crate) mod rules;
 mod selection;
 mod setbacks;
 mod texts;

@@ -22,36 +22,36 @@ pub(super) enum Part {
 
 /// Only series that match.
 #[derive(Debug, Args)]
-pub(super) struct Filters {
+pub(crate) struct Filters {
     /// Only this service, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
-    pub(super) service: Vec<String>,
+    pub(crate) service: Vec<String>,
 
     /// Only this method, a name or a number; repeatable
     #[arg(long, value_parser = parse_method, allow_negative_numbers = true)]
-    pub(super) method: Vec<String>,
+    pub(crate) method: Vec<String>,
 
     /// Only this path; repeatable
     #[arg(long)]
-    pub(super) path: Vec<String>,
+    pub(crate) path: Vec<String>,
 
     /// Only paths with this prefix
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    pub(super) path_prefix: String,
+    pub(crate) path_prefix: String,
 
     /// Only this status or class, such as 404 or 5xx; 0 is not known; a GRPC call's OK is 200, and its
     /// other codes are in the class of the HTTP status that stands for them: UNAVAILABLE (14) in 5xx;
     /// repeatable
     #[arg(long, value_parser = parse_status)]
-    pub(super) status: Vec<Status>,
+    pub(crate) status: Vec<Status>,
 
     /// Only this customer, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
-    pub(super) customer: Vec<String>,
+    pub(crate) customer: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
+pub(crate) enum Status {
     /// 0 if it is not known.
     One(u32),
     /// From 1 to 5.
@@ -130,7 +130,7 @@ impl Filters {
             && status.is_empty()
     }
 
-    pub(super) fn statuses(&self) -> Vec<u32> {
+    pub(crate) fn statuses(&self) -> Vec<u32> {
         let one = |status: &Status| match status {
             Status::One(status) => Some(*status),
             Status::Class(_) => None,
@@ -138,7 +138,7 @@ impl Filters {
         self.status.iter().filter_map(one).collect()
     }
 
-    pub(super) fn status_classes(&self) -> Vec<u32> {
+    pub(crate) fn status_classes(&self) -> Vec<u32> {
         let class = |status: &Status| match status {
             Status::Class(class) => Some(*class),
             Status::One(_) => None,
