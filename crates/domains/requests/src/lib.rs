@@ -80,6 +80,7 @@ pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, Named, Series, SeriesId};
 pub use resolution::{InvalidResolution, Resolution};
 pub use rows::{Row, Rows};
+pub use rules::Judge;
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};

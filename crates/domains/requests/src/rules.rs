@@ -19,7 +19,8 @@ use tally_outbox::{Receiver, Webhooks};
 use tally_proto::wire::STATUS_MAX;
 use uuid::Uuid;
 
-pub(crate) use self::judge::{Counted, INTERVAL as JUDGING_INTERVAL, Judge};
+pub use self::judge::Judge;
+pub(crate) use self::judge::{Counted, LEASE};
 pub(crate) use self::verdict::Sum;
 use crate::model::{Namespace, Quarter};
 use crate::periods::{Granularity, QuarterRange, Zone};
@@ -154,6 +155,9 @@ impl Rule {
             _ if self.name.trim().is_empty() => problems.push("name: is empty".to_owned()),
             bytes @ NAME_BYTES_MAX.. if bytes > NAME_BYTES_MAX => {
                 problems.push(format!("name: has {bytes} bytes, more than {NAME_BYTES_MAX}"));
+            }
+            _ if Uuid::parse_str(&self.name).is_ok() => {
+                problems.push("name: is a UUID, as ids of rules are".to_owned());
             }
             _ if self.name.contains(char::is_control) => {
                 problems.push("name: has control characters".to_owned());

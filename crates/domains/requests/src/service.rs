@@ -30,7 +30,7 @@ use crate::keeper::Keeper;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
-use crate::rules::Judge;
+use crate::rules::{Judge, LEASE};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
@@ -84,7 +84,7 @@ impl Service {
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
         let judge = Judge::new(house.clone(), outbox.clone());
-        let keeper = Keeper::new(house.clone(), judge.clone(), &settings);
+        let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let ticking = Arc::clone(&keeper);
         let tick = move || {
@@ -92,6 +92,13 @@ impl Service {
             async move { keeper.tick().await }
         };
         tasks.spawn("duties", duties.run(tick));
+        let duties = Duties::new(Lease::new(database.clone(), LEASE), drain.clone());
+        let judging = judge.clone();
+        let tick = move || {
+            let judge = judging.clone();
+            async move { judge.tick().await }
+        };
+        tasks.spawn("judge rules", duties.run(tick));
         let intake = Intake {
             series,
             clock: Arc::clone(&clock),
@@ -132,6 +139,12 @@ impl Service {
     #[must_use]
     pub fn keeper(&self) -> Arc<Keeper> {
         Arc::clone(&self.keeper)
+    }
+
+    /// Judging rules, now.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        self.judge.clone()
     }
 
     /// Learns which series other servers tell apart, as it does once an hour.

@@ -170,9 +170,15 @@ impl Courier {
                 continue;
             }
             let next = now.saturating_add(pause_after(one.attempts)).unwrap_or(now);
-            if self.outbox.take(&one, next).await? {
-                *busy += 1;
-                taken.push(Taken { due: one, next });
+            match self.outbox.take(&one, next).await {
+                Ok(true) => {
+                    *busy += 1;
+                    taken.push(Taken { due: one, next });
+                }
+                Ok(false) => {}
+                // What was taken is not to wait for its next attempt.
+                Err(error) if taken.is_empty() => return Err(error),
+                Err(_) => break,
             }
         }
         Ok(taken)

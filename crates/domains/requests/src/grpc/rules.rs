@@ -1,5 +1,7 @@
 //! `RuleService`: rules about counts.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tally_outbox::{Delivery, State};
 use tally_proto::tally::requests::v1 as proto;
@@ -72,18 +74,24 @@ fn read(rule: proto::Rule) -> Result<Rule, Error> {
     let some = |number: u32| (number > 0).then_some(number);
     Ok(Rule {
         name: rule.name,
-        services: rule.services,
-        methods: rule.methods,
-        paths: rule.paths,
+        services: set(rule.services),
+        methods: set(rule.methods),
+        paths: set(rule.paths),
         path_prefix: rule.path_prefix,
-        statuses: rule.statuses.into_iter().map(wide).collect(),
-        status_classes: rule.status_classes.into_iter().map(narrow).collect(),
-        customers: rule.customers,
+        statuses: set(rule.statuses.into_iter().map(wide)),
+        status_classes: set(rule.status_classes.into_iter().map(narrow)),
+        customers: set(rule.customers),
         limit,
         window_minutes: rule.window_minutes,
         at_least: some(rule.at_least),
         repeat_minutes: some(rule.repeat_minutes),
     })
+}
+
+/// In order and without repetitions, so that the same rule is the same.
+fn set<T: Ord>(entries: impl IntoIterator<Item = T>) -> Vec<T> {
+    let entries: BTreeSet<T> = entries.into_iter().collect();
+    entries.into_iter().collect()
 }
 
 fn at(time: Timestamp) -> prost_types::Timestamp {

@@ -1,30 +1,49 @@
-//! Judging all rules, as a duty. A verdict and its event are written in one transaction, by a
-//! compare-and-swap of the number of the rule's events: two servers that judge at once do not tell twice.
+//! Judging all rules, as a duty with a lease of its own, because folding is not to wait for it. A verdict
+//! and its event are written in one transaction, by a compare-and-swap of the number of the rule's events:
+//! two servers that judge at once do not tell twice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tally_outbox::Outbox;
-use tally_runtime::{Error, chain};
+use tally_runtime::{Error, chain, faults};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::event::{Kind, Seen};
 use super::verdict::{self, Sum, Verdict, Which, Windows};
 use super::{KeptRule, start_of};
+use crate::due::{IDLE, is_over};
 use crate::house::House;
 use crate::periods::QuarterRange;
-use crate::store::{Result, Told};
+use crate::store::Told;
 
-/// How often rules are judged.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(15);
-/// The longest time between two rounds after which nothing is believed to have been missed: a server
-/// that takes over needs 20 seconds.
+/// The lease for it.
+pub(crate) const LEASE: &str = "requests.rules";
+/// How often rules are judged. If a round takes long, the next one begins after nine times as long, but
+/// not after more than the second constant: the database has other work.
+const INTERVAL: Duration = Duration::from_secs(15);
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// The longest time without a note that rules are judged, after which nothing is believed to have been
+/// missed: a server that takes over needs 20 seconds.
 const GAP_MAX: Duration = Duration::from_secs(180);
+/// How often it is noted in a round that takes long.
+const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Judges rules.
+/// Judges rules. Clones share everything.
 #[derive(Clone)]
-pub(crate) struct Judge {
+pub struct Judge {
     house: House,
     outbox: Outbox,
+    last: Arc<Mutex<Option<Round>>>,
+}
+
+/// A round that this server has judged.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    began: Timestamp,
+    took: Duration,
 }
 
 /// What a rule counts now.
@@ -39,21 +58,40 @@ pub(crate) struct Counted {
 
 impl Judge {
     pub(crate) fn new(house: House, outbox: Outbox) -> Self {
-        Self { house, outbox }
+        Self { house, outbox, last: Arc::default() }
+    }
+
+    /// Judges every rule, if that is due.
+    ///
+    /// # Errors
+    /// That of the first rule that cannot be judged. It is judged again soon, like all others.
+    pub async fn tick(&self) -> Result<(), Error> {
+        let began = self.house.clock.now();
+        let mut last = self.last.lock().await;
+        let pause = last.map_or(INTERVAL, |last| (last.took * 9).clamp(INTERVAL, INTERVAL_MAX));
+        if faults::is_on(IDLE) || !is_over(pause, began, last.map(|last| last.began)) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let done = self.round(began).await;
+        *last = Some(Round { began, took: started.elapsed() });
+        done
     }
 
     /// Judges every rule. One that cannot be judged keeps no other one waiting, and stays as it is.
-    ///
-    /// # Errors
-    /// That of the first rule that cannot be judged.
-    pub(crate) async fn round(&self, now: Timestamp) -> Result<(), Error> {
-        let rules = self.house.store.rules().await?;
+    async fn round(&self, mut now: Timestamp) -> Result<(), Error> {
+        let store = &self.house.store;
+        let rules = store.rules().await?;
         if rules.is_empty() {
             return Ok(());
         }
-        let watched_since = self.house.store.watch(now, GAP_MAX).await?;
-        let mut done = Ok(());
+        let mut watched_since = store.watch(now, GAP_MAX).await?;
+        let (mut done, mut noted) = (Ok(()), now);
         for kept in rules {
+            now = self.house.clock.now();
+            if is_over(WATCH_INTERVAL, now, Some(noted)) {
+                (watched_since, noted) = (store.watch(now, GAP_MAX).await?, now);
+            }
             let judged = self.one(&kept, now, watched_since).await;
             done = done.and(judged.map_err(|error| error.within("judge a rule")));
         }
