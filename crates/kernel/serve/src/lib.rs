@@ -34,7 +34,7 @@ mod unfinished;
 
 pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
 pub use doors::Doors;
-pub use duties::Duties;
+pub use duties::{Duties, Next};
 pub use error::Error;
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
