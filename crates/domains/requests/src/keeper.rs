@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tally_runtime::{Error, faults};
 use tally_serve::Next;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
@@ -16,6 +17,10 @@ use crate::settings::Settings;
 
 /// How often days are pruned, and producers forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// After a fold that took less than this, the next one is due soon: many short ones hold up inserts less than
+/// a few long ones. One that takes longer has many series to add to, and costs the less the more rows
+/// they have.
+const SHORT_FOLD: Duration = Duration::from_millis(250);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 /// When a merge or forget is settled: no batch of a server that did not know of it is on its way. Rows of
@@ -57,8 +62,7 @@ impl Keeper {
         Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last })
     }
 
-    /// Does what is due. A duty that fails keeps no other one waiting. While there is something to fold, the
-    /// next round is due soon: a short fold holds up inserts less than a long one.
+    /// Does what is due. A duty that fails keeps no other one waiting.
     ///
     /// # Errors
     /// That of the first duty that fails. What is left is still due.
@@ -77,11 +81,12 @@ impl Keeper {
     }
 
     async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<Next, Error> {
-        let store = &self.house.store;
+        let (store, begun) = (&self.house.store, Instant::now());
         let folded = store.fold_due(now, &mut last.folds).await?;
         if folded.requests > 0 {
             tracing::debug!(requests = folded.requests, "folded");
-            return Ok(Next::Soon);
+            let is_short = begun.elapsed() < SHORT_FOLD;
+            return Ok(if is_short { Next::Soon } else { Next::Later });
         }
         // The next rows need no more room than the last ones left.
         store.give_back().await?;
