@@ -1,6 +1,8 @@
 //! Duties: the work of a domain that one server does for all.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -20,6 +22,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub struct Duties {
     lease: Lease,
     drain: Drain,
+    is_holder: Arc<AtomicBool>,
 }
 
 // === impl Duties ===
@@ -28,7 +31,13 @@ impl Duties {
     /// Under this lease, until this drain.
     #[must_use]
     pub fn new(lease: Lease, drain: Drain) -> Self {
-        Self { lease, drain }
+        Self { lease, drain, is_holder: Arc::default() }
+    }
+
+    /// Says whether this server had the lease in the last round.
+    #[must_use]
+    pub fn is_holder(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_holder)
     }
 
     /// Calls `tick` every second while this server holds the lease. At the drain, the call that has
@@ -61,7 +70,9 @@ impl Duties {
     where
         T: Future<Output = Result<(), Error>>,
     {
-        if !self.lease.hold().await? {
+        let held = self.lease.hold().await;
+        self.is_holder.store(matches!(held, Ok(true)), Ordering::Relaxed);
+        if !held? {
             return Ok(());
         }
         let ticking = AssertUnwindSafe(async { tick().await }).catch_unwind();

@@ -5,6 +5,7 @@
 mod admission;
 mod domains;
 mod duties;
+mod facts;
 mod frames;
 mod handover;
 mod support;
