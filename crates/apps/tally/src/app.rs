@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
-use tally_serve::{Domain, Domains, Listener, Offer, Parts, Server, Started, Successor};
+use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
@@ -187,19 +187,27 @@ async fn start(
             );
         }
     }
+    let origin = Origin {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: clock.now(),
+        clock: Arc::clone(&clock),
+        database: database.clone(),
+        url: settings.database.url.clone(),
+        schemas: sets.latest(database.dialect()),
+    };
     let title = about(settings.on());
     let hints = hints(settings.on(), port.listener.address());
     let mut started = Vec::new();
-    for (_, domain) in settings.domains {
+    for (listed, domain) in settings.domains {
         let (database, clock, drain) = (database.clone(), Arc::clone(&clock), drain.clone());
         let tasks = Tasks::new();
         let parts = Parts { database, clock, drain, tasks: tasks.clone() };
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
-        started.push(Started { running, doors, tasks });
+        started.push(Started { name: listed.name, running, doors, tasks });
     }
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
-    Ok((database, server))
+    Ok((database, server.saying(origin)))
 }
 
 /// Prints the first lines that a new user sees.

@@ -40,7 +40,7 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, totals,
 };
-use crate::commands::{config, health, migrate, serve};
+use crate::commands::{config, health, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -75,6 +75,7 @@ enum Command {
     /// Show the settings that `tally serve` would use here, and where each comes from
     Config(Box<ServeArgs>),
     Health(health::HealthArgs),
+    Status(status::StatusArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -148,6 +149,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
             config::run(&args, domains, given, command, &from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
+        Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
     };
     done.unwrap_or_else(|error| {

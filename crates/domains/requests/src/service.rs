@@ -3,16 +3,19 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `changes.rs` | corrections, merges and forgets |
+//! | `facts.rs` | what people who run it should know |
 
 mod changes;
+mod facts;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
-use tally_serve::{Duties, Parts, Running};
+use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
@@ -45,6 +48,8 @@ pub struct Service {
     pub(crate) totals_max: usize,
     house: House,
     keeper: Arc<Keeper>,
+    /// Whether this server does the duties.
+    is_keeping: Arc<AtomicBool>,
     queries: Arc<Semaphore>,
     /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
@@ -76,6 +81,7 @@ impl Service {
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
+        let is_keeping = duties.is_holder();
         let ticking = Arc::clone(&keeper);
         let tick = move || {
             let keeper = Arc::clone(&ticking);
@@ -100,6 +106,7 @@ impl Service {
             totals_max: settings.totals_max,
             house,
             keeper,
+            is_keeping,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -311,6 +318,14 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        self.facts_in_memory()
+    }
+
+    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
+        self.facts_in_store().await
     }
 
     async fn finished(&self) {

@@ -2,11 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `advance.rs` | how far folds and roll-ups have come |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod advance;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
@@ -30,6 +32,8 @@ use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
 use crate::totals::{PieceCache, Query, Totals};
+
+pub(crate) use self::advance::{Advance, Unfolded};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.

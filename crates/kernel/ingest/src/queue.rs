@@ -39,7 +39,8 @@ pub struct Queue<R, O> {
     bytes: Arc<Semaphore>,
     closing: CancellationToken,
     writing: Arc<Writing>,
-    limits: Limits,
+    /// How much there may be.
+    pub limits: Limits,
 }
 
 /// How many batches are being written.
@@ -155,6 +156,11 @@ impl<R: Rows, O> Queue<R, O> {
     /// How many rows are in the queue or being written.
     pub fn rows(&self) -> usize {
         (self.limits.rows_max as usize).saturating_sub(self.rows.available_permits())
+    }
+
+    /// How many bytes these take.
+    pub fn bytes(&self) -> usize {
+        (self.limits.bytes_max as usize).saturating_sub(self.bytes.available_permits())
     }
 
     /// A chunk larger than the queue takes the whole queue.

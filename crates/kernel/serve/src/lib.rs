@@ -8,6 +8,8 @@
 //! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
 //! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
+//! | `facts.rs` | what a server knows of itself, and its domains of themselves |
+//! | `grpc.rs` | the server's own gRPC service, which tells these facts |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
 //! | `health.rs` | SERVING only while the domains can store |
@@ -24,6 +26,8 @@ mod domain;
 mod doors;
 mod duties;
 mod error;
+pub mod facts;
+mod grpc;
 #[cfg_attr(not(target_os = "linux"), path = "handover_none.rs")]
 mod handover;
 mod health;
@@ -38,6 +42,7 @@ pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Start
 pub use doors::Doors;
 pub use duties::{Duties, Next};
 pub use error::Error;
+pub use facts::{Fact, Facts, Origin};
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
 pub use server::Server;
