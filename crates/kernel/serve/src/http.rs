@@ -37,7 +37,6 @@ pub(crate) fn with_pages(
     grpc: Router,
     routes: Router,
     names: Names,
-    about: String,
     serving: watch::Receiver<bool>,
 ) -> Router {
     let health = async move || {
@@ -50,7 +49,6 @@ pub(crate) fn with_pages(
     };
     grpc.layer(from_fn(only_grpc))
         .merge(routes)
-        .route("/", get(async move || about.clone()))
         .route("/healthz", get(health))
         .fallback(unknown)
         .layer(from_fn_with_state(Arc::new(names), admit))

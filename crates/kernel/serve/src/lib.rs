@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `admission.rs` | who may ask: no other site's web page, and gRPC methods only by gRPC |
 //! | `domain.rs` | what a domain gives to an app, and an app to a domain |
-//! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
+//! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, pages, UDP sockets |
 //! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
@@ -13,6 +13,7 @@
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
+//! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
@@ -28,6 +29,7 @@ mod health;
 mod http;
 mod linger;
 mod listener;
+pub mod pages;
 mod server;
 mod udp;
 mod unfinished;

@@ -17,6 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::admission::Names;
 use crate::domain::{Domains, Draining, Started};
 use crate::linger::Lingering;
+use crate::pages::{About, Pages};
 use crate::{Doors, Error, Listener, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -55,8 +56,9 @@ const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
 /// A server with its domains, before it listens.
 pub struct Server {
-    /// What `GET /` answers.
-    about: String,
+    /// What programs get at `/`.
+    text: String,
+    about: About,
     domains: Domains,
     doors: Vec<Doors>,
 }
@@ -65,7 +67,7 @@ pub struct Server {
 
 impl Server {
     /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
-    /// `GET /` answers with the title, the gRPC services, and the hints.
+    /// `GET /` answers programs with the title, the gRPC services, and the hints, and browsers with a page.
     pub async fn open(
         title: &str,
         hints: &str,
@@ -82,8 +84,14 @@ impl Server {
             draining.push(Draining { sockets, running: domain.running, tasks: domain.tasks });
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
-        let about = http::about(title, services, hints);
-        Ok(Self { about, domains: Domains(draining.into()), doors })
+        let text = http::about(title, services, hints);
+        Ok(Self { text, about: About::default(), domains: Domains(draining.into()), doors })
+    }
+
+    /// What `/about` says.
+    #[must_use]
+    pub fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// The domains, to ask and to wait for while the server runs.
@@ -104,15 +112,18 @@ impl Server {
         self.add_reflection(&mut own)?;
         let (serving, is_serving) = watch::channel(false);
         let (mut services, mut grpc, mut routes) = (vec![""], router(own), Router::new());
+        let mut pages = Pages::new();
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
             routes = routes.merge(doors.http);
+            pages = pages.and(doors.pages);
         }
+        routes = routes.merge(pages.router(self.about, self.text));
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, self.about, is_serving);
+        let router = http::with_pages(grpc, routes, names, is_serving);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
