@@ -23,21 +23,19 @@ mod times;
 mod view;
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use maud::{Markup, html};
 use tally_runtime::chain_for_clients;
-use tally_serve::pages::{Frame, Page, Pages};
+use tally_serve::api::Mistakes;
+use tally_serve::pages::{Frame, Page, Pages, name};
 
-use self::ask::{Ask, Mistake};
+use self::ask::Ask;
 use self::view::View;
 use crate::error::Error;
 use crate::service::Service;
-
-/// The parameters of an address, in order.
-type Given = Query<Vec<(String, String)>>;
 
 // === impl Service ===
 
@@ -62,8 +60,8 @@ impl Service {
     }
 }
 
-async fn requests(State(service): State<Service>, Query(given): Given, frame: Frame) -> Response {
-    match read(&service, &given).await {
+async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
+    match read(&service, query).await {
         Ok(view) if view.is_first_time() => {
             let body = first::page(&frame.host());
             frame.page(Page { title: "Requests".into(), is_live: true, ..Page::new(body) })
@@ -78,8 +76,8 @@ async fn requests(State(service): State<Service>, Query(given): Given, frame: Fr
     }
 }
 
-async fn endpoint(State(service): State<Service>, Query(given): Given, frame: Frame) -> Response {
-    match read(&service, &given).await {
+async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
+    match read(&service, query).await {
         Ok(view) => frame.page(Page {
             title: endpoint::title(&view.ask),
             is_live: view.times.is_open,
@@ -102,15 +100,15 @@ async fn producers(State(service): State<Service>, frame: Frame) -> Response {
     }
 }
 
-async fn read(service: &Service, given: &[(String, String)]) -> Result<View, Failure> {
+async fn read(service: &Service, RawQuery(query): RawQuery) -> Result<View, Failure> {
     let now = service.now();
-    let ask = Ask::read(given, now).map_err(Failure::Mistakes)?;
+    let ask = Ask::read(query.as_deref(), now).map_err(Failure::Mistakes)?;
     View::read(service, ask, now).await.map_err(Failure::Failed)
 }
 
 /// Why there is no page.
 enum Failure {
-    Mistakes(Vec<Mistake>),
+    Mistakes(Mistakes),
     Failed(Error),
 }
 
@@ -129,12 +127,12 @@ impl Failure {
     }
 }
 
-fn not_understood(mistakes: &[Mistake]) -> Markup {
+fn not_understood(mistakes: &Mistakes) -> Markup {
     html! {
         h1 { "This address asks for something that cannot be" }
         ul.mistakes {
-            @for mistake in mistakes {
-                li { code { (mistake.field) } " " (tally_serve::pages::name(&mistake.text, true)) }
+            @for (field, text) in mistakes.all() {
+                li { code { (field) } " " (name(text, true)) }
             }
         }
         p { a.button href=(ask::REQUESTS) { "All requests of the last 30 days" } }

@@ -244,10 +244,10 @@ impl Room {
         self.bytes.merge(other.bytes);
     }
 
-    /// Gives a part of it back: the rows are fewer than was thought.
-    pub fn give_back(&mut self, rows: usize, bytes: usize) {
-        drop(self.rows.split(rows.min(self.rows.num_permits())));
-        drop(self.bytes.split(bytes.min(self.bytes.num_permits())));
+    /// Gives back what is beyond this: the rows are fewer than was thought.
+    pub fn keep(&mut self, rows: usize, bytes: usize) {
+        drop(self.rows.split(self.rows.num_permits().saturating_sub(rows)));
+        drop(self.bytes.split(self.bytes.num_permits().saturating_sub(bytes)));
     }
 }
 
@@ -291,6 +291,21 @@ mod tests {
         let receipt = Receipt::<()>::new();
         queue.push(Three, &receipt).await.expect("takes the whole queue");
         assert!(queue.push(Three, &receipt).await.is_err());
+    }
+
+    /// Also when a batch took the whole queue because it was thought to be larger.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_needed_is_given_back() {
+        let queue = Queue::<Three, ()>::new(limits(6));
+        let mut room = queue.reserve(100, 10).await.expect("all of it");
+        assert_eq!(queue.rows(), 6);
+        room.keep(4, 3);
+        assert_eq!(queue.rows(), 4);
+        let other = queue.reserve(2, 997).await.expect("what was given back");
+        room.keep(5, 5);
+        assert_eq!(queue.rows(), 6);
+        drop((room, other));
+        assert_eq!(queue.rows(), 0);
     }
 
     #[tokio::test(start_paused = true)]

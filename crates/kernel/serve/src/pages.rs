@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
+use axum::Router;
 use maud::{Markup, html};
 
 pub use self::about::{About, Setting};
@@ -96,15 +96,15 @@ impl Pages {
         self.routes(other.routes)
     }
 
-    /// All of them behind one frame. `text` is what programs get at `/`.
-    pub(crate) fn router(self, about: About, text: String) -> Router {
+    /// All of them, and what their frames need. `text` is what programs get at `/`.
+    pub(crate) fn finish(self, about: About, text: String) -> (Router, Arc<Site>) {
         let site = Site { entries: self.entries, about, overviews: self.overviews };
         let home = async move |frame: Frame| match frame.is_wanted() {
             true => overview(&frame).await,
             false => text.clone().into_response(),
         };
         let router = self.routes.route("/", get(home)).route("/about", get(about::page));
-        router.merge(assets::router()).layer(Extension(Arc::new(site)))
+        (router.merge(assets::router()), Arc::new(site))
     }
 }
 

@@ -15,6 +15,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
+use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::linger::Lingering;
 use crate::pages::{About, Pages};
@@ -113,17 +114,19 @@ impl Server {
         let (serving, is_serving) = watch::channel(false);
         let (mut services, mut grpc, mut routes) = (vec![""], router(own), Router::new());
         let mut pages = Pages::new();
+        let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
-        routes = routes.merge(pages.router(self.about, self.text));
+        let (pages, site) = pages.finish(self.about, self.text);
+        routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, is_serving);
+        let router = http::all(grpc, routes, names, site, &document, is_serving);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

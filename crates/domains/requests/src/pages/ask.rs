@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
 use tally_serve::pages::Link;
 
 use super::times::{BY_DEFAULT, Span, Times};
@@ -14,6 +15,38 @@ pub(super) const REQUESTS: &str = "/requests";
 pub(super) const ENDPOINT: &str = "/requests/endpoint";
 /// The answers as JSON and CSV.
 const TOTALS: &str = "/api/v1/requests/totals";
+
+const RANGE: Parameter =
+    parameter("range", "The range that ends today.", Values::OneOf(&["today", "7d", "30d", "12mo"]));
+const FROM: Parameter = parameter("from", "The first day; then `range` is not used.", Values::Text);
+const TO: Parameter = parameter("to", "The last day.", Values::Text);
+const TZ: Parameter = parameter("tz", "The time zone of all days.", Values::Text);
+const BY: Parameter = parameter(
+    "by",
+    "What the chart is summed by.",
+    Values::OneOf(&["quarter", "hour", "day", "week", "month", "year"]),
+);
+const SERVICE: Parameter = parameter("service", "Only this service.", Values::Text);
+const METHOD: Parameter = parameter("method", "Only this method.", Values::Text);
+const PATH: Parameter = parameter("path", "Only this path.", Values::Text);
+const PATH_PREFIX: Parameter =
+    parameter("path_prefix", "Only paths that begin with this.", Values::Text);
+const STATUS: Parameter = parameter("status", "Only this status, or class of them.", Values::Text);
+const CUSTOMER: Parameter = parameter("customer", "Only this customer.", Values::Text);
+const SORT: Parameter = parameter(
+    "sort",
+    "What endpoints are ordered by.",
+    Values::OneOf(&["name", "count", "change", "errors"]),
+);
+const SHOW: Parameter =
+    parameter("show", "How many endpoints are shown.", Values::Whole(1, SHOWN_MAX as u64));
+const PARAMETERS: &[Parameter] = &[
+    RANGE, FROM, TO, TZ, BY, SERVICE, METHOD, PATH, PATH_PREFIX, STATUS, CUSTOMER, SORT, SHOW,
+];
+
+const fn parameter(name: &'static str, about: &'static str, values: Values) -> Parameter {
+    Parameter { name, about, values, is_repeated: false }
+}
 
 /// How many endpoints are shown, unless more are asked for.
 pub(super) const SHOWN_DEFAULT: usize = 50;
@@ -54,83 +87,47 @@ pub(super) enum Order {
     Name,
 }
 
-/// What is wrong with a parameter.
-#[derive(Debug)]
-pub(super) struct Mistake {
-    pub(super) field: &'static str,
-    pub(super) text: String,
-}
-
 // === impl Ask ===
 
 impl Ask {
-    /// Reads parameters; empty ones are as good as none. Returns every mistake.
-    pub(super) fn read(
-        given: &[(String, String)],
-        now: Timestamp,
-    ) -> Result<Self, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
-        let mut value = |field: &'static str| {
-            let mut values = given.iter().filter(|(name, value)| name == field && !value.is_empty());
-            let value = values.next().map(|(_, value)| value.as_str());
-            if value.is_some_and(|value| value.contains('\0')) {
-                mistakes.push(Mistake { field, text: "contains a NUL byte, and no name does".into() });
-                return None;
-            }
-            value
+    /// Reads a query; empty parameters are as good as none. Returns every mistake.
+    pub(super) fn read(query: Option<&str>, now: Timestamp) -> Result<Self, Mistakes> {
+        let mut given = Parameters::of(query, PARAMETERS);
+        let zone = given.read(&TZ, Zone::named).unwrap_or_else(Zone::utc);
+        let date = |text: &str| {
+            text.parse::<Date>().map_err(|_| format!("{text:?} is not a date such as 2026-05-17"))
         };
-        let [range, from, to, tz, by] = ["range", "from", "to", "tz", "by"].map(&mut value);
+        let dates = (given.read(&FROM, date), given.read(&TO, date));
+        let span = Span::read(given.one_of(&RANGE), dates, &zone, now);
+        let span = span.map_err(|(field, text)| given.mistakes.note(field, text));
+        let span = span.unwrap_or(Span::Month);
+        let by = given.one_of(&BY).and_then(|name| {
+            BY_DEFAULT.into_iter().find(|(_, one)| *one == name).map(|(of, _)| of)
+        });
+        let status = given.read(&STATUS, Status::read);
+        let order = given.one_of(&SORT).and_then(Order::named).unwrap_or(Order::Count);
+        let shown = given.whole(&SHOW).unwrap_or(SHOWN_DEFAULT);
+        let times = Times::new(span, &zone, by, now);
+        let times = given.mistakes.take(FROM.name, times.map_err(|error| error.to_string()));
+        let text = |parameter| given.one(parameter).map(str::to_owned);
         let [service, method, path, path_prefix, customer] =
-            ["service", "method", "path", "path_prefix", "customer"]
-                .map(|field| value(field).map(str::to_owned));
-        let [status, order, shown] = ["status", "sort", "show"].map(&mut value);
-        let mut note = |field, text: String| mistakes.push(Mistake { field, text });
-        let zone = Zone::named(tz.unwrap_or("UTC")).unwrap_or_else(|error| {
-            note("tz", error.to_string());
-            Zone::utc()
-        });
-        let mut date = |field, text: Option<&str>| -> Option<Date> {
-            let date = text?.parse();
-            date.map_err(|_| note(field, format!("{text:?} is not a date such as 2026-05-17"))).ok()
-        };
-        let dates = (date("from", from), date("to", to));
-        let span = Span::read(range, dates, &zone, now).unwrap_or_else(|(field, text)| {
-            note(field, text);
-            Span::Month
-        });
-        let by = by.and_then(|name| {
-            let of = BY_DEFAULT.into_iter().find(|(_, one)| *one == name).map(|(of, _)| of);
-            if of.is_none() {
-                note("by", format!("{name:?} is not quarter, hour, day, week, month or year"));
-            }
-            of
-        });
-        let status = status.and_then(|text| {
-            let status = Status::read(text);
-            if status.is_none() {
-                note("status", format!("{text:?} is neither a status such as 404 nor a class such as 4xx"));
-            }
-            status
-        });
-        let order = order.map_or(Order::Count, |name| {
-            Order::read(name).unwrap_or_else(|| {
-                note("sort", format!("{name:?} is not count, change, errors or name"));
-                Order::Count
-            })
-        });
-        let shown = shown.map_or(SHOWN_DEFAULT, |text| match text.parse() {
-            Ok(shown @ 1..=SHOWN_MAX) => shown,
-            _ => {
-                note("show", format!("{text:?} is not a number from 1 to {SHOWN_MAX}"));
-                SHOWN_DEFAULT
-            }
-        });
-        let times = Times::new(span, &zone, by, now).map_err(|error| note("from", error.to_string()));
+            [&SERVICE, &METHOD, &PATH, &PATH_PREFIX, &CUSTOMER].map(text);
         match times {
-            Ok(times) if mistakes.is_empty() => Ok(Self {
-                span, zone, times, by, service, method, path, path_prefix, status, customer, order, shown,
+            Some(times) if given.mistakes.is_empty() => Ok(Self {
+                span,
+                zone,
+                times,
+                by,
+                service,
+                method,
+                path,
+                path_prefix,
+                status,
+                customer,
+                order,
+                shown,
             }),
-            _ => Err(mistakes),
+            _ => Err(given.mistakes),
         }
     }
 
@@ -227,11 +224,15 @@ impl Ask {
 // === impl Status ===
 
 impl Status {
-    fn read(text: &str) -> Option<Self> {
-        if let Some(class) = text.strip_suffix("xx") {
-            return class.parse().ok().filter(|class| (1..=5).contains(class)).map(Self::Class);
-        }
-        text.parse().ok().filter(|status| *status <= 999).map(Self::Exactly)
+    fn read(text: &str) -> Result<Self, String> {
+        let status = match text.strip_suffix("xx") {
+            Some(class) => {
+                class.parse().ok().filter(|class| (1..=5).contains(class)).map(Self::Class)
+            }
+            None => text.parse().ok().filter(|status| *status <= 999).map(Self::Exactly),
+        };
+        let wrong = || format!("{text:?} is neither a status such as 404 nor a class such as 4xx");
+        status.ok_or_else(wrong)
     }
 
     pub(super) fn text(self) -> String {
@@ -255,7 +256,7 @@ impl Status {
 impl Order {
     pub(super) const ALL: [Self; 4] = [Self::Name, Self::Count, Self::Change, Self::Errors];
 
-    fn read(name: &str) -> Option<Self> {
+    fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|order| order.name() == name)
     }
 

@@ -9,14 +9,12 @@ use super::view::View;
 use super::{first, producers};
 use crate::service::Service;
 
-/// How many endpoints it names.
-const SHOWN: &str = "5";
+/// What it asks for.
+const ASKED: &str = "range=today&show=5";
 
 pub(super) async fn part(service: &Service, host: &str) -> Markup {
     let now = service.now();
-    let given = [("range", "today"), ("show", SHOWN)];
-    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let ask = Ask::read(&given, now).expect("it is a question");
+    let ask = Ask::read(Some(ASKED), now).expect("it is a question");
     let view = match View::read(service, ask, now).await {
         Ok(view) => view,
         Err(error) => {

@@ -77,10 +77,8 @@ impl Span {
             (None, None) => match name {
                 None => return Ok(Self::Month),
                 Some(name) => {
-                    let known = Self::PRESETS.into_iter().map(|(span, _)| span);
-                    let span = known.into_iter().find(|span| span.name() == name);
-                    let wrong = || format!("{name:?} is not today, 7d, 30d or 12mo");
-                    return span.ok_or_else(|| ("range", wrong()));
+                    let mut known = Self::PRESETS.into_iter().map(|(span, _)| span);
+                    return Ok(known.find(|span| span.name() == name).unwrap_or(Self::Month));
                 }
             },
             (Some(first), last) => (first, last.unwrap_or(today.max(first))),
@@ -142,7 +140,7 @@ impl Times {
         let mut before = QuarterRange::of_dates(Some(before_first), Some(before_last), zone)?;
         let now = Quarter::of_micros(now.as_microsecond());
         let is_open = range.start <= now && now < range.end;
-        if is_open {
+        if is_open && span != Span::Year {
             // Today until now is compared with as much of the day then.
             let day = QuarterRange::of_dates(Some(today), Some(today), zone)?;
             let then = QuarterRange::of_dates(Some(before_last), Some(before_last), zone)?;

@@ -1,14 +1,14 @@
 //! The style sheet, the script and the icon, with a hash of their content in their names, so that a
 //! browser may keep each for ever.
 
-use std::hash::Hasher as _;
 use std::sync::LazyLock;
 
 use axum::Router;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use http::{HeaderValue, header};
-use siphasher::sip::SipHasher24;
+
+use crate::api::tag_of;
 
 /// A file that is built in.
 pub(super) struct Asset {
@@ -41,7 +41,7 @@ impl Asset {
         content_type: &'static str,
         content: &'static str,
     ) -> Self {
-        let path = format!("/static/{name}-{:016x}.{extension}", hash(content));
+        let path = format!("/static/{name}-{:016x}.{extension}", tag_of(&content));
         Self { path, content_type, content }
     }
 
@@ -54,11 +54,4 @@ impl Asset {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
-}
-
-/// The same on every machine.
-pub(super) fn hash(content: &str) -> u64 {
-    let mut hasher = SipHasher24::new();
-    hasher.write(content.as_bytes());
-    hasher.finish()
 }

@@ -4,17 +4,20 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets::{ICON, SCRIPT, STYLE, hash};
-use super::{Site, text};
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::{Site, name, text};
+use crate::api::{tag_of, tagged, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
 
 /// The frame of one answer. Handlers of pages take it as an argument.
 pub struct Frame {
@@ -50,11 +53,9 @@ impl Page {
 // === impl Frame ===
 
 impl Frame {
-    /// Whether the client asks for a page. Programs that take anything do not.
+    /// Whether the client prefers a page.
     pub(super) fn is_wanted(&self) -> bool {
-        let accepted = self.headers.get_all(header::ACCEPT).iter();
-        let mut kinds = accepted.filter_map(|one| one.to_str().ok()).flat_map(|one| one.split(','));
-        kinds.any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
+        wants_page(&self.headers)
     }
 
     /// What the browser calls this server, such as `localhost:7777`.
@@ -66,32 +67,29 @@ impl Frame {
     /// The answer, which may be that the browser has this page.
     #[must_use]
     pub fn page(&self, page: Page) -> Response {
-        let status = page.status;
-        let tag = format!("W/\"{:016x}\"", hash(&page.body.0));
-        let known = self.headers.get_all(header::IF_NONE_MATCH).iter();
-        let is_known = known.filter_map(|tag| tag.to_str().ok()).any(|one| one.contains(&tag));
-        let mut response = if is_known && status == StatusCode::OK {
-            StatusCode::NOT_MODIFIED.into_response()
+        let (status, tag) = (page.status, tag_of(&page.body.0));
+        let mut response = if status == StatusCode::OK {
+            tagged(&self.headers, tag, HTML, || self.around(page).into_string().into())
         } else {
-            let mut response = (status, self.around(page).into_string()).into_response();
-            let html = HeaderValue::from_static("text/html; charset=utf-8");
-            response.headers_mut().insert(header::CONTENT_TYPE, html);
+            let mut response = untagged(HTML, self.around(page).into_string().into());
+            *response.status_mut() = status;
             response
         };
         let headers = response.headers_mut();
-        for (name, value) in [
-            (header::CONTENT_SECURITY_POLICY, POLICY),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "same-origin"),
-            (header::CACHE_CONTROL, "private, no-cache"),
-            (header::VARY, "Accept"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        if let Ok(tag) = HeaderValue::from_str(&tag) {
-            headers.insert(header::ETAG, tag);
-        }
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         response
+    }
+
+    /// There is no such page.
+    pub(crate) fn unknown(&self) -> Response {
+        let body = html! {
+            h1 { "There is no such page" }
+            p { code { (name(&self.path, false)) } }
+            p { a.button href="/" { "Overview" } }
+        };
+        let status = StatusCode::NOT_FOUND;
+        self.page(Page { title: "Not found".into(), status, ..Page::new(body) })
     }
 
     fn around(&self, page: Page) -> Markup {
