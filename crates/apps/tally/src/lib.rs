@@ -130,7 +130,10 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
     let done = match cli.command {
         Command::Serve(args) => {
-            serve::run(*args, domains, given, problems, Arc::new(SystemClock)).await
+            let command = command(domains);
+            let command = command.find_subcommand("serve").expect("it was just given");
+            let clock = Arc::new(SystemClock);
+            serve::run(*args, domains, given, command, &from_file, problems, clock).await
         }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,

@@ -67,9 +67,9 @@ struct LastDone {
 // === impl Went ===
 
 impl Went {
-    fn note(&mut self, now: Timestamp, done: &Result<(), Error>) {
+    fn note<T>(&mut self, now: Timestamp, done: &Result<T, Error>) {
         match done {
-            Ok(()) => *self = Self { well: Some(now), failed: None },
+            Ok(_) => *self = Self { well: Some(now), failed: None },
             Err(error) => self.failed = Some(chain(error)),
         }
     }
@@ -109,7 +109,8 @@ impl Keeper {
         let settled = self.settle(&mut last).await;
         let gathered = self.gather_if_due(now, &mut last).await;
         let house = self.keep_house_if_due(now, &mut last).await;
-        rolled_up.and(settled).and(gathered).and(house).and(folded)
+        let others = rolled_up.and(settled).and(gathered).and(house);
+        folded.and_then(|next| others.map(|()| next))
     }
 
     /// How the duties of this server go.

@@ -21,6 +21,7 @@ use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::linger::Lingering;
+use crate::pages::{About, Pages};
 use crate::{Doors, Error, Listener, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -59,8 +60,9 @@ const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
 /// A server with its domains, before it listens.
 pub struct Server {
-    /// What `GET /` answers.
-    about: String,
+    /// What programs get at `/`.
+    text: String,
+    about: About,
     domains: Domains,
     doors: Vec<Doors>,
     /// What it says of itself, if it does.
@@ -71,7 +73,7 @@ pub struct Server {
 
 impl Server {
     /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
-    /// `GET /` answers with the title, the gRPC services, and the hints.
+    /// `GET /` answers programs with the title, the gRPC services, and the hints, and browsers with a page.
     pub async fn open(
         title: &str,
         hints: &str,
@@ -89,8 +91,9 @@ impl Server {
             draining.push(Draining { name, sockets, running, tasks });
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
-        let about = http::about(title, services, hints);
-        Ok(Self { about, domains: Domains(draining.into()), doors, origin: None })
+        let text = http::about(title, services, hints);
+        let (about, domains) = (About::default(), Domains(draining.into()));
+        Ok(Self { text, about, domains, doors, origin: None })
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
@@ -98,6 +101,12 @@ impl Server {
     pub fn saying(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
+    }
+
+    /// What `/about` says.
+    #[must_use]
+    pub fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// The domains, to ask and to wait for while the server runs.
@@ -124,16 +133,20 @@ impl Server {
         }
         let (serving, is_serving) = watch::channel(false);
         let (mut grpc, mut routes) = (router(own), Router::new());
+        let mut pages = Pages::new();
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
             routes = routes.merge(doors.http);
+            pages = pages.and(doors.pages);
         }
+        let (pages, site) = pages.finish(self.about, self.text);
+        routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, self.about, &document, is_serving);
+        let router = http::all(grpc, routes, names, site, &document, is_serving);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
