@@ -58,7 +58,8 @@ impl Configured for Settings {
             .grpc(service.request_service())
             .grpc(service.book_service())
             .grpc(service.rule_service())
-            .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
+            .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .pages(service.pages());
         Ok((Arc::new(service), doors))
     }
 }

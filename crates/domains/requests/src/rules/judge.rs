@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tally_outbox::Outbox;
 use tally_runtime::{Error, chain, faults};
+use tally_serve::Next;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use super::{KeptRule, start_of};
 use crate::due::{IDLE, is_over};
 use crate::house::House;
 use crate::periods::QuarterRange;
-use crate::store::Told;
+use crate::store::Judged;
 
 /// The lease for it.
 pub(crate) const LEASE: &str = "requests.rules";
@@ -65,17 +66,17 @@ impl Judge {
     ///
     /// # Errors
     /// That of the first rule that cannot be judged. It is judged again soon, like all others.
-    pub async fn tick(&self) -> Result<(), Error> {
+    pub async fn tick(&self) -> Result<Next, Error> {
         let began = self.house.clock.now();
         let mut last = self.last.lock().await;
         let pause = last.map_or(INTERVAL, |last| (last.took * 9).clamp(INTERVAL, INTERVAL_MAX));
         if faults::is_on(IDLE) || !is_over(pause, began, last.map(|last| last.began)) {
-            return Ok(());
+            return Ok(Next::Later);
         }
         let started = Instant::now();
         let done = self.round(began).await;
         *last = Some(Round { began, took: started.elapsed() });
-        done
+        done.map(|()| Next::Later)
     }
 
     /// Judges every rule. One that cannot be judged keeps no other one waiting, and stays as it is.
@@ -159,8 +160,9 @@ impl Judge {
                 None
             }
         };
-        let told = Told { firing_since, told: (kind == Kind::Firing).then_some(now), event };
-        match self.house.store.tell(kept, &told).await {
+        let told = (kind == Kind::Firing).then_some(now);
+        let judged = Judged { firing_since, told, event };
+        match self.house.store.tell(kept, &judged).await {
             Ok(true) => self.outbox.notice(),
             Ok(false) => {}
             Err(error) => {

@@ -113,6 +113,7 @@ fn a_rule_is_stored_as_it_is() {
         assert_eq!(serde_json::from_str::<Rule>(&text).expect("a rule"), rule, "{text}");
     }
     let text = serde_json::to_string(&rule(Limit::Below(1))).expect("JSON");
-    let expected = r#"{"name":"shop is silent","services":["shop"],"limit":{"below":1},"window_minutes":15}"#;
+    let expected =
+        r#"{"name":"shop is silent","services":["shop"],"limit":{"below":1},"window_minutes":15}"#;
     assert_eq!(text, expected, "what is stored is read by later versions");
 }

@@ -8,7 +8,7 @@ use super::Service;
 use crate::NAME;
 use crate::error::Error;
 use crate::rules::{Counted, KeptRule, RULES_MAX, Rule};
-use crate::store::{Added, Told};
+use crate::store::{Added, Judged};
 
 /// How many of its events a rule shows.
 const EVENTS_SHOWN: u32 = 20;
@@ -106,7 +106,7 @@ impl Service {
             let event = kept.test_event(receiver, self.intake.clock.now());
             let id = event.id();
             let _place = self.queries.acquire().await;
-            let told = self.house.store.tell(&kept, &Told::besides(&kept, event)).await;
+            let told = self.house.store.tell(&kept, &Judged::besides(&kept, event)).await;
             if told.map_err(Error::store("write an event"))? {
                 self.outbox.notice();
                 return Ok(id);

@@ -12,7 +12,7 @@ use crate::rules::KeptRule;
 
 /// How a rule stands after a verdict, and what its webhook is told.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct Judged {
     pub(crate) firing_since: Option<Timestamp>,
     pub(crate) told: Option<Timestamp>,
     pub(crate) event: Option<Event>,
@@ -27,9 +27,9 @@ pub(crate) enum Added {
     TooMany,
 }
 
-// === impl Told ===
+// === impl Judged ===
 
-impl Told {
+impl Judged {
     /// An event after which a rule stands as before.
     pub(crate) fn besides(kept: &KeptRule, event: Event) -> Self {
         Self { firing_since: kept.firing_since, told: kept.told, event: Some(event) }
@@ -98,13 +98,13 @@ impl Store {
 
     /// Writes how a rule stands and its next event, in one transaction; false if something else has
     /// happened to it since it was read. Safe to repeat: of the same number, there is one event.
-    pub(crate) async fn tell(&self, kept: &KeptRule, told: &Told) -> Result<bool> {
+    pub(crate) async fn tell(&self, kept: &KeptRule, judged: &Judged) -> Result<bool> {
         match &self.database {
-            Database::Postgres(database) => postgres::rules::tell(database, kept, told).await,
+            Database::Postgres(database) => postgres::rules::tell(database, kept, judged).await,
             Database::Sqlite(database) => {
-                let (kept, told) = (kept.clone(), told.clone());
+                let (kept, judged) = (kept.clone(), judged.clone());
                 database
-                    .write(move |connection| sqlite::rules::tell(connection, &kept, &told))
+                    .write(move |connection| sqlite::rules::tell(connection, &kept, &judged))
                     .await
             }
         }

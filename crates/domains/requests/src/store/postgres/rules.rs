@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::Result;
-use super::super::rules::{Added, Told};
+use super::super::rules::{Added, Judged};
 use crate::NAME;
 use crate::model::Namespace;
 use crate::rules::KeptRule;
@@ -74,17 +74,17 @@ pub(crate) async fn watched_since(database: &Database) -> Result<Option<Timestam
 }
 
 /// Writes how a rule stands, and its next event.
-pub(crate) async fn tell(database: &Database, kept: &KeptRule, told: &Told) -> Result<bool> {
+pub(crate) async fn tell(database: &Database, kept: &KeptRule, judged: &Judged) -> Result<bool> {
     let (step, sql) = ("write a verdict", include_str!("tell_rule.sql"));
     let once = || async {
         let transaction = database.begin(Isolation::Default).await?;
         let values: [&(dyn ToSql + Sync); 4] =
-            [&kept.id, &kept.events, &told.firing_since, &told.told];
+            [&kept.id, &kept.events, &judged.firing_since, &judged.told];
         if transaction.write(step, sql, &values).await? == 0 {
             transaction.abandon().await?;
             return Ok(false);
         }
-        if let Some(event) = &told.event {
+        if let Some(event) = &judged.event {
             outbox::append(&transaction, event).await?;
         }
         faults::point("rules.before_commit").await;

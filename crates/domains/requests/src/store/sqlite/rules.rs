@@ -12,7 +12,7 @@ use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
 use super::super::Result;
-use super::super::rules::{Added, Told};
+use super::super::rules::{Added, Judged};
 use crate::NAME;
 use crate::model::Namespace;
 use crate::rules::KeptRule;
@@ -67,16 +67,16 @@ pub(crate) fn watched_since(connection: &Connection) -> Result<Option<Timestamp>
 }
 
 /// Writes how a rule stands, and its next event.
-pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, told: &Told) -> Result<bool> {
+pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, judged: &Judged) -> Result<bool> {
     let transaction = begin(connection)?;
     let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
-    let (since, at) = (micros(told.firing_since), micros(told.told));
+    let (since, at) = (micros(judged.firing_since), micros(judged.told));
     let values = (kept.id.as_bytes(), kept.events, since, at);
     let done = transaction.execute(include_str!("tell_rule.sql"), values);
     if done.step("write a verdict")? == 0 {
         return Ok(false);
     }
-    if let Some(event) = &told.event {
+    if let Some(event) = &judged.event {
         outbox::append(&transaction, event)?;
     }
     faults::blocking_point("rules.before_commit");
