@@ -14,6 +14,7 @@ use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
+use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
 use crate::schema::Sets;
@@ -58,8 +59,10 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let listener = port.listener;
     greet(&listener, &url, &on);
     let domains = server.domains();
-    let asked = (database.clone(), domains.clone());
-    let probe = move || ready(asked.clone());
+    let watched = Watched::new(&database);
+    let server = server.measured(watched.measure());
+    let asked = domains.clone();
+    let probe = move || watched.clone().ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     // Held until the process ends, which a successor on SQLite waits for.
@@ -108,12 +111,6 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether requests can be stored, or why not.
-async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
-    domains.ready().await?;
-    database.ping().await.map_err(|error| chain(&error))
 }
 
 /// Closes the database; a failure loses nothing.

@@ -7,6 +7,7 @@
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
 //! | `dates.rs` | periods and ranges as arguments |
+//! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
@@ -18,6 +19,7 @@ mod app;
 mod client;
 mod commands;
 mod dates;
+mod metrics;
 mod numbers;
 mod output;
 mod port;

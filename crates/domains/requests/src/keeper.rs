@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tally_runtime::{Error, faults};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
@@ -76,7 +77,12 @@ impl Keeper {
 
     async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
         let store = &self.house.store;
+        let began = Instant::now();
         let folded = store.fold_due(now, &mut last.folds).await?;
+        if !last.folds.are_held() {
+            let took = (folded.requests > 0).then(|| began.elapsed());
+            self.house.measured.folded(now, took);
+        }
         if folded.requests > 0 {
             tracing::debug!(requests = folded.requests, "folded");
         } else {

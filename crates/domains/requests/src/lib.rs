@@ -17,6 +17,7 @@
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
+//! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | series, endpoint, quarter, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
@@ -51,6 +52,7 @@ mod house;
 mod import_count;
 mod intake;
 mod keeper;
+mod metrics;
 mod migrations;
 pub mod model;
 pub mod packed;

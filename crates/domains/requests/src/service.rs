@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
+use tally_runtime::metrics::Scrape;
 use tally_serve::{Duties, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
@@ -23,6 +24,7 @@ use crate::error::{Ended, Error};
 use crate::house::House;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
+use crate::metrics::Measured;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
@@ -66,11 +68,13 @@ impl Service {
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
+        let measured = Arc::new(Measured::new(clock.now(), settings.metrics_endpoints));
         let house = House {
             store,
             series: Arc::clone(&series),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
+            measured: Arc::clone(&measured),
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
@@ -89,6 +93,7 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
             resolution: settings.resolution,
+            measured,
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;
@@ -311,6 +316,12 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        let now = self.intake.clock.now();
+        self.streams.measure(now, scrape);
+        self.house.measured.measure(&self.house.series, now, scrape);
     }
 
     async fn finished(&self) {

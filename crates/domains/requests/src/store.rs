@@ -2,11 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `calendar.rs` | how far the days have come, for scrapes |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod calendar;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;

@@ -87,6 +87,13 @@ pub(crate) async fn list(
     Policy::short(step).run(once).await
 }
 
+/// How many clients there are, up to this many.
+pub(crate) async fn count(database: &Database, domain: &str, max: i64) -> Result<i64, Error> {
+    let (step, sql) = ("count producers", include_str!("postgres/count_producers.sql"));
+    let rows = database.rows(step, sql, &[&domain, &max, &false]).await?;
+    Ok(rows.first().map_or(0, |row| row.get(0)))
+}
+
 /// Forgets the one producer that is shown by this id; if there are several, none. Returns those that there
 /// are. Once only: repeated after a lost answer, it would not say what it forgot.
 pub(crate) async fn forget_shown(

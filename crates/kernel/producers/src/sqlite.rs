@@ -91,6 +91,13 @@ pub(crate) fn list(
     rows(connection, "list producers", sql, values, producer)
 }
 
+/// How many clients there are, up to this many.
+pub(crate) fn count(connection: &Connection, domain: &str, max: i64) -> Result<i64, Error> {
+    let (step, sql) = ("count producers", include_str!("sqlite/count_producers.sql"));
+    let counted = rows(connection, step, sql, (domain, max, false), |row| row.get(0))?;
+    Ok(counted.first().copied().unwrap_or(0))
+}
+
 /// Forgets the one producer that is shown by this id; if there are several, none. Returns those that there
 /// are.
 pub(crate) fn forget_shown(

@@ -1,6 +1,7 @@
 //! The producers of one domain, in its database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tally_runtime::Namespace;
 use tally_store::{Database, Error};
@@ -16,6 +17,9 @@ use crate::{postgres, sqlite};
 /// once leave connections to the insert workers.
 pub const OPENINGS_MAX: usize = 3;
 
+/// Nobody has counted yet.
+const UNKNOWN: u64 = u64::MAX;
+
 /// The producers of one domain in one namespace. Clones share their places.
 #[derive(Debug, Clone)]
 pub struct Producers {
@@ -23,6 +27,8 @@ pub struct Producers {
     owner: Owner,
     terms: Terms,
     places: Arc<Semaphore>,
+    /// How many clients there were when somebody counted them, or [`UNKNOWN`].
+    clients: Arc<AtomicU64>,
 }
 
 /// Whose producers these are.
@@ -57,7 +63,8 @@ impl Producers {
     /// Those of a domain in the default namespace, in a database whose migrations are applied.
     pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
         let owner = Owner { domain, namespace: Namespace::DEFAULT };
-        Self { database, owner, terms, places: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+        let (places, clients) = (Semaphore::new(OPENINGS_MAX), AtomicU64::new(UNKNOWN));
+        Self { database, owner, terms, places: Arc::new(places), clients: Arc::new(clients) }
     }
 
     /// Those of the same domain in another namespace. They share the places and the limits.
@@ -75,6 +82,29 @@ impl Producers {
     /// Which clients the domain takes.
     pub fn terms(&self) -> Terms {
         self.terms
+    }
+
+    /// The domain's name.
+    pub(crate) fn domain(&self) -> &'static str {
+        self.owner.domain
+    }
+
+    /// How many clients there were at the last [count](Self::count), if there was one.
+    pub(crate) fn counted(&self) -> Option<u64> {
+        Some(self.clients.load(Ordering::Relaxed)).filter(|clients| *clients != UNKNOWN)
+    }
+
+    /// Counts the clients that the database knows, of all namespaces, for whoever measures.
+    pub async fn count(&self) -> Result<(), Error> {
+        let (domain, max) = (self.owner.domain, self.terms.producers_max.into());
+        let clients = match &self.database {
+            Database::Postgres(database) => postgres::count(database, domain, max).await?,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::count(connection, domain, max)).await?
+            }
+        };
+        self.clients.store(clients.unsigned_abs(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Opens a producer for a client, by the rules of [`Opening`]: from then on the database stores

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
+use crate::metrics::{self, Metrics};
 use crate::unfinished::held;
 
 /// What `GET /` answers.
@@ -25,7 +26,8 @@ pub(crate) fn about(
     format!(
         "{title}\n\n\
          gRPC   {}\n\
-         HTTP   GET /healthz: 200 while the domains can store, 503 otherwise\n\n\
+         HTTP   GET /healthz: 200 while the domains can store, 503 otherwise\n       \
+         GET /metrics: for Prometheus\n\n\
          {hints}",
         services.join("\n       ")
     )
@@ -39,6 +41,7 @@ pub(crate) fn with_pages(
     names: Names,
     about: String,
     serving: watch::Receiver<bool>,
+    measured: Arc<Metrics>,
 ) -> Router {
     let health = async move || {
         if *serving.borrow() {
@@ -48,11 +51,17 @@ pub(crate) fn with_pages(
                       says why\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
-    grpc.layer(from_fn(only_grpc))
-        .merge(routes)
+    for route in ["/", "/healthz", "/metrics"] {
+        measured.requests.know(route, &["GET"]);
+    }
+    let routes = routes
         .route("/", get(async move || about.clone()))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics::scrape).with_state(Arc::clone(&measured)))
         .fallback(unknown)
+        .layer(from_fn_with_state(measured, metrics::count));
+    grpc.layer(from_fn(only_grpc))
+        .merge(routes)
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))
 }

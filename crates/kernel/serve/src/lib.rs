@@ -13,6 +13,7 @@
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
+//! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
@@ -28,6 +29,7 @@ mod health;
 mod http;
 mod linger;
 mod listener;
+mod metrics;
 mod server;
 mod udp;
 mod unfinished;

@@ -1,10 +1,12 @@
 //! The domains behind one port: the connection's limits, the graceful end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::{StreamExt as _, stream};
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Drain, Tasks};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,6 +19,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::admission::Names;
 use crate::domain::{Domains, Draining, Started};
 use crate::linger::Lingering;
+use crate::metrics::{Measure, Metrics, Requests};
 use crate::{Doors, Error, Listener, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -59,6 +62,7 @@ pub struct Server {
     about: String,
     domains: Domains,
     doors: Vec<Doors>,
+    measure: Option<Measure>,
 }
 
 // === impl Server ===
@@ -83,7 +87,13 @@ impl Server {
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let about = http::about(title, services, hints);
-        Ok(Self { about, domains: Domains(draining.into()), doors })
+        Ok(Self { about, domains: Domains(draining.into()), doors, measure: None })
+    }
+
+    /// What a scrape is told besides what the server and the domains know.
+    #[must_use]
+    pub fn measured(self, measure: impl Fn(&mut Scrape) + Send + Sync + 'static) -> Self {
+        Self { measure: Some(Arc::new(measure)), ..self }
     }
 
     /// The domains, to ask and to wait for while the server runs.
@@ -112,7 +122,13 @@ impl Server {
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, self.about, is_serving);
+        let metrics = Arc::new(Metrics {
+            requests: Requests::default(),
+            domains: self.domains,
+            serving: is_serving.clone(),
+            more: self.measure,
+        });
+        let router = http::with_pages(grpc, routes, names, self.about, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

@@ -156,6 +156,11 @@ impl Room {
         self.logged.load(Ordering::Relaxed) > 0
     }
 
+    /// How many are told apart, and how many may be.
+    pub(super) fn told_apart(&self) -> (usize, usize) {
+        (self.taken[0].load(Ordering::Relaxed), self.max)
+    }
+
     /// Whether no series at all may be added that is told apart.
     pub(super) fn is_full(&self) -> bool {
         self.taken[0].load(Ordering::Relaxed) >= self.max
