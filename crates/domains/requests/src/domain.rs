@@ -57,7 +57,8 @@ impl Configured for Settings {
             .grpc(service.count_service())
             .grpc(service.request_service())
             .grpc(service.book_service())
-            .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
+            .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .pages(service.pages());
         Ok((Arc::new(service), doors))
     }
 }

@@ -63,11 +63,6 @@ impl Folds {
         self.held.remove(&tray);
     }
 
-    /// Whether others hold a tray that is due.
-    pub(crate) fn are_held(&self) -> bool {
-        !self.held.is_empty()
-    }
-
     /// Notes that others hold a tray.
     pub(crate) fn note_held(&mut self, tray: usize, now: Timestamp, holder: &str) {
         let first = Held { since: now, tried: now, attempts: 0, is_told: false };

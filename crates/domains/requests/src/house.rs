@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::changes::{Draft, Outdated, Plan, Version};
 use crate::metrics::Measured;
-use crate::model::DayRange;
+use crate::model::{Day, DayRange};
 use crate::rows::Rows;
 use crate::series::KnownSeries;
 use crate::store::{Appended, Result, Store};
@@ -57,8 +57,9 @@ impl House {
 
     /// Reads what scrapes are told of the database, so that no scrape waits for it.
     async fn look(&self) -> Result<()> {
-        self.measured.note(self.store.calendar().await?);
-        self.producers.count().await
+        let yesterday = Day::of(self.clock.now()).plus(-1);
+        self.measured.note(self.store.advance(yesterday).await?);
+        self.producers.summary().await.map(drop)
     }
 
     /// Learns once an hour.

@@ -21,6 +21,7 @@ use crate::error::{InvalidBatch, InvalidTime};
 use crate::model::Day;
 use crate::rows::Rows;
 use crate::series::KnownSeries;
+use crate::store::Advance;
 
 const COMMITTED: Metric =
     Metric::counter("tally_requests_committed_total", "Requests that this server has committed.");
@@ -70,6 +71,7 @@ const REASONS: [&str; 4] = ["invalid", "limit", "time_ahead", "time_out_of_range
 /// What happened so far in this server.
 #[derive(Debug)]
 pub(crate) struct Measured {
+    started: Timestamp,
     committed: Counter,
     dropped: Counter,
     refused: [Counter; REASONS.len()],
@@ -79,21 +81,12 @@ pub(crate) struct Measured {
 }
 
 /// What happened last.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Last {
-    folded_at: Timestamp,
     fold_took: Duration,
     roll_up_took: Duration,
-    calendar: Option<Calendar>,
-}
-
-/// How far the days have come, as the database had them when it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Calendar {
-    /// The first day that is not rolled up.
-    pub(crate) first_open: Option<Day>,
-    /// When a day was last rolled up.
-    pub(crate) rolled_up_at: Option<Timestamp>,
+    /// When the database was asked.
+    advance: Option<Advance>,
 }
 
 // === impl Measured ===
@@ -101,18 +94,13 @@ pub(crate) struct Calendar {
 impl Measured {
     /// From this moment on, with a counter for this many endpoints.
     pub(crate) fn new(now: Timestamp, endpoints: usize) -> Self {
-        let last = Last {
-            folded_at: now,
-            fold_took: Duration::ZERO,
-            roll_up_took: Duration::ZERO,
-            calendar: None,
-        };
         Self {
+            started: now,
             committed: Counter::default(),
             dropped: Counter::default(),
             refused: Default::default(),
             rolled_up: Counter::default(),
-            last: Mutex::new(last),
+            last: Mutex::default(),
             busiest: (endpoints > 0).then(|| Busiest::new(endpoints)),
         }
     }
@@ -161,11 +149,9 @@ impl Measured {
         self.refused[at.expect("it is one of them")].add(requests);
     }
 
-    /// All that was due is folded, as of now. `took` is how long that took, if it was something.
-    pub(crate) fn folded(&self, now: Timestamp, took: Option<Duration>) {
-        let mut last = self.last();
-        last.folded_at = now;
-        last.fold_took = took.unwrap_or(last.fold_took);
+    /// Some requests are folded.
+    pub(crate) fn folded(&self, took: Duration) {
+        self.last().fold_took = took;
     }
 
     /// Days are rolled up.
@@ -175,12 +161,18 @@ impl Measured {
     }
 
     /// The database was asked.
-    pub(crate) fn note(&self, calendar: Calendar) {
-        self.last().calendar = Some(calendar);
+    pub(crate) fn note(&self, advance: Advance) {
+        self.last().advance = Some(advance);
     }
 
-    /// Tells a scrape.
-    pub(crate) fn measure(&self, series: &KnownSeries, now: Timestamp, scrape: &mut Scrape) {
+    /// Tells a scrape. All was last folded then, if this server folds.
+    pub(crate) fn measure(
+        &self,
+        series: &KnownSeries,
+        folded_at: Option<Timestamp>,
+        now: Timestamp,
+        scrape: &mut Scrape,
+    ) {
         let committed = match &self.busiest {
             Some(busiest) => busiest.measure(&self.committed, series, scrape),
             None => self.committed.get(),
@@ -190,15 +182,15 @@ impl Measured {
         for (reason, refused) in REASONS.iter().zip(&self.refused) {
             scrape.put(REFUSED, &[("reason", reason)], refused.get());
         }
-        let (told_apart, max) = series.told_apart();
+        let (told_apart, max) = series.filled();
         scrape.put(SERIES, &[], told_apart);
         scrape.put(SERIES_MAX, &[], max);
         scrape.put(ROLLED_UP, &[], self.rolled_up.get());
         let last = self.last();
-        scrape.put(FOLDED_AT, &[], last.folded_at);
+        scrape.put(FOLDED_AT, &[], folded_at.unwrap_or(self.started));
         scrape.put(FOLD_SECONDS, &[], last.fold_took);
         scrape.put(ROLL_UP_SECONDS, &[], last.roll_up_took);
-        let Some(Calendar { first_open, rolled_up_at }) = last.calendar else { return };
+        let Some(Advance { first_open, rolled_up_at, .. }) = last.advance else { return };
         let today = Day::of(now);
         let first_open = first_open.map_or(today, |first| first.min(today));
         if let Ok(begins) = Timestamp::from_microsecond(first_open.micros().start) {

@@ -91,8 +91,7 @@ impl Workers {
         let (limits, measured) = (queue.limits, &queue.measured);
         scrape.put(ROWS, labels, queue.rows());
         scrape.put(ROWS_MAX, labels, limits.rows_max);
-        let free = queue.bytes.available_permits();
-        scrape.put(BYTES, labels, (limits.bytes_max as usize).saturating_sub(free));
+        scrape.put(BYTES, labels, queue.bytes());
         scrape.put(BYTES_MAX, labels, limits.bytes_max);
         let oldest = now.checked_sub(self.oldest_age()).unwrap_or(now);
         scrape.put(OLDEST, labels, oldest);

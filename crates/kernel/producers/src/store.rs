@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::Timestamp;
 use tally_runtime::Namespace;
 use tally_store::{Database, Error};
 use tokio::sync::Semaphore;
@@ -36,6 +37,19 @@ pub struct Producers {
 pub(crate) struct Owner {
     pub(crate) domain: &'static str,
     pub(crate) namespace: Namespace,
+}
+
+/// The clients of a domain in few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// How many producers there are that are clients.
+    pub clients: i64,
+    /// When one of them was opened or stored something last.
+    pub last_seen: Option<Timestamp>,
+    /// How much all clients, also those that are forgotten, said to have dropped.
+    pub dropped: i64,
+    /// How many producers miss acknowledged batches, because the database went back.
+    pub setbacks: i64,
 }
 
 /// A producer by what people see of it, or by its whole id.
@@ -89,22 +103,9 @@ impl Producers {
         self.owner.domain
     }
 
-    /// How many clients there were at the last [count](Self::count), if there was one.
+    /// How many clients there were at the last [summary](Self::summary), if there was one.
     pub(crate) fn counted(&self) -> Option<u64> {
         Some(self.clients.load(Ordering::Relaxed)).filter(|clients| *clients != UNKNOWN)
-    }
-
-    /// Counts the clients that the database knows, of all namespaces, for whoever measures.
-    pub async fn count(&self) -> Result<(), Error> {
-        let (domain, max) = (self.owner.domain, self.terms.producers_max.into());
-        let clients = match &self.database {
-            Database::Postgres(database) => postgres::count(database, domain, max).await?,
-            Database::Sqlite(database) => {
-                database.read(move |connection| sqlite::count(connection, domain, max)).await?
-            }
-        };
-        self.clients.store(clients.unsigned_abs(), Ordering::Relaxed);
-        Ok(())
     }
 
     /// Opens a producer for a client, by the rules of [`Opening`]: from then on the database stores
@@ -197,6 +198,19 @@ impl Producers {
                 database.read(move |connection| sqlite::list(connection, owner, with_workers)).await
             }
         }
+    }
+
+    /// How many clients there are, when one was last seen, and how much they said to have dropped, ever.
+    pub async fn summary(&self) -> Result<Summary, Error> {
+        let owner = self.owner;
+        let summary = match &self.database {
+            Database::Postgres(database) => postgres::summary(database, owner).await?,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::summary(connection, owner)).await?
+            }
+        };
+        self.clients.store(summary.clients.unsigned_abs(), Ordering::Relaxed);
+        Ok(summary)
     }
 
     /// Notes which batches of a worker, up to this one, are missing. Safe to repeat.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::Domains;
 use crate::admission::is_grpc;
+use crate::api::{Api, DOCUMENT_PATH};
 
 const READY: Metric =
     Metric::gauge("tally_ready", "Whether the domains can store now: what /healthz says.");
@@ -26,6 +27,8 @@ const UNKNOWN: &str = "unknown";
 /// The methods that are told apart.
 const METHODS: [&str; 8] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 const OTHER: &str = "other";
+/// The server's own routes.
+const OWN: [&str; 6] = ["/", "/healthz", "/livez", "/metrics", "/readyz", DOCUMENT_PATH];
 /// From 1xx on.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -33,7 +36,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(crate) type Measure = Arc<dyn Fn(&mut Scrape) + Send + Sync>;
 
 /// The requests of HTTP so far. Routes are those of the code, so there are few.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Requests(Mutex<ByRoute>);
 
 type ByRoute = BTreeMap<String, BTreeMap<&'static str, [u64; CLASSES.len()]>>;
@@ -49,18 +52,19 @@ pub(crate) struct Metrics {
 // === impl Requests ===
 
 impl Requests {
-    /// A route that there is, so that its first request is an increase.
-    pub(crate) fn know(&self, route: &str, methods: &[&'static str]) {
-        self.with(|routes| {
-            let known = routes.entry(route.to_owned()).or_default();
-            for method in methods {
-                known.entry(method).or_default();
-            }
-        });
+    /// None yet. The routes of these APIs and of the server itself are there from the start.
+    pub(crate) fn of<'a>(apis: impl Iterator<Item = &'a Api>) -> Self {
+        let operations = apis.flat_map(|api| &api.operations);
+        let operations = operations.map(|operation| (operation.path, operation.method));
+        let mut routes = ByRoute::new();
+        for (route, method) in operations.chain(OWN.map(|route| (route, "get"))) {
+            routes.entry(route.to_owned()).or_default().entry(known(method)).or_default();
+        }
+        Self(Mutex::new(routes))
     }
 
     fn note(&self, route: &str, method: &Method, status: StatusCode) {
-        let method = METHODS.into_iter().find(|one| *one == method.as_str()).unwrap_or(OTHER);
+        let method = known(method.as_str());
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         self.with(|routes| {
             if !routes.contains_key(route) {
@@ -87,6 +91,11 @@ impl Requests {
     fn with<T>(&self, work: impl FnOnce(&mut ByRoute) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// One of few methods.
+fn known(method: &str) -> &'static str {
+    METHODS.into_iter().find(|one| one.eq_ignore_ascii_case(method)).unwrap_or(OTHER)
 }
 
 /// Counts a request when the head of its answer is there.

@@ -62,6 +62,11 @@ impl Room {
         }
     }
 
+    /// How many series are told apart, and how many may be.
+    pub(super) fn filled(&self) -> (usize, usize) {
+        (self.taken[0].load(Ordering::Relaxed), self.max)
+    }
+
     fn bytes_max(&self) -> usize {
         self.max.saturating_mul(MEAN_TEXT_BYTES_MAX)
     }
@@ -154,11 +159,6 @@ impl Room {
     /// Whether a request was counted under a coarser form for want of room.
     pub(super) fn has_refused(&self) -> bool {
         self.logged.load(Ordering::Relaxed) > 0
-    }
-
-    /// How many are told apart, and how many may be.
-    pub(super) fn told_apart(&self) -> (usize, usize) {
-        (self.taken[0].load(Ordering::Relaxed), self.max)
     }
 
     /// Whether no series at all may be added that is told apart.

@@ -1,5 +1,4 @@
--- Counts no more than the limit; new producers ask, and once a minute who
--- measures. The limit is for all namespaces together.
+-- Counts no more than the limit; only new producers ask. The limit is for all namespaces together.
 SELECT count(*) FROM (
     SELECT 1 FROM tally_producers
     WHERE domain = $1::TEXT AND epoch > 0 AND (is_shared OR NOT $3::BOOL)

@@ -44,7 +44,7 @@ enum Does {
 }
 
 /// A domain that is always ready, and has nothing to store.
-struct Idle;
+pub(crate) struct Idle;
 
 /// A running server.
 pub(crate) struct Running {
@@ -163,7 +163,7 @@ impl Running {
 
     pub(crate) async fn on(gate: &Gate, listener: Listener) -> Running {
         let doors = Doors::new().grpc(gate.clone());
-        let started = Started { running: Arc::new(Idle), doors, tasks: Tasks::new() };
+        let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
         Self::with(vec![started], Drain::new(), listener).await
     }
 

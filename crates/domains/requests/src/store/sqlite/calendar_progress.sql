@@ -1,3 +1,0 @@
--- The first day that is not rolled up, and when one was last rolled up. There is a row for each day, so this
--- reads all of them once a minute.
-SELECT min(day) FILTER (WHERE rolled_up_at IS NULL), max(rolled_up_at) FROM tally_request_calendar
