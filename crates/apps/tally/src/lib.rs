@@ -6,6 +6,7 @@
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
+//! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
@@ -16,6 +17,7 @@
 mod app;
 mod client;
 mod commands;
+mod metrics;
 mod numbers;
 mod output;
 mod port;

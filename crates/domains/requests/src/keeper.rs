@@ -131,9 +131,10 @@ impl Keeper {
         let (store, begun) = (&self.house.store, Instant::now());
         let folded = store.fold_due(now, &mut last.folds).await?;
         if folded.requests > 0 {
+            let took = begun.elapsed();
             tracing::debug!(requests = folded.requests, "folded");
-            let is_short = begun.elapsed() < SHORT_FOLD;
-            return Ok(if is_short { Next::Soon } else { Next::Later });
+            self.house.measured.folded(took);
+            return Ok(if took < SHORT_FOLD { Next::Soon } else { Next::Later });
         }
         // The next rows need no more room than the last ones left.
         store.give_back().await?;

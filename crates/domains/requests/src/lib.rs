@@ -19,6 +19,7 @@
 //! | `intake.rs` | what requests are checked against |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `methods.rs` | methods as people write and read them |
+//! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `listing.rs` | the names that requests are counted under: which are asked for, in order |
 //! | `model.rs` | series, endpoint, quarter, day |
@@ -58,6 +59,7 @@ mod intake;
 mod keeper;
 mod listing;
 pub mod methods;
+mod metrics;
 mod migrations;
 pub mod model;
 pub mod packed;

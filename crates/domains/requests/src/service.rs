@@ -17,6 +17,7 @@ use jiff::civil::Date;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
+use tally_runtime::metrics::Scrape;
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
@@ -30,6 +31,7 @@ use crate::http::Answers;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::listing::{Listed, Listing};
+use crate::metrics::Measured;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
@@ -79,11 +81,13 @@ impl Service {
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
+        let measured = Arc::new(Measured::new(clock.now(), settings.metrics_endpoints));
         let house = House {
             store,
             series: Arc::clone(&series),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
+            measured: Arc::clone(&measured),
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
@@ -103,6 +107,7 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
             resolution: settings.resolution,
+            measured,
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;
@@ -387,6 +392,13 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        let now = self.intake.clock.now();
+        self.streams.measure(now, scrape);
+        let folded_at = self.keeper.told().fold.well;
+        self.house.measured.measure(&self.house.series, folded_at, now, scrape);
     }
 
     fn facts(&self) -> Vec<Fact> {
