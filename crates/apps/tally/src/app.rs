@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tally_outbox::{Courier, Outbox};
 use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
 use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
@@ -56,7 +57,7 @@ pub(crate) async fn serve(
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
     let starting = start(settings, &mut port, clock, &drain);
-    let (database, server) = tokio::select! {
+    let (database, server, couriers) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
             say(format_args!("{signal}: stopped before the server had started"));
@@ -121,6 +122,8 @@ pub(crate) async fn serve(
     if !are_closed {
         last_answers(serving, &mut signals).await;
     }
+    // They end with the drain, a few seconds after it has begun at the latest.
+    couriers.finished().await;
     let there = database.check_at_end();
     close(&database).await;
     there.map_err(plain)?;
@@ -181,7 +184,7 @@ async fn start(
     port: &mut Port,
     clock: Arc<dyn Clock>,
     drain: &Drain,
-) -> anyhow::Result<(Database, Server)> {
+) -> anyhow::Result<(Database, Server, Tasks)> {
     let database = port.open_database(&settings).await?;
     let sets = Sets::of(settings.on());
     if settings.migrate {
@@ -209,17 +212,20 @@ async fn start(
     };
     let title = about(settings.on());
     let hints = hints(settings.on(), port.listener.address());
+    let outbox = Outbox::new(database.clone(), settings.webhooks);
     let mut started = Vec::new();
     for (listed, domain) in settings.domains {
         let (database, clock, drain) = (database.clone(), Arc::clone(&clock), drain.clone());
         let tasks = Tasks::new();
-        let parts = Parts { database, clock, drain, tasks: tasks.clone() };
+        let parts = Parts { database, clock, drain, tasks: tasks.clone(), outbox: outbox.clone() };
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
         started.push(Started { name: listed.name, running, doors, tasks });
     }
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
-    Ok((database, server.saying(origin)))
+    let couriers = Tasks::new();
+    couriers.spawn("deliver events", Courier::new(outbox, clock).run(drain.clone()));
+    Ok((database, server.saying(origin), couriers))
 }
 
 /// Prints the first lines that a new user sees.

@@ -14,6 +14,7 @@
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
 //! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
+//! | `hook.rs` | [`Hook`]: a receiver of webhooks |
 //! | `output.rs` | the captured output of a child process |
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
@@ -33,6 +34,7 @@ mod disturb;
 mod eventually;
 pub mod exposition;
 mod folder;
+mod hook;
 mod output;
 mod port;
 mod postgres;
@@ -53,6 +55,7 @@ pub use disturb::{Disturbance, Disturber};
 pub use eventually::eventually;
 pub use eventually::{Attempt, eventually_blocking};
 pub use folder::Watched;
+pub use hook::{Hook, Posted, Reply};
 pub use output::Stream;
 pub use port::free_port;
 pub use postgres::{Cluster, Error, Options};

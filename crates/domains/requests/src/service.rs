@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `facts.rs` | what people who run it should know |
+//! | `rules.rs` | rules about counts |
 
 mod changes;
 mod facts;
+mod rules;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tally_outbox::Outbox;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
@@ -22,6 +25,7 @@ use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::rules::ShownRule;
 use crate::ahead::Ahead;
 use crate::changes::Version;
 use crate::domain::NAME;
@@ -35,6 +39,7 @@ use crate::metrics::Measured;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
+use crate::rules::{Judge, LEASE};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
@@ -58,6 +63,10 @@ pub struct Service {
     pub(crate) answers: Arc<Answers>,
     house: House,
     keeper: Arc<Keeper>,
+    judge: Judge,
+    outbox: Outbox,
+    /// For how many days quarters are kept; 0 is for ever.
+    quarter_retention_days: u32,
     /// Whether this server does the duties.
     is_keeping: Arc<AtomicBool>,
     queries: Arc<Semaphore>,
@@ -71,7 +80,7 @@ pub struct Service {
 impl Service {
     /// Starts the service on a database whose migrations are applied.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
-        let Parts { database, clock, drain, tasks } = parts;
+        let Parts { database, clock, drain, tasks, outbox } = parts;
         let store = store::open(&database);
         let series = Arc::new(KnownSeries::new(settings.series_max));
         let (count_max, text_bytes_max) = series.loaded_max();
@@ -91,6 +100,7 @@ impl Service {
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
+        let judge = Judge::new(house.clone(), outbox.clone());
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let is_keeping = duties.is_holder();
@@ -100,6 +110,13 @@ impl Service {
             async move { keeper.tick().await }
         };
         tasks.spawn("duties", duties.run(tick));
+        let duties = Duties::new(Lease::new(database.clone(), LEASE), drain.clone());
+        let judging = judge.clone();
+        let tick = move || {
+            let judge = judging.clone();
+            async move { judge.tick().await }
+        };
+        tasks.spawn("judge rules", duties.run(tick));
         let intake = Intake {
             series,
             clock: Arc::clone(&clock),
@@ -120,6 +137,9 @@ impl Service {
             answers: Arc::default(),
             house,
             keeper,
+            judge,
+            outbox,
+            quarter_retention_days: settings.quarter_retention_days,
             is_keeping,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
@@ -140,6 +160,12 @@ impl Service {
     #[must_use]
     pub fn keeper(&self) -> Arc<Keeper> {
         Arc::clone(&self.keeper)
+    }
+
+    /// Judging rules, now.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        self.judge.clone()
     }
 
     /// Learns which series other servers tell apart, as it does once an hour.

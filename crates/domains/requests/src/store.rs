@@ -6,12 +6,14 @@
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
+//! | `rules.rs` | rules about counts |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
 mod advance;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
+mod rules;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tally_producers::append::sqlite::transaction;
 use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
+pub(crate) use self::rules::{Added, Judged};
 use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Attempt, Folds};

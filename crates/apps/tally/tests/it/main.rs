@@ -28,6 +28,7 @@ mod outcomes;
 mod producers;
 mod record;
 mod restart;
+mod rules;
 mod stopped;
 mod support;
 mod totals;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::Limits;
+use tally_outbox::{Outbox, Webhooks};
 use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
@@ -87,6 +88,7 @@ impl Counting {
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let (of_domain, tasks) = (Tasks::new(), Tasks::new());
         let parts = Parts {
+            outbox: Outbox::new(database.clone(), Webhooks::default()),
             database,
             clock: Arc::clone(&clock) as _,
             drain: drain.clone(),
