@@ -37,7 +37,7 @@ pub mod telemetry;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
 pub use distance::distance;
-pub use error::{Error, Outcome, Said, chain, chain_for_clients};
+pub use error::{Error, Outcome, Said, chain, chain_for_clients, tell};
 pub use kind::Kind;
 pub use namespace::Namespace;
 pub use signal::Signals;
