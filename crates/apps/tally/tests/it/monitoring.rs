@@ -11,9 +11,10 @@ use tally_testkit::run_with;
 use tokio_postgres::types::Type;
 
 use crate::metrics::{Scraped, complete};
-use crate::support::{Home, LIMIT, wait_for};
+use crate::support::{Home, LIMIT, Server, wait_for};
 
 const POSTGRES: &str = "grafana-postgresql-datasource";
+const INFINITY: &str = "yesoreyeram-infinity-datasource";
 const PROMETHEUS: &str = "prometheus";
 
 /// What a scrape tells that no dashboard and no alert shows.
@@ -210,6 +211,13 @@ fn promtool_accepts_the_rules_and_the_configuration() {
     }
 }
 
+/// Counts requests at the end of 17 May 2015.
+fn add(server: &Server, path: &str, service: &str, status: &str, requests: &str) {
+    let at = ["add", "GET", path, "-n", requests, "--at", "2015-05-17T23:59:59Z"];
+    let service = if service.is_empty() { vec![] } else { vec!["--service", service] };
+    server.ok(&[&at[..], &service, &["--status", status]].concat());
+}
+
 /// A query as Grafana sends it, for May and June of 2015.
 fn as_sent(sql: &str) -> String {
     let replaced = sql
@@ -227,9 +235,7 @@ fn every_query_of_the_sql_dashboard_is_answered_by_postgres() {
     for (path, service, status, requests) in
         [("/a", "shop", "200", "5"), ("/a", "shop", "503", "2"), ("/b", "", "0", "1")]
     {
-        let at = ["--at", "2015-05-17T23:59:59Z"];
-        let series = ["--service", service, "--status", status];
-        server.ok(&[&["add", "GET", path, "-n", requests], &at[..], &series].concat());
+        add(&server, path, service, status, requests);
     }
     let dashboard = &dashboards()["requests-sql.json"];
     let variables = list(dashboard, "/templating/list").iter();
@@ -261,4 +267,75 @@ fn every_query_of_the_sql_dashboard_is_answered_by_postgres() {
     assert_eq!(answers[&("Requests by day and service", "time_series")], (2, Some(8)));
     assert_eq!(answers[&("Requests by day and status", "time_series")], (3, Some(8)));
     assert_eq!(answers[&("Endpoints", "table")].0, 2);
+}
+
+/// A URL as Grafana sends it, for May and June of 2015.
+fn url_as_sent(url: &str, by: &str) -> String {
+    let replaced = url
+        .replace("${__from:date:iso}", "2015-05-01T00:00:00.000Z")
+        .replace("${__to:date:iso}", "2015-06-30T21:59:59.999Z")
+        .replace("${zone:percentencode}", "Europe%2FBerlin")
+        .replace("${by}", by);
+    assert!(!replaced.contains('$'), "{replaced}");
+    replaced
+}
+
+#[test]
+fn every_url_of_the_http_dashboard_is_answered_by_a_server() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    add(&server, "/a", "shop", "200", "5");
+    add(&server, "/a", "shop", "503", "2");
+    add(&server, "/b", "", "0", "1");
+    let dashboard = &dashboards()["requests-http.json"];
+    let variables = list(dashboard, "/templating/list");
+    let by = variables.iter().find(|one| text(one, "/name") == "by").expect("a variable");
+    let mut answers = BTreeMap::new();
+    for by in text(by, "/query").split(',') {
+        for (title, query) in queries(dashboard, INFINITY) {
+            let target = url_as_sent(text(query, "/url"), by);
+            let (head, body) = server.http("GET", &target);
+            assert!(head.starts_with("HTTP/1.1 200 "), "{title}, {target}: {head}\n{body}");
+            let answer: Value = serde_json::from_str(&unchunked(&head, &body))
+                .unwrap_or_else(|error| panic!("{title}: {error}\n{body}"));
+            let totals = list(&answer, &format!("/{}", text(query, "/root_selector")));
+            assert!(!totals.is_empty(), "{title}: {answer}");
+            let mut sum = 0;
+            for total in totals {
+                for column in list(query, "/columns") {
+                    let value = &total[text(column, "/selector")];
+                    let is_right = match text(column, "/type") {
+                        "timestamp" => value.as_str().is_some_and(|time| time.contains("+02:00")),
+                        "number" => value.is_u64(),
+                        _ => value.is_string() || value.is_number(),
+                    };
+                    assert!(is_right, "{title}: {column} of {total}");
+                }
+                sum += total["count"].as_u64().expect("a number");
+            }
+            answers.insert((title.to_owned(), by.to_owned()), (totals.len(), sum));
+        }
+    }
+    for by in ["hour", "day", "week", "month"] {
+        let answer = |title: &str| answers[&(title.to_owned(), by.to_owned())];
+        assert_eq!(answer("Requests"), (1, 8));
+        assert_eq!(answer("Requests by service"), (2, 8));
+        assert_eq!(answer("Requests by status"), (3, 8));
+        assert_eq!(answer("Endpoints"), (2, 8));
+        assert_eq!(answer("Errors"), (1, 2));
+    }
+}
+
+/// The body of an answer that may have come in chunks.
+fn unchunked(head: &str, body: &str) -> String {
+    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        return body.to_owned();
+    }
+    let (mut whole, mut rest) = (String::new(), body);
+    while let Some((size, chunk)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        whole.push_str(&chunk[..size]);
+        rest = &chunk[size + 2..];
+    }
+    whole
 }
