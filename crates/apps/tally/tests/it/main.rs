@@ -24,6 +24,7 @@ mod line_reader;
 mod load;
 mod memory;
 mod metrics;
+mod monitoring;
 mod outcomes;
 mod producers;
 mod record;
