@@ -83,7 +83,7 @@ impl Chart {
                     }
                     @for (at, bar) in self.bars.iter().enumerate() {
                         @let slot = html! {
-                            rect.slot x=(at) y="0" width="1" height=(UNITS) { title { (bar.label) } }
+                            rect.slot x=(at) width="1" height=(UNITS) { title { (bar.label) } }
                         };
                         @match &bar.link {
                             Some(link) => a href=(link) tabindex="-1" { (slot) },
@@ -91,8 +91,8 @@ impl Chart {
                         }
                     }
                 }
-                @for line in (1..=top / step).map(|line| line * step) {
-                    text.value x="0" y=(at(line) - 4) { (compact(line)) }
+                @for line in (0..=top / step).map(|line| line * step) {
+                    text.value x="-8" y=(at(line) + 4) text-anchor="end" { (compact(line)) }
                 }
                 @for tick in &self.ticks {
                     @let place = (200 * tick.at + 100) / count;
