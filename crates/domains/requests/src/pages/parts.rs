@@ -21,6 +21,8 @@ const KINDS: [(usize, &str, &str); CLASSES] = [
     (0, "s0", "no status"),
 ];
 const STYLES: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s0"];
+/// The same where no request has a status, which is then nothing to be told by a colour.
+const STYLES_WITHOUT: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s2"];
 /// How many names a ranking at the side has.
 const RANKED_MAX: usize = 12;
 /// Zones that are offered; any other can be written.
@@ -265,7 +267,8 @@ pub(super) fn chart(view: &View) -> Markup {
         link: link(bar),
         is_open: bar.is_open,
     });
-    let chart = Chart { classes: &STYLES, bars: bars.collect(), ticks: times.ticks(&labels) };
+    let classes = if view.has_statuses() { &STYLES } else { &STYLES_WITHOUT };
+    let chart = Chart { classes, bars: bars.collect(), ticks: times.ticks(&labels) };
     html! {
         figure.chart-frame aria-labelledby="chart" {
             figcaption {
@@ -299,7 +302,8 @@ fn numbers(view: &View) -> Markup {
                         @for bar in view.bars.iter().rev() {
                             tr {
                                 th scope="row" {
-                                    @match times.dates_of(&bar.label) {
+                                    // Those of one day would all lead to it.
+                                    @match times.dates_of(&bar.label).filter(|_| times.has_dates()) {
                                         Some(span) => a href=(view.ask.with(|ask| (ask.span, ask.by) = (span, None))) { (times.period(&bar.label)) },
                                         None => (times.period(&bar.label)),
                                     }

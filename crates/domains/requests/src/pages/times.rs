@@ -179,7 +179,7 @@ impl Times {
             self.before = QuarterRange { end: self.before.start, ..self.before };
             return true;
         }
-        let is_fine = matches!(self.by, Granularity::Quarter | Granularity::Hour);
+        let is_fine = !self.has_dates();
         self.by = if is_fine { Granularity::Day } else { self.by };
         self.choices.retain(|by| !matches!(by, Granularity::Quarter | Granularity::Hour));
         is_fine
@@ -214,6 +214,11 @@ impl Times {
             Granularity::Year | Granularity::Whole => (date, date.last_of_year()),
         };
         (self.first != self.last).then_some(Span::Dates(first, last))
+    }
+
+    /// Whether each period has a date of its own.
+    pub(super) fn has_dates(&self) -> bool {
+        !matches!(self.by, Granularity::Quarter | Granularity::Hour)
     }
 
     /// What is written below the bars.
