@@ -325,6 +325,11 @@ impl KnownSeries {
         self.lock().by_id.values().map(|named| named.series.clone()).collect()
     }
 
+    /// How many are told apart, and how many may be.
+    pub(crate) fn filled(&self) -> (usize, usize) {
+        self.room.filled()
+    }
+
     /// Whether a request was counted under a coarser series for want of room.
     pub(crate) fn has_refused(&self) -> bool {
         self.room.has_refused()

@@ -2,11 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `advance.rs` | how far folds and roll-ups have come |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod advance;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
@@ -27,9 +29,12 @@ use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
+use crate::listing::{Found, Listing};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
 use crate::totals::{PieceCache, Query, Questions, Totals};
+
+pub(crate) use self::advance::{Advance, Unfolded};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -159,6 +164,17 @@ impl Store {
                     Ok((known, state))
                 };
                 database.write(list).await
+            }
+        }
+    }
+
+    /// The first names of the dictionary that are asked for.
+    pub(crate) async fn list(&self, listing: &Listing) -> Result<Found> {
+        match &self.database {
+            Database::Postgres(database) => postgres::series::find(database, listing).await,
+            Database::Sqlite(database) => {
+                let listing = listing.clone();
+                database.read(move |connection| sqlite::series::find(connection, &listing)).await
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Duties: the work of a domain that one server does for all.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -31,6 +33,7 @@ pub enum Next {
 pub struct Duties {
     lease: Lease,
     drain: Drain,
+    is_holder: Arc<AtomicBool>,
 }
 
 // === impl Duties ===
@@ -39,12 +42,18 @@ impl Duties {
     /// Under this lease, until this drain.
     #[must_use]
     pub fn new(lease: Lease, drain: Drain) -> Self {
-        Self { lease, drain }
+        Self { lease, drain, is_holder: Arc::default() }
     }
 
-    /// Calls `tick` every second, or sooner if it says so, while this server holds the lease. At the drain, the call that has
-    /// begun is dropped, and the lease released. A failure is logged if it is another one than the
-    /// last, and the pauses grow until a call succeeds. A panic is a failure.
+    /// Says whether this server had the lease in the last round.
+    #[must_use]
+    pub fn is_holder(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_holder)
+    }
+
+    /// Calls `tick` every second, or sooner if it says so, while this server holds the lease. At the
+    /// drain, the call that has begun is dropped, and the lease released. A failure is logged if it is
+    /// another one than the last, and the pauses grow until a call succeeds. A panic is a failure.
     pub async fn run<T>(self, tick: impl Fn() -> T)
     where
         T: Future<Output = Result<Next, Error>>,
@@ -75,7 +84,9 @@ impl Duties {
     where
         T: Future<Output = Result<Next, Error>>,
     {
-        if !self.lease.hold().await? {
+        let held = self.lease.hold().await;
+        self.is_holder.store(matches!(held, Ok(true)), Ordering::Relaxed);
+        if !held? {
             return Ok(Next::Later);
         }
         let ticking = AssertUnwindSafe(async { tick().await }).catch_unwind();

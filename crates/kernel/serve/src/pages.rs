@@ -19,9 +19,9 @@ mod text;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::Router;
 use maud::{Markup, html};
 
 pub use self::about::{About, Setting};

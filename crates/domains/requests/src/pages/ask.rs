@@ -16,8 +16,11 @@ pub(super) const ENDPOINT: &str = "/requests/endpoint";
 /// The answers as JSON and CSV.
 const TOTALS: &str = "/api/v1/requests/totals";
 
-const RANGE: Parameter =
-    parameter("range", "The range that ends today.", Values::OneOf(&["today", "7d", "30d", "12mo"]));
+const RANGE: Parameter = parameter(
+    "range",
+    "The range that ends today.",
+    Values::OneOf(&["today", "7d", "30d", "12mo"]),
+);
 const FROM: Parameter = parameter("from", "The first day; then `range` is not used.", Values::Text);
 const TO: Parameter = parameter("to", "The last day.", Values::Text);
 const TZ: Parameter = parameter("tz", "The time zone of all days.", Values::Text);
@@ -40,9 +43,8 @@ const SORT: Parameter = parameter(
 );
 const SHOW: Parameter =
     parameter("show", "How many endpoints are shown.", Values::Whole(1, SHOWN_MAX as u64));
-const PARAMETERS: &[Parameter] = &[
-    RANGE, FROM, TO, TZ, BY, SERVICE, METHOD, PATH, PATH_PREFIX, STATUS, CUSTOMER, SORT, SHOW,
-];
+const PARAMETERS: &[Parameter] =
+    &[RANGE, FROM, TO, TZ, BY, SERVICE, METHOD, PATH, PATH_PREFIX, STATUS, CUSTOMER, SORT, SHOW];
 
 const fn parameter(name: &'static str, about: &'static str, values: Values) -> Parameter {
     Parameter { name, about, values, is_repeated: false }
@@ -149,7 +151,7 @@ impl Ask {
             .with_some("method", self.method.as_ref())
             .with_some("path", self.path.as_ref())
             .with_some("path_prefix", self.path_prefix.as_ref())
-            .with_some("status", self.status.map(|status| status.text()))
+            .with_some("status", self.status.map(Status::text))
             .with_some("customer", self.customer.as_ref())
     }
 

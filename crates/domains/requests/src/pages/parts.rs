@@ -27,11 +27,30 @@ const STYLES_WITHOUT: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s2"];
 const RANKED_MAX: usize = 12;
 /// Zones that are offered; any other can be written.
 const ZONES: [&str; 24] = [
-    "UTC", "Africa/Cairo", "Africa/Johannesburg", "Africa/Lagos", "Africa/Nairobi",
-    "America/Chicago", "America/Denver", "America/Los_Angeles", "America/New_York",
-    "America/Sao_Paulo", "Asia/Dubai", "Asia/Hong_Kong", "Asia/Jakarta", "Asia/Karachi",
-    "Asia/Kolkata", "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney",
-    "Europe/Berlin", "Europe/Istanbul", "Europe/London", "Europe/Moscow", "Pacific/Auckland",
+    "UTC",
+    "Africa/Cairo",
+    "Africa/Johannesburg",
+    "Africa/Lagos",
+    "Africa/Nairobi",
+    "America/Chicago",
+    "America/Denver",
+    "America/Los_Angeles",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Asia/Dubai",
+    "Asia/Hong_Kong",
+    "Asia/Jakarta",
+    "Asia/Karachi",
+    "Asia/Kolkata",
+    "Asia/Shanghai",
+    "Asia/Singapore",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "Europe/Berlin",
+    "Europe/Istanbul",
+    "Europe/London",
+    "Europe/Moscow",
+    "Pacific/Auckland",
 ];
 
 /// When the numbers are from.
@@ -72,7 +91,8 @@ pub(super) fn controls(view: &View) -> Markup {
 
 fn form(view: &View) -> Markup {
     let (ask, times) = (&view.ask, &view.times);
-    let action = if ask.path.is_some() && ask.method.is_some() { ask::ENDPOINT } else { ask::REQUESTS };
+    let action =
+        if ask.path.is_some() && ask.method.is_some() { ask::ENDPOINT } else { ask::REQUESTS };
     let is_listed = |service: &str| view.services.iter().any(|(one, _)| **one == *service);
     html! {
         form method="get" action=(action) {
@@ -113,8 +133,10 @@ fn name_text(text: &str) -> String {
 
 /// The filters, each with a way to lift it.
 fn chips(ask: &Ask) -> Markup {
-    let chip = |kind: &str, value: &str, without: Link| html! {
-        li { a.chip href=(without) { span.muted { (kind) } " " (name(value, false)) span.lift aria-hidden="true" { "×" } span.visually-hidden { ", lift this filter" } } }
+    let chip = |kind: &str, value: &str, without: Link| {
+        html! {
+            li { a.chip href=(without) { span.muted { (kind) } " " (name(value, false)) span.lift aria-hidden="true" { "×" } span.visually-hidden { ", lift this filter" } } }
+        }
     };
     html! {
         @if ask.service.is_some() || ask.path_prefix.is_some() || ask.status.is_some() || ask.customer.is_some() {

@@ -104,8 +104,10 @@ fn short(id: &str) -> &str {
 }
 
 fn moment(micros: i64) -> Markup {
-    let text = Timestamp::from_microsecond(micros)
-        .map_or_else(|_| "an unknown time".into(), |at| at.strftime("%-d %b %Y %H:%M").to_string() + " UTC");
+    let text = Timestamp::from_microsecond(micros).map_or_else(
+        |_| "an unknown time".into(),
+        |at| at.strftime("%-d %b %Y %H:%M").to_string() + " UTC",
+    );
     html! { (text) }
 }
 

@@ -35,12 +35,7 @@ pub(super) fn router() -> Router {
 // === impl Asset ===
 
 impl Asset {
-    fn new(
-        name: &str,
-        extension: &str,
-        content_type: &'static str,
-        content: &'static str,
-    ) -> Self {
+    fn new(name: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
         let path = format!("/static/{name}-{:016x}.{extension}", tag_of(&content));
         Self { path, content_type, content }
     }

@@ -66,8 +66,7 @@ impl Chart {
         let step = line_step(max);
         let top = (max + step - 1) / step * step;
         let count = self.bars.len().max(1);
-        let (stretched, height) =
-            (format!("0 0 {count} {UNITS}"), ABOVE_PX + BARS_PX + BELOW_PX);
+        let (stretched, height) = (format!("0 0 {count} {UNITS}"), ABOVE_PX + BARS_PX + BELOW_PX);
         let at = |value: i64| ABOVE_PX + BARS_PX - value * BARS_PX / top;
         html! {
             svg.chart width="100%" height=(height) aria-hidden="true" {

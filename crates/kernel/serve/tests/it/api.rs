@@ -82,7 +82,7 @@ async fn endless(State(made): State<Made>) -> Response {
         let _ = &bodies;
         part.extend_from_slice(&[b'a'; 1_000]);
         bytes.fetch_add(1_000, Ordering::SeqCst);
-        true
+        Ok(true)
     });
     untagged("text/plain", body)
 }
@@ -94,7 +94,7 @@ async fn start(made: Made) -> Running {
         .route(&ENDLESS, get(endless).with_state(made))
         .schema("Things", json!({"type": "array"}));
     let doors = Doors::new().api(api);
-    let started = Started { running: Arc::new(Idle), doors, tasks: Tasks::new() };
+    let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
     let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
     Running::with(vec![started], Drain::new(), listener).await
 }

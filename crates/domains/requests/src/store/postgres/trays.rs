@@ -184,6 +184,12 @@ pub(super) async fn list(database: &Database) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
+/// How large the rows are that are not folded.
+pub(crate) async fn unfolded_bytes(database: &Database) -> Result<i64> {
+    let (step, sql) = ("measure the trays", include_str!("unfolded_bytes.sql"));
+    Ok(database.rows(step, sql, &[]).await?.first().map_or(0, |row| row.get(0)))
+}
+
 pub(super) async fn state(transaction: &Transaction, tray: Tray) -> Result<State> {
     let (step, sql) = ("look at a tray's state", include_str!("tray_state.sql"));
     State::of(transaction.row(step, sql, &[&tray.name()]).await?.get(0))
