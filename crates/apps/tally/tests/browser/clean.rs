@@ -27,9 +27,7 @@ const REFUSED: &[(&str, &str)] =
 
 fn looks() -> impl Iterator<Item = Look> {
     let widths = [1_280, 360].into_iter();
-    widths.flat_map(|width| {
-        [false, true].map(|is_dark| Look { width, is_dark, has_scripts: true })
-    })
+    widths.flat_map(|width| [false, true].map(|is_dark| Look { width, is_dark, has_scripts: true }))
 }
 
 #[track_caller]
@@ -77,10 +75,14 @@ fn an_empty_server_says_how_to_count() {
     let browser = Browser::start();
     for look in looks() {
         browser.look(look);
-        for (name, path) in [("first-overview", "/"), ("first", "/requests"), ("none", "/producers")] {
+        for (name, path) in
+            [("first-overview", "/"), ("first", "/requests"), ("none", "/producers")]
+        {
             browser.open(&format!("{}{path}", server.url));
             // Hidden text is looked at as well.
-            browser.run("document.querySelectorAll('details').forEach(one => one.removeAttribute('name'))");
+            browser.run(
+                "document.querySelectorAll('details').forEach(one => one.removeAttribute('name'))",
+            );
             browser.run("document.querySelectorAll('details').forEach(one => one.open = true)");
             check(&browser, name, look);
             browser.picture(name, look);

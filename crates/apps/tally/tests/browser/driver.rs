@@ -78,8 +78,7 @@ impl Browser {
             "--hide-scrollbars",
             &folder,
         ];
-        let mut browser =
-            Self { port, session: String::new(), _driver: driver, _profile: profile };
+        let mut browser = Self { port, session: String::new(), _driver: driver, _profile: profile };
         let asked = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -151,7 +150,8 @@ impl Browser {
     /// The same of one that returns a promise.
     #[track_caller]
     pub(crate) fn wait(&self, script: &str) -> Value {
-        let script = format!("const done = arguments[0]; (async () => {{ {script} }})().then(done)");
+        let script =
+            format!("const done = arguments[0]; (async () => {{ {script} }})().then(done)");
         self.call("POST", "/execute/async", &json!({ "script": script, "args": [] }))
     }
 
@@ -184,7 +184,8 @@ impl Browser {
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().cloned().unwrap_or_default();
-        let mut complaints: Vec<_> = entries.iter().map(|entry| entry["message"].to_string()).collect();
+        let mut complaints: Vec<_> =
+            entries.iter().map(|entry| entry["message"].to_string()).collect();
         let said = self.run("return (window.refused || []).concat(window.failed || [])");
         complaints.extend(said.as_array().into_iter().flatten().map(Value::to_string));
         complaints
@@ -220,7 +221,8 @@ impl Drop for Browser {
 /// Base64.
 fn decoded(text: &str) -> Vec<u8> {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let value = |byte: &u8| DIGITS.iter().position(|digit| digit == byte).unwrap_or_default() as u32;
+    let value =
+        |byte: &u8| DIGITS.iter().position(|digit| digit == byte).unwrap_or_default() as u32;
     let mut bytes = Vec::new();
     for four in text.trim_end_matches('=').as_bytes().chunks(4) {
         let bits = four.iter().fold(0, |bits, byte| bits << 6 | value(byte));

@@ -30,9 +30,14 @@ fn names_from_strangers_only_stand_there() {
     for look in [Look::USUAL, Look { width: 360, is_dark: true, ..Look::USUAL }] {
         browser.look(look);
         browser.open(&format!("{}/requests", server.url));
-        assert_eq!(browser.text("document.querySelectorAll('main script, main img, main b').length"), "0");
+        assert_eq!(
+            browser.text("document.querySelectorAll('main script, main img, main b').length"),
+            "0"
+        );
         let shown = browser.text("document.querySelector('.ranked').textContent");
-        for text in ["<script>alert(1)</script>", "سوق", "🧮", "U+202E", "U+0009", "javascript:alert(1)"] {
+        for text in
+            ["<script>alert(1)</script>", "سوق", "🧮", "U+202E", "U+0009", "javascript:alert(1)"]
+        {
             assert!(shown.contains(text), "{text}: {shown}");
         }
         assert!(!shown.contains('\u{202e}'), "{shown}");

@@ -29,7 +29,9 @@ fn a_count_is_seen_without_a_reload() {
     let begun = std::time::Instant::now();
     browser.await_that("document.querySelector('#total').textContent === '9,523'");
     println!("seen after {:?}", begun.elapsed());
-    browser.await_that("[...document.querySelectorAll('.ranked .path')].some(one => one.innerText === '/live')");
+    browser.await_that(
+        "[...document.querySelectorAll('.ranked .path')].some(one => one.innerText === '/live')",
+    );
     browser.await_that("window.isTheSame && document.querySelector('.numbers').open");
     assert_eq!(browser.text("document.activeElement.textContent"), focused);
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -44,7 +46,8 @@ fn the_first_request_replaces_the_hints() {
     browser.await_that("document.querySelector('h1').textContent === 'Count the first request'");
     count(&server, "/first");
     browser.await_that("document.querySelector('#total')?.textContent === '1'");
-    browser.await_that("!!document.querySelector('svg.chart') && !!document.querySelector('#as-of')");
+    browser
+        .await_that("!!document.querySelector('svg.chart') && !!document.querySelector('#as-of')");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

@@ -26,8 +26,19 @@ pub(crate) fn open(home: &Home) -> Server {
             - days * 86_400)
             .to_string();
         server.ok(&[
-            "add", method, path, "--service", service, "--status", status, "--customer", customer,
-            "--at", &at, "-n", count,
+            "add",
+            method,
+            path,
+            "--service",
+            service,
+            "--status",
+            status,
+            "--customer",
+            customer,
+            "--at",
+            &at,
+            "-n",
+            count,
         ]);
     }
     server

@@ -243,7 +243,8 @@ impl Times {
         });
         let named: Vec<_> = named.collect();
         let every = named.len().div_ceil(TICKS_MAX).max(1);
-        let tick = |(nth, (at, text)): (usize, (usize, String))| Tick { at, text, is_minor: nth % 2 == 1 };
+        let tick =
+            |(nth, (at, text)): (usize, (usize, String))| Tick { at, text, is_minor: nth % 2 == 1 };
         named.into_iter().step_by(every).enumerate().map(tick).collect()
     }
 }

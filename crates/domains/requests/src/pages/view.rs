@@ -88,7 +88,11 @@ const POINTS: usize = 3;
 
 impl View {
     /// Reads what is asked for.
-    pub(super) async fn read(service: &Service, mut ask: Ask, now: Timestamp) -> Result<Self, Error> {
+    pub(super) async fn read(
+        service: &Service,
+        mut ask: Ask,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         let answers = loop {
             let questions = questions(&ask, service.totals_max);
             match service.answers(questions).await {
