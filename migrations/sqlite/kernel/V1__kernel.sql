@@ -70,3 +70,17 @@ CREATE TABLE tally_producer_setbacks (
     batches INTEGER NOT NULL,
     PRIMARY KEY (domain, namespace_id, producer_id)
 ) STRICT, WITHOUT ROWID;
+
+-- What was stored once for an idempotency key: a fingerprint of what its caller meant, in the transaction
+-- that stored it. stored_at counts microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_idempotency_keys (
+    domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    stored_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, namespace_id, key)
+) STRICT, WITHOUT ROWID;
+
+-- For those that are old enough to be deleted.
+CREATE INDEX tally_idempotency_keys_stored ON tally_idempotency_keys (domain, stored_at);

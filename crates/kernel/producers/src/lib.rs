@@ -8,6 +8,7 @@
 //! | `days.rs` | what producers brought, by UTC day |
 //! | `lease.rs` | who has a producer: epoch, claims, and the rules of opening it |
 //! | `migrations.rs` | the tables, for each kind of database |
+//! | `once.rs`, `once/` | what is stored once for each idempotency key |
 //! | `open.rs` | the message that opens a producer |
 //! | `plan.rs` | what of a batch is new, by where its producers stand |
 //! | `postgres.rs`, `postgres/` | producers in Postgres and CockroachDB |
@@ -22,6 +23,7 @@ pub mod append;
 mod days;
 mod lease;
 mod migrations;
+mod once;
 mod open;
 mod plan;
 pub mod postgres;
@@ -35,6 +37,7 @@ mod writer;
 pub use days::{Counted, Days};
 pub use lease::{Leaving, Opening, Producer, Refusal, Standing, Step, draw_epoch, short_id};
 pub use migrations::MIGRATIONS;
+pub use once::{Fingerprint, KEY_BYTES_MAX, Once};
 pub use open::{InvalidOpen, Terms};
 pub use plan::Plan;
 pub use run::{BatchEnd, Content, Fate, Parcel, Run};

@@ -23,6 +23,7 @@ mod forgetting;
 mod frames;
 mod import_count;
 mod keeper;
+mod keys;
 mod leaving;
 mod log;
 mod migrations;
