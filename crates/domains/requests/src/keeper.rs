@@ -13,7 +13,7 @@ use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 
-/// How often days are pruned, and producers forgotten.
+/// How often days are pruned, and producers and idempotency keys forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
@@ -27,6 +27,7 @@ pub struct Keeper {
     roll_up_at: Schedule,
     quarter_retention_days: u32,
     kept_after_roll_up: Duration,
+    idempotency: Duration,
     last: Mutex<LastDone>,
 }
 
@@ -45,7 +46,8 @@ struct LastDone {
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
-        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
+        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, idempotency, .. } =
+            *settings;
         let last = Mutex::new(LastDone {
             folds,
             rolled_up: None,
@@ -53,7 +55,14 @@ impl Keeper {
             gathered: None,
             settled: 0,
         });
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last })
+        Arc::new(Self {
+            house,
+            roll_up_at,
+            quarter_retention_days,
+            kept_after_roll_up,
+            idempotency,
+            last,
+        })
     }
 
     /// Does what is due. A duty that fails keeps no other one waiting.
@@ -130,7 +139,9 @@ impl Keeper {
     async fn keep_house_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
         if is_over(HOUSEKEEPING_INTERVAL, now, last.kept_house) {
             let pruned = self.prune(now).await;
-            pruned.and(self.house.producers.forget_silent().await)?;
+            let forgotten = self.house.producers.forget_silent().await;
+            let keys = self.house.producers.forget_keys(self.idempotency).await;
+            pruned.and(forgotten).and(keys)?;
             last.kept_house = Some(now);
         }
         Ok(())

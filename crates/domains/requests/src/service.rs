@@ -3,8 +3,10 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `changes.rs` | corrections, merges and forgets |
+//! | `submit.rs` | counting what comes in one call |
 
 mod changes;
+mod submit;
 
 use std::sync::Arc;
 

@@ -59,6 +59,7 @@ pub(crate) fn settings() -> Settings {
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,
         kept_after_roll_up: Duration::ZERO,
+        idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
     }
