@@ -10,6 +10,7 @@ use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tower_service::Service;
 
+use crate::api::Api;
 use crate::udp::{Datagrams, Socket};
 
 /// The ways into a domain.
@@ -20,6 +21,7 @@ pub struct Doors {
     pub(crate) names: Vec<&'static str>,
     pub(crate) descriptors: Vec<&'static [u8]>,
     pub(crate) http: Router,
+    pub(crate) apis: Vec<Api>,
     pub(crate) sockets: Vec<Socket>,
 }
 
@@ -61,6 +63,15 @@ impl Doors {
     pub fn http(mut self, routes: Router) -> Self {
         self.http = self.http.merge(routes);
         self
+    }
+
+    /// Adds an HTTP API, which the OpenAPI document describes. Panics if two domains have the same
+    /// route.
+    #[must_use]
+    pub fn api(mut self, mut api: Api) -> Self {
+        let routes = std::mem::take(&mut api.router);
+        self.apis.push(api);
+        self.http(routes)
     }
 
     /// Adds a UDP socket, which is bound to `address` when the server starts.

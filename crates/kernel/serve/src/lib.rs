@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `admission.rs` | who may ask: no other site's web page, and gRPC methods only by gRPC |
+//! | `api.rs`, `api/` | what the HTTP APIs of all domains have in common |
 //! | `domain.rs` | what a domain gives to an app, and an app to a domain |
 //! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
 //! | `duties.rs` | the work of a domain that one server does for all |
@@ -18,6 +19,7 @@
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
 
 mod admission;
+pub mod api;
 mod domain;
 mod doors;
 mod duties;

@@ -15,6 +15,7 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
+use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::linger::Lingering;
 use crate::{Doors, Error, Listener, health, http};
@@ -104,6 +105,7 @@ impl Server {
         self.add_reflection(&mut own)?;
         let (serving, is_serving) = watch::channel(false);
         let (mut services, mut grpc, mut routes) = (vec![""], router(own), Router::new());
+        let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
@@ -112,7 +114,7 @@ impl Server {
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, self.about, is_serving);
+        let router = http::with_pages(grpc, routes, names, self.about, &document, is_serving);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

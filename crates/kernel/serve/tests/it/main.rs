@@ -1,8 +1,9 @@
 //! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner, and
-//! what the domains behind it see;
+//! what the domains behind it see; an HTTP API;
 //! and the duties of a domain.
 
 mod admission;
+mod api;
 mod domains;
 mod duties;
 mod frames;
