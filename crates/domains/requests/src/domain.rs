@@ -57,6 +57,7 @@ impl Configured for Settings {
             .grpc(service.count_service())
             .grpc(service.request_service())
             .grpc(service.book_service())
+            .api(service.api())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
         Ok((Arc::new(service), doors))
     }

@@ -14,6 +14,7 @@
 //! | `error.rs` | what can go wrong, and what it means to the client |
 //! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
 //! | `house.rs` | the store with the names that its batches need, and its producers |
+//! | `http.rs`, `http/` | the HTTP API |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
@@ -49,6 +50,7 @@ mod due;
 mod error;
 mod grpc;
 mod house;
+mod http;
 mod import_count;
 mod intake;
 mod keeper;

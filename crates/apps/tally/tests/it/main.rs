@@ -28,5 +28,6 @@ mod producers;
 mod record;
 mod restart;
 mod stopped;
+mod submit;
 mod support;
 mod totals;

@@ -41,6 +41,7 @@ mod setbacks;
 mod snapshots;
 mod sqlite_folds;
 mod steps;
+mod submitting;
 mod taking_over;
 mod time_zones;
 mod totals;

@@ -100,7 +100,8 @@ impl Counting {
             doors: Doors::new()
                 .grpc(service.count_service())
                 .grpc(service.request_service())
-                .grpc(service.book_service()),
+                .grpc(service.book_service())
+                .api(service.api()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -110,6 +111,11 @@ impl Counting {
             server.run(listener, probe, &until).await.expect("it serves");
         });
         Self { service, domains, clock, address, drain, tasks }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A client with its own connection.
