@@ -58,7 +58,8 @@ impl Configured for Settings {
             .grpc(service.request_service())
             .grpc(service.book_service())
             .api(service.api())
-            .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
+            .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .pages(service.pages());
         Ok((Arc::new(service), doors))
     }
 }

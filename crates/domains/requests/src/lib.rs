@@ -21,6 +21,7 @@
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `model.rs` | series, endpoint, quarter, day, period |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
+//! | `pages.rs`, `pages/` | the pages: what is asked for, what is read, how it looks |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `protobuf.rs` | protobuf's encoding, for messages that are read in place |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
@@ -57,6 +58,7 @@ mod keeper;
 mod migrations;
 pub mod model;
 pub mod packed;
+mod pages;
 pub mod periods;
 mod protobuf;
 mod record;

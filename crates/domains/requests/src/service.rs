@@ -3,18 +3,22 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `changes.rs` | corrections, merges and forgets |
+//! | `facts.rs` | what people who run it should know |
 //! | `submit.rs` | counting what comes in one call |
 
 mod changes;
+mod facts;
 mod submit;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
-use tally_serve::{Duties, Parts, Running};
+use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
@@ -31,7 +35,7 @@ use crate::rows::Rows;
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
-use crate::totals::{Filter, GroupBy, Query, TEXT_BYTES_FACTOR, TooMany, Totals};
+use crate::totals::{Filter, GroupBy, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
@@ -47,6 +51,8 @@ pub struct Service {
     pub(crate) totals_max: usize,
     house: House,
     keeper: Arc<Keeper>,
+    /// Whether this server does the duties.
+    is_keeping: Arc<AtomicBool>,
     queries: Arc<Semaphore>,
     /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
@@ -78,6 +84,7 @@ impl Service {
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
+        let is_keeping = duties.is_holder();
         let ticking = Arc::clone(&keeper);
         let tick = move || {
             let keeper = Arc::clone(&ticking);
@@ -102,6 +109,7 @@ impl Service {
             totals_max: settings.totals_max,
             house,
             keeper,
+            is_keeping,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -126,6 +134,16 @@ impl Service {
     /// Learns which series other servers tell apart, as it does once an hour.
     pub async fn learn(&self) {
         self.house.learn().await;
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.house.clock.now()
+    }
+
+    /// Whether a request was ever counted, as far as this server knows.
+    pub(crate) fn has_series(&self) -> bool {
+        !self.house.series.is_empty()
     }
 
     /// The series whose names it has in memory.
@@ -232,26 +250,34 @@ impl Service {
 
     /// Answers a query.
     pub(crate) async fn totals(&self, query: &Query) -> Result<Totals, Error> {
-        let answer = {
-            let _place = self.queries.acquire().await;
-            self.house.store.totals(query).await
-        };
-        let mut totals = answer.map_err(|error| {
-            if error.find::<TooMany>().is_some() {
-                return Error::AnswerTooLarge(format!(
-                    "the answer has more than {} totals, or texts of more than {TEXT_BYTES_FACTOR} \
-                     times as many bytes: ask for a shorter range, for months instead of days, for \
-                     fewer groups, for a path prefix, or for sums over all groups",
-                    query.totals_max
-                ));
-            }
-            Error::store("read totals")(error)
-        })?;
-        self.intake.series.notice_unnamed(totals.unnamed);
+        let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
+        let mut totals = self.answers(questions).await?.swap_remove(0);
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);
         }
         Ok(totals)
+    }
+
+    /// Answers several queries from one snapshot, without their limits.
+    pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>, Error> {
+        let totals_max = questions.first.first().map_or(self.totals_max, |query| query.totals_max);
+        let answers = {
+            let _place = self.queries.acquire().await;
+            self.house.store.answers(questions).await
+        };
+        let answers = answers.map_err(|error| {
+            if error.find::<TooMany>().is_some() {
+                return Error::AnswerTooLarge(format!(
+                    "the answer has more than {totals_max} totals, or texts of more than \
+                     {TEXT_BYTES_FACTOR} times as many bytes: ask for a shorter range, for months \
+                     instead of days, for fewer groups, for a path prefix, or for sums over all groups"
+                ));
+            }
+            Error::store("read totals")(error)
+        })?;
+        let unnamed = answers.iter().map(|totals| totals.unnamed).max();
+        self.intake.series.notice_unnamed(unnamed.unwrap_or_default());
+        Ok(answers)
     }
 
     /// What may be missing from these days, besides what clients have dropped.
@@ -313,6 +339,14 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        self.facts_in_memory()
+    }
+
+    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
+        self.facts_in_store().await
     }
 
     async fn finished(&self) {

@@ -39,7 +39,8 @@ pub struct Queue<R, O> {
     bytes: Arc<Semaphore>,
     closing: CancellationToken,
     writing: Arc<Writing>,
-    limits: Limits,
+    /// How much there may be.
+    pub limits: Limits,
 }
 
 /// How many batches are being written.
@@ -157,6 +158,11 @@ impl<R: Rows, O> Queue<R, O> {
         (self.limits.rows_max as usize).saturating_sub(self.rows.available_permits())
     }
 
+    /// How many bytes these take.
+    pub fn bytes(&self) -> usize {
+        (self.limits.bytes_max as usize).saturating_sub(self.bytes.available_permits())
+    }
+
     /// A chunk larger than the queue takes the whole queue.
     async fn room(&self, rows: usize, bytes: usize) -> Option<Room> {
         let clamp = |size: usize, max: u32| u32::try_from(size).unwrap_or(max).min(max);
@@ -244,147 +250,12 @@ impl Room {
         self.bytes.merge(other.bytes);
     }
 
-    /// Gives a part of it back: the rows are fewer than was thought.
-    pub fn give_back(&mut self, rows: usize, bytes: usize) {
-        drop(self.rows.split(rows.min(self.rows.num_permits())));
-        drop(self.bytes.split(bytes.min(self.bytes.num_permits())));
+    /// Gives back what is beyond this: the rows are fewer than was thought.
+    pub fn keep(&mut self, rows: usize, bytes: usize) {
+        drop(self.rows.split(self.rows.num_permits().saturating_sub(rows)));
+        drop(self.bytes.split(self.bytes.num_permits().saturating_sub(bytes)));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Three;
-
-    impl Rows for Three {
-        fn rows(&self) -> usize {
-            3
-        }
-        fn bytes(&self) -> usize {
-            3
-        }
-    }
-
-    fn size<R, O>(taken: Option<Taken<R, O>>) -> usize {
-        taken.map_or(0, |taken| taken.chunks.len())
-    }
-
-    fn limits(rows_max: u32) -> Limits {
-        Limits { rows_max, bytes_max: 1000, wait_max: Duration::from_millis(50) }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_queue_gives_the_rows_back() {
-        let queue = Queue::new(limits(4));
-        let receipt = Receipt::<()>::new();
-        queue.push(Three, &receipt).await.expect("room for three");
-        assert!(queue.push(Three, &receipt).await.is_err());
-        drop(queue.batch(10, 0).await);
-        queue.push(Three, &receipt).await.expect("room again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_chunk_larger_than_the_queue_passes_alone() {
-        let queue = Queue::new(limits(2));
-        let receipt = Receipt::<()>::new();
-        queue.push(Three, &receipt).await.expect("takes the whole queue");
-        assert!(queue.push(Three, &receipt).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_place_that_was_taken_counts_until_it_is_given_back() {
-        let queue = Queue::new(limits(6));
-        let receipt = Receipt::<()>::new();
-        let mut room = queue.reserve(3, 3).await.expect("room for three");
-        room.merge(queue.reserve(3, 3).await.expect("room for three more"));
-        assert_eq!(queue.rows(), 6);
-        assert!(queue.reserve(1, 1).await.is_none());
-        queue.push_into(room, Three, 3, &receipt).expect("a place of its own");
-        drop(queue.batch(10, 0).await);
-        assert_eq!(queue.rows(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_batch_takes_what_waits_up_to_the_limit() {
-        let queue = Queue::new(limits(100));
-        let receipt = Receipt::<()>::new();
-        for _ in 0..5 {
-            queue.push(Three, &receipt).await.expect("room");
-        }
-        let sizes = [queue.batch(7, 0).await, queue.batch(100, 0).await];
-        assert_eq!(sizes.map(size), [3, 2]);
-    }
-
-    /// Nothing but updates.
-    #[derive(Debug)]
-    struct Updates;
-
-    impl Rows for Updates {
-        fn rows(&self) -> usize {
-            1
-        }
-        fn updates(&self) -> usize {
-            BATCH_UPDATES_MAX / 4
-        }
-        fn bytes(&self) -> usize {
-            1
-        }
-    }
-
-    #[tokio::test]
-    async fn a_batch_changes_no_more_than_it_may() {
-        let queue = Queue::new(limits(100));
-        let receipt = Receipt::<()>::new();
-        for _ in 0..10 {
-            queue.push(Updates, &receipt).await.expect("room");
-        }
-        for size in [4, 4, 2] {
-            assert_eq!(self::size(queue.batch(100, 0).await), size);
-        }
-    }
-
-    /// Until it ends, or enough rows wait, or a moment is over.
-    #[tokio::test(start_paused = true)]
-    async fn a_small_batch_waits_for_another_one() {
-        let queue = Queue::new(limits(1_000));
-        let receipt = Receipt::<()>::new();
-        let push = async || queue.push(Three, &receipt).await.expect("room");
-        push().await;
-        let first = queue.batch(100, 9).await.expect("alone, it does not wait");
-        push().await;
-        let (second, ()) = tokio::join!(queue.batch(100, 9), async {
-            push().await;
-            drop(first);
-        });
-        let second = second.expect("chunks");
-        assert_eq!(second.chunks.len(), 2);
-        for _ in 0..3 {
-            push().await;
-        }
-        let begun = Instant::now();
-        assert_eq!(size(queue.batch(100, 9).await), 3, "enough rows");
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        push().await;
-        assert_eq!(size(queue.batch(100, 9).await), 1);
-        assert_eq!(begun.elapsed(), JOIN_WAIT_MAX);
-        push().await;
-        queue.close();
-        assert_eq!(size(queue.batch(100, 9).await), 1);
-        assert_eq!(begun.elapsed(), JOIN_WAIT_MAX);
-        drop(second);
-    }
-
-    #[tokio::test]
-    async fn a_closed_queue_ends_when_it_is_empty() {
-        let queue = Queue::new(limits(100));
-        let receipt = Receipt::<()>::new();
-        queue.push(Three, &receipt).await.expect("room");
-        queue.close();
-        assert!(queue.push(Three, &receipt).await.is_err());
-        assert_eq!(size(queue.batch(10, 0).await), 1);
-        assert!(queue.batch(10, 0).await.is_none());
-        assert!(queue.batch(10, 0).await.is_none());
-    }
-}
+mod tests;

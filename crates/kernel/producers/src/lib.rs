@@ -42,5 +42,5 @@ pub use open::{InvalidOpen, Terms};
 pub use plan::Plan;
 pub use run::{BatchEnd, Content, Fate, Parcel, Run};
 pub use setback::{Setback, Told};
-pub use store::{OPENINGS_MAX, Producers, Shown};
+pub use store::{OPENINGS_MAX, Producers, Shown, Summary};
 pub use writer::Append;

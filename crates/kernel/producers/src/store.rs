@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tally_runtime::Namespace;
 use tally_store::{Database, Error};
@@ -32,6 +33,19 @@ pub struct Producers {
 pub(crate) struct Owner {
     pub(crate) domain: &'static str,
     pub(crate) namespace: Namespace,
+}
+
+/// The clients of a domain in few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// How many producers there are that are clients.
+    pub clients: i64,
+    /// When one of them was opened or stored something last.
+    pub last_seen: Option<Timestamp>,
+    /// How much all clients, also those that are forgotten, said to have dropped.
+    pub dropped: i64,
+    /// How many producers miss acknowledged batches, because the database went back.
+    pub setbacks: i64,
 }
 
 /// A producer by what people see of it, or by its whole id.
@@ -185,6 +199,17 @@ impl Producers {
             Database::Postgres(database) => postgres::list(database, owner, with_workers).await,
             Database::Sqlite(database) => {
                 database.read(move |connection| sqlite::list(connection, owner, with_workers)).await
+            }
+        }
+    }
+
+    /// How many clients there are, when one was last seen, and how much they said to have dropped, ever.
+    pub async fn summary(&self) -> Result<Summary, Error> {
+        let owner = self.owner;
+        match &self.database {
+            Database::Postgres(database) => postgres::summary(database, owner).await,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::summary(connection, owner)).await
             }
         }
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::{Response, StatusCode, header};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
+use crate::pages::{Frame, Site};
 use crate::unfinished::held;
 
 /// What `GET /` answers.
@@ -37,11 +38,11 @@ pub(crate) fn about(
 
 /// Joins the gRPC services, the domains' HTTP routes and the server's own, and says who may ask for
 /// what.
-pub(crate) fn with_pages(
+pub(crate) fn all(
     grpc: Router,
     routes: Router,
     names: Names,
-    about: String,
+    site: Arc<Site>,
     document: &Value,
     serving: watch::Receiver<bool>,
 ) -> Router {
@@ -59,7 +60,6 @@ pub(crate) fn with_pages(
         tagged(request.headers(), tag, "application/json", || document.clone().into())
     };
     let own = Router::new()
-        .route("/", get(async move || about.clone()))
         // Whether the process runs at all: it does, if it can say so.
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(health.clone()))
@@ -68,6 +68,7 @@ pub(crate) fn with_pages(
     grpc.layer(from_fn(only_grpc))
         .merge(routes.merge(own).layer(map_response(not_allowed)))
         .fallback(unknown)
+        .layer(Extension(site))
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))
 }
@@ -82,14 +83,14 @@ async fn not_allowed(response: Response<Body>) -> Response<Body> {
     Problem::of_protocol(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
 }
 
-async fn unknown(request: Request) -> Response<Body> {
+async fn unknown(frame: Frame, request: Request) -> Response<Body> {
     let path = request.uri().path();
     if is_grpc(request.headers()) {
         return Status::unimplemented(format!("this server has no method {path}")).into_http();
     }
     let detail = format!("not found: {path}; GET / lists what is served");
     if wants_page(request.headers()) {
-        return (StatusCode::NOT_FOUND, detail + "\n").into_response();
+        return frame.unknown();
     }
     Problem::of_protocol(StatusCode::NOT_FOUND, detail).into_response()
 }

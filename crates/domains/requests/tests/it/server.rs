@@ -96,6 +96,7 @@ impl Counting {
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address();
         let started = Started {
+            name: "requests",
             running: Arc::new(service.clone()),
             doors: Doors::new()
                 .grpc(service.count_service())

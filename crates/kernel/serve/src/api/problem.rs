@@ -126,6 +126,11 @@ impl Mistakes {
         read.map_err(|detail| self.note(field, detail)).ok()
     }
 
+    /// The fields and what is wrong with each, for a page.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.named.iter().map(|one| (&*one.field, &*one.detail))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()

@@ -94,7 +94,7 @@ async fn start(made: Made) -> Running {
         .route(&ENDLESS, get(endless).with_state(made))
         .schema("Things", json!({"type": "array"}));
     let doors = Doors::new().api(api);
-    let started = Started { running: Arc::new(Idle), doors, tasks: Tasks::new() };
+    let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
     let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
     Running::with(vec![started], Drain::new(), listener).await
 }

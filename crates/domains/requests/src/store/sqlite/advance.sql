@@ -1,0 +1,6 @@
+-- How far the calendar has come: when a day was rolled up last, the last one that is, and how many of those
+-- up to ?1 are not. It has one row for each day.
+SELECT max(rolled_up_at),
+       max(day) FILTER (WHERE rolled_up_at IS NOT NULL),
+       count(*) FILTER (WHERE rolled_up_at IS NULL AND day <= ?1)
+FROM tally_request_calendar
