@@ -38,6 +38,7 @@
 //! | `service.rs`, `service/` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | what every database must promise, and which one does it how |
+//! | `submission.rs` | entries that come in one call: from what they say to rows, and their fingerprint |
 //! | `text.rs` | texts that people write into corrections, merges and forgets |
 //! | `totals.rs` | a question about totals, and its answer in order |
 
@@ -78,6 +79,7 @@ mod series;
 mod service;
 mod settings;
 pub mod store;
+mod submission;
 mod text;
 mod totals;
 

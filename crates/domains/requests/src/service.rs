@@ -5,10 +5,12 @@
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `facts.rs` | what people who run it should know |
 //! | `rules.rs` | rules about counts |
+//! | `submit.rs` | counting what comes in one call |
 
 mod changes;
 mod facts;
 mod rules;
+mod submit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

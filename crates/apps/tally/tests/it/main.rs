@@ -31,5 +31,6 @@ mod record;
 mod restart;
 mod rules;
 mod stopped;
+mod submit;
 mod support;
 mod totals;

@@ -61,6 +61,7 @@ pub(crate) fn settings() -> Settings {
         quarter_retention_days: 400,
         metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
+        idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
     }
@@ -103,7 +104,8 @@ impl Counting {
             doors: Doors::new()
                 .grpc(service.count_service())
                 .grpc(service.request_service())
-                .grpc(service.book_service()),
+                .grpc(service.book_service())
+                .api(service.api()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -113,6 +115,11 @@ impl Counting {
             server.run(listener, probe, &until).await.expect("it serves");
         });
         Self { service, domains, clock, address, drain, tasks }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A client with its own connection.
