@@ -13,6 +13,7 @@
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
+//! | `http.rs` | [`http`]: one request of HTTP/1.1 |
 //! | `output.rs` | the captured output of a child process |
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
@@ -31,6 +32,7 @@ mod database;
 mod disturb;
 mod eventually;
 mod folder;
+mod http;
 mod output;
 mod port;
 mod postgres;
@@ -51,6 +53,7 @@ pub use disturb::{Disturbance, Disturber};
 pub use eventually::eventually;
 pub use eventually::{Attempt, eventually_blocking};
 pub use folder::Watched;
+pub use http::{Reply, http};
 pub use output::Stream;
 pub use port::free_port;
 pub use postgres::{Cluster, Error, Options};

@@ -8,7 +8,6 @@ use tally_producers::{OPENINGS_MAX, Terms};
 use tally_runtime::config::Problems;
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
-use crate::http;
 use crate::migrations::MIGRATIONS;
 use crate::service::{QUERIES_MAX, Service};
 use crate::settings::{Arguments, Settings};
@@ -59,7 +58,7 @@ impl Configured for Settings {
             .grpc(service.request_service())
             .grpc(service.book_service())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
-            .api(http::api(&service));
+            .api(service.api());
         Ok((Arc::new(service), doors))
     }
 }

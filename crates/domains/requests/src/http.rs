@@ -16,7 +16,7 @@ mod lists;
 mod schemas;
 mod totals;
 
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
@@ -25,18 +25,23 @@ use crate::domain::NAME;
 use crate::error::Error;
 use crate::service::Service;
 
-/// The operations.
-pub(crate) fn api(service: &Service) -> Api {
-    let with = |method: axum::routing::MethodRouter<Service>| method.with_state(service.clone());
-    let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
-        .route(&totals::TOTALS, with(get(totals::totals)))
-        .route(&lists::ENDPOINTS, with(get(lists::endpoints)))
-        .route(&lists::SERVICES, with(get(lists::services)))
-        .route(&lists::CUSTOMERS, with(get(lists::customers)))
-        .route(&lists::PRODUCERS, with(get(lists::producers)))
-        .route(&books::ROLL_UP, with(post(books::roll_up)))
-        .route(&books::FOLD, with(post(books::fold)));
-    schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
+// === impl Service ===
+
+impl Service {
+    /// The HTTP API.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        let with = |does: MethodRouter<Self>| does.with_state(self.clone());
+        let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
+            .route(&totals::TOTALS, with(get(totals::totals)))
+            .route(&lists::ENDPOINTS, with(get(lists::endpoints)))
+            .route(&lists::SERVICES, with(get(lists::services)))
+            .route(&lists::CUSTOMERS, with(get(lists::customers)))
+            .route(&lists::PRODUCERS, with(get(lists::producers)))
+            .route(&books::ROLL_UP, with(post(books::roll_up)))
+            .route(&books::FOLD, with(post(books::fold)));
+        schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
+    }
 }
 
 /// The only place where an error becomes an HTTP status.

@@ -21,6 +21,7 @@ mod drops;
 mod following;
 mod forgetting;
 mod frames;
+mod http;
 mod import_count;
 mod keeper;
 mod leaving;

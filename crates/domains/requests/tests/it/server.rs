@@ -18,6 +18,7 @@ use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tally_store::Database;
+use tally_testkit::{Reply, http};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -99,7 +100,8 @@ impl Counting {
             doors: Doors::new()
                 .grpc(service.count_service())
                 .grpc(service.request_service())
-                .grpc(service.book_service()),
+                .grpc(service.book_service())
+                .api(service.api()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -109,6 +111,11 @@ impl Counting {
             server.run(listener, probe, &until).await.expect("it serves");
         });
         Self { service, domains, clock, address, drain, tasks }
+    }
+
+    /// One request over HTTP.
+    pub(crate) fn http(&self, line: &str, headers: &[&str], body: &str) -> Reply {
+        http(&self.address.to_string(), line, headers, body)
     }
 
     /// A client with its own connection.
