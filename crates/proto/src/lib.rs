@@ -13,6 +13,7 @@
 //! | `gen/google.type.rs` | `google.type.Date` |
 //! | `gen/tally.producers.v1.rs` | opening producers and acknowledging their batches |
 //! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
+//! | `gen/tally.server.v1.rs` | what a server says of itself |
 //! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
 
 mod lenient;
@@ -58,8 +59,28 @@ pub mod tally {
             include!("gen/tally.requests.v1.rs");
         }
     }
+
+    /// The package of the kernel's server.
+    pub mod server {
+        /// What a server says of itself, and the stubs of `ServerService`.
+        #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+        pub mod v1 {
+            include!("gen/tally.server.v1.rs");
+        }
+    }
 }
 
 /// The encoded `FileDescriptorSet` of every package, with comments, for gRPC reflection.
 #[cfg(feature = "server")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptors.bin");
+
+/// The descriptors of one of Tally's packages, and of the packages of Google, on which it may build.
+#[cfg(feature = "server")]
+#[must_use]
+pub fn descriptors(package: &str) -> prost_types::FileDescriptorSet {
+    use prost::Message as _;
+    let all = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET);
+    let mut set = all.expect("the descriptors are those that were generated");
+    set.file.retain(|file| file.package() == package || file.package().starts_with("google."));
+    set
+}

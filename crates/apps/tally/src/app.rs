@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
-use tally_serve::{Domain, Domains, Listener, Offer, Parts, Server, Started, Successor};
+use tally_serve::pages::{About, Setting};
+use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
+use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
 use crate::schema::Sets;
@@ -21,6 +23,9 @@ use crate::settings::{LogSettings, Settings};
 
 /// How long connections stay open once everything is stored.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
+
+/// The namespace that everything is counted in.
+const NAMESPACE: &str = "default";
 
 /// Opens the database, and logs which settings of libpq were ignored.
 pub(crate) async fn open(
@@ -39,7 +44,11 @@ pub(crate) fn plain(error: impl std::error::Error + 'static) -> anyhow::Error {
 }
 
 /// Serves until a signal or a successor, and then until everything accepted is stored.
-pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+pub(crate) async fn serve(
+    settings: Settings,
+    in_force: Vec<Setting>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -54,12 +63,21 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
             return Ok(ExitCode::SUCCESS);
         }
     };
+    let about = About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        database: url.to_string(),
+        namespace: NAMESPACE.to_owned(),
+        settings: in_force,
+    };
+    let server = server.about(about);
     let offer = port.offer();
     let listener = port.listener;
     greet(&listener, &url, &on);
     let domains = server.domains();
-    let asked = (database.clone(), domains.clone());
-    let probe = move || ready(asked.clone());
+    let watched = Watched::new(&database);
+    let server = server.measured(watched.measure());
+    let asked = domains.clone();
+    let probe = move || watched.clone().ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     // Held until the process ends, which a successor on SQLite waits for.
@@ -108,12 +126,6 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether requests can be stored, or why not.
-async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
-    domains.ready().await?;
-    database.ping().await.map_err(|error| chain(&error))
 }
 
 /// Closes the database; a failure loses nothing.
@@ -187,19 +199,27 @@ async fn start(
             );
         }
     }
+    let origin = Origin {
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: clock.now(),
+        clock: Arc::clone(&clock),
+        database: database.clone(),
+        url: settings.database.url.clone(),
+        schemas: sets.latest(database.dialect()),
+    };
     let title = about(settings.on());
     let hints = hints(settings.on(), port.listener.address());
     let mut started = Vec::new();
-    for (_, domain) in settings.domains {
+    for (listed, domain) in settings.domains {
         let (database, clock, drain) = (database.clone(), Arc::clone(&clock), drain.clone());
         let tasks = Tasks::new();
         let parts = Parts { database, clock, drain, tasks: tasks.clone() };
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
-        started.push(Started { running, doors, tasks });
+        started.push(Started { name: listed.name, running, doors, tasks });
     }
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
-    Ok((database, server))
+    Ok((database, server.saying(origin)))
 }
 
 /// Prints the first lines that a new user sees.

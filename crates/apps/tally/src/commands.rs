@@ -5,3 +5,4 @@ pub(crate) mod health;
 pub(crate) mod migrate;
 pub(crate) mod requests;
 pub(crate) mod serve;
+pub(crate) mod status;

@@ -6,6 +6,7 @@
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
+//! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
@@ -16,6 +17,7 @@
 mod app;
 mod client;
 mod commands;
+mod metrics;
 mod numbers;
 mod output;
 mod port;
@@ -39,7 +41,7 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, totals,
 };
-use crate::commands::{config, health, migrate, serve};
+use crate::commands::{config, health, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -74,6 +76,7 @@ enum Command {
     /// Show the settings that `tally serve` would use here, and where each comes from
     Config(Box<ServeArgs>),
     Health(health::HealthArgs),
+    Status(status::StatusArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -128,7 +131,10 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
     let done = match cli.command {
         Command::Serve(args) => {
-            serve::run(*args, domains, given, problems, Arc::new(SystemClock)).await
+            let command = command(domains);
+            let command = command.find_subcommand("serve").expect("it was just given");
+            let clock = Arc::new(SystemClock);
+            serve::run(*args, domains, given, command, &from_file, problems, clock).await
         }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
@@ -147,6 +153,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
             config::run(&args, domains, given, command, &from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
+        Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
     };
     done.unwrap_or_else(|error| {

@@ -209,6 +209,26 @@ pub(crate) fn plural(number: impl Into<i128>, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// How long ago, in the largest unit of which there are two.
+pub(crate) fn age(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A size in the largest unit of which there is one: `512 B`, `1.5 KiB`, `256.0 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let Some(at) = (bytes.max(1).ilog2() / 10).checked_sub(1) else { return format!("{bytes} B") };
+    // In tenths, rounded down, so that no size shows as more than there is.
+    let tenths = (u128::from(bytes) * 10) >> (10 * (at + 1));
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[at as usize])
+}
+
 /// Text that is safe to show: characters that steer a terminal, or hide or reorder text, are escaped.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -264,6 +284,20 @@ mod tests {
         assert_eq!([-1_000, 0, 5].map(signed), ["-1,000", "+0", "+5"]);
         assert_eq!(plural(1, "day"), "1 day");
         assert_eq!(plural(2_000, "day"), "2,000 days");
+    }
+
+    #[test]
+    fn sizes_have_the_unit_that_suits_them() {
+        for (size, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_535, "1.4 KiB"),
+            (256 << 20, "256.0 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(bytes(size), text);
+        }
     }
 
     #[test]

@@ -46,6 +46,11 @@ impl Sets {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// Each set with the newest migration that it has for this kind of database.
+    pub(crate) fn latest(&self, dialect: Dialect) -> Vec<(&'static str, i64)> {
+        self.0.iter().map(|set| (set.set, set.latest(dialect))).collect()
+    }
+
     /// A number that grows with each migration of any set.
     pub(crate) fn version(&self, dialect: Dialect) -> i64 {
         self.0.iter().map(|set| set.latest(dialect)).sum()

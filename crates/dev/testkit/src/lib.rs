@@ -12,6 +12,7 @@
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
+//! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
 //! | `http.rs` | [`http`]: one request of HTTP/1.1 |
 //! | `output.rs` | the captured output of a child process |
@@ -31,6 +32,7 @@ mod database;
 #[cfg(feature = "async")]
 mod disturb;
 mod eventually;
+pub mod exposition;
 mod folder;
 mod http;
 mod output;

@@ -58,7 +58,8 @@ impl Configured for Settings {
             .grpc(service.request_service())
             .grpc(service.book_service())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
-            .api(service.api());
+            .api(service.api())
+            .pages(service.pages());
         Ok((Arc::new(service), doors))
     }
 }

@@ -65,7 +65,9 @@ fn date(first: civil::Date, granularity: Granularity) -> Option<Date> {
     let (year, month, day) =
         (i32::from(first.year()), i32::from(first.month()), i32::from(first.day()));
     match granularity {
-        Granularity::Hour | Granularity::Day | Granularity::Week => Some(Date { year, month, day }),
+        Granularity::Quarter | Granularity::Hour | Granularity::Day | Granularity::Week => {
+            Some(Date { year, month, day })
+        }
         Granularity::Month => Some(Date { year, month, day: 0 }),
         Granularity::Year => Some(Date { year, month: 0, day: 0 }),
         Granularity::Whole => None,

@@ -1,11 +1,13 @@
 //! What one server does for all: folding, rolling up on schedule, pruning, and housekeeping.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tally_runtime::{Error, faults};
+use tally_runtime::{Error, chain, faults};
+use tally_serve::Next;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
@@ -15,6 +17,10 @@ use crate::settings::Settings;
 
 /// How often days are pruned, and producers forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// After a fold that took less than this, the next one is due soon: many short ones hold up inserts less than
+/// a few long ones. One that takes longer has many series to add to, and costs the less the more rows
+/// they have.
+const SHORT_FOLD: Duration = Duration::from_millis(250);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 /// When a merge or forget is settled: no batch of a server that did not know of it is on its way. Rows of
@@ -28,6 +34,24 @@ pub struct Keeper {
     quarter_retention_days: u32,
     kept_after_roll_up: Duration,
     last: Mutex<LastDone>,
+    /// What people are told of it. Not locked for long.
+    told: std::sync::Mutex<Told>,
+}
+
+/// How a duty went last.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Went {
+    /// When it found nothing more to do.
+    pub(crate) well: Option<Timestamp>,
+    /// Why it failed since then.
+    pub(crate) failed: Option<String>,
+}
+
+/// How the duties went that others wait for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) fold: Went,
+    pub(crate) roll_up: Went,
 }
 
 /// What this server has done last.
@@ -38,6 +62,17 @@ struct LastDone {
     gathered: Option<Timestamp>,
     /// The last merge or forget of which nothing is left in days and months.
     settled: i64,
+}
+
+// === impl Went ===
+
+impl Went {
+    fn note<T>(&mut self, now: Timestamp, done: &Result<T, Error>) {
+        match done {
+            Ok(_) => *self = Self { well: Some(now), failed: None },
+            Err(error) => self.failed = Some(chain(error)),
+        }
+    }
 }
 
 // === impl Keeper ===
@@ -53,37 +88,57 @@ impl Keeper {
             gathered: None,
             settled: 0,
         });
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last })
+        let told = std::sync::Mutex::default();
+        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last, told })
     }
 
     /// Does what is due. A duty that fails keeps no other one waiting.
     ///
     /// # Errors
     /// That of the first duty that fails. What is left is still due.
-    pub async fn tick(&self) -> Result<(), Error> {
+    pub async fn tick(&self) -> Result<Next, Error> {
         if faults::is_on(IDLE) {
-            return Ok(());
+            return Ok(Next::Later);
         }
         let now = self.house.clock.now();
         let mut last = self.last.lock().await;
         let folded = self.fold_due(now, &mut last).await;
+        self.lock().fold.note(now, &folded);
         let rolled_up = self.roll_up_if_due(now, &mut last).await;
+        self.lock().roll_up.note(now, &rolled_up);
         let settled = self.settle(&mut last).await;
         let gathered = self.gather_if_due(now, &mut last).await;
         let house = self.keep_house_if_due(now, &mut last).await;
-        folded.and(rolled_up).and(settled).and(gathered).and(house)
+        let others = rolled_up.and(settled).and(gathered).and(house);
+        folded.and_then(|next| others.map(|()| next))
     }
 
-    async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
-        let store = &self.house.store;
+    /// How the duties of this server go.
+    pub(crate) fn told(&self) -> Told {
+        self.lock().clone()
+    }
+
+    /// When days are rolled up by themselves.
+    pub(crate) fn roll_up_at(&self) -> Schedule {
+        self.roll_up_at
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<Next, Error> {
+        let (store, begun) = (&self.house.store, Instant::now());
         let folded = store.fold_due(now, &mut last.folds).await?;
         if folded.requests > 0 {
+            let took = begun.elapsed();
             tracing::debug!(requests = folded.requests, "folded");
-        } else {
-            // The next rows need no more room than the last ones left.
-            store.give_back().await?;
+            self.house.measured.folded(took);
+            return Ok(if took < SHORT_FOLD { Next::Soon } else { Next::Later });
         }
-        Ok(())
+        // The next rows need no more room than the last ones left.
+        store.give_back().await?;
+        Ok(Next::Later)
     }
 
     async fn roll_up_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {

@@ -19,10 +19,12 @@
 //! | `intake.rs` | what requests are checked against |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `methods.rs` | methods as people write and read them |
+//! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `listing.rs` | the names that requests are counted under: which are asked for, in order |
 //! | `model.rs` | series, endpoint, quarter, day |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
+//! | `pages.rs`, `pages/` | the pages: what is asked for, what is read, how it looks |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `protobuf.rs` | protobuf's encoding, for messages that are read in place |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
@@ -57,9 +59,11 @@ mod intake;
 mod keeper;
 mod listing;
 pub mod methods;
+mod metrics;
 mod migrations;
 pub mod model;
 pub mod packed;
+mod pages;
 pub mod periods;
 mod protobuf;
 mod record;

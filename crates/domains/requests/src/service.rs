@@ -3,17 +3,22 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `changes.rs` | corrections, merges and forgets |
+//! | `facts.rs` | what people who run it should know |
 
 mod changes;
+mod facts;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
-use tally_serve::{Duties, Parts, Running};
+use tally_runtime::metrics::Scrape;
+use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
@@ -26,6 +31,7 @@ use crate::http::Answers;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::listing::{Listed, Listing};
+use crate::metrics::Measured;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
@@ -33,7 +39,7 @@ use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
 use crate::totals::{
-    After, Filter, GroupBy, PeriodTotals, Query, TEXT_BYTES_FACTOR, TooMany, Totals,
+    After, Filter, GroupBy, PeriodTotals, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals,
 };
 
 /// How many queries run at the same time. More would take connections from the insert workers.
@@ -52,6 +58,8 @@ pub struct Service {
     pub(crate) answers: Arc<Answers>,
     house: House,
     keeper: Arc<Keeper>,
+    /// Whether this server does the duties.
+    is_keeping: Arc<AtomicBool>,
     queries: Arc<Semaphore>,
     /// One at a time, because roll-ups would only wait for each other in the database.
     roll_ups: Arc<Semaphore>,
@@ -73,16 +81,19 @@ impl Service {
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
+        let measured = Arc::new(Measured::new(clock.now(), settings.metrics_endpoints));
         let house = House {
             store,
             series: Arc::clone(&series),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
+            measured: Arc::clone(&measured),
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
+        let is_keeping = duties.is_holder();
         let ticking = Arc::clone(&keeper);
         let tick = move || {
             let keeper = Arc::clone(&ticking);
@@ -96,6 +107,7 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
             resolution: settings.resolution,
+            measured,
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;
@@ -108,6 +120,7 @@ impl Service {
             answers: Arc::default(),
             house,
             keeper,
+            is_keeping,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
             waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
@@ -132,6 +145,16 @@ impl Service {
     /// Learns which series other servers tell apart, as it does once an hour.
     pub async fn learn(&self) {
         self.house.learn().await;
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.house.clock.now()
+    }
+
+    /// Whether a request was ever counted, as far as this server knows.
+    pub(crate) fn has_series(&self) -> bool {
+        !self.house.series.is_empty()
     }
 
     /// The series whose names it has in memory.
@@ -265,22 +288,8 @@ impl Service {
         query: &Query,
         after: Option<&After>,
     ) -> Result<Totals, Error> {
-        let answer = {
-            let _place = self.queries.acquire().await;
-            self.house.store.totals(query).await
-        };
-        let mut totals = answer.map_err(|error| {
-            if error.find::<TooMany>().is_some() {
-                return Error::AnswerTooLarge(format!(
-                    "the answer has more than {} totals, or texts of more than {TEXT_BYTES_FACTOR} \
-                     times as many bytes: ask for a shorter range, for months instead of days, for \
-                     fewer groups, for a path prefix, or for sums over all groups",
-                    query.totals_max
-                ));
-            }
-            Error::store("read totals")(error)
-        })?;
-        self.intake.series.notice_unnamed(totals.unnamed);
+        let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
+        let mut totals = self.answers(questions).await?.swap_remove(0);
         if let Some(after) = after {
             totals.skip(after, query.granularity);
         }
@@ -288,6 +297,28 @@ impl Service {
             totals.omitted = totals.keep_first(limit, order);
         }
         Ok(totals)
+    }
+
+    /// Answers several queries from one snapshot, without their limits.
+    pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>, Error> {
+        let totals_max = questions.first.first().map_or(self.totals_max, |query| query.totals_max);
+        let answers = {
+            let _place = self.queries.acquire().await;
+            self.house.store.answers(questions).await
+        };
+        let answers = answers.map_err(|error| {
+            if error.find::<TooMany>().is_some() {
+                return Error::AnswerTooLarge(format!(
+                    "the answer has more than {totals_max} totals, or texts of more than \
+                     {TEXT_BYTES_FACTOR} times as many bytes: ask for a shorter range, for months \
+                     instead of days, for fewer groups, for a path prefix, or for sums over all groups"
+                ));
+            }
+            Error::store("read totals")(error)
+        })?;
+        let unnamed = answers.iter().map(|totals| totals.unnamed).max();
+        self.intake.series.notice_unnamed(unnamed.unwrap_or_default());
+        Ok(answers)
     }
 
     /// The first names that are asked for, and whether there are more.
@@ -361,6 +392,21 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        let now = self.intake.clock.now();
+        self.streams.measure(now, scrape);
+        let folded_at = self.keeper.told().fold.well;
+        self.house.measured.measure(&self.house.series, folded_at, now, scrape);
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        self.facts_in_memory()
+    }
+
+    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
+        self.facts_in_store().await
     }
 
     async fn finished(&self) {

@@ -2,11 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `advance.rs` | how far folds and roll-ups have come |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
+mod advance;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
@@ -30,7 +32,9 @@ use crate::import_count::{CountTables, Imported};
 use crate::listing::{Found, Listing};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{PieceCache, Query, Totals};
+use crate::totals::{PieceCache, Query, Questions, Totals};
+
+pub(crate) use self::advance::{Advance, Unfolded};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -323,14 +327,20 @@ impl Store {
 
     /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
     pub async fn totals(&self, query: &Query) -> Result<Totals> {
+        let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
+        Ok(self.answers(questions).await?.swap_remove(0))
+    }
+
+    /// Answers several queries from one snapshot.
+    pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>> {
         match &self.database {
             Database::Postgres(database) => {
-                postgres::totals::read(database, query, &self.cache).await
+                postgres::totals::read(database, &questions, &self.cache).await
             }
             Database::Sqlite(database) => {
-                let (query, cache) = (query.clone(), Arc::clone(&self.cache));
+                let cache = Arc::clone(&self.cache);
                 let read = move |connection: &mut Connection| {
-                    sqlite::totals::read(connection, &query, &cache)
+                    sqlite::totals::read(connection, &questions, &cache)
                 };
                 database.read(read).await
             }

@@ -26,6 +26,8 @@ mod pieces;
 mod plan;
 mod status;
 
+use std::sync::Arc;
+
 use hashbrown::HashSet;
 use tally_runtime::Kind;
 
@@ -87,6 +89,18 @@ pub struct Query {
     /// store finds.
     pub limit: Option<(usize, LimitOrder)>,
 }
+
+/// Queries whose answers agree with each other, because one snapshot has them all.
+#[derive(Clone)]
+pub(crate) struct Questions {
+    /// Those that are asked first.
+    pub(crate) first: Vec<Query>,
+    /// Those that their answers lead to.
+    pub(crate) then: Arc<Then>,
+}
+
+/// From answers to the queries that they lead to.
+pub(crate) type Then = dyn Fn(&[Totals]) -> Vec<Query> + Send + Sync;
 
 /// The totals of one period, in the order of groups.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! | `append.rs`, `append/` | storing a batch once, in each kind of database |
 //! | `days.rs` | what producers brought, by UTC day |
 //! | `lease.rs` | who has a producer: epoch, claims, and the rules of opening it |
+//! | `metrics.rs` | what a scrape is told of a domain's streams and producers |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `open.rs` | the message that opens a producer |
 //! | `plan.rs` | what of a batch is new, by where its producers stand |
@@ -21,6 +22,7 @@
 pub mod append;
 mod days;
 mod lease;
+mod metrics;
 mod migrations;
 mod open;
 mod plan;
@@ -39,5 +41,5 @@ pub use open::{InvalidOpen, Terms};
 pub use plan::Plan;
 pub use run::{BatchEnd, Content, Fate, Parcel, Run};
 pub use setback::{Setback, Told};
-pub use store::{OPENINGS_MAX, Producers, Shown};
+pub use store::{OPENINGS_MAX, Producers, Shown, Summary};
 pub use writer::Append;

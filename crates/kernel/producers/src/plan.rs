@@ -88,7 +88,7 @@ impl<C: Content> Plan<C> {
                     if is_new {
                         own.add(plan.store(chunk.content.clone()));
                     }
-                    Fate::Stored { committed: 0 }
+                    Fate::Stored { committed: 0, known: 0 }
                 }
             };
             plan.fates.push(fate);
@@ -140,7 +140,8 @@ impl<C: Content> Plan<C> {
                     self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }
-                Fate::Stored { committed: place.sequence }
+                let known = if was_committed { 0 } else { known.min(run.batches.len()) };
+                Fate::Stored { committed: place.sequence, known }
             }
         }
     }

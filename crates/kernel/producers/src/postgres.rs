@@ -1,7 +1,7 @@
 //! Producers in Postgres and CockroachDB.
 
 use jiff::Timestamp;
-use tally_runtime::Namespace;
+use tally_runtime::{Kind, Namespace};
 use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::days::Days;
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
-use crate::store::{Owner, Shown};
+use crate::store::{Owner, Shown, Summary};
 
 /// How many producers one transaction forgets.
 const FORGET_MAX: i64 = 1_000;
@@ -178,6 +178,15 @@ pub(crate) async fn gather_days(database: &Database) -> Result<(), Error> {
     let policy = Policy::short(step);
     while policy.run(once).await? == GATHER_MAX {}
     Ok(())
+}
+
+/// The clients in few words.
+pub(crate) async fn summary(database: &Database, owner: Owner) -> Result<Summary, Error> {
+    let (step, sql) = ("sum the producers up", include_str!("postgres/summary.sql"));
+    let rows = database.rows(step, sql, &[&owner.domain, &owner.namespace.0]).await?;
+    let row = rows.first().ok_or_else(|| Error::permanent(step, Kind::Internal))?;
+    let (clients, last_seen, dropped, setbacks) = (row.get(0), row.get(1), row.get(2), row.get(3));
+    Ok(Summary { clients, last_seen, dropped, setbacks })
 }
 
 /// How much of these days was dropped, by all clients of a domain together.

@@ -65,6 +65,9 @@ pub enum Fate {
     Stored {
         /// The last committed batch of the run's producer; 0 for rows without numbers.
         committed: i64,
+        /// How many of the run's batches, from the first on, were stored before, and not by an earlier
+        /// attempt of this process.
+        known: usize,
     },
     /// None of it is stored: it does not follow the producer's last batch.
     Gap {
@@ -82,6 +85,19 @@ pub enum Fate {
 impl<C> Parcel<C> {
     fn drops(&self) -> usize {
         self.run.as_ref().map_or(0, |run| run.drops())
+    }
+}
+
+impl<C: Content> Parcel<C> {
+    /// The rows that are new if this many batches of the run are known, and how much their client says that
+    /// it has dropped.
+    pub fn new_after(&self, known: usize) -> (C, u64) {
+        let batches = self.run.as_ref().map_or(&[][..], |run| &run.batches);
+        let (old, new) = batches.split_at(known.min(batches.len()));
+        let drops = new.iter().flat_map(|batch| &batch.drops);
+        let dropped =
+            drops.fold(0, |sum: u64, (_, count)| sum.saturating_add(count.unsigned_abs()));
+        (self.content.skip(old.last().map_or(0, |last| last.rows)), dropped)
     }
 }
 

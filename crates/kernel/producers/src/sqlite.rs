@@ -1,5 +1,6 @@
 //! Producers in SQLite.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction};
 use tally_runtime::Namespace;
 use tally_store::Error;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use crate::days::{Counted, Days};
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
-use crate::store::{Owner, Shown};
+use crate::store::{Owner, Shown, Summary};
 
 /// How many days of batches one transaction adds up: batches wait for it, some 0.2 s for days at random.
 const GATHER_MAX: u32 = 4_000;
@@ -150,6 +151,21 @@ pub(crate) fn gather_days(connection: &mut Connection) -> Result<bool, Error> {
     transaction.execute(sql, [GATHER_MAX]).step(step)?;
     transaction.commit().step("commit")?;
     Ok(days == GATHER_MAX as usize)
+}
+
+/// The clients in few words.
+pub(crate) fn summary(connection: &Connection, owner: Owner) -> Result<Summary, Error> {
+    let Owner { domain, namespace } = owner;
+    let sql = include_str!("sqlite/summary.sql");
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?));
+    let counted = connection.query_row(sql, (domain, namespace.0), read);
+    let (clients, last_seen) = counted.step("sum the producers up")?;
+    Ok(Summary {
+        clients,
+        last_seen: last_seen.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+        dropped: dropped(connection, domain, namespace, i32::MIN, i32::MAX)?,
+        setbacks: setbacks(connection, owner)?.iter().map(|one| one.producers).sum(),
+    })
 }
 
 /// How much of these days was dropped, by all clients of a domain together.

@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tally_producers::Terms;
 use tally_runtime::config::Problems;
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Clock, Drain, Tasks};
 use tally_store::{Database, Migrations};
 
-use crate::Doors;
+use crate::{Doors, Fact};
 
 /// A domain: all that an app needs to offer it.
 #[derive(Debug, Clone, Copy)]
@@ -74,12 +75,27 @@ pub trait Running: Send + Sync {
     /// How many rows are neither stored nor lost.
     fn queued_rows(&self) -> usize;
 
+    /// Tells a scrape what it knows, without waiting for anything.
+    fn measure(&self, _scrape: &mut Scrape) {}
+
+    /// What it knows of itself without asking anyone.
+    fn facts(&self) -> Vec<Fact> {
+        Vec::new()
+    }
+
+    /// What the database knows of it.
+    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
+        Ok(Vec::new())
+    }
+
     /// Waits, once the drain has begun, until everything is stored and answered.
     async fn finished(&self);
 }
 
 /// A domain that was started, and what it was started with.
 pub struct Started {
+    /// What `--domains` calls it.
+    pub name: &'static str,
     /// The domain itself.
     pub running: Arc<dyn Running>,
     /// How it is reached.
@@ -94,6 +110,7 @@ pub struct Domains(pub(crate) Arc<[Draining]>);
 
 /// A domain, with the tasks that end before it and after it.
 pub(crate) struct Draining {
+    pub(crate) name: &'static str,
     pub(crate) sockets: Tasks,
     pub(crate) running: Arc<dyn Running>,
     pub(crate) tasks: Tasks,
@@ -132,6 +149,11 @@ impl Domains {
     /// As [`Running::queued_rows`], in all.
     pub fn queued_rows(&self) -> usize {
         self.0.iter().map(|domain| domain.running.queued_rows()).sum()
+    }
+
+    /// As [`Running::measure`], for all.
+    pub(crate) fn measure(&self, scrape: &mut Scrape) {
+        self.0.iter().for_each(|domain| domain.running.measure(scrape));
     }
 
     /// As [`Running::finished`], for all.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::{Response, StatusCode, header};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -15,6 +15,8 @@ use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
+use crate::metrics::{self, Metrics};
+use crate::pages::{Frame, Site, api};
 use crate::unfinished::held;
 
 /// What `GET /` answers.
@@ -29,6 +31,7 @@ pub(crate) fn about(
          gRPC   {}\n\
          HTTP   GET /livez: 200 while the server runs\n\
          \x20      GET /readyz, /healthz: 200 while the domains can store, 503 otherwise\n\
+         \x20      GET /metrics: for Prometheus\n\
          \x20      GET {DOCUMENT_PATH}: what else there is\n\n\
          {hints}",
         services.join("\n       ")
@@ -37,13 +40,14 @@ pub(crate) fn about(
 
 /// Joins the gRPC services, the domains' HTTP routes and the server's own, and says who may ask for
 /// what.
-pub(crate) fn with_pages(
+pub(crate) fn all(
     grpc: Router,
     routes: Router,
     names: Names,
-    about: String,
-    document: &Value,
+    site: Arc<Site>,
+    document: Value,
     serving: watch::Receiver<bool>,
+    measured: Arc<Metrics>,
 ) -> Router {
     let health = async move || {
         if *serving.borrow() {
@@ -53,21 +57,26 @@ pub(crate) fn with_pages(
                       says why\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
-    let document = Bytes::from(format!("{document:#}\n"));
+    let text = Bytes::from(format!("{document:#}\n"));
     let described = async move |request: Request| {
-        let tag = tag_of(&document);
-        tagged(request.headers(), tag, "application/json", || document.clone().into())
+        tagged(request.headers(), tag_of(&text), "application/json", || text.clone().into())
     };
     let own = Router::new()
-        .route("/", get(async move || about.clone()))
         // Whether the process runs at all: it does, if it can say so.
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(health.clone()))
         .route("/healthz", get(health))
-        .route(DOCUMENT_PATH, get(described));
-    grpc.layer(from_fn(only_grpc))
-        .merge(routes.merge(own).layer(map_response(not_allowed)))
+        .route("/metrics", get(metrics::scrape).with_state(Arc::clone(&measured)))
+        .route(DOCUMENT_PATH, get(described))
+        .route(api::PATH, get(api::page).with_state(Arc::new(document)));
+    let http = routes
+        .merge(own)
+        .layer(map_response(not_allowed))
         .fallback(unknown)
+        .layer(from_fn_with_state(measured, metrics::count));
+    grpc.layer(from_fn(only_grpc))
+        .merge(http)
+        .layer(Extension(site))
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))
 }
@@ -82,14 +91,14 @@ async fn not_allowed(response: Response<Body>) -> Response<Body> {
     Problem::of_protocol(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
 }
 
-async fn unknown(request: Request) -> Response<Body> {
+async fn unknown(frame: Frame, request: Request) -> Response<Body> {
     let path = request.uri().path();
     if is_grpc(request.headers()) {
         return Status::unimplemented(format!("this server has no method {path}")).into_http();
     }
     let detail = format!("not found: {path}; GET / lists what is served");
     if wants_page(request.headers()) {
-        return (StatusCode::NOT_FOUND, detail + "\n").into_response();
+        return frame.unknown();
     }
     Problem::of_protocol(StatusCode::NOT_FOUND, detail).into_response()
 }

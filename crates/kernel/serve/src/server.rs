@@ -1,24 +1,31 @@
 //! The domains behind one port: the connection's limits, the graceful end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::{StreamExt as _, stream};
+use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Drain, Tasks};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tonic::server::NamedService as _;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
 use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
+use crate::grpc::{Answering, PACKAGE};
 use crate::linger::Lingering;
-use crate::{Doors, Error, Listener, health, http};
+use crate::metrics::{Measure, Metrics, Requests};
+use crate::pages::{About, Pages};
+use crate::{Doors, Error, Listener, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
 /// are too many and too small: each frame costs 256 bytes less its payload, and half of the
@@ -56,17 +63,21 @@ const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
 /// A server with its domains, before it listens.
 pub struct Server {
-    /// What `GET /` answers.
-    about: String,
+    /// What programs get at `/`.
+    text: String,
+    about: About,
     domains: Domains,
     doors: Vec<Doors>,
+    measure: Option<Measure>,
+    /// What it says of itself, if it does.
+    origin: Option<Origin>,
 }
 
 // === impl Server ===
 
 impl Server {
     /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
-    /// `GET /` answers with the title, the gRPC services, and the hints.
+    /// `GET /` answers programs with the title, the gRPC services, and the hints, and browsers with a page.
     pub async fn open(
         title: &str,
         hints: &str,
@@ -80,11 +91,32 @@ impl Server {
                 socket.open(&sockets, drain.clone()).await?;
             }
             doors.push(domain.doors);
-            draining.push(Draining { sockets, running: domain.running, tasks: domain.tasks });
+            let Started { name, running, tasks, .. } = domain;
+            draining.push(Draining { name, sockets, running, tasks });
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
-        let about = http::about(title, services, hints);
-        Ok(Self { about, domains: Domains(draining.into()), doors })
+        let text = http::about(title, services, hints);
+        let (about, domains) = (About::default(), Domains(draining.into()));
+        Ok(Self { text, about, domains, doors, measure: None, origin: None })
+    }
+
+    /// Lets the server say what it is, which database it has, and how its domains are.
+    #[must_use]
+    pub fn saying(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// What a scrape is told besides what the server and the domains know.
+    #[must_use]
+    pub fn measured(self, measure: impl Fn(&mut Scrape) + Send + Sync + 'static) -> Self {
+        Self { measure: Some(Arc::new(measure)), ..self }
+    }
+
+    /// What `/about` says.
+    #[must_use]
+    pub fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// The domains, to ask and to wait for while the server runs.
@@ -103,18 +135,36 @@ impl Server {
         let mut own = Routes::builder();
         own.add_service(health_service);
         self.add_reflection(&mut own)?;
+        let mut services = vec![""];
+        if let Some(origin) = self.origin {
+            let answering = Answering { domains: self.domains.clone(), origin };
+            services.push(ServerServiceServer::<Answering>::NAME);
+            own.add_service(ServerServiceServer::new(answering));
+        }
         let (serving, is_serving) = watch::channel(false);
-        let (mut services, mut grpc, mut routes) = (vec![""], router(own), Router::new());
+        let (mut grpc, mut routes) = (router(own), Router::new());
+        let mut pages = Pages::new();
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
+        let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
             routes = routes.merge(doors.http);
+            pages = pages.and(doors.pages);
         }
+        let (pages, site) = pages.finish(self.about, self.text);
+        routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, self.about, &document, is_serving);
+        let metrics = Metrics {
+            requests,
+            domains: self.domains,
+            serving: is_serving.clone(),
+            more: self.measure,
+        };
+        let metrics = Arc::new(metrics);
+        let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
@@ -147,6 +197,8 @@ impl Server {
 
     /// Both versions of the reflection protocol: older clients know only v1alpha.
     fn add_reflection(&self, routes: &mut RoutesBuilder) -> Result<(), Error> {
+        let own = self.origin.as_ref().map(|_| tally_proto::descriptors(PACKAGE));
+        let own = own.unwrap_or_default();
         let builder = || {
             self.doors
                 .iter()
@@ -155,6 +207,7 @@ impl Server {
                     builder.register_encoded_file_descriptor_set(set)
                 })
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_file_descriptor_set(own.clone())
         };
         let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
         routes.add_service(v1.map_err(Error::Reflection)?);

@@ -24,6 +24,7 @@ mod url;
 pub use error::is_locked;
 pub use lease::Lease;
 pub use migrate::{Migrations, Schema};
+use tally_runtime::metrics::Scrape;
 pub use tally_runtime::{Error, Outcome};
 pub use url::{DatabaseUrl, Driver, Environment, InvalidUrl, PostgresUrl, SqliteUrl};
 
@@ -38,6 +39,15 @@ pub enum Dialect {
     Sqlite,
 }
 
+/// How large a database is, as far as can be told.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// All of it, with what else is in the same database.
+    pub bytes: Option<u64>,
+    /// How much room its disk has, if this machine can see it.
+    pub free_bytes: Option<u64>,
+}
+
 /// A database that is open.
 #[derive(Debug, Clone)]
 pub enum Database {
@@ -45,6 +55,20 @@ pub enum Database {
     Postgres(postgres::Database),
     /// A file.
     Sqlite(sqlite::Database),
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "Postgres",
+            Self::Cockroach => "CockroachDB",
+            Self::Sqlite => "SQLite",
+        }
+    }
 }
 
 // === impl Database ===
@@ -74,6 +98,30 @@ impl Database {
         match self {
             Self::Postgres(database) => database.ping().await,
             Self::Sqlite(database) => database.ping().await,
+        }
+    }
+
+    /// Tells a scrape of the connections, if it has any.
+    pub fn measure(&self, scrape: &mut Scrape) {
+        match self {
+            Self::Postgres(database) => database.measure(scrape),
+            Self::Sqlite(_) => {}
+        }
+    }
+
+    /// How large it is. CockroachDB tells only its administrators.
+    pub async fn size(&self) -> Result<Size, Error> {
+        match self {
+            Self::Postgres(database) if database.dialect() == Dialect::Cockroach => {
+                Ok(Size::default())
+            }
+            Self::Postgres(database) => {
+                let (step, sql) = ("measure the database", include_str!("postgres/size.sql"));
+                let rows = database.rows(step, sql, &[]).await?;
+                let bytes = rows.first().and_then(|row| u64::try_from(row.get::<_, i64>(0)).ok());
+                Ok(Size { bytes, free_bytes: None })
+            }
+            Self::Sqlite(database) => database.size().await,
         }
     }
 

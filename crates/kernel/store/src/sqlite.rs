@@ -28,7 +28,7 @@ use self::log::{Growth, LOG_BYTES_MAX, Log};
 use self::worker::Worker;
 use crate::error::{self, Step as _};
 use crate::url::SqliteUrl;
-use crate::{Error, Outcome};
+use crate::{Error, Outcome, Size};
 
 /// How long SQLite itself waits for a lock. Another program that reads the file, such as the
 /// `sqlite3` shell, holds it for moments only.
@@ -151,6 +151,12 @@ impl Database {
         F: FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     {
         self.0.long_reader.run(work).await
+    }
+
+    /// How large its files are. The prober's thread asks, because a disk may be slow to answer.
+    pub(crate) async fn size(&self) -> Result<Size, Error> {
+        let inner = Arc::clone(&self.0);
+        self.0.prober.run(move |_| Ok(inner.files.size())).await
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {

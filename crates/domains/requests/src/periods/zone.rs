@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
 use tally_runtime::{Day, distance};
 
@@ -89,6 +89,12 @@ impl Zone {
     #[must_use]
     pub fn date_at(&self, time: Timestamp) -> Date {
         self.rules.to_datetime(time).date()
+    }
+
+    /// What the zone's clock shows at this moment.
+    #[must_use]
+    pub fn shown_at(&self, time: Timestamp) -> DateTime {
+        self.rules.to_datetime(time)
     }
 
     /// When a quarter begins, as the zone's clock shows it, with its offset.

@@ -62,6 +62,11 @@ impl Room {
         }
     }
 
+    /// How many series are told apart, and how many may be.
+    pub(super) fn filled(&self) -> (usize, usize) {
+        (self.taken[0].load(Ordering::Relaxed), self.max)
+    }
+
     fn bytes_max(&self) -> usize {
         self.max.saturating_mul(MEAN_TEXT_BYTES_MAX)
     }

@@ -88,7 +88,8 @@ async fn an_answer_repeats_the_query_and_is_flat() {
     assert_eq!(asked["from"], "2030-06-14T00:00:00+02:00");
     assert_eq!(asked["to"], "2030-06-16T00:00:00+02:00");
     assert_eq!((&asked["by"], &asked["tz"]), (&json!("day"), &json!("Europe/Berlin")));
-    assert!(asked["tzdb"].as_str().is_some_and(|version| version.starts_with("20")), "{asked}");
+    let tzdb = &answer["tzdb"];
+    assert!(tzdb.as_str().is_some_and(|version| version.starts_with("20")), "{tzdb}");
     // Asked for as it was understood, with a `+` that is not encoded.
     let again = "?from=2030-06-14T00:00:00+02:00&to=2030-06-16T00:00:00%2B02:00&tz=Europe/Berlin\
                  &live=true&group_by=status,service,status_class,method";
@@ -124,6 +125,10 @@ async fn an_answer_repeats_the_query_and_is_flat() {
         (
             "?live=true&by=hour&from=2030-06-15T11:59:59Z&to=2030-06-15T12:00:01Z&group_by=none&tz=+05:45",
             json!([{"time": "2030-06-15T17:00:00+05:45", "count": 5}]),
+        ),
+        (
+            "?live=true&by=quarter&from=today&group_by=none&tz=Asia/Kathmandu",
+            json!([{"time": "2030-06-15T17:45:00+05:45", "count": 5}]),
         ),
         ("", json!([])),
     ] {
@@ -217,7 +222,7 @@ async fn every_mistake_of_a_query_is_told_at_once() {
         ("from", "there is no such day"),
         ("to", "with its offset"),
         ("tz", "did you mean Asia/Calcutta?"),
-        ("by", "write one of hour, day"),
+        ("by", "write one of quarter, hour, day"),
         ("by", "given several times"),
         ("group_by", "write one of service"),
         ("method", "not a method"),

@@ -18,6 +18,7 @@ mod corrections;
 mod dates;
 mod disturbed;
 mod drops;
+mod facts;
 mod following;
 mod forgetting;
 mod frames;

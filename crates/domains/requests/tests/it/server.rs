@@ -59,6 +59,7 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,
+        metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
@@ -96,6 +97,7 @@ impl Counting {
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address();
         let started = Started {
+            name: "requests",
             running: Arc::new(service.clone()),
             doors: Doors::new()
                 .grpc(service.count_service())

@@ -68,11 +68,11 @@ fn only_what_is_new_is_stored() {
     let chunks = [chunk(5, &[2, 0, 1])];
     for (stored, rows, fate) in [
         (Some(3), vec![], Fate::Gap { committed: 3 }),
-        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7 }),
-        (Some(5), vec![7], Fate::Stored { committed: 7 }),
-        (Some(6), vec![7], Fate::Stored { committed: 7 }),
-        (Some(7), vec![], Fate::Stored { committed: 7 }),
-        (Some(9), vec![], Fate::Stored { committed: 9 }),
+        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7, known: 0 }),
+        (Some(5), vec![7], Fate::Stored { committed: 7, known: 1 }),
+        (Some(6), vec![7], Fate::Stored { committed: 7, known: 2 }),
+        (Some(7), vec![], Fate::Stored { committed: 7, known: 3 }),
+        (Some(9), vec![], Fate::Stored { committed: 9, known: 3 }),
         (None, vec![], Fate::Refused(Refusal::Forgotten)),
     ] {
         let plan = plan(&chunks, stored);
@@ -95,7 +95,8 @@ fn two_runs_of_one_producer_are_one_move() {
     let checkpoint = Some(b"7".to_vec());
     let expected = Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought, checkpoint };
     assert_eq!(plan.moves[0], expected);
-    let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
+    let (six, seven) =
+        (Fate::Stored { committed: 6, known: 0 }, Fate::Stored { committed: 7, known: 2 });
     assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
 }
 
@@ -175,7 +176,7 @@ proptest! {
             }
             for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
                 match fate {
-                    Fate::Stored { committed } => {
+                    Fate::Stored { committed, .. } => {
                         prop_assert!(committed >= run.last());
                         prop_assert!(database[&run.producer].sequence >= committed);
                     }

@@ -42,7 +42,10 @@ impl<C> Streams<C> {
     {
         let (sender, progress) = watch::channel(Progress::default());
         let streams: Arc<Streams<ContentOf<B>>> = Arc::clone(self);
-        let taking = async move { streams.take(messages, batches, &sender).await };
+        let taking = async move {
+            let taken = streams.take(messages, batches, &sender);
+            streams.measured(taken, |ending| ending.error.as_ref()).await
+        };
         let task = Some(self.tasks.spawn("numbered stream", taking));
         let listening = Listening { progress, limits: Some(limits), task };
         Box::pin(stream::unfold(listening, Listening::next))

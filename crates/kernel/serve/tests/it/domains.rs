@@ -49,7 +49,7 @@ impl MadeUp {
     }
 
     fn started(&self, doors: Doors) -> Started {
-        Started { running: Arc::new(self.clone()), doors, tasks: Tasks::new() }
+        Started { name: "made-up", running: Arc::new(self.clone()), doors, tasks: Tasks::new() }
     }
 
     fn note(&self, event: &str) {

@@ -6,6 +6,7 @@ mod admission;
 mod api;
 mod domains;
 mod duties;
+mod facts;
 mod frames;
 mod handover;
 mod support;

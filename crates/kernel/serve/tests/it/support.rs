@@ -163,7 +163,7 @@ impl Running {
 
     pub(crate) async fn on(gate: &Gate, listener: Listener) -> Running {
         let doors = Doors::new().grpc(gate.clone());
-        let started = Started { running: Arc::new(Idle), doors, tasks: Tasks::new() };
+        let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
         Self::with(vec![started], Drain::new(), listener).await
     }
 

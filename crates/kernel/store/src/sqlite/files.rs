@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tally_runtime::Kind;
 
 use crate::error;
-use crate::{Error, Outcome};
+use crate::{Error, Outcome, Size};
 
 /// What SQLite keeps beside the database while it is open: the write-ahead log and its index.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
@@ -59,6 +59,13 @@ impl Files {
         log.map_or(0, |log| log.len())
     }
 
+    /// How large the files are together, and how much room their disk has.
+    pub(super) fn size(&self) -> Size {
+        let sizes = self.0.iter().filter_map(|(path, _)| Some(path.metadata().ok()?.len()));
+        let free_bytes = self.0.first().and_then(|(path, _)| free_bytes(path));
+        Size { bytes: Some(sizes.sum()), free_bytes }
+    }
+
     pub(super) fn check_at_end(&self) -> Result<(), Error> {
         let Some((path, _)) = self.0.first().filter(|_| !self.has_database()) else {
             return Ok(());
@@ -70,6 +77,17 @@ impl Files {
         );
         Err(Error::permanent(step, Kind::FailedPrecondition))
     }
+}
+
+#[cfg(unix)]
+fn free_bytes(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_path: &Path) -> Option<u64> {
+    None
 }
 
 #[cfg(unix)]

@@ -18,7 +18,7 @@ use tonic::Status;
 use super::setbacks;
 use crate::client::{ServerArgs, describe, may_be_done};
 use crate::output::table::Align;
-use crate::output::{self, Cell, OutputFormat, plural, say, visible};
+use crate::output::{self, Cell, OutputFormat, age, plural, say, visible};
 
 /// How much of a checkpoint a table shows.
 const CHECKPOINT_CHARS: usize = 32;
@@ -213,17 +213,6 @@ fn checkpoint(checkpoint: &[u8], is_short: bool) -> String {
         shown.push('\u{2026}');
     }
     shown
-}
-
-/// In the largest unit of which there are two.
-fn age(seconds: i64) -> String {
-    let seconds = seconds.max(0);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tally_serve::api::{Format, GivenUp, PART_BYTES, csv};
 
 use super::super::answers::Answer;
 use super::Asked;
-use crate::periods::{Granularity, Label, QuarterRange};
+use crate::periods::{Granularity, Label, QuarterRange, TZDB_VERSION};
 use crate::totals::{Compact, GroupBy, GroupRef, Omitted, Place, Query};
 
 /// What an answer says besides its totals.
@@ -53,6 +53,7 @@ impl Head {
             self.omitted.map(|one| json!({"totals": one.totals, "requests": one.requests}));
         let members = [
             ("query", asked.as_json()),
+            ("tzdb", TZDB_VERSION.into()),
             ("complete", self.is_complete().into()),
             ("dropped", self.dropped.into()),
             ("setbacks", self.setbacks.clone().into()),

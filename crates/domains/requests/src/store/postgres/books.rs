@@ -10,6 +10,7 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 
 use super::super::Result;
+use super::super::advance::Advance;
 use super::changes;
 use crate::books::{self, Fold, Folded, Level, Posting, Present, STEP_ROWS, Sql, Stage, Sum};
 use crate::model::{Day, DayRange, SeriesId};
@@ -165,6 +166,19 @@ pub(crate) async fn newest_day(database: &Database) -> Result<Option<Day>> {
     let (step, sql) = ("find the newest day", include_str!("newest_day.sql"));
     let rows = Policy::short(step).run(|| database.rows(step, sql, &[])).await?;
     Ok(rows.first().and_then(|row| row.get::<_, Option<i32>>(0)).map(Day))
+}
+
+/// How far the calendar has come, of the days up to this one.
+pub(crate) async fn advance(database: &Database, last: Day) -> Result<Advance> {
+    let (step, sql) = ("look how far the days have come", include_str!("advance.sql"));
+    let rows = database.rows(step, sql, &[&last.0]).await?;
+    Ok(rows.first().map_or_else(Advance::default, |row| Advance {
+        rolled_up_at: row.get(0),
+        rolled_up_through: row.get::<_, Option<i32>>(1).map(Day),
+        days_open: row.get(2),
+        first_open: row.get::<_, Option<i32>>(3).map(Day),
+        unfolded: None,
+    }))
 }
 
 /// Deletes the quarters of days before this one that were rolled up this long ago. Returns how many days.

@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use rusqlite::{Connection, OptionalExtension as _, Params, Transaction};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, Transaction};
 use tally_runtime::faults::blocking_point;
 use tally_store::error::Step as _;
 use tally_store::sqlite::{begin, rows};
 
 use super::super::Result;
+use super::super::advance::Advance;
 use super::changes;
 use crate::books::{self, Fold, Folded, Level, Posting, Present, Sql, Stage};
 use crate::model::{Day, DayRange};
@@ -143,6 +145,22 @@ pub(crate) fn newest_day(connection: &Connection) -> Result<Option<Day>> {
         .query_row(include_str!("newest_day.sql"), [], |row| row.get::<_, Option<i32>>(0))
         .step("find the newest day")?;
     Ok(newest.map(Day))
+}
+
+/// How far the calendar has come, of the days up to this one.
+pub(crate) fn advance(connection: &Connection, last: Day) -> Result<Advance> {
+    let read = |row: &Row<'_>| {
+        let rolled_up_at = row.get::<_, Option<i64>>(0)?;
+        Ok(Advance {
+            rolled_up_at: rolled_up_at.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+            rolled_up_through: row.get::<_, Option<i32>>(1)?.map(Day),
+            days_open: row.get(2)?,
+            first_open: row.get::<_, Option<i32>>(3)?.map(Day),
+            unfolded: None,
+        })
+    };
+    let found = connection.query_row(include_str!("advance.sql"), [last.0], read);
+    found.step("look how far the days have come")
 }
 
 /// Deletes the quarters of the first days before this one that were rolled up this long ago. Returns how

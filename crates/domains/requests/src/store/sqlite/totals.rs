@@ -11,45 +11,56 @@ use super::series;
 use crate::NAME;
 use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter};
-use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{
+    Collector, DaysToRead, Groups, PieceCache, Plan, Query, Questions, Span, Stamp, Totals,
+};
 
 const STEP: &str = "read totals";
 
 pub(crate) fn read(
     connection: &mut Connection,
-    query: &Query,
+    questions: &Questions,
     cache: &Arc<PieceCache>,
-) -> Result<Totals> {
+) -> Result<Vec<Totals>> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
+    let answer = |query: &Query| answer(&snapshot, query, cache);
+    let mut answers = questions.first.iter().map(answer).collect::<Result<Vec<_>>>()?;
+    for query in (questions.then)(&answers) {
+        answers.push(answer(&query)?);
+    }
+    Ok(answers)
+}
+
+fn answer(snapshot: &Connection, query: &Query, cache: &Arc<PieceCache>) -> Result<Totals> {
     let days = query.days();
-    let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
-    let plan = plan(&snapshot, query)?;
-    let groups = groups(&snapshot, query)?;
+    let dropped = dropped(snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
+    let plan = plan(snapshot, query)?;
+    let groups = groups(snapshot, query)?;
     let mut collector = Collector::new(query, plan, groups, cache);
-    each(&snapshot, include_str!("unsettled_moves.sql"), (), |row| {
+    each(snapshot, include_str!("unsettled_moves.sql"), (), |row| {
         collector.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok(())
     })?;
     if let Some(days) = collector.plan.days() {
-        months(&snapshot, &mut collector)?;
-        let DaysToRead { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
+        months(snapshot, &mut collector)?;
+        let DaysToRead { cut, uncut } = self::days(snapshot, query, days, &collector.plan)?;
         for day in uncut {
-            each(&snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
+            each(snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
             })?;
         }
         for day in collector.add_cached(cut, true)? {
-            each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
+            each(snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
                 let quarters = text(row, 1)?.as_bytes();
                 collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
             })?;
         }
         if query.live {
-            rows(&snapshot, &mut collector)?;
+            rows(snapshot, &mut collector)?;
         }
         if query.with_corrections {
             let values = (days.first.0, days.last.0, query.live);
-            each(&snapshot, include_str!("corrections.sql"), values, |row| {
+            each(snapshot, include_str!("corrections.sql"), values, |row| {
                 let (day, series) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
                 collector.add_corrections(day, series, row.get(2).step(STEP)?)
             })?;

@@ -77,6 +77,11 @@ pub(crate) async fn fold_all(database: &Database, state: &Arc<State>) -> Result<
     Ok(all)
 }
 
+/// About how many rows are not folded.
+pub(crate) fn unfolded_rows(connection: &mut Connection) -> Result<i64> {
+    Ok(sizes(connection)?.iter().sum())
+}
+
 /// About how many rows each tray has.
 fn sizes(connection: &mut Connection) -> Result<[i64; 2]> {
     let mut sizes = [0; 2];

@@ -1,0 +1,83 @@
+//! What people who run the domain should know of it: for `GetStatus`, the pages and the metrics.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+
+use tally_producers::Summary;
+use tally_serve::Fact;
+
+use super::Service;
+use crate::keeper::{Told, Went};
+use crate::model::Day;
+use crate::schedule::Schedule;
+use crate::store::{Advance, Unfolded};
+
+/// What to do about days that nobody rolls up.
+const UNSCHEDULED: &str =
+    "nothing rolls them up: set --requests-roll-up-at, or run `tally roll-up` each day";
+
+// === impl Service ===
+
+impl Service {
+    /// What is known without asking anyone.
+    pub(super) fn facts_in_memory(&self) -> Vec<Fact> {
+        let queue = &self.streams.queue;
+        let (series, series_max) = self.house.series.filled();
+        let refused = "the room for series is short: new ones may be counted as _other";
+        let refused = self.house.series.has_refused().then_some(refused);
+        let is_keeping = self.is_keeping.load(Ordering::Relaxed);
+        let keeper = if is_keeping { "this server" } else { "another server" };
+        let Told { fold, roll_up } = self.keeper.told();
+        let failed = |went: &Went| went.failed.clone().map(Cow::Owned);
+        let mut facts = vec![
+            Fact::count("queue_rows", queue.rows() as u64).at_most(queue.limits.rows_max),
+            Fact::bytes("queue_bytes", queue.bytes() as u64).at_most(queue.limits.bytes_max),
+            Fact::count("series", series).at_most(series_max).noted(refused),
+            Fact::text("duties_of", keeper),
+            Fact::text("roll_up_schedule", self.roll_up_schedule()).noted(failed(&roll_up)),
+        ];
+        if is_keeping {
+            facts.push(Fact::time("fold_checked_at", fold.well).noted(failed(&fold)));
+        }
+        facts
+    }
+
+    fn roll_up_schedule(&self) -> Cow<'static, str> {
+        match self.keeper.roll_up_at() {
+            Schedule::NEVER => "none".into(),
+            daily => format!("daily at {daily} UTC").into(),
+        }
+    }
+
+    /// What the database knows.
+    pub(super) async fn facts_in_store(&self) -> Result<Vec<Fact>, tally_store::Error> {
+        let yesterday = Day::of(self.intake.clock.now()).plus(-1);
+        let _place = self.queries.acquire().await;
+        let advance = self.house.store.advance(yesterday).await?;
+        let Summary { clients, last_seen, dropped, setbacks } =
+            self.house.producers.summary().await?;
+        let Advance { rolled_up_at, rolled_up_through, days_open, unfolded, .. } = advance;
+        let is_left = days_open > 0 && self.keeper.roll_up_at() == Schedule::NEVER;
+        let unscheduled = is_left.then_some(UNSCHEDULED);
+        let through = rolled_up_through.map(|day| day.to_string().into());
+        let mut facts = vec![
+            Fact::time("rolled_up_at", rolled_up_at),
+            Fact::of("rolled_up_through", through.map(tally_serve::facts::Value::Text)),
+            Fact::count("days_behind", days_open).noted(unscheduled),
+        ];
+        facts.extend(unfolded.map(|unfolded| match unfolded {
+            Unfolded::Rows(rows) => Fact::count("unfolded_rows", rows),
+            Unfolded::Bytes(bytes) => Fact::bytes("unfolded_bytes", bytes),
+        }));
+        let producers_max = self.house.producers.terms().producers_max;
+        let missing = "the database lost acknowledged batches: see `tally producers`";
+        let missing = (setbacks > 0).then_some(missing);
+        facts.extend([
+            Fact::count("producers", clients).at_most(producers_max),
+            Fact::time("producer_seen_at", last_seen),
+            Fact::count("dropped", dropped),
+            Fact::count("producers_with_setbacks", setbacks).noted(missing),
+        ]);
+        Ok(facts)
+    }
+}
