@@ -36,7 +36,7 @@ impl Service {
     /// The HTTP API.
     #[must_use]
     pub fn api(&self) -> Api {
-        let with = |method: MethodRouter<Service>| method.with_state(self.clone());
+        let with = |does: MethodRouter<Self>| does.with_state(self.clone());
         let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
             .route(&totals::TOTALS, with(get(totals::totals)))
             .route(&lists::ENDPOINTS, with(get(lists::endpoints)))

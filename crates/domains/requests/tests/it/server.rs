@@ -19,6 +19,7 @@ use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tally_store::Database;
+use tally_testkit::{Response, http};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -120,6 +121,11 @@ impl Counting {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// One request over HTTP.
+    pub(crate) fn http(&self, line: &str, headers: &[&str], body: &str) -> Response {
+        http(&self.address.to_string(), line, headers, body)
     }
 
     /// A client with its own connection.
