@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,21 +90,41 @@ pub(crate) async fn serve(
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
+    if !are_closed {
+        last_answers(serving, &mut signals).await;
+    }
+    // They end with the drain, a few seconds after it has begun at the latest.
+    couriers.finished().await;
+    let there = database.check_at_end();
+    close(&database).await;
+    there.map_err(plain)?;
+    tracing::info!("stopped: everything that was acknowledged is stored");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
+async fn stored(
+    serving: Pin<&mut impl Future<Output = Result<(), tally_serve::Error>>>,
+    domains: &Domains,
+    drain_timeout: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<bool> {
     let stored = timeout(drain_timeout, async {
         tokio::select! {
             // Connections stay open meanwhile, so that streams learn how they ended.
-            ended = &mut serving => {
+            ended = serving => {
                 domains.finished().await;
                 ended.map(|()| true)
             }
             () = domains.finished() => Ok(false),
         }
     });
-    let are_closed = tokio::select! {
+    tokio::select! {
         stored = stored => match stored {
-            Ok(ended) => ended?,
+            Ok(ended) => Ok(ended?),
             // An idle server succeeds even if the timeout is zero.
-            Err(_) if domains.queued_rows() == 0 => false,
+            Err(_) if domains.queued_rows() == 0 => Ok(false),
             Err(_) => {
                 let (rows, ms) = (domains.queued_rows(), drain_timeout.as_millis());
                 anyhow::bail!(
@@ -118,17 +139,7 @@ pub(crate) async fn serve(
                  acknowledged"
             )
         }
-    };
-    if !are_closed {
-        last_answers(serving, &mut signals).await;
     }
-    // They end with the drain, a few seconds after it has begun at the latest.
-    couriers.finished().await;
-    let there = database.check_at_end();
-    close(&database).await;
-    there.map_err(plain)?;
-    tracing::info!("stopped: everything that was acknowledged is stored");
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Closes the database; a failure loses nothing.
