@@ -77,6 +77,20 @@ CREATE TABLE tally_producer_setbacks (
     PRIMARY KEY (domain, namespace_id, producer_id)
 );
 
+-- What was stored once for an idempotency key: a fingerprint of what its caller meant, in the transaction
+-- that stored it.
+CREATE TABLE tally_idempotency_keys (
+    domain TEXT NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    stored_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, namespace_id, key)
+);
+
+-- For those that are old enough to be deleted.
+CREATE INDEX tally_idempotency_keys_stored ON tally_idempotency_keys (domain, stored_at);
+
 -- Which server does the work that one does for all, until when by the database's clock, and for each
 -- domain. The holder is an id that a server draws at its start.
 CREATE TABLE tally_leases (

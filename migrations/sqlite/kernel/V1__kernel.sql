@@ -94,3 +94,17 @@ CREATE TABLE tally_outbox (
 
 CREATE INDEX tally_outbox_due ON tally_outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX tally_outbox_done ON tally_outbox (done_at) WHERE done_at IS NOT NULL;
+
+-- What was stored once for an idempotency key: a fingerprint of what its caller meant, in the transaction
+-- that stored it. stored_at counts microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_idempotency_keys (
+    domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    stored_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, namespace_id, key)
+) STRICT, WITHOUT ROWID;
+
+-- For those that are old enough to be deleted.
+CREATE INDEX tally_idempotency_keys_stored ON tally_idempotency_keys (domain, stored_at);

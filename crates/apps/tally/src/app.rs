@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
+use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
 use crate::schema::Sets;
@@ -74,8 +76,10 @@ pub(crate) async fn serve(
     let listener = port.listener;
     greet(&listener, &url, &on);
     let domains = server.domains();
-    let asked = (database.clone(), domains.clone());
-    let probe = move || ready(asked.clone());
+    let watched = Watched::new(&database);
+    let server = server.measured(watched.measure());
+    let asked = domains.clone();
+    let probe = move || watched.clone().ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     // Held until the process ends, which a successor on SQLite waits for.
@@ -86,21 +90,41 @@ pub(crate) async fn serve(
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
+    if !are_closed {
+        last_answers(serving, &mut signals).await;
+    }
+    // They end with the drain, a few seconds after it has begun at the latest.
+    couriers.finished().await;
+    let there = database.check_at_end();
+    close(&database).await;
+    there.map_err(plain)?;
+    tracing::info!("stopped: everything that was acknowledged is stored");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
+async fn stored(
+    serving: Pin<&mut impl Future<Output = Result<(), tally_serve::Error>>>,
+    domains: &Domains,
+    drain_timeout: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<bool> {
     let stored = timeout(drain_timeout, async {
         tokio::select! {
             // Connections stay open meanwhile, so that streams learn how they ended.
-            ended = &mut serving => {
+            ended = serving => {
                 domains.finished().await;
                 ended.map(|()| true)
             }
             () = domains.finished() => Ok(false),
         }
     });
-    let are_closed = tokio::select! {
+    tokio::select! {
         stored = stored => match stored {
-            Ok(ended) => ended?,
+            Ok(ended) => Ok(ended?),
             // An idle server succeeds even if the timeout is zero.
-            Err(_) if domains.queued_rows() == 0 => false,
+            Err(_) if domains.queued_rows() == 0 => Ok(false),
             Err(_) => {
                 let (rows, ms) = (domains.queued_rows(), drain_timeout.as_millis());
                 anyhow::bail!(
@@ -115,23 +139,7 @@ pub(crate) async fn serve(
                  acknowledged"
             )
         }
-    };
-    if !are_closed {
-        last_answers(serving, &mut signals).await;
     }
-    // They end with the drain, a few seconds after it has begun at the latest.
-    couriers.finished().await;
-    let there = database.check_at_end();
-    close(&database).await;
-    there.map_err(plain)?;
-    tracing::info!("stopped: everything that was acknowledged is stored");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Whether requests can be stored, or why not.
-async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
-    domains.ready().await?;
-    database.ping().await.map_err(|error| chain(&error))
 }
 
 /// Closes the database; a failure loses nothing.

@@ -59,6 +59,7 @@ impl Configured for Settings {
             .grpc(service.book_service())
             .grpc(service.rule_service())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .api(service.api())
             .pages(service.pages());
         Ok((Arc::new(service), doors))
     }

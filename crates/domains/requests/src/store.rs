@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `advance.rs` | how far folds and roll-ups have come |
+//! | `answers.rs` | totals, and lists of names |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
@@ -10,6 +11,7 @@
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
 mod advance;
+mod answers;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
@@ -27,16 +29,16 @@ use tally_producers::append::sqlite::transaction;
 use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
-pub(crate) use self::rules::{Added, Judged};
 use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{PieceCache, Query, Questions, Totals};
+use crate::totals::PieceCache;
 
 pub(crate) use self::advance::{Advance, Unfolded};
+pub(crate) use self::rules::{Added, Judged};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -312,28 +314,6 @@ impl Store {
                         some => days += some,
                     }
                 }
-            }
-        }
-    }
-
-    /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
-    pub async fn totals(&self, query: &Query) -> Result<Totals> {
-        let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
-        Ok(self.answers(questions).await?.swap_remove(0))
-    }
-
-    /// Answers several queries from one snapshot.
-    pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>> {
-        match &self.database {
-            Database::Postgres(database) => {
-                postgres::totals::read(database, &questions, &self.cache).await
-            }
-            Database::Sqlite(database) => {
-                let cache = Arc::clone(&self.cache);
-                let read = move |connection: &mut Connection| {
-                    sqlite::totals::read(connection, &questions, &cache)
-                };
-                database.read(read).await
             }
         }
     }

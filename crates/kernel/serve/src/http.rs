@@ -15,7 +15,8 @@ use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
-use crate::pages::{Frame, Site};
+use crate::metrics::{self, Metrics};
+use crate::pages::{Frame, Site, api};
 use crate::unfinished::held;
 
 /// What `GET /` answers.
@@ -30,6 +31,7 @@ pub(crate) fn about(
          gRPC   {}\n\
          HTTP   GET /livez: 200 while the server runs\n\
          \x20      GET /readyz, /healthz: 200 while the domains can store, 503 otherwise\n\
+         \x20      GET /metrics: for Prometheus\n\
          \x20      GET {DOCUMENT_PATH}: what else there is\n\n\
          {hints}",
         services.join("\n       ")
@@ -43,8 +45,9 @@ pub(crate) fn all(
     routes: Router,
     names: Names,
     site: Arc<Site>,
-    document: &Value,
+    document: Value,
     serving: watch::Receiver<bool>,
+    measured: Arc<Metrics>,
 ) -> Router {
     let health = async move || {
         if *serving.borrow() {
@@ -54,20 +57,25 @@ pub(crate) fn all(
                       says why\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
-    let document = Bytes::from(format!("{document:#}\n"));
+    let text = Bytes::from(format!("{document:#}\n"));
     let described = async move |request: Request| {
-        let tag = tag_of(&document);
-        tagged(request.headers(), tag, "application/json", || document.clone().into())
+        tagged(request.headers(), tag_of(&text), "application/json", || text.clone().into())
     };
     let own = Router::new()
         // Whether the process runs at all: it does, if it can say so.
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(health.clone()))
         .route("/healthz", get(health))
-        .route(DOCUMENT_PATH, get(described));
-    grpc.layer(from_fn(only_grpc))
-        .merge(routes.merge(own).layer(map_response(not_allowed)))
+        .route("/metrics", get(metrics::scrape).with_state(Arc::clone(&measured)))
+        .route(DOCUMENT_PATH, get(described))
+        .route(api::PATH, get(api::page).with_state(Arc::new(document)));
+    let http = routes
+        .merge(own)
+        .layer(map_response(not_allowed))
         .fallback(unknown)
+        .layer(from_fn_with_state(measured, metrics::count));
+    grpc.layer(from_fn(only_grpc))
+        .merge(http)
         .layer(Extension(site))
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use tally_testkit::{Hook, Posted, Reply, Stream, eventually_blocking};
+use tally_testkit::{Hook, Posted, eventually_blocking};
 
 use crate::support::{Home, LIMIT, Server, assert_fails};
 

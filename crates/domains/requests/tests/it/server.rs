@@ -19,6 +19,7 @@ use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tally_store::Database;
+use tally_testkit::{Response, http};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -59,7 +60,9 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,
+        metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
+        idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
     }
@@ -102,7 +105,8 @@ impl Counting {
             doors: Doors::new()
                 .grpc(service.count_service())
                 .grpc(service.request_service())
-                .grpc(service.book_service()),
+                .grpc(service.book_service())
+                .api(service.api()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -112,6 +116,16 @@ impl Counting {
             server.run(listener, probe, &until).await.expect("it serves");
         });
         Self { service, domains, clock, address, drain, tasks }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// One request over HTTP.
+    pub(crate) fn http(&self, line: &str, headers: &[&str], body: &str) -> Response {
+        http(&self.address.to_string(), line, headers, body)
     }
 
     /// A client with its own connection.

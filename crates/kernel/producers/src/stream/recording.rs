@@ -245,7 +245,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         let run = Run { producer: self.producer, epoch: self.epoch, first, batches };
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
-        let parcel = Parcel { content, run: Some(Arc::new(run)) };
+        let parcel = Parcel { content, run: Some(Arc::new(run)), once: None };
         let places = parcel.rows() as u64;
         let pushed = self.streams.queue.push_into(room, parcel, places, &receipt);
         pushed.map_err(|_full| self.streams.no_room())?;
@@ -260,7 +260,7 @@ impl<'a, B: Batches> Recording<'a, B> {
     fn settle(&mut self, settled: Result<u64, Failure>) -> Result<(), Error<B::Invalid>> {
         let Storing { first, receipt } = self.storing.take().expect("the caller has waited for it");
         let error = match (settled, receipt.outcome()) {
-            (Ok(_), Some(Fate::Stored { committed })) => {
+            (Ok(_), Some(Fate::Stored { committed, .. })) => {
                 self.acknowledge(committed);
                 return Ok(());
             }
@@ -279,7 +279,8 @@ impl<'a, B: Batches> Recording<'a, B> {
                 self.in_doubt = true;
                 Error::Refused(refusal)
             }
-            (Ok(_), None) => Error::Panicked,
+            // A run has no key.
+            (Ok(_), None | Some(Fate::OtherContent)) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
         self.in_doubt |= error.is_indeterminate();
