@@ -15,6 +15,7 @@ use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
+use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
 use crate::schema::Sets;
@@ -73,8 +74,10 @@ pub(crate) async fn serve(
     let listener = port.listener;
     greet(&listener, &url, &on);
     let domains = server.domains();
-    let asked = (database.clone(), domains.clone());
-    let probe = move || ready(asked.clone());
+    let watched = Watched::new(&database);
+    let server = server.measured(watched.measure());
+    let asked = domains.clone();
+    let probe = move || watched.clone().ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     // Held until the process ends, which a successor on SQLite waits for.
@@ -123,12 +126,6 @@ pub(crate) async fn serve(
     there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether requests can be stored, or why not.
-async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
-    domains.ready().await?;
-    database.ping().await.map_err(|error| chain(&error))
 }
 
 /// Closes the database; a failure loses nothing.

@@ -6,7 +6,7 @@
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
-//! | `dates.rs` | periods and ranges as arguments |
+//! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
@@ -17,7 +17,7 @@
 mod app;
 mod client;
 mod commands;
-mod dates;
+mod metrics;
 mod numbers;
 mod output;
 mod port;
@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tally_requests::dates;
 use tally_runtime::SystemClock;
 use tally_runtime::config::Problems;
 use tally_serve::Domain;

@@ -12,6 +12,7 @@
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
+//! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
 //! | `output.rs` | the captured output of a child process |
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
@@ -30,6 +31,7 @@ mod database;
 #[cfg(feature = "async")]
 mod disturb;
 mod eventually;
+pub mod exposition;
 mod folder;
 mod output;
 mod port;

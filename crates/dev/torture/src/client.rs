@@ -172,8 +172,7 @@ impl Session<'_> {
             Kind::Raw | Kind::Reader | Kind::Post => format!("/{name}"),
             _ => format!("/{name}/{}", processes + 1),
         };
-        let knows_which =
-            matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader | Kind::Post);
+        let knows_which = matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader | Kind::Post);
         Load {
             seed: *seed,
             client: name.clone(),

@@ -57,8 +57,8 @@ impl Configured for Settings {
             .grpc(service.count_service())
             .grpc(service.request_service())
             .grpc(service.book_service())
-            .api(service.api())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .api(service.api())
             .pages(service.pages());
         Ok((Arc::new(service), doors))
     }

@@ -12,6 +12,7 @@ use tally_runtime::Clock;
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::error::InvalidTime;
+use crate::metrics::Measured;
 use crate::model::{Namespace, Series, SeriesRef};
 use crate::resolution::Resolution;
 use crate::rows::RowsBuilder;
@@ -26,6 +27,7 @@ pub(crate) struct Intake {
     pub(crate) ahead: Ahead,
     pub(crate) record: RecordLimits,
     pub(crate) resolution: Resolution,
+    pub(crate) measured: Arc<Measured>,
 }
 
 /// What requests are checked against.
@@ -65,6 +67,7 @@ impl Intake {
     #[inline]
     pub(crate) fn time(&self, rules: Rules, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
         rules.time(time).inspect_err(|reason| {
+            self.measured.refused_time(*reason);
             if let InvalidTime::Ahead { ahead_seconds } = reason {
                 self.ahead.refused(rules.now_micros, *ahead_seconds);
             }

@@ -81,8 +81,9 @@ impl Went {
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
-        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, idempotency, .. } =
-            *settings;
+        let Settings {
+            roll_up_at, quarter_retention_days, kept_after_roll_up, idempotency, ..
+        } = *settings;
         let last = Mutex::new(LastDone {
             folds,
             rolled_up: None,
@@ -141,9 +142,10 @@ impl Keeper {
         let (store, begun) = (&self.house.store, Instant::now());
         let folded = store.fold_due(now, &mut last.folds).await?;
         if folded.requests > 0 {
+            let took = begun.elapsed();
             tracing::debug!(requests = folded.requests, "folded");
-            let is_short = begun.elapsed() < SHORT_FOLD;
-            return Ok(if is_short { Next::Soon } else { Next::Later });
+            self.house.measured.folded(took);
+            return Ok(if took < SHORT_FOLD { Next::Soon } else { Next::Later });
         }
         // The next rows need no more room than the last ones left.
         store.give_back().await?;

@@ -8,7 +8,7 @@
 //! | `books.rs` | what folds, roll-ups and imports add to days and months |
 //! | `changes.rs`, `changes/` | merges and forgets: what is asked for, what is wrong with it, and what a store writes of it |
 //! | `corrections.rs` | what people add to a total, or take from it |
-//! | `dates.rs` | dates of calls: periods and ranges |
+//! | `dates.rs`, `dates/` | years, months, days and ranges of them: as calls have them, and as people write them |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `due.rs` | which trays are due to be folded, and which ones others hold |
 //! | `error.rs` | what can go wrong, and what it means to the client |
@@ -18,8 +18,11 @@
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
+//! | `methods.rs` | methods as people write and read them |
+//! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
-//! | `model.rs` | series, endpoint, quarter, day, period |
+//! | `listing.rs` | the names that requests are counted under: which are asked for, in order |
+//! | `model.rs` | series, endpoint, quarter, day |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `pages.rs`, `pages/` | the pages: what is asked for, what is read, how it looks |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
@@ -45,7 +48,7 @@ pub mod bench;
 mod books;
 mod changes;
 mod corrections;
-mod dates;
+pub mod dates;
 mod domain;
 mod due;
 mod error;
@@ -55,6 +58,9 @@ mod http;
 mod import_count;
 mod intake;
 mod keeper;
+mod listing;
+pub mod methods;
+mod metrics;
 mod migrations;
 pub mod model;
 pub mod packed;
@@ -87,4 +93,4 @@ pub use rows::{Row, Rows};
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};
-pub use totals::{Filter, Group, GroupBy, Query, TooMany, Totals};
+pub use totals::{Filter, Group, GroupBy, Query, StatusIs, TooMany, Totals};

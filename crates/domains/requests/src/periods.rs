@@ -59,7 +59,7 @@ pub struct Periods {
 }
 
 /// What a period is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Label {
     /// Its first date in the calendar, such as the first of the month, or the Monday. Of an hour or a quarter:
     /// the date that the clock shows.
@@ -265,6 +265,32 @@ impl Periods {
             date,
             start: Quarter::of_micros(start * 1_000_000),
             utc_offset_seconds: i32::try_from(self.zone.offset_at(start)).expect("at most a day"),
+        }
+    }
+}
+
+// === impl Label ===
+
+impl Label {
+    /// When it begins, as the zone's clock shows it, with its offset.
+    #[must_use]
+    pub fn time(&self) -> String {
+        zone::shown(self.start, self.utc_offset_seconds)
+    }
+
+    /// What a table calls it: the date, month or year, or the time of a quarter or an hour; nothing if it is a whole
+    /// range.
+    #[must_use]
+    pub fn written(&self, granularity: Granularity) -> String {
+        match granularity {
+            Granularity::Quarter | Granularity::Hour => {
+                let time = self.time();
+                time.strip_suffix('Z').map_or(time.clone(), |shown| format!("{shown}+00:00"))
+            }
+            Granularity::Day | Granularity::Week => self.date.to_string(),
+            Granularity::Month => format!("{:04}-{:02}", self.date.year(), self.date.month()),
+            Granularity::Year => format!("{:04}", self.date.year()),
+            Granularity::Whole => String::new(),
         }
     }
 }

@@ -15,9 +15,11 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use tally_producers::stream::Streams;
 use tally_producers::{Producer, Producers, Setback, Shown};
 use tally_runtime::Kind;
+use tally_runtime::metrics::Scrape;
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
@@ -27,15 +29,20 @@ use crate::changes::Version;
 use crate::domain::NAME;
 use crate::error::{Ended, Error};
 use crate::house::House;
+use crate::http::Answers;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
+use crate::listing::{Listed, Listing};
+use crate::metrics::Measured;
 use crate::model::{Day, DayRange, Series};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::rows::Rows;
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
-use crate::totals::{Filter, GroupBy, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals};
+use crate::totals::{
+    After, Filter, GroupBy, PeriodTotals, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals,
+};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
@@ -49,6 +56,8 @@ pub struct Service {
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
     pub(crate) totals_max: usize,
+    /// The answers that HTTP's clients are reading.
+    pub(crate) answers: Arc<Answers>,
     house: House,
     keeper: Arc<Keeper>,
     /// Whether this server does the duties.
@@ -74,11 +83,13 @@ impl Service {
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
+        let measured = Arc::new(Measured::new(clock.now(), settings.metrics_endpoints));
         let house = House {
             store,
             series: Arc::clone(&series),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
+            measured: Arc::clone(&measured),
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
@@ -98,6 +109,7 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
             resolution: settings.resolution,
+            measured,
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;
@@ -107,6 +119,7 @@ impl Service {
             intake: Arc::new(intake),
             streams: Arc::new(streams),
             totals_max: settings.totals_max,
+            answers: Arc::default(),
             house,
             keeper,
             is_keeping,
@@ -195,6 +208,22 @@ impl Service {
 
     /// Rolls up days and returns their totals.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
+        self.only_roll_up(days).await?;
+        let totals = self.rolled_up_or_none(days, Granularity::Day).await;
+        totals.map_err(|error| Error::RolledUp(Box::new(error)))
+    }
+
+    /// Rolls up days and returns how many requests each of them has, of those that have any.
+    pub(crate) async fn roll_up_to_sums(&self, days: DayRange) -> Result<Vec<(Day, i64)>, Error> {
+        self.only_roll_up(days).await?;
+        let query = Query { sum: true, ..self.rolled_up_query(days, Granularity::Day) };
+        let totals = self.totals(&query).await;
+        let totals = totals.map_err(|error| Error::RolledUp(Box::new(error)))?;
+        let sum = |period: &PeriodTotals| (Day::from(period.label.date), period.sum());
+        Ok(totals.periods.iter().map(sum).collect())
+    }
+
+    async fn only_roll_up(&self, days: DayRange) -> Result<(), Error> {
         let tomorrow = Day::of(self.intake.clock.now()).plus(1);
         if days.first > tomorrow {
             let text = format!("date: {days} is in the future, and no request can be");
@@ -205,8 +234,7 @@ impl Service {
             house.roll_up(days).await.map_err(Error::store("roll up"))
         })
         .await?;
-        let totals = self.rolled_up_or_none(days, Granularity::Day).await;
-        totals.map_err(|error| Error::RolledUp(Box::new(error)))
+        Ok(())
     }
 
     /// The totals of rolled-up days, by method and path. An error if there are none.
@@ -233,7 +261,11 @@ impl Service {
         days: DayRange,
         granularity: Granularity,
     ) -> Result<Totals, Error> {
-        let query = Query {
+        self.totals(&self.rolled_up_query(days, granularity)).await
+    }
+
+    fn rolled_up_query(&self, days: DayRange, granularity: Granularity) -> Query {
+        Query {
             range: QuarterRange::of_days(days),
             granularity,
             zone: Zone::utc(),
@@ -244,14 +276,25 @@ impl Service {
             sum: false,
             totals_max: self.totals_max,
             limit: None,
-        };
-        self.totals(&query).await
+        }
     }
 
     /// Answers a query.
     pub(crate) async fn totals(&self, query: &Query) -> Result<Totals, Error> {
+        self.totals_after(query, None).await
+    }
+
+    /// The rest of an answer.
+    pub(crate) async fn totals_after(
+        &self,
+        query: &Query,
+        after: Option<&After>,
+    ) -> Result<Totals, Error> {
         let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
         let mut totals = self.answers(questions).await?.swap_remove(0);
+        if let Some(after) = after {
+            totals.skip(after, query.granularity);
+        }
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);
         }
@@ -278,6 +321,18 @@ impl Service {
         let unnamed = answers.iter().map(|totals| totals.unnamed).max();
         self.intake.series.notice_unnamed(unnamed.unwrap_or_default());
         Ok(answers)
+    }
+
+    /// The first names that are asked for, and whether there are more.
+    pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
+        let _place = self.queries.acquire().await;
+        let found = self.house.store.list(listing).await.map_err(Error::store("list names"))?;
+        Ok(found.finish())
+    }
+
+    /// The date that a zone's clock shows now.
+    pub(crate) fn today(&self, zone: &Zone) -> Date {
+        zone.date_at(self.intake.clock.now())
     }
 
     /// What may be missing from these days, besides what clients have dropped.
@@ -339,6 +394,13 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        let now = self.intake.clock.now();
+        self.streams.measure(now, scrape);
+        let folded_at = self.keeper.told().fold.well;
+        self.house.measured.measure(&self.house.series, folded_at, now, scrape);
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -109,6 +109,11 @@ pub(crate) struct Arguments {
 
     #[command(flatten)]
     life: LifeArgs,
+
+    /// How many endpoints, the busiest ones, have a counter each at /metrics; all others have one together.
+    /// There are none by default, because each is a series of the monitoring system
+    #[arg(long, env = "TALLY_REQUESTS_METRICS_ENDPOINTS", value_name = "N", default_value = "0")]
+    requests_metrics_endpoints: Given<usize>,
 }
 
 /// What becomes of a day that is over.
@@ -157,6 +162,8 @@ pub struct Settings {
     /// For how long a day keeps them after its roll-up, however old it is: somebody who imports an old
     /// log can ask for its hours.
     pub kept_after_roll_up: Duration,
+    /// How many endpoints have a counter for whoever scrapes.
+    pub metrics_endpoints: usize,
     /// For how long an idempotency key is remembered at least.
     pub idempotency: Duration,
     /// The limits of a `Record` stream.
@@ -245,6 +252,11 @@ impl Arguments {
                     1..=8_760,
                 ),
             kept_after_roll_up: KEPT_AFTER_ROLL_UP,
+            metrics_endpoints: problems.within(
+                &name("requests-metrics-endpoints"),
+                &self.requests_metrics_endpoints,
+                0..=1_000,
+            ),
             record: RecordLimits::default(),
             terms,
         }

@@ -29,6 +29,7 @@ use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
+use crate::listing::{Found, Listing};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
 use crate::totals::{PieceCache, Query, Questions, Totals};
@@ -163,6 +164,17 @@ impl Store {
                     Ok((known, state))
                 };
                 database.write(list).await
+            }
+        }
+    }
+
+    /// The first names of the dictionary that are asked for.
+    pub(crate) async fn list(&self, listing: &Listing) -> Result<Found> {
+        match &self.database {
+            Database::Postgres(database) => postgres::series::find(database, listing).await,
+            Database::Sqlite(database) => {
+                let listing = listing.clone();
+                database.read(move |connection| sqlite::series::find(connection, &listing)).await
             }
         }
     }

@@ -134,9 +134,8 @@ impl Submission {
             push(&mut rows, named, *micros, *requests);
         }
         intake.ahead.in_time(rules.now_micros);
-        let once = key.map(|key| {
-            Arc::new(Once { key: key.into(), fingerprint: fingerprint(entries) })
-        });
+        let once =
+            key.map(|key| Arc::new(Once { key: key.into(), fingerprint: fingerprint(entries) }));
         let requests = entries.iter().map(|entry| entry.requests).sum();
         let parcel = Parcel { once, ..rows.finish().into() };
         Self { parcel, entries: entries.len(), requests }

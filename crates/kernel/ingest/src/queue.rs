@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Measured;
 use crate::receipt::Stub;
 use crate::{Receipt, Rows};
 
@@ -38,15 +39,16 @@ pub struct Queue<R, O> {
     rows: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     closing: CancellationToken,
-    writing: Arc<Writing>,
+    pub(crate) writing: Arc<Writing>,
+    pub(crate) measured: Arc<Measured>,
     /// How much there may be.
     pub limits: Limits,
 }
 
 /// How many batches are being written.
 #[derive(Debug, Default)]
-struct Writing {
-    batches: AtomicUsize,
+pub(crate) struct Writing {
+    pub(crate) batches: AtomicUsize,
     ended: Notify,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Chunk<R, O> {
     pub(crate) stub: Stub<O>,
     /// Gives the place back when it is dropped.
     pub(crate) room: Room,
+    /// When it came.
+    pub(crate) since: Instant,
 }
 
 /// A place in the queue, given back when it is dropped: when the rows are stored.
@@ -93,6 +97,7 @@ impl<R, O> Clone for Queue<R, O> {
             bytes: Arc::clone(&self.bytes),
             closing: self.closing.clone(),
             writing: Arc::clone(&self.writing),
+            measured: Arc::clone(&self.measured),
             limits: self.limits,
         }
     }
@@ -109,6 +114,7 @@ impl<R: Rows, O> Queue<R, O> {
             bytes: Arc::new(Semaphore::new(limits.bytes_max as usize)),
             closing: CancellationToken::new(),
             writing: Arc::default(),
+            measured: Arc::default(),
             limits,
         }
     }
@@ -138,11 +144,14 @@ impl<R: Rows, O> Queue<R, O> {
         places: u64,
         receipt: &Receipt<O>,
     ) -> Result<(), Full<R>> {
-        let stub = receipt.stub(places);
-        self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
+        let (stub, received) = (receipt.stub(places), rows.rows() as u64);
+        let chunk = Chunk { rows, stub, room, since: Instant::now() };
+        self.sender.send(chunk).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
             Full(chunk.rows)
-        })
+        })?;
+        self.measured.received.add(received);
+        Ok(())
     }
 
     /// Takes no more rows. The workers end when they have written the rest.

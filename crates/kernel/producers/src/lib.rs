@@ -7,6 +7,7 @@
 //! | `append.rs`, `append/` | storing a batch once, in each kind of database |
 //! | `days.rs` | what producers brought, by UTC day |
 //! | `lease.rs` | who has a producer: epoch, claims, and the rules of opening it |
+//! | `metrics.rs` | what a scrape is told of a domain's streams and producers |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `once.rs`, `once/` | what is stored once for each idempotency key |
 //! | `open.rs` | the message that opens a producer |
@@ -22,6 +23,7 @@
 pub mod append;
 mod days;
 mod lease;
+mod metrics;
 mod migrations;
 mod once;
 mod open;

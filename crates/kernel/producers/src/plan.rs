@@ -93,7 +93,11 @@ impl<C: Content> Plan<C> {
                     }
                     match seen {
                         Some(Seen::WithOther) => Fate::OtherContent,
-                        _ => Fate::Stored { committed: 0 },
+                        // By an earlier attempt, if this one is repeated.
+                        seen => {
+                            let known = usize::from(is_new && seen == Some(Seen::Before));
+                            Fate::Stored { committed: 0, known }
+                        }
                     }
                 }
             };
@@ -146,7 +150,8 @@ impl<C: Content> Plan<C> {
                     self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }
-                Fate::Stored { committed: place.sequence }
+                let known = if was_committed { 0 } else { known.min(run.batches.len()) };
+                Fate::Stored { committed: place.sequence, known }
             }
         }
     }

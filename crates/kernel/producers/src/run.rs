@@ -68,6 +68,9 @@ pub enum Fate {
     Stored {
         /// The last committed batch of the run's producer; 0 for rows without numbers.
         committed: i64,
+        /// How many of the run's batches, from the first on, were stored before, and not by an earlier
+        /// attempt of this process; 1 for what came before under its key.
+        known: usize,
     },
     /// None of it is stored: it does not follow the producer's last batch.
     Gap {
@@ -87,6 +90,23 @@ pub enum Fate {
 impl<C> Parcel<C> {
     fn drops(&self) -> usize {
         self.run.as_ref().map_or(0, |run| run.drops())
+    }
+}
+
+impl<C: Content> Parcel<C> {
+    /// The rows that are new if this many batches of the run are known, and how much their client says that
+    /// it has dropped.
+    pub fn new_after(&self, known: usize) -> (C, u64) {
+        let Some(run) = &self.run else {
+            // Under its key all of it is known, or nothing.
+            return (self.content.skip(if known > 0 { self.content.rows() } else { 0 }), 0);
+        };
+        let batches = &run.batches;
+        let (old, new) = batches.split_at(known.min(batches.len()));
+        let drops = new.iter().flat_map(|batch| &batch.drops);
+        let dropped =
+            drops.fold(0, |sum: u64, (_, count)| sum.saturating_add(count.unsigned_abs()));
+        (self.content.skip(old.last().map_or(0, |last| last.rows)), dropped)
     }
 }
 

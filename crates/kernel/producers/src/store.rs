@@ -1,6 +1,7 @@
 //! The producers of one domain, in its database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,6 +20,9 @@ use crate::{once, postgres, sqlite};
 /// once leave connections to the insert workers.
 pub const OPENINGS_MAX: usize = 3;
 
+/// Nobody has counted yet.
+const UNKNOWN: u64 = u64::MAX;
+
 /// The producers of one domain in one namespace. Clones share their places.
 #[derive(Debug, Clone)]
 pub struct Producers {
@@ -26,6 +30,8 @@ pub struct Producers {
     owner: Owner,
     terms: Terms,
     places: Arc<Semaphore>,
+    /// How many clients there were when somebody counted them, or [`UNKNOWN`].
+    clients: Arc<AtomicU64>,
 }
 
 /// Whose producers these are.
@@ -73,7 +79,8 @@ impl Producers {
     /// Those of a domain in the default namespace, in a database whose migrations are applied.
     pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
         let owner = Owner { domain, namespace: Namespace::DEFAULT };
-        Self { database, owner, terms, places: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+        let (places, clients) = (Semaphore::new(OPENINGS_MAX), AtomicU64::new(UNKNOWN));
+        Self { database, owner, terms, places: Arc::new(places), clients: Arc::new(clients) }
     }
 
     /// Those of the same domain in another namespace. They share the places and the limits.
@@ -91,6 +98,16 @@ impl Producers {
     /// Which clients the domain takes.
     pub fn terms(&self) -> Terms {
         self.terms
+    }
+
+    /// The domain's name.
+    pub(crate) fn domain(&self) -> &'static str {
+        self.owner.domain
+    }
+
+    /// How many clients there were at the last [summary](Self::summary), if there was one.
+    pub(crate) fn counted(&self) -> Option<u64> {
+        Some(self.clients.load(Ordering::Relaxed)).filter(|clients| *clients != UNKNOWN)
     }
 
     /// Opens a producer for a client, by the rules of [`Opening`]: from then on the database stores
@@ -206,12 +223,14 @@ impl Producers {
     /// How many clients there are, when one was last seen, and how much they said to have dropped, ever.
     pub async fn summary(&self) -> Result<Summary, Error> {
         let owner = self.owner;
-        match &self.database {
-            Database::Postgres(database) => postgres::summary(database, owner).await,
+        let summary = match &self.database {
+            Database::Postgres(database) => postgres::summary(database, owner).await?,
             Database::Sqlite(database) => {
-                database.read(move |connection| sqlite::summary(connection, owner)).await
+                database.read(move |connection| sqlite::summary(connection, owner)).await?
             }
-        }
+        };
+        self.clients.store(summary.clients.unsigned_abs(), Ordering::Relaxed);
+        Ok(summary)
     }
 
     /// Notes which batches of a worker, up to this one, are missing. Safe to repeat.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tally_producers::Terms;
 use tally_runtime::config::Problems;
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Clock, Drain, Tasks};
 use tally_store::{Database, Migrations};
 
@@ -73,6 +74,9 @@ pub trait Running: Send + Sync {
 
     /// How many rows are neither stored nor lost.
     fn queued_rows(&self) -> usize;
+
+    /// Tells a scrape what it knows, without waiting for anything.
+    fn measure(&self, _scrape: &mut Scrape) {}
 
     /// What it knows of itself without asking anyone.
     fn facts(&self) -> Vec<Fact> {
@@ -145,6 +149,11 @@ impl Domains {
     /// As [`Running::queued_rows`], in all.
     pub fn queued_rows(&self) -> usize {
         self.0.iter().map(|domain| domain.running.queued_rows()).sum()
+    }
+
+    /// As [`Running::measure`], for all.
+    pub(crate) fn measure(&self, scrape: &mut Scrape) {
+        self.0.iter().for_each(|domain| domain.running.measure(scrape));
     }
 
     /// As [`Running::finished`], for all.

@@ -15,6 +15,7 @@ use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
+use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site};
 use crate::unfinished::held;
 
@@ -30,6 +31,7 @@ pub(crate) fn about(
          gRPC   {}\n\
          HTTP   GET /livez: 200 while the server runs\n\
          \x20      GET /readyz, /healthz: 200 while the domains can store, 503 otherwise\n\
+         \x20      GET /metrics: for Prometheus\n\
          \x20      GET {DOCUMENT_PATH}: what else there is\n\n\
          {hints}",
         services.join("\n       ")
@@ -45,6 +47,7 @@ pub(crate) fn all(
     site: Arc<Site>,
     document: &Value,
     serving: watch::Receiver<bool>,
+    measured: Arc<Metrics>,
 ) -> Router {
     let health = async move || {
         if *serving.borrow() {
@@ -64,10 +67,15 @@ pub(crate) fn all(
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(health.clone()))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics::scrape).with_state(Arc::clone(&measured)))
         .route(DOCUMENT_PATH, get(described));
-    grpc.layer(from_fn(only_grpc))
-        .merge(routes.merge(own).layer(map_response(not_allowed)))
+    let http = routes
+        .merge(own)
+        .layer(map_response(not_allowed))
         .fallback(unknown)
+        .layer(from_fn_with_state(measured, metrics::count));
+    grpc.layer(from_fn(only_grpc))
+        .merge(http)
         .layer(Extension(site))
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))

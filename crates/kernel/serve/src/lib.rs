@@ -16,6 +16,7 @@
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
+//! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
 //! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
@@ -35,6 +36,7 @@ mod health;
 mod http;
 mod linger;
 mod listener;
+mod metrics;
 pub mod pages;
 mod server;
 mod udp;

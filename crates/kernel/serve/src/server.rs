@@ -1,11 +1,13 @@
 //! The domains behind one port: the connection's limits, the graceful end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::{StreamExt as _, stream};
 use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Drain, Tasks};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -21,6 +23,7 @@ use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::linger::Lingering;
+use crate::metrics::{Measure, Metrics, Requests};
 use crate::pages::{About, Pages};
 use crate::{Doors, Error, Listener, Origin, health, http};
 
@@ -65,6 +68,7 @@ pub struct Server {
     about: About,
     domains: Domains,
     doors: Vec<Doors>,
+    measure: Option<Measure>,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
 }
@@ -93,7 +97,7 @@ impl Server {
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);
         let (about, domains) = (About::default(), Domains(draining.into()));
-        Ok(Self { text, about, domains, doors, origin: None })
+        Ok(Self { text, about, domains, doors, measure: None, origin: None })
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
@@ -101,6 +105,12 @@ impl Server {
     pub fn saying(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
+    }
+
+    /// What a scrape is told besides what the server and the domains know.
+    #[must_use]
+    pub fn measured(self, measure: impl Fn(&mut Scrape) + Send + Sync + 'static) -> Self {
+        Self { measure: Some(Arc::new(measure)), ..self }
     }
 
     /// What `/about` says.
@@ -127,7 +137,7 @@ impl Server {
         self.add_reflection(&mut own)?;
         let mut services = vec![""];
         if let Some(origin) = self.origin {
-            let answering = Answering { domains: self.domains, origin };
+            let answering = Answering { domains: self.domains.clone(), origin };
             services.push(ServerServiceServer::<Answering>::NAME);
             own.add_service(ServerServiceServer::new(answering));
         }
@@ -135,6 +145,7 @@ impl Server {
         let (mut grpc, mut routes) = (router(own), Router::new());
         let mut pages = Pages::new();
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
+        let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
@@ -146,7 +157,14 @@ impl Server {
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::all(grpc, routes, names, site, &document, is_serving);
+        let metrics = Metrics {
+            requests,
+            domains: self.domains,
+            serving: is_serving.clone(),
+            more: self.measure,
+        };
+        let metrics = Arc::new(metrics);
+        let router = http::all(grpc, routes, names, site, &document, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

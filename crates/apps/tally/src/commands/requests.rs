@@ -9,7 +9,6 @@ pub(crate) mod forget;
 pub(crate) mod import;
 pub(crate) mod import_count;
 pub(crate) mod merge;
-mod methods;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
 mod selection;
@@ -18,6 +17,8 @@ mod texts;
 pub(crate) mod totals;
 
 use std::process::ExitCode;
+
+use tally_requests::methods;
 
 use crate::output::wrong_usage;
 

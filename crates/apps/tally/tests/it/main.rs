@@ -23,6 +23,7 @@ mod import_count;
 mod line_reader;
 mod load;
 mod memory;
+mod metrics;
 mod outcomes;
 mod producers;
 mod record;

@@ -60,8 +60,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     let mut acknowledged = acknowledged.max().unwrap_or(0);
     let mut pace = Pace::new(arguments.rate);
     let sent = session.last_sent();
-    let mut posting =
-        Posting { series: load.series(), load, random, sent, attempts: 0, session };
+    let mut posting = Posting { series: load.series(), load, random, sent, attempts: 0, session };
     let mut is_stopping = false;
     loop {
         if acknowledged == posting.sent {

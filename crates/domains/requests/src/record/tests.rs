@@ -42,6 +42,7 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         totals_max: 100,
         roll_up_at: crate::Schedule::NEVER,
         quarter_retention_days: 400,
+        metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
         idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),

@@ -56,7 +56,7 @@ impl Service {
         let advance = self.house.store.advance(yesterday).await?;
         let Summary { clients, last_seen, dropped, setbacks } =
             self.house.producers.summary().await?;
-        let Advance { rolled_up_at, rolled_up_through, days_open, unfolded } = advance;
+        let Advance { rolled_up_at, rolled_up_through, days_open, unfolded, .. } = advance;
         let is_left = days_open > 0 && self.keeper.roll_up_at() == Schedule::NEVER;
         let unscheduled = is_left.then_some(UNSCHEDULED);
         let through = rolled_up_through.map(|day| day.to_string().into());

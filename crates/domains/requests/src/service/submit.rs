@@ -32,7 +32,8 @@ impl Service {
             let receipt = Receipt::new();
             let room = streams.queue.reserve(parcel.rows(), parcel.bytes() + CALL_BYTES).await;
             let queue = &streams.queue;
-            let pushed = room.and_then(|room| queue.push_into(room, parcel, requests, &receipt).ok());
+            let pushed =
+                room.and_then(|room| queue.push_into(room, parcel, requests, &receipt).ok());
             drop(held);
             pushed.ok_or_else(|| Error::from(streams.no_room()))?;
             receipt.settled().await.map_err(|failure| Error::from(Ended::Write(failure)))?;

@@ -63,6 +63,28 @@ pub(crate) struct Groups {
     unnamed: HashSet<SeriesId>,
 }
 
+// === impl GroupBy ===
+
+impl GroupBy {
+    /// All of them, in the order of [`Self::NAMES`].
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Service, Self::Method, Self::Path, Self::Status, Self::StatusClass, Self::Customer];
+    /// What they are called.
+    pub(crate) const NAMES: [&'static str; 6] =
+        ["service", "method", "path", "status", "status_class", "customer"];
+
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        let at = Self::ALL.iter().position(|one| *one == self);
+        Self::NAMES[at.expect("all of them")]
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|one| *one == name)?;
+        Some(Self::ALL[at])
+    }
+}
+
 // === impl Group ===
 
 impl Group {

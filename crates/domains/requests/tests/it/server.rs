@@ -58,6 +58,7 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,
+        metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
         idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),

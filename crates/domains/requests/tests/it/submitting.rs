@@ -47,7 +47,8 @@ pub(crate) async fn submit(to: SocketAddr, head: &str, body: &str) -> Answer {
 
 async fn sent(to: SocketAddr, head: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(to).await.expect("a connection");
-    let kind = if head.contains("content-type") { "" } else { "content-type: application/json\r\n" };
+    let kind =
+        if head.contains("content-type") { "" } else { "content-type: application/json\r\n" };
     let request = format!(
         "POST /api/v1/requests HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n{kind}{head}\
          content-length: {}\r\n\r\n{body}",
@@ -95,7 +96,8 @@ async fn what_is_submitted_is_counted(backend: Backend) {
         {"method": "POST", "path": "/", "service": "shop", "status": 201, "customer": "acme"}
     ]"#;
     assert_eq!(submit(to, "", list).await.of(), counted(3, 1_000_002));
-    let lines = "{\"method\":\"GET\",\"path\":\"/\",\"requests\":2}\n\n{\"method\":\"GET\",\"path\":\"\"}";
+    let lines =
+        "{\"method\":\"GET\",\"path\":\"/\",\"requests\":2}\n\n{\"method\":\"GET\",\"path\":\"\"}";
     let head = "content-type: application/x-ndjson\r\n";
     assert_eq!(submit(to, head, lines).await.of(), counted(2, 3));
     // Without a key, what comes again is more.
@@ -241,7 +243,8 @@ async fn an_unknown_outcome_is_found_out_by_the_key() {
     proxy.stall();
     let answer = submit(first.address(), &key("a"), ONE).await;
     assert_eq!(answer.status, 503, "{answer:?}");
-    let words = "it is not known whether it is counted: send it again, with the same Idempotency-Key";
+    let words =
+        "it is not known whether it is counted: send it again, with the same Idempotency-Key";
     assert!(answer.body.contains(words), "{answer:?}");
     assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
     let answer = submit(first.address(), "", ONE).await;
@@ -279,11 +282,12 @@ async fn a_key_that_is_being_stored_is_told() {
     holder.batch_execute(&holds("a")).await.unwrap();
     let to = counting.address();
     let (locked, free) = (key("a"), key("b"));
-    let (answer, other, ()) = tokio::join!(submit(to, &locked, ONE), submit(to, &free, ONE), async {
-        waits(&database.connect().await).await;
-        // It waits for the same worker.
-        counting.add(vec![get("/", NOW)]).await.unwrap();
-    });
+    let (answer, other, ()) =
+        tokio::join!(submit(to, &locked, ONE), submit(to, &free, ONE), async {
+            waits(&database.connect().await).await;
+            // It waits for the same worker.
+            counting.add(vec![get("/", NOW)]).await.unwrap();
+        });
     assert_eq!(answer.status, 409, "{answer:?}");
     assert!(answer.body.contains("is still being stored"), "{answer:?}");
     assert_eq!(other.of(), counted(1, 1));
@@ -339,8 +343,11 @@ async fn a_server_that_stops_answers() {
     assert_eq!(submit(to, &key("a"), ONE).await.of(), counted(1, 1));
     // A connection that is open before the drain.
     let mut late = TcpStream::connect(to).await.unwrap();
-    let head = format!("POST /api/v1/requests HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\
-                        content-type: application/json\r\ncontent-length: {}\r\n\r\n", ONE.len());
+    let head = format!(
+        "POST /api/v1/requests HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\
+                        content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        ONE.len()
+    );
     late.write_all(head.as_bytes()).await.unwrap();
     counting.begin_to_stop();
     late.write_all(ONE.as_bytes()).await.unwrap();

@@ -39,7 +39,8 @@ pub(crate) async fn store<C>(
     }
     let values: [&(dyn ToSql + Sync); 3] = [&domain, &namespace, &used];
     let found = transaction.rows(step, include_str!("postgres/find_keys.sql"), &values).await?;
-    let key = |row: &Row| Some((row.get::<_, &str>(0).into(), row.get::<_, &[u8]>(1).try_into().ok()?));
+    let key =
+        |row: &Row| Some((row.get::<_, &str>(0).into(), row.get::<_, &[u8]>(1).try_into().ok()?));
     let found: Vec<_> = found.iter().filter_map(key).collect();
     if found.len() < used.len() {
         // Deleted between the two statements. The next attempt stores it.
@@ -55,7 +56,8 @@ pub(crate) fn judge<C>(batch: &Batch<'_, Parcel<C>>, error: Error) -> Error {
     if error.sqlstate() != Some(SqlState::LOCK_NOT_AVAILABLE.code()) || batch.is_repeated {
         return error;
     }
-    let text = "what came first under this Idempotency-Key is still being stored: send it again later";
+    let text =
+        "what came first under this Idempotency-Key is still being stored: send it again later";
     Error::permanent(text, Kind::FailedPrecondition)
 }
 

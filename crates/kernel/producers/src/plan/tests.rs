@@ -69,11 +69,11 @@ fn only_what_is_new_is_stored() {
     let chunks = [chunk(5, &[2, 0, 1])];
     for (stored, rows, fate) in [
         (Some(3), vec![], Fate::Gap { committed: 3 }),
-        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7 }),
-        (Some(5), vec![7], Fate::Stored { committed: 7 }),
-        (Some(6), vec![7], Fate::Stored { committed: 7 }),
-        (Some(7), vec![], Fate::Stored { committed: 7 }),
-        (Some(9), vec![], Fate::Stored { committed: 9 }),
+        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7, known: 0 }),
+        (Some(5), vec![7], Fate::Stored { committed: 7, known: 1 }),
+        (Some(6), vec![7], Fate::Stored { committed: 7, known: 2 }),
+        (Some(7), vec![], Fate::Stored { committed: 7, known: 3 }),
+        (Some(9), vec![], Fate::Stored { committed: 9, known: 3 }),
         (None, vec![], Fate::Refused(Refusal::Forgotten)),
     ] {
         let plan = plan(&chunks, stored);
@@ -96,7 +96,8 @@ fn two_runs_of_one_producer_are_one_move() {
     let checkpoint = Some(b"7".to_vec());
     let expected = Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought, checkpoint };
     assert_eq!(plan.moves[0], expected);
-    let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
+    let (six, seven) =
+        (Fate::Stored { committed: 6, known: 0 }, Fate::Stored { committed: 7, known: 2 });
     assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
 }
 
@@ -176,7 +177,7 @@ proptest! {
             }
             for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
                 match fate {
-                    Fate::Stored { committed } => {
+                    Fate::Stored { committed, .. } => {
                         prop_assert!(committed >= run.last());
                         prop_assert!(database[&run.producer].sequence >= committed);
                     }
@@ -207,14 +208,19 @@ fn once(key: &str, fingerprint: u8) -> Parcel<Pairs> {
 #[test]
 fn what_comes_under_a_key_is_stored_once() {
     let chunks = [once("new", 1), once("new", 1), once("new", 2), once("old", 3), once("old", 4)];
-    let stored = Fate::Stored { committed: 0 };
-    for (is_repeated, last, rows) in [(false, 0, vec![1]), (true, 0, vec![1]), (true, 1, vec![])] {
+    let stored = |known| Fate::Stored { committed: 0, known };
+    // By an earlier attempt, if there was one.
+    for (is_repeated, last, rows, known) in
+        [(false, 0, vec![1], 1), (true, 0, vec![1], 1), (true, 1, vec![], 0)]
+    {
         let keys = Keys::from_iter([("old".into(), [3; 16])]);
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated, chunks: &chunks };
         let places = Places::from([(WORKER, Some(Place::hoped_for(0, last)))]);
         let plan = Plan::new(&batch, places, keys).unwrap();
         assert_eq!(sequences(&plan), rows);
-        let other = Fate::OtherContent;
-        assert_eq!(plan.fates, [stored, stored, other, stored, other]);
+        let (again, other) = (stored(known), Fate::OtherContent);
+        assert_eq!(plan.fates, [stored(0), again, other, again, other]);
+        let new = chunks[0].new_after(0).0.rows() + chunks[1].new_after(1).0.rows();
+        assert_eq!(new, 1);
     }
 }

@@ -260,7 +260,7 @@ impl<'a, B: Batches> Recording<'a, B> {
     fn settle(&mut self, settled: Result<u64, Failure>) -> Result<(), Error<B::Invalid>> {
         let Storing { first, receipt } = self.storing.take().expect("the caller has waited for it");
         let error = match (settled, receipt.outcome()) {
-            (Ok(_), Some(Fate::Stored { committed })) => {
+            (Ok(_), Some(Fate::Stored { committed, .. })) => {
                 self.acknowledge(committed);
                 return Ok(());
             }

@@ -8,8 +8,13 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// The parts in which a body is made: a connection of a slow reader holds a few of them.
-const PART_BYTES: usize = 16 << 10;
+/// The parts in which a body is made. A connection whose client reads slowly holds 16 of them.
+pub const PART_BYTES: usize = 4 << 10;
+
+/// A body cannot be made to its end. Its connection ends without one, so that the client notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer was given up")]
+pub struct GivenUp;
 
 /// A number that changes with what is answered. It is another one in another version of the program.
 #[must_use]
@@ -59,16 +64,24 @@ pub fn json(answer: &impl Serialize) -> Response {
     untagged("application/json", body.into())
 }
 
-/// A body that is made in parts as the client takes them. `make` appends some bytes, and says whether
-/// there may be more.
-pub fn streamed(mut make: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static) -> Body {
+/// A body that is made in parts as the client takes them. `make` appends some bytes, at best
+/// [`PART_BYTES`], and says whether there may be more.
+pub fn streamed(
+    mut make: impl FnMut(&mut Vec<u8>) -> Result<bool, GivenUp> + Send + 'static,
+) -> Body {
     let mut is_more = true;
     let parts = std::iter::from_fn(move || {
         let mut part = Vec::with_capacity(PART_BYTES + PART_BYTES / 8);
         while is_more && part.len() < PART_BYTES {
-            is_more = make(&mut part);
+            match make(&mut part) {
+                Ok(more) => is_more = more,
+                Err(given_up) => {
+                    is_more = false;
+                    return Some(Err(given_up));
+                }
+            }
         }
-        (!part.is_empty()).then(|| Ok::<_, axum::Error>(Bytes::from(part)))
+        (!part.is_empty()).then(|| Ok(Bytes::from(part)))
     });
     Body::from_stream(stream::iter(parts))
 }
@@ -124,11 +137,13 @@ mod tests {
         let body = streamed(move |part| {
             part.extend_from_slice(b"line\n");
             left -= 1;
-            left > 0
+            Ok(left > 0)
         });
         let bytes = to_bytes(body, 1 << 20).await.expect("a body");
         assert_eq!(bytes.len(), 250_000);
-        let empty = to_bytes(streamed(|_| false), 1).await.expect("a body");
+        let empty = to_bytes(streamed(|_| Ok(false)), 1).await.expect("a body");
         assert!(empty.is_empty());
+        let broken = to_bytes(streamed(|_| Err(GivenUp)), 1).await;
+        assert!(format!("{broken:?}").contains("GivenUp"), "{broken:?}");
     }
 }

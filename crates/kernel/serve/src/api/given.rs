@@ -68,7 +68,8 @@ pub async fn json_of<T: DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<T, Problem> {
     let body = read(request, &["application/json"], bytes_max).await?;
-    serde_json::from_slice(&body.bytes).map_err(|error| Problem::of_field("body", error.to_string()))
+    serde_json::from_slice(&body.bytes)
+        .map_err(|error| Problem::of_field("body", error.to_string()))
 }
 
 fn of_type(headers: &HeaderMap, media_types: &[&'static str]) -> Result<&'static str, Problem> {
@@ -160,7 +161,8 @@ mod tests {
             .iter()
             .fold(Request::builder(), |builder, (name, value)| builder.header(*name, *value));
         let read = read(request.body(body).expect("a request"), TYPES, 4).await;
-        read.map(|body| (body.media_type, body.bytes.len())).map_err(|problem| format!("{problem:?}"))
+        read.map(|body| (body.media_type, body.bytes.len()))
+            .map_err(|problem| format!("{problem:?}"))
     }
 
     #[tokio::test]

@@ -82,7 +82,7 @@ async fn endless(State(made): State<Made>) -> Response {
         let _ = &bodies;
         part.extend_from_slice(&[b'a'; 1_000]);
         bytes.fetch_add(1_000, Ordering::SeqCst);
-        true
+        Ok(true)
     });
     untagged("text/plain", body)
 }

@@ -7,9 +7,10 @@ use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 
 use super::super::Result;
+use super::series;
 use crate::NAME;
 use crate::error::refused;
-use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
+use crate::model::{Day, DayRange, Quarter};
 use crate::totals::{
     Collector, DaysToRead, Groups, PieceCache, Plan, Query, Questions, Span, Stamp, Totals,
 };
@@ -98,19 +99,10 @@ fn groups(connection: &Connection, query: &Query) -> Result<Groups> {
     let mut groups = Groups::new(query);
     // Otherwise those of other namespaces must be told from those that have no name.
     let takes_all = query.filter.is_empty();
-    each(connection, include_str!("query_series.sql"), (), |row| {
-        let series = SeriesRef {
-            namespace: Namespace(row.get(1).step(STEP)?),
-            service: text(row, 2)?,
-            method: text(row, 3)?,
-            path: text(row, 4)?,
-            status: row.get(5).step(STEP)?,
-            customer: text(row, 6)?,
-        };
-        if takes_all || query.filter.lets_through(&series) {
-            groups.add(row.get(0).step(STEP)?, &series);
+    series::each(connection, STEP, |id, series| {
+        if takes_all || query.filter.lets_through(series) {
+            groups.add(id, series);
         }
-        Ok(())
     })?;
     Ok(groups)
 }
