@@ -98,3 +98,26 @@ CREATE TABLE tally_leases (
     holder UUID NOT NULL,
     until TIMESTAMPTZ NOT NULL
 );
+
+-- Events for other programs, each written by the transaction that decides it. The subject is what it
+-- happened to, and its events are numbered; the receiver is the beginning of the URL. An event that has no
+-- due_at is done: it is delivered, or it was given up. The answer says what became of the last attempt.
+CREATE TABLE tally_outbox (
+    id UUID PRIMARY KEY,
+    domain TEXT NOT NULL,
+    subject UUID NOT NULL,
+    number BIGINT NOT NULL,
+    receiver TEXT NOT NULL,
+    url TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    due_at TIMESTAMPTZ,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    done_at TIMESTAMPTZ,
+    is_delivered BOOLEAN NOT NULL DEFAULT FALSE,
+    answer TEXT NOT NULL DEFAULT '',
+    UNIQUE (domain, subject, number)
+);
+
+CREATE INDEX tally_outbox_due ON tally_outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX tally_outbox_done ON tally_outbox (done_at) WHERE done_at IS NOT NULL;

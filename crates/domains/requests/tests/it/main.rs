@@ -22,6 +22,7 @@ mod facts;
 mod following;
 mod forgetting;
 mod frames;
+mod http;
 mod import_count;
 mod keeper;
 mod keys;

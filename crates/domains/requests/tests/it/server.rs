@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::Limits;
+use tally_outbox::{Outbox, Webhooks};
 use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
@@ -18,6 +19,7 @@ use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tally_store::Database;
+use tally_testkit::{Response, http};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -88,6 +90,7 @@ impl Counting {
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let (of_domain, tasks) = (Tasks::new(), Tasks::new());
         let parts = Parts {
+            outbox: Outbox::new(database.clone(), Webhooks::default()),
             database,
             clock: Arc::clone(&clock) as _,
             drain: drain.clone(),
@@ -118,6 +121,11 @@ impl Counting {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// One request over HTTP.
+    pub(crate) fn http(&self, line: &str, headers: &[&str], body: &str) -> Response {
+        http(&self.address.to_string(), line, headers, body)
     }
 
     /// A client with its own connection.
