@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `about.rs` | `/about`: the server and its settings |
+//! | `api.rs` | `/api`: the OpenAPI document for people |
 //! | `assets.rs` | the style sheet, the script and the icon, with a hash in their names |
 //! | `chart.rs` | charts as SVG, without a script |
 //! | `frame.rs` | what surrounds each page, and the headers of its answer |
@@ -10,6 +11,7 @@
 //! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
 
 mod about;
+pub(crate) mod api;
 mod assets;
 mod chart;
 mod frame;

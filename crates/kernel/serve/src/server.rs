@@ -164,7 +164,7 @@ impl Server {
             more: self.measure,
         };
         let metrics = Arc::new(metrics);
-        let router = http::all(grpc, routes, names, site, &document, is_serving, metrics);
+        let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

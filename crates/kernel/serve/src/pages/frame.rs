@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::{Site, name, text};
+use super::{Site, api, name, text};
 use crate::api::{tag_of, tagged, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
@@ -127,7 +127,7 @@ impl Frame {
                     main #main tabindex="-1" data-live[page.is_live] { (page.body) }
                     footer.site {
                         p { "Tally " (about.version) }
-                        p { a href="/api/v1/openapi.json" { "API" } }
+                        p { a href=(api::PATH) { "API" } }
                     }
                 }
             }

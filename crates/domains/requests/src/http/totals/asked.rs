@@ -10,7 +10,7 @@ use super::super::cursor;
 use crate::dates::End;
 use crate::methods;
 use crate::model::{Namespace, Quarter};
-use crate::periods::{Granularity, QuarterRange, TZDB_VERSION, Zone};
+use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::service::Service;
 use crate::totals::{After, Filter, Group, GroupBy, LimitOrder, Query, StatusIs, Totals};
 
@@ -31,9 +31,9 @@ const TO: Parameter = Parameter {
 };
 const BY: Parameter = Parameter {
     name: "by",
-    about: "What to sum by. A week begins with Monday; the first and the last period have only what lies \
-            in the range. Default: `day`.",
-    values: Values::OneOf(&["hour", "day", "week", "month", "year", "whole"]),
+    about: "What to sum by; `quarter` is a quarter-hour. A week begins with Monday; the first and the \
+            last period have only what lies in the range. Default: `day`.",
+    values: Values::OneOf(&["quarter", "hour", "day", "week", "month", "year", "whole"]),
     is_repeated: false,
 };
 const TZ: Parameter = Parameter {
@@ -137,7 +137,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 /// What stands for a sum of all groups.
 const NO_GROUPS: &str = "none";
 
-const GRANULARITIES: [(&str, Granularity); 6] = [
+const GRANULARITIES: [(&str, Granularity); 7] = [
+    ("quarter", Granularity::Quarter),
     ("hour", Granularity::Hour),
     ("day", Granularity::Day),
     ("week", Granularity::Week),
@@ -211,7 +212,6 @@ impl Asked {
             "to": bound(query.range.end, QuarterRange::ALL.end),
             "by": self.by(),
             "tz": query.zone.name(),
-            "tzdb": TZDB_VERSION,
             "group_by": self.groups(),
             "service": sorted(&query.filter.services),
             "method": self.methods(),
