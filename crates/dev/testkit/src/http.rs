@@ -9,7 +9,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub struct Response {
     /// Its status.
     pub status: u16,
     /// Its headers, with names in lower case.
@@ -26,7 +26,7 @@ pub struct Reply {
 /// # Panics
 /// If there is no answer.
 #[must_use]
-pub fn http(server: &str, line: &str, headers: &[&str], body: &str) -> Reply {
+pub fn http(server: &str, line: &str, headers: &[&str], body: &str) -> Response {
     #[cfg(feature = "async")]
     if tokio::runtime::Handle::try_current().is_ok() {
         return tokio::task::block_in_place(|| ask(server, line, headers, body));
@@ -34,7 +34,7 @@ pub fn http(server: &str, line: &str, headers: &[&str], body: &str) -> Reply {
     ask(server, line, headers, body)
 }
 
-fn ask(server: &str, line: &str, headers: &[&str], body: &str) -> Reply {
+fn ask(server: &str, line: &str, headers: &[&str], body: &str) -> Response {
     let address = server.strip_prefix("http://").unwrap_or(server);
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
@@ -60,7 +60,7 @@ fn ask(server: &str, line: &str, headers: &[&str], body: &str) -> Reply {
     let is_chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
     let rest = &answer[head_end + 4..];
     let (body, is_whole) = if is_chunked { joined(rest) } else { (rest.to_vec(), end.is_ok()) };
-    Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned(), is_whole }
+    Response { status, headers, body: String::from_utf8_lossy(&body).into_owned(), is_whole }
 }
 
 /// The bytes of chunks, and whether the last one was there.
@@ -81,9 +81,9 @@ fn joined(mut rest: &[u8]) -> (Vec<u8>, bool) {
     (body, false)
 }
 
-// === impl Reply ===
+// === impl Response ===
 
-impl Reply {
+impl Response {
     /// A header's value.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -5,18 +5,22 @@
 //! | `answers.rs` | the answers that clients are reading, in bounded memory |
 //! | `books.rs` | roll-ups and folds |
 //! | `cursor.rs` | where a list goes on |
+//! | `entries.rs` | entries from JSON, and everything that is wrong with them |
 //! | `lists.rs` | endpoints, services, customers and producers |
+//! | `post.rs` | `POST /api/v1/requests` |
 //! | `schemas.rs` | what JSON answers and bodies look like |
 //! | `totals.rs`, `totals/` | totals: the query, and the answer as JSON or CSV |
 
 mod answers;
 mod books;
 mod cursor;
+mod entries;
 mod lists;
+mod post;
 mod schemas;
 mod totals;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
@@ -38,8 +42,9 @@ impl Service {
             .route(&lists::SERVICES, with(get(lists::services)))
             .route(&lists::CUSTOMERS, with(get(lists::customers)))
             .route(&lists::PRODUCERS, with(get(lists::producers)))
-            .route(&books::ROLL_UP, with(post(books::roll_up)))
-            .route(&books::FOLD, with(post(books::fold)));
+            .route(&books::ROLL_UP, with(axum::routing::post(books::roll_up)))
+            .route(&books::FOLD, with(axum::routing::post(books::fold)));
+        let api = post::add(api, self);
         schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
     }
 }

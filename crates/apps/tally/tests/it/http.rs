@@ -11,7 +11,7 @@ use serde_json::Value;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_testkit::{Reply, http, run_with};
+use tally_testkit::{Response, http, run_with};
 
 use crate::support::{Home, LIMIT, Server, wait_for};
 
@@ -86,7 +86,7 @@ fn date(time: &str, by: &str) -> String {
 }
 
 #[track_caller]
-fn ask(server: &Server, line: &str, headers: &[&str]) -> Reply {
+fn ask(server: &Server, line: &str, headers: &[&str]) -> Response {
     let reply = http(&server.url, line, headers, "");
     assert_eq!(reply.status, 200, "{line}: {reply:?}");
     assert!(reply.is_whole, "{line}");

@@ -32,14 +32,15 @@ pub(super) async fn part(service: &Service, host: &str) -> Markup {
 }
 
 fn today(view: &View) -> Markup {
-    let (text, _) = change(view.before, view.total);
+    let before = view.before.unwrap_or_default();
+    let (text, _) = change(before, view.total);
     let points: Vec<i64> = view.bars.iter().map(|bar| bar.counts.iter().sum()).collect();
     html! {
         div.glance {
             div {
                 p.figure { strong #total { (thousands(view.total)) } " " @if view.total == 1 { "request" } @else { "requests" } }
                 p.against {
-                    @if view.before > 0 { span.change { (text) } " against yesterday until this time" }
+                    @if before > 0 { span.change { (text) } " against yesterday until this time" }
                     @else { "None yesterday until this time" }
                 }
                 p.completeness.short[view.dropped > 0 || !view.setbacks.is_empty()] {

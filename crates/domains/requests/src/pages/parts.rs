@@ -21,6 +21,8 @@ const KINDS: [(usize, &str, &str); CLASSES] = [
     (0, "s0", "no status"),
 ];
 const STYLES: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s0"];
+/// The same where no request has a status, which is then nothing to be told by a colour.
+const STYLES_WITHOUT: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s2"];
 /// How many names a ranking at the side has.
 const RANKED_MAX: usize = 12;
 /// Zones that are offered; any other can be written.
@@ -150,39 +152,43 @@ fn chips(ask: &Ask) -> Markup {
 
 /// The number of requests, its change, and whether it is complete.
 pub(super) fn figures(view: &View) -> Markup {
-    let times = &view.times;
-    let (text, direction) = change(view.before, view.total);
-    let way = way(direction);
-    let then = dates(times.before_first, times.before_last);
-    let until = if times.is_open { ", until the same time of day" } else { "" };
     html! {
         section.figures aria-label="In all" {
             p.figure {
                 strong #total { (thousands(view.total)) }
                 " " @if view.total == 1 { "request" } @else { "requests" }
             }
-            p.against {
-                @if view.before == 0 && view.total == 0 { "None " (before_words(view)) "either" }
-                @else if view.before == 0 { "None " (before_words(view)) }
-                @else {
-                    span.change.(way) { (text) }
-                    " against "
-                    span title=(format!("{then}{until}")) { (thousands(view.before)) " " (before_words(view)) }
-                }
-            }
+            p.against { (against(view)) }
             (completeness(view))
         }
     }
 }
 
-fn before_words(view: &View) -> &'static str {
-    match view.ask.span {
-        Span::Today => "yesterday until this time ",
-        Span::Week => "in the 7 days before ",
-        Span::Month => "in the 30 days before ",
-        Span::Year => "in the 12 months before ",
-        Span::Dates(first, last) if first == last => "the day before ",
-        Span::Dates(..) => "in the same time before ",
+/// How the number has changed against the time before.
+fn against(view: &View) -> Markup {
+    let times = &view.times;
+    let words = match view.ask.span {
+        Span::Today => "yesterday until this time",
+        Span::Week => "in the 7 days before",
+        Span::Month => "in the 30 days before",
+        Span::Year => "in the 12 months before",
+        Span::Dates(first, last) if first == last => "on the day before",
+        Span::Dates(..) => "in as many days before",
+    };
+    let then = dates(times.before_first, times.before_last);
+    html! {
+        @match view.before {
+            None => span.muted {
+                "Not compared: the quarter-hours of " (then) " are not kept any more."
+            },
+            Some(0) => span.muted { "None " (words) },
+            Some(before) => {
+                @let (text, direction) = change(before, view.total);
+                span.change.(way(direction)) { (text) }
+                " against "
+                span title=(then) { (thousands(before)) " " (words) }
+            },
+        }
     }
 }
 
@@ -221,24 +227,27 @@ fn completeness(view: &View) -> Markup {
 pub(super) fn shares(view: &View) -> Markup {
     let sum: i64 = view.classes.iter().sum();
     let mut at = 0;
-    let parts = KINDS.map(|(class, style, text)| {
-        let count = view.classes[class];
+    let mut kinds = KINDS;
+    // The best on the left, and what says little on the right.
+    kinds.sort_by_key(|(class, ..)| (*class < 2, *class));
+    let part = |(class, style, text): (usize, _, _)| {
         let start = at;
-        at += count;
-        (class, style, text, count, start)
-    });
+        at += view.classes[class];
+        (class, style, text, view.classes[class], start)
+    };
+    let parts: Vec<_> = kinds.into_iter().map(part).filter(|(.., count, _)| *count > 0).collect();
     let place = |count: i64| format!("{:.3}%", 100.0 * count as f64 / sum.max(1) as f64);
     html! {
         @if view.has_statuses() {
             section.shares aria-labelledby="shares" {
                 h2 #shares.visually-hidden { "Statuses" }
                 svg.share-bar width="100%" height="12" aria-hidden="true" {
-                    @for (_, style, _, count, start) in parts.iter().filter(|part| part.3 > 0) {
+                    @for (_, style, _, count, start) in &parts {
                         rect.(style) x=(place(*start)) width=(place(*count)) y="0" height="12" {}
                     }
                 }
                 ul.legend {
-                    @for (class, style, text, count, _) in parts.iter().rev().filter(|part| part.3 > 0) {
+                    @for (class, style, text, count, _) in &parts {
                         li {
                             svg.key width="10" height="10" aria-hidden="true" { rect.(style) width="10" height="10" rx="2" {} }
                             @let words = if *class == 0 { (*text).to_owned() } else { format!("{class}xx {text}") };
@@ -280,7 +289,8 @@ pub(super) fn chart(view: &View) -> Markup {
         link: link(bar),
         is_open: bar.is_open,
     });
-    let chart = Chart { classes: &STYLES, bars: bars.collect(), ticks: times.ticks(&labels) };
+    let classes = if view.has_statuses() { &STYLES } else { &STYLES_WITHOUT };
+    let chart = Chart { classes, bars: bars.collect(), ticks: times.ticks(&labels) };
     html! {
         figure.chart-frame aria-labelledby="chart" {
             figcaption {
@@ -314,7 +324,8 @@ fn numbers(view: &View) -> Markup {
                         @for bar in view.bars.iter().rev() {
                             tr {
                                 th scope="row" {
-                                    @match times.dates_of(&bar.label) {
+                                    // Those of one day would all lead to it.
+                                    @match times.dates_of(&bar.label).filter(|_| times.has_dates()) {
                                         Some(span) => a href=(view.ask.with(|ask| (ask.span, ask.by) = (span, None))) { (times.period(&bar.label)) },
                                         None => (times.period(&bar.label)),
                                     }

@@ -81,8 +81,8 @@ fn row(view: &View, one: &Endpoint) -> Markup {
             }
             td.trend { (sparkline(&one.points)) }
             td.number { (thousands(one.count)) }
-            td.number { (parts::change_cell(one.before, one.count)) }
-            td.number.errors[one.server_errors > 0] { (percent(one.server_errors, one.count)) }
+            td.number { @if view.before.is_some() { (parts::change_cell(one.before, one.count)) } }
+            td.number.errors[one.has_many_errors()] { (percent(one.server_errors, one.count)) }
         }
     }
 }

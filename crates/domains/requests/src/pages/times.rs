@@ -43,6 +43,8 @@ pub(super) struct Times {
     pub(super) range: QuarterRange,
     /// As many days before it; until the same time of day if the range is not over.
     pub(super) before: QuarterRange,
+    /// Whether there is a range before: its quarter-hours may be gone.
+    pub(super) is_compared: bool,
     pub(super) before_first: Date,
     pub(super) before_last: Date,
     /// Whether it may still grow.
@@ -153,20 +155,34 @@ impl Times {
         let finest = choices.iter().copied().find(|by| bars(by) <= BARS_DEFAULT_MAX);
         let usual = finest.or(choices.last().copied()).unwrap_or(Granularity::Quarter);
         let by = by.filter(|by| choices.contains(by)).unwrap_or(usual);
-        let zone = zone.clone();
         Ok(Self {
             first,
             last,
             range,
             before,
+            is_compared: true,
             before_first,
             before_last,
             is_open,
             now,
             by,
             choices,
-            zone,
+            zone: zone.clone(),
         })
+    }
+
+    /// Asks for less, because quarter-hours that it needs are gone: first without the range before, then by
+    /// day. Returns whether it could.
+    pub(super) fn coarsen(&mut self) -> bool {
+        if self.is_compared {
+            self.is_compared = false;
+            self.before = QuarterRange { end: self.before.start, ..self.before };
+            return true;
+        }
+        let is_fine = !self.has_dates();
+        self.by = if is_fine { Granularity::Day } else { self.by };
+        self.choices.retain(|by| !matches!(by, Granularity::Quarter | Granularity::Hour));
+        is_fine
     }
 
     /// Its periods.
@@ -198,6 +214,11 @@ impl Times {
             Granularity::Year | Granularity::Whole => (date, date.last_of_year()),
         };
         (self.first != self.last).then_some(Span::Dates(first, last))
+    }
+
+    /// Whether each period has a date of its own.
+    pub(super) fn has_dates(&self) -> bool {
+        !matches!(self.by, Granularity::Quarter | Granularity::Hour)
     }
 
     /// What is written below the bars.

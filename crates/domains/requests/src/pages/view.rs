@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use jiff::Timestamp;
 use tally_producers::Setback;
+use tally_runtime::Kind;
 
 use super::ask::{Ask, Order};
 use super::times::Times;
@@ -29,8 +30,8 @@ pub(super) struct View {
     /// When it was read.
     pub(super) as_of: Timestamp,
     pub(super) total: i64,
-    /// The total of the range before.
-    pub(super) before: i64,
+    /// The total of the range before, unless its quarter-hours are gone.
+    pub(super) before: Option<i64>,
     /// The total by class of status, as if no status were chosen.
     pub(super) classes: [i64; CLASSES],
     /// Each status, as if none were chosen.
@@ -87,27 +88,32 @@ const POINTS: usize = 3;
 
 impl View {
     /// Reads what is asked for.
-    pub(super) async fn read(service: &Service, ask: Ask, now: Timestamp) -> Result<Self, Error> {
-        let times = ask.times.clone();
-        let asked = Arc::new(ask.clone());
-        let totals_max = service.totals_max;
-        let then = move |answers: &[Totals]| points_of(&asked, answers, totals_max);
-        let questions = Questions { first: first(&ask, totals_max), then: Arc::new(then) };
-        let days = questions.first[NOW].days();
-        let answers = service.answers(questions).await?;
+    pub(super) async fn read(
+        service: &Service,
+        mut ask: Ask,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let answers = loop {
+            let questions = questions(&ask, service.totals_max);
+            match service.answers(questions).await {
+                Err(error) if error.kind() == Kind::FailedPrecondition && ask.times.coarsen() => {}
+                answers => break answers?,
+            }
+        };
+        let days = first(&ask, 0)[NOW].days();
         let setbacks = service.setbacks(days).await?;
         let has_any = !answers[NOW].periods.is_empty() || service.has_series();
-        Self::of(ask, times, &answers, setbacks, now, has_any)
+        Self::of(ask, &answers, setbacks, now, has_any)
     }
 
     fn of(
         ask: Ask,
-        times: Times,
         answers: &[Totals],
         setbacks: Vec<Setback>,
         as_of: Timestamp,
         has_any: bool,
     ) -> Result<Self, Error> {
+        let times = ask.times.clone();
         let sums = Sums::of(&ask, &answers[NOW]);
         let all = endpoints(&ask, &sums, &answers[BEFORE]);
         let endpoints_all = all.len();
@@ -119,7 +125,7 @@ impl View {
         let bars = bars(&times, &answers[OVER_TIME])?;
         Ok(Self {
             total: sums.total,
-            before: answers[BEFORE].sum(),
+            before: times.is_compared.then(|| answers[BEFORE].sum()),
             classes: sums.classes,
             statuses: ranking(sums.statuses),
             services: ranking(sums.services),
@@ -146,6 +152,22 @@ impl View {
     pub(super) fn has_statuses(&self) -> bool {
         self.classes[1..].iter().any(|count| *count > 0)
     }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// Whether one of a hundred or more was a server error.
+    pub(super) fn has_many_errors(&self) -> bool {
+        self.server_errors > 0 && self.server_errors.saturating_mul(100) >= self.count
+    }
+}
+
+/// All that is read for a page.
+fn questions(ask: &Ask, totals_max: usize) -> Questions {
+    let asked = ask.clone();
+    let then = move |answers: &[Totals]| points_of(&asked, answers, totals_max);
+    Questions { first: first(ask, totals_max), then: Arc::new(then) }
 }
 
 /// What is asked first: all that the filters of statuses, services and customers choose from, the same of the

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tally_proto::tally::requests::v1 as proto;
-use tally_testkit::Reply;
+use tally_testkit::Response;
 
 use crate::add::on_sqlite;
 use crate::backend::{Backend, NOW, TODAY, at, day};
@@ -47,7 +47,7 @@ fn series(service: &str, method: &str, path: &str, status: u32, customer: &str) 
     proto::Series { service, method, path, status, customer }
 }
 
-fn json_of(reply: &Reply) -> Value {
+fn json_of(reply: &Response) -> Value {
     serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{error}: {reply:?}"))
 }
 

@@ -19,7 +19,7 @@ const UNITS_MIN: i64 = 3;
 /// How high a sparkline is.
 const SPARK_UNITS: i64 = 20;
 /// At most this many lines across.
-const LINES_MAX: i64 = 4;
+const LINES_MAX: i64 = 6;
 
 /// Bars over time, of parts that are stacked.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ impl Chart {
                     }
                     @for (at, bar) in self.bars.iter().enumerate() {
                         @let slot = html! {
-                            rect.slot x=(at) y="0" width="1" height=(UNITS) { title { (bar.label) } }
+                            rect.slot x=(at) width="1" height=(UNITS) { title { (bar.label) } }
                         };
                         @match &bar.link {
                             Some(link) => a href=(link) tabindex="-1" { (slot) },
@@ -90,8 +90,8 @@ impl Chart {
                         }
                     }
                 }
-                @for line in (1..=top / step).map(|line| line * step) {
-                    text.value x="0" y=(at(line) - 4) { (compact(line)) }
+                @for line in (0..=top / step).map(|line| line * step) {
+                    text.value x="-8" y=(at(line) + 4) text-anchor="end" { (compact(line)) }
                 }
                 @for tick in &self.ticks {
                     @let place = (200 * tick.at + 100) / count;
@@ -178,13 +178,9 @@ fn line_step(max: i64) -> i64 {
     }
 }
 
-/// Texts at the edges stay inside. `place` is from 0 to 200.
+/// A text at the right edge stays inside; at the left one there is room. `place` is from 0 to 200.
 fn anchor(place: usize) -> &'static str {
-    match place {
-        ..8 => "start",
-        193.. => "end",
-        _ => "middle",
-    }
+    if place > 192 { "end" } else { "middle" }
 }
 
 #[cfg(test)]
@@ -202,8 +198,8 @@ mod tests {
 
     #[test]
     fn lines_are_at_round_numbers() {
-        let steps = [1, 3, 4, 5, 9, 17, 41, 4_000, 4_001].map(line_step);
-        assert_eq!(steps, [1, 1, 1, 2, 5, 5, 20, 1_000, 2_000]);
+        let steps = [1, 6, 7, 12, 13, 41, 6_000, 6_001].map(line_step);
+        assert_eq!(steps, [1, 1, 2, 2, 5, 10, 1_000, 2_000]);
         assert!(line_step(i64::MAX) > 0);
     }
 
