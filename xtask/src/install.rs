@@ -1,4 +1,4 @@
-//! Installing Postgres from Debian's and Ubuntu's packages, if run as root.
+//! Installing Postgres, curl and jq from Debian's and Ubuntu's packages, if run as root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,11 @@ struct Temporary {
 /// # Errors
 /// The packages cannot be installed.
 pub(crate) fn postgres() -> anyhow::Result<bool> {
-    let root = rustix::process::geteuid().is_root();
-    if !root || !Path::new("/etc/debian_version").exists() {
+    if !is_possible() {
         return Ok(false);
     }
     println!("Postgres: not found; installing the package postgresql");
-    if install("postgresql-common").is_err() {
-        // A fresh container has no package lists.
-        apt_get(&["update"])?;
-        install("postgresql-common")?;
-    }
+    install("postgresql-common")?;
     let no_server = Temporary::write(Path::new(NO_SERVER), "create_main_cluster = false\n")?;
     install("postgresql")?;
     drop(no_server);
@@ -40,9 +35,34 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// Installs the programs that the examples in the documentation use, if this is root on Debian or Ubuntu.
+/// Without them, the test of these examples says so.
+///
+/// # Errors
+/// The packages cannot be installed.
+pub(crate) fn tools() -> anyhow::Result<()> {
+    let is_missing = |program: &&str| Command::new(program).arg("--version").output().is_err();
+    for program in ["curl", "jq"].into_iter().filter(is_missing) {
+        if is_possible() {
+            println!("{program}: not found; installing the package {program}");
+            install(program)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_possible() -> bool {
+    rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()
+}
+
 fn install(package: &str) -> anyhow::Result<()> {
     // Leave installed packages unchanged.
-    apt_get(&["install", "-y", "--no-install-recommends", "--no-upgrade", package])
+    let install = ["install", "-y", "--no-install-recommends", "--no-upgrade", package];
+    apt_get(&install).or_else(|_| {
+        // A fresh container has no package lists.
+        apt_get(&["update"])?;
+        apt_get(&install)
+    })
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {

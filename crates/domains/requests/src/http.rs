@@ -21,7 +21,6 @@ mod submit;
 mod totals;
 
 use axum::routing::{MethodRouter, get, post};
-use http::{HeaderValue, header};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
@@ -58,10 +57,6 @@ impl From<Error> for Problem {
             Error::AnswerTooLarge(_) => Kind::InvalidArgument,
             _ => error.kind(),
         };
-        let problem = Self::new(kind, tell(&error, kind)).because(error.reason());
-        match kind {
-            Kind::Unavailable => problem.with(header::RETRY_AFTER, HeaderValue::from_static("1")),
-            _ => problem,
-        }
+        Self::new(kind, tell(&error, kind)).because(error.reason())
     }
 }
