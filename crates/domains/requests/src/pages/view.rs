@@ -10,7 +10,7 @@ use tally_runtime::Kind;
 use super::ask::{Ask, Order};
 use super::times::Times;
 use crate::error::Error;
-use crate::model::Quarter;
+use crate::model::{Day, Quarter};
 use crate::periods::Granularity;
 use crate::service::Service;
 use crate::totals::{Filter, Group, GroupBy, Query, Questions, Totals};
@@ -50,6 +50,8 @@ pub(super) struct View {
     /// How many requests of these days clients have given up on purpose.
     pub(super) dropped: i64,
     pub(super) setbacks: Vec<Setback>,
+    /// The last day that is rolled up.
+    pub(super) rolled_up_through: Option<Day>,
     /// Whether any request was ever counted.
     has_any: bool,
 }
@@ -102,8 +104,10 @@ impl View {
         };
         let days = first(&ask, 0)[NOW].days();
         let setbacks = service.setbacks(days).await?;
+        let rolled_up_through = service.rolled_up_through().await?;
         let has_any = !answers[NOW].periods.is_empty() || service.has_series();
-        Self::of(ask, &answers, setbacks, now, has_any)
+        let view = Self::of(ask, &answers, setbacks, now, has_any)?;
+        Ok(Self { rolled_up_through, ..view })
     }
 
     fn of(
@@ -136,6 +140,7 @@ impl View {
             bars,
             dropped: answers[NOW].dropped,
             setbacks,
+            rolled_up_through: None,
             has_any,
             ask,
             times,

@@ -31,9 +31,9 @@ const TO: Parameter = Parameter {
 };
 const BY: Parameter = Parameter {
     name: "by",
-    about: "What to sum by. A week begins with Monday; the first and the last period have only what lies \
+    about: "What to sum by; `quarter` is a quarter-hour. A week begins with Monday; the first and the last period have only what lies \
             in the range. Default: `day`.",
-    values: Values::OneOf(&["hour", "day", "week", "month", "year", "whole"]),
+    values: Values::OneOf(&["quarter", "hour", "day", "week", "month", "year", "whole"]),
     is_repeated: false,
 };
 const TZ: Parameter = Parameter {
@@ -137,7 +137,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 /// What stands for a sum of all groups.
 const NO_GROUPS: &str = "none";
 
-const GRANULARITIES: [(&str, Granularity); 6] = [
+const GRANULARITIES: [(&str, Granularity); 7] = [
+    ("quarter", Granularity::Quarter),
     ("hour", Granularity::Hour),
     ("day", Granularity::Day),
     ("week", Granularity::Week),
@@ -157,12 +158,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn read(mut given: Parameters, service: &Service) -> Result<Self, Problem> {
-        // In a query a `+` that is not encoded is a space.
-        let zone = |name: &str| match name.strip_prefix(' ') {
-            Some(offset) => Zone::named(&format!("+{offset}")),
-            None => Zone::named(name),
-        };
-        let zone = given.read(&TZ, zone).unwrap_or_else(Zone::utc);
+        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
         let range = range(&mut given, &zone, service);
         let granularity = given.one_of(&BY).unwrap_or("day");
         let granularity = GRANULARITIES.iter().find(|(name, _)| *name == granularity);
