@@ -1,4 +1,4 @@
-//! Installing Postgres from Debian's and Ubuntu's packages, if run as root.
+//! Installing what tests need from Debian's and Ubuntu's packages, if run as root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,10 @@ use tally_testkit::bin_dir;
 
 /// Read by the packages before they create and start their own server, which the tests do not need.
 const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
+
+/// What the tests of the pages drive, and by what.
+const BROWSER: [&str; 2] = ["chromium", "chromium-driver"];
+const DRIVER: &str = "chromedriver";
 
 /// A file that is removed on drop, with its folder if that was created for it.
 struct Temporary {
@@ -21,16 +25,11 @@ struct Temporary {
 /// # Errors
 /// The packages cannot be installed.
 pub(crate) fn postgres() -> anyhow::Result<bool> {
-    let root = rustix::process::geteuid().is_root();
-    if !root || !Path::new("/etc/debian_version").exists() {
+    if !can_install() {
         return Ok(false);
     }
     println!("Postgres: not found; installing the package postgresql");
-    if install("postgresql-common").is_err() {
-        // A fresh container has no package lists.
-        apt_get(&["update"])?;
-        install("postgresql-common")?;
-    }
+    install_first("postgresql-common")?;
     let no_server = Temporary::write(Path::new(NO_SERVER), "create_main_cluster = false\n")?;
     install("postgresql")?;
     drop(no_server);
@@ -38,6 +37,32 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
         bail!("the package postgresql is installed, but has no initdb and postgres");
     }
     Ok(true)
+}
+
+/// Installs Chromium and its driver if they are not there and this is root on Debian. Without them, the
+/// tests of the pages fail, and say what to install.
+///
+/// # Errors
+/// The packages cannot be installed.
+pub(crate) fn browser() -> anyhow::Result<()> {
+    let driver = Command::new(DRIVER).arg("--version").output();
+    if driver.is_ok_and(|output| output.status.success()) || !can_install() {
+        return Ok(());
+    }
+    println!("Chromium: not found; installing the packages {}", BROWSER.join(" and "));
+    BROWSER.iter().try_for_each(|package| install_first(package))
+}
+
+fn can_install() -> bool {
+    rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()
+}
+
+/// Installs a package, although there may be no lists of packages yet, as in a fresh container.
+fn install_first(package: &str) -> anyhow::Result<()> {
+    install(package).or_else(|_| {
+        apt_get(&["update"])?;
+        install(package)
+    })
 }
 
 fn install(package: &str) -> anyhow::Result<()> {

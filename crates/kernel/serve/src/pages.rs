@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `about.rs` | `/about`: the server and its settings |
+//! | `api.rs` | `/api`: the HTTP API as people read it |
 //! | `assets.rs` | the style sheet, the script and the icon, with a hash in their names |
 //! | `chart.rs` | charts as SVG, without a script |
 //! | `frame.rs` | what surrounds each page, and the headers of its answer |
@@ -10,6 +11,7 @@
 //! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
 
 mod about;
+mod api;
 mod assets;
 mod chart;
 mod frame;
@@ -23,6 +25,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use maud::{Markup, html};
+use serde_json::Value;
 
 pub use self::about::{About, Setting};
 use crate::facts::Origin;
@@ -30,7 +33,7 @@ use crate::Domains;
 pub use self::chart::{Bar, Chart, Tick, sparkline};
 pub use self::frame::{Frame, Page};
 pub use self::link::Link;
-pub use self::text::{change, compact, name, percent, thousands};
+pub use self::text::{SHOWN_CHARS_MAX, change, compact, name, percent, plain, thousands};
 
 /// The pages of a domain.
 #[derive(Default)]
@@ -105,6 +108,7 @@ impl Pages {
         self,
         about: About,
         origin: Option<(Domains, Origin)>,
+        document: &Value,
         text: String,
     ) -> (Router, Arc<Site>) {
         let site = Site { entries: self.entries, about, origin, overviews: self.overviews };
@@ -112,7 +116,13 @@ impl Pages {
             true => overview(&frame).await,
             false => text.clone().into_response(),
         };
-        let router = self.routes.route("/", get(home)).route("/about", get(about::page));
+        let described = api::body(document);
+        let described = async move |frame: Frame| api::page(&frame, &described);
+        let router = self
+            .routes
+            .route("/", get(home))
+            .route("/about", get(about::page))
+            .route(api::PATH, get(described));
         (router.merge(assets::router()), Arc::new(site))
     }
 }

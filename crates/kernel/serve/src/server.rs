@@ -153,7 +153,7 @@ impl Server {
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
-        let (pages, site) = pages.finish(self.about, of_pages, self.text);
+        let (pages, site) = pages.finish(self.about, of_pages, &document, self.text);
         routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));

@@ -241,3 +241,55 @@ impl Order {
 fn name_of(by: Granularity) -> &'static str {
     BY_DEFAULT.into_iter().find(|(of, _)| *of == by).map_or("whole", |(_, name)| name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-27T20:20:00Z";
+
+    fn read(query: &str) -> Result<Ask, Mistakes> {
+        Ask::read(Some(query), NOW.parse().expect("a time"))
+    }
+
+    /// Whatever was chosen, its address leads to the same.
+    #[test]
+    fn an_address_is_the_state() {
+        for query in [
+            "",
+            "range=today",
+            "range=12mo&tz=Asia/Kolkata&by=month",
+            "from=2026-05-01&to=2026-05-31&tz=%2B05:30",
+            "service=shop&status=5xx&customer=a%20%26%20b&path_prefix=/a%3Fb",
+            "method=GET&path=/products/%7Bid%7D&status=404",
+            "method=UNSPECIFIED&path=/",
+            "sort=change&show=200",
+        ] {
+            let ask = read(query).expect(query);
+            let address = ask.page().into_text();
+            let (path, query) = address.split_once('?').unwrap_or((&address, ""));
+            assert_eq!(path == ENDPOINT, ask.path.is_some(), "{address}");
+            let again = read(query).expect(query);
+            assert_eq!(again.page().into_text(), address);
+            assert_eq!((again.filter(), again.span), (ask.filter(), ask.span), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let mistakes = read("from=yesterday&tz=Berlin&by=minute&status=9xx&sort=x&show=0&what=1");
+        let mistakes = mistakes.expect_err("mistakes");
+        let fields: Vec<_> = mistakes.all().map(|(field, _)| field.to_owned()).collect();
+        for field in ["from", "tz", "by", "status", "sort", "show", "what"] {
+            assert!(fields.iter().any(|one| one == field), "{field} is not in {fields:?}");
+        }
+        let backwards = read("from=2026-05-02&to=2026-05-01").expect_err("backwards");
+        assert_eq!(backwards.all().map(|(field, _)| field).collect::<Vec<_>>(), ["to"]);
+    }
+
+    #[test]
+    fn a_form_sends_what_is_empty() {
+        let ask = read("from=&to=&tz=&service=&path_prefix=").expect("nothing is chosen");
+        assert!(ask.is_unfiltered() && ask.span == Span::Month && ask.zone.name() == "UTC");
+    }
+}

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use maud::{Markup, html};
-use tally_serve::pages::{Bar, Chart, Link, change, name, percent, thousands};
+use tally_serve::pages::{Bar, Chart, Link, change, name, percent, plain, thousands};
 
 use super::ask::Ask;
 use super::times::{BY_DEFAULT, Span, date, dates};
@@ -26,6 +26,8 @@ const STYLES: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s0"];
 const STYLES_WITHOUT: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s2"];
 /// How many names a ranking at the side has.
 const RANKED_MAX: usize = 12;
+/// How many services the form offers; the ranking's CSV has all.
+const SERVICES_MAX: usize = 200;
 /// Zones that are offered; any other can be written.
 const ZONES: [&str; 24] = [
     "UTC",
@@ -105,10 +107,10 @@ fn form(view: &View) -> Markup {
                 select name="service" {
                     option value="" { "All services" }
                     @if let Some(service) = ask.service.as_deref().filter(|one| !is_listed(one)) {
-                        option value=(service) selected { (name_text(service)) }
+                        option value=(service) selected { (plain(service)) }
                     }
-                    @for (service, _) in view.services.iter().filter(|(one, _)| !one.is_empty()) {
-                        option value=(service) selected[ask.service.as_deref() == Some(service)] { (name_text(service)) }
+                    @for (service, _) in view.services.iter().filter(|(one, _)| !one.is_empty()).take(SERVICES_MAX) {
+                        option value=(service) selected[ask.service.as_deref() == Some(service)] { (plain(service)) }
                     }
                 }
             }
@@ -125,11 +127,6 @@ fn form(view: &View) -> Markup {
             button type="submit" { "Show" }
         }
     }
-}
-
-/// A name where no markup can be.
-fn name_text(text: &str) -> String {
-    text.chars().take(80).map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
 }
 
 /// The filters, each with a way to lift it.
@@ -246,7 +243,7 @@ pub(super) fn shares(view: &View) -> Markup {
     html! {
         @if view.has_statuses() {
             section.shares aria-labelledby="shares" {
-                h2 #shares.visually-hidden { "Statuses" }
+                h2 #shares.visually-hidden { "Classes of statuses" }
                 svg.share-bar width="100%" height="12" aria-hidden="true" {
                     @for (_, style, _, count, start) in &parts {
                         rect.(style) x=(place(*start)) width=(place(*count)) y="0" height="12" {}

@@ -52,7 +52,8 @@ fn missing(setbacks: &[Setback], clients: &[Producer]) -> Markup {
     html! {
         p.completeness.short[dropped > 0 || !setbacks.is_empty()] {
             @if dropped > 0 { span.badge { "Short by " (thousands(dropped)) } " Clients gave these requests up before they could send them." }
-            @else if setbacks.is_empty() { span.badge { "Complete" } " No client has given up a request, and the database has lost none." }
+            @else if !setbacks.is_empty() { span.badge { "Short" } " The database has lost batches that it had acknowledged." }
+            @else { span.badge { "Complete" } " No client has given up a request, and the database has lost none." }
         }
         @if !setbacks.is_empty() {
             section.ranking aria-labelledby="setbacks" {
