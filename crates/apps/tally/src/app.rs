@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tally_outbox::{Courier, Outbox};
 use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
 use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
@@ -56,7 +58,7 @@ pub(crate) async fn serve(
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
     let starting = start(settings, &mut port, clock, &drain);
-    let (database, server) = tokio::select! {
+    let (database, server, couriers) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
             say(format_args!("{signal}: stopped before the server had started"));
@@ -87,21 +89,41 @@ pub(crate) async fn serve(
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
+    if !are_closed {
+        last_answers(serving, &mut signals).await;
+    }
+    // They end with the drain, a few seconds after it has begun at the latest.
+    couriers.finished().await;
+    let there = database.check_at_end();
+    close(&database).await;
+    there.map_err(plain)?;
+    tracing::info!("stopped: everything that was acknowledged is stored");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
+async fn stored(
+    serving: Pin<&mut impl Future<Output = Result<(), tally_serve::Error>>>,
+    domains: &Domains,
+    drain_timeout: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<bool> {
     let stored = timeout(drain_timeout, async {
         tokio::select! {
             // Connections stay open meanwhile, so that streams learn how they ended.
-            ended = &mut serving => {
+            ended = serving => {
                 domains.finished().await;
                 ended.map(|()| true)
             }
             () = domains.finished() => Ok(false),
         }
     });
-    let are_closed = tokio::select! {
+    tokio::select! {
         stored = stored => match stored {
-            Ok(ended) => ended?,
+            Ok(ended) => Ok(ended?),
             // An idle server succeeds even if the timeout is zero.
-            Err(_) if domains.queued_rows() == 0 => false,
+            Err(_) if domains.queued_rows() == 0 => Ok(false),
             Err(_) => {
                 let (rows, ms) = (domains.queued_rows(), drain_timeout.as_millis());
                 anyhow::bail!(
@@ -116,15 +138,7 @@ pub(crate) async fn serve(
                  acknowledged"
             )
         }
-    };
-    if !are_closed {
-        last_answers(serving, &mut signals).await;
     }
-    let there = database.check_at_end();
-    close(&database).await;
-    there.map_err(plain)?;
-    tracing::info!("stopped: everything that was acknowledged is stored");
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Closes the database; a failure loses nothing.
@@ -180,7 +194,7 @@ async fn start(
     port: &mut Port,
     clock: Arc<dyn Clock>,
     drain: &Drain,
-) -> anyhow::Result<(Database, Server)> {
+) -> anyhow::Result<(Database, Server, Tasks)> {
     let database = port.open_database(&settings).await?;
     let sets = Sets::of(settings.on());
     if settings.migrate {
@@ -208,17 +222,20 @@ async fn start(
     };
     let title = about(settings.on());
     let hints = hints(settings.on(), port.listener.address());
+    let outbox = Outbox::new(database.clone(), settings.webhooks);
     let mut started = Vec::new();
     for (listed, domain) in settings.domains {
         let (database, clock, drain) = (database.clone(), Arc::clone(&clock), drain.clone());
         let tasks = Tasks::new();
-        let parts = Parts { database, clock, drain, tasks: tasks.clone() };
+        let parts = Parts { database, clock, drain, tasks: tasks.clone(), outbox: outbox.clone() };
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
         started.push(Started { name: listed.name, running, doors, tasks });
     }
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
-    Ok((database, server.saying(origin)))
+    let couriers = Tasks::new();
+    couriers.spawn("deliver events", Courier::new(outbox, clock).run(drain.clone()));
+    Ok((database, server.saying(origin), couriers))
 }
 
 /// Prints the first lines that a new user sees.

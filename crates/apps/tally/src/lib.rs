@@ -39,7 +39,7 @@ use tally_serve::Domain;
 
 use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
-    roll_up, totals,
+    roll_up, rules, totals,
 };
 use crate::commands::{config, health, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
@@ -71,6 +71,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Forget(forget::ForgetArgs),
     Producers(producers::ProducersArgs),
+    Rules(rules::RulesArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -146,6 +147,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Merge(args) => merge::run(args).await,
         Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args, &SystemClock).await,
+        Command::Rules(args) => rules::run(args).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);

@@ -8,7 +8,6 @@ use tally_producers::{OPENINGS_MAX, Terms};
 use tally_runtime::config::Problems;
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
-use crate::http;
 use crate::migrations::MIGRATIONS;
 use crate::service::{QUERIES_MAX, Service};
 use crate::settings::{Arguments, Settings};
@@ -43,8 +42,8 @@ impl Configured for Settings {
         Connections {
             // Opening a producer stores, and so does the health check.
             writers: self.workers + OPENINGS_MAX + 1,
-            // The queries, a roll-up, the duties, and learning or following series.
-            others: QUERIES_MAX + 3,
+            // The queries, a roll-up, the duties, judging rules, and learning or following series.
+            others: QUERIES_MAX + 4,
             write_max: self.of_workers().attempt_max(),
         }
     }
@@ -58,8 +57,9 @@ impl Configured for Settings {
             .grpc(service.count_service())
             .grpc(service.request_service())
             .grpc(service.book_service())
+            .grpc(service.rule_service())
             .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
-            .api(http::api(&service))
+            .api(service.api())
             .pages(service.pages());
         Ok((Arc::new(service), doors))
     }

@@ -15,7 +15,7 @@ use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 
-/// How often days are pruned, and producers forgotten.
+/// How often days are pruned, and producers and idempotency keys forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// After a fold that took less than this, the next one is due soon: many short ones hold up inserts less than
 /// a few long ones. One that takes longer has many series to add to, and costs the less the more rows
@@ -33,6 +33,7 @@ pub struct Keeper {
     roll_up_at: Schedule,
     quarter_retention_days: u32,
     kept_after_roll_up: Duration,
+    idempotency: Duration,
     last: Mutex<LastDone>,
     /// What people are told of it. Not locked for long.
     told: std::sync::Mutex<Told>,
@@ -80,7 +81,9 @@ impl Went {
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
-        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
+        let Settings {
+            roll_up_at, quarter_retention_days, kept_after_roll_up, idempotency, ..
+        } = *settings;
         let last = Mutex::new(LastDone {
             folds,
             rolled_up: None,
@@ -89,7 +92,15 @@ impl Keeper {
             settled: 0,
         });
         let told = std::sync::Mutex::default();
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last, told })
+        Arc::new(Self {
+            house,
+            roll_up_at,
+            quarter_retention_days,
+            kept_after_roll_up,
+            idempotency,
+            last,
+            told,
+        })
     }
 
     /// Does what is due. A duty that fails keeps no other one waiting.
@@ -185,7 +196,9 @@ impl Keeper {
     async fn keep_house_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
         if is_over(HOUSEKEEPING_INTERVAL, now, last.kept_house) {
             let pruned = self.prune(now).await;
-            pruned.and(self.house.producers.forget_silent().await)?;
+            let forgotten = self.house.producers.forget_silent().await;
+            let keys = self.house.producers.forget_keys(self.idempotency).await;
+            pruned.and(forgotten).and(keys)?;
             last.kept_house = Some(now);
         }
         Ok(())

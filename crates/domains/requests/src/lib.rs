@@ -17,7 +17,7 @@
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
-//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
+//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, judging rules, pruning |
 //! | `methods.rs` | methods as people write and read them |
 //! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
@@ -31,12 +31,14 @@
 //! | `renaming.rs`, `renaming/` | what becomes of series, by merges and forgets |
 //! | `resolution.rs` | how precisely times are kept |
 //! | `rows.rs` | rows as they travel from a stream to the store |
+//! | `rules.rs`, `rules/` | rules about counts, and judging them |
 //! | `schedule.rs` | when a server rolls up by itself |
 //! | `selection.rs` | which series a merge or a forget is asked for |
 //! | `series.rs`, `series/` | from a series to an id, without a lock or an allocation; how many there may be, and which have moved |
 //! | `service.rs`, `service/` | the domain's operations, and the parts that they are made of |
 //! | `settings.rs` | the domain's settings: as flags and variables, and checked |
 //! | `store.rs`, `store/` | what every database must promise, and which one does it how |
+//! | `submission.rs` | entries that come in one call: from what they say to rows, and their fingerprint |
 //! | `text.rs` | texts that people write into corrections, merges and forgets |
 //! | `totals.rs` | a question about totals, and its answer in order |
 
@@ -70,12 +72,14 @@ mod record;
 mod renaming;
 mod resolution;
 mod rows;
+mod rules;
 mod schedule;
 mod selection;
 mod series;
 mod service;
 mod settings;
 pub mod store;
+mod submission;
 mod text;
 mod totals;
 
@@ -88,6 +92,7 @@ pub use migrations::MIGRATIONS;
 pub use model::{Day, DayRange, Endpoint, Named, Series, SeriesId};
 pub use resolution::{InvalidResolution, Resolution};
 pub use rows::{Row, Rows};
+pub use rules::Judge;
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::Service;
 pub use settings::{NamesArgs, Settings};

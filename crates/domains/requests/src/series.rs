@@ -315,11 +315,6 @@ impl KnownSeries {
         self.belief.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether it knows none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lock().by_id.is_empty()
-    }
-
     /// What it knows.
     pub(crate) fn names(&self) -> Vec<Series> {
         self.lock().by_id.values().map(|named| named.series.clone()).collect()

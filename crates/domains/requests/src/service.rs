@@ -2,11 +2,19 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `books.rs` | folds and roll-ups, one at a time |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `facts.rs` | what people who run it should know |
+//! | `producers.rs` | the clients that number their batches, and what is missing of them |
+//! | `rules.rs` | rules about counts |
+//! | `submit.rs` | counting what comes in one call |
 
+mod books;
 mod changes;
 mod facts;
+mod producers;
+mod rules;
+mod submit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,33 +22,33 @@ use std::sync::atomic::AtomicBool;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use tally_outbox::Outbox;
+use tally_producers::Producers;
 use tally_producers::stream::Streams;
-use tally_producers::{Producer, Producers, Setback, Shown};
-use tally_runtime::Kind;
 use tally_runtime::metrics::Scrape;
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::rules::ShownRule;
 use crate::ahead::Ahead;
 use crate::changes::Version;
 use crate::domain::NAME;
-use crate::error::{Ended, Error};
+use crate::error::Error;
 use crate::house::House;
 use crate::http::Answers;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::listing::{Listed, Listing};
 use crate::metrics::Measured;
-use crate::model::{Day, DayRange, Series};
-use crate::periods::{Granularity, QuarterRange, Zone};
+use crate::model::Series;
+use crate::periods::Zone;
 use crate::rows::Rows;
+use crate::rules::{Judge, LEASE};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
-use crate::totals::{
-    After, Filter, GroupBy, PeriodTotals, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals,
-};
+use crate::totals::{After, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
@@ -58,6 +66,10 @@ pub struct Service {
     pub(crate) answers: Arc<Answers>,
     house: House,
     keeper: Arc<Keeper>,
+    judge: Judge,
+    outbox: Outbox,
+    /// For how many days quarters are kept; 0 is for ever.
+    quarter_retention_days: u32,
     /// Whether this server does the duties.
     is_keeping: Arc<AtomicBool>,
     queries: Arc<Semaphore>,
@@ -71,7 +83,7 @@ pub struct Service {
 impl Service {
     /// Starts the service on a database whose migrations are applied.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
-        let Parts { database, clock, drain, tasks } = parts;
+        let Parts { database, clock, drain, tasks, outbox } = parts;
         let store = store::open(&database);
         let series = Arc::new(KnownSeries::new(settings.series_max));
         let (count_max, text_bytes_max) = series.loaded_max();
@@ -91,6 +103,7 @@ impl Service {
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
+        let judge = Judge::new(house.clone(), outbox.clone());
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let is_keeping = duties.is_holder();
@@ -100,6 +113,13 @@ impl Service {
             async move { keeper.tick().await }
         };
         tasks.spawn("duties", duties.run(tick));
+        let duties = Duties::new(Lease::new(database.clone(), LEASE), drain.clone());
+        let judging = judge.clone();
+        let tick = move || {
+            let judge = judging.clone();
+            async move { judge.tick().await }
+        };
+        tasks.spawn("judge rules", duties.run(tick));
         let intake = Intake {
             series,
             clock: Arc::clone(&clock),
@@ -120,6 +140,9 @@ impl Service {
             answers: Arc::default(),
             house,
             keeper,
+            judge,
+            outbox,
+            quarter_retention_days: settings.quarter_retention_days,
             is_keeping,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
@@ -142,6 +165,12 @@ impl Service {
         Arc::clone(&self.keeper)
     }
 
+    /// Judging rules, now.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        self.judge.clone()
+    }
+
     /// Learns which series other servers tell apart, as it does once an hour.
     pub async fn learn(&self) {
         self.house.learn().await;
@@ -154,7 +183,7 @@ impl Service {
 
     /// Whether a request was ever counted, as far as this server knows.
     pub(crate) fn has_series(&self) -> bool {
-        !self.house.series.is_empty()
+        self.house.series.filled().0 > 0
     }
 
     /// The series whose names it has in memory.
@@ -167,114 +196,6 @@ impl Service {
     #[must_use]
     pub fn store(&self) -> Arc<Store> {
         Arc::clone(&self.house.store)
-    }
-
-    /// Folds every row that is committed now. Returns how many requests.
-    pub(crate) async fn fold(&self) -> Result<u64, Error> {
-        let store = Arc::clone(&self.house.store);
-        self.one_at_a_time("fold", async move {
-            Ok(store.fold().await.map_err(Error::store("fold"))?.requests)
-        })
-        .await
-    }
-
-    /// Does work that changes totals once no other does. It goes on even if the caller goes away,
-    /// because cron may have a timeout. If the server stops, it is rolled back, and the next call does
-    /// it.
-    async fn one_at_a_time<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
-        let waiting = waiting.map_err(|_| {
-            let text =
-                "too many folds and roll-ups are waiting already; they go on without their callers";
-            Error::Refused(Kind::ResourceExhausted, text.into())
-        })?;
-        let service = self.clone();
-        let work = async move {
-            let _waiting = waiting;
-            let _place = service.roll_ups.acquire().await;
-            tokio::select! {
-                done = work => done,
-                () = service.streams.drain.begun() => Err(Ended::Draining.into()),
-            }
-        };
-        self.to_its_end(name, work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
-    }
-
-    /// Rolls up days and returns their totals.
-    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
-        self.only_roll_up(days).await?;
-        let totals = self.rolled_up_or_none(days, Granularity::Day).await;
-        totals.map_err(|error| Error::RolledUp(Box::new(error)))
-    }
-
-    /// Rolls up days and returns how many requests each of them has, of those that have any.
-    pub(crate) async fn roll_up_to_sums(&self, days: DayRange) -> Result<Vec<(Day, i64)>, Error> {
-        self.only_roll_up(days).await?;
-        let query = Query { sum: true, ..self.rolled_up_query(days, Granularity::Day) };
-        let totals = self.totals(&query).await;
-        let totals = totals.map_err(|error| Error::RolledUp(Box::new(error)))?;
-        let sum = |period: &PeriodTotals| (Day::from(period.label.date), period.sum());
-        Ok(totals.periods.iter().map(sum).collect())
-    }
-
-    async fn only_roll_up(&self, days: DayRange) -> Result<(), Error> {
-        let tomorrow = Day::of(self.intake.clock.now()).plus(1);
-        if days.first > tomorrow {
-            let text = format!("date: {days} is in the future, and no request can be");
-            return Err(Error::invalid(text));
-        }
-        let house = self.house.clone();
-        self.one_at_a_time("roll-up", async move {
-            house.roll_up(days).await.map_err(Error::store("roll up"))
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// The totals of rolled-up days, by method and path. An error if there are none.
-    pub(crate) async fn rolled_up(
-        &self,
-        days: DayRange,
-        granularity: Granularity,
-    ) -> Result<Totals, Error> {
-        let totals = self.rolled_up_or_none(days, granularity).await?;
-        if totals.periods.is_empty() {
-            return Err(Error::Refused(
-                Kind::NotFound,
-                format!(
-                    "nothing is rolled up in {days}; roll a day up first, or ask for live totals"
-                )
-                .into(),
-            ));
-        }
-        Ok(totals)
-    }
-
-    async fn rolled_up_or_none(
-        &self,
-        days: DayRange,
-        granularity: Granularity,
-    ) -> Result<Totals, Error> {
-        self.totals(&self.rolled_up_query(days, granularity)).await
-    }
-
-    fn rolled_up_query(&self, days: DayRange, granularity: Granularity) -> Query {
-        Query {
-            range: QuarterRange::of_days(days),
-            granularity,
-            zone: Zone::utc(),
-            filter: Filter::default(),
-            group_by: vec![GroupBy::Method, GroupBy::Path],
-            live: false,
-            with_corrections: false,
-            sum: false,
-            totals_max: self.totals_max,
-            limit: None,
-        }
     }
 
     /// Answers a query.
@@ -331,55 +252,6 @@ impl Service {
     /// The date that a zone's clock shows now.
     pub(crate) fn today(&self, zone: &Zone) -> Date {
         zone.date_at(self.intake.clock.now())
-    }
-
-    /// What may be missing from these days, besides what clients have dropped.
-    pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
-        let mut setbacks = {
-            let _place = self.queries.acquire().await;
-            self.house.producers.setbacks().await.map_err(Error::store("list what is missing"))?
-        };
-        setbacks.retain(|one| {
-            Day::of_micros(one.since_micros) <= days.last
-                && days.first <= Day::of_micros(one.noticed_micros)
-        });
-        Ok(setbacks)
-    }
-
-    /// Clears the setbacks of one producer, or of all, and returns them.
-    pub(crate) async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
-        if short_id.is_empty() {
-            let text = "short_id is empty: give the 8 hex digits of a producer, or all";
-            return Err(Error::invalid(text));
-        }
-        let _place = self.queries.acquire().await;
-        self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
-    }
-
-    /// Forgets a client that numbers its batches, and returns what it was.
-    pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
-        let shown = Shown::parse(id)
-            .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
-        let _place = self.queries.acquire().await;
-        let found = self.house.producers.forget_shown(&shown).await;
-        let mut found = found.map_err(Error::store("forget a producer"))?;
-        let (kind, text) = match found.len() {
-            1 => return Ok(found.remove(0)),
-            0 => (Kind::NotFound, "id: no producer has it".to_owned()),
-            several => (
-                Kind::FailedPrecondition,
-                format!(
-                    "id: {several} producers are shown by it; give the whole id of one, a UUID"
-                ),
-            ),
-        };
-        Err(Error::Refused(kind, text.into()))
-    }
-
-    /// The clients that number their batches, and on request the insert workers.
-    pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
-        let _place = self.queries.acquire().await;
-        self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
     }
 }
 

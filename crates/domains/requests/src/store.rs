@@ -3,15 +3,19 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `advance.rs` | how far folds and roll-ups have come |
+//! | `answers.rs` | totals, and lists of names |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
+//! | `rules.rs` | rules about counts |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
 mod advance;
+mod answers;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
+mod rules;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
@@ -29,12 +33,12 @@ use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
-use crate::listing::{Found, Listing};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{PieceCache, Query, Questions, Totals};
+use crate::totals::PieceCache;
 
 pub(crate) use self::advance::{Advance, Unfolded};
+pub(crate) use self::rules::{Added, Judged};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -164,17 +168,6 @@ impl Store {
                     Ok((known, state))
                 };
                 database.write(list).await
-            }
-        }
-    }
-
-    /// The first names of the dictionary that are asked for.
-    pub(crate) async fn list(&self, listing: &Listing) -> Result<Found> {
-        match &self.database {
-            Database::Postgres(database) => postgres::series::find(database, listing).await,
-            Database::Sqlite(database) => {
-                let listing = listing.clone();
-                database.read(move |connection| sqlite::series::find(connection, &listing)).await
             }
         }
     }
@@ -321,28 +314,6 @@ impl Store {
                         some => days += some,
                     }
                 }
-            }
-        }
-    }
-
-    /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
-    pub async fn totals(&self, query: &Query) -> Result<Totals> {
-        let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
-        Ok(self.answers(questions).await?.swap_remove(0))
-    }
-
-    /// Answers several queries from one snapshot.
-    pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>> {
-        match &self.database {
-            Database::Postgres(database) => {
-                postgres::totals::read(database, &questions, &self.cache).await
-            }
-            Database::Sqlite(database) => {
-                let cache = Arc::clone(&self.cache);
-                let read = move |connection: &mut Connection| {
-                    sqlite::totals::read(connection, &questions, &cache)
-                };
-                database.read(read).await
             }
         }
     }

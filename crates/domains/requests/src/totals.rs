@@ -34,7 +34,7 @@ use tally_runtime::Kind;
 pub(crate) use self::after::After;
 pub(crate) use self::cache::{PieceCache, Stamp};
 pub(crate) use self::collector::Collector;
-pub(crate) use self::compact::{Compact, Place};
+pub(crate) use self::compact::{Compact, GroupRef, Place};
 pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
 pub(crate) use self::limit::{LimitOrder, Omitted};

@@ -7,6 +7,7 @@ use tally_runtime::Day;
 use uuid::Uuid;
 
 use crate::lease::Refusal;
+use crate::once::Once;
 
 const DROP_BYTES: usize = size_of::<(Day, i64)>();
 /// What a parcel takes besides its rows: its place in the queue and in the allocator.
@@ -31,6 +32,8 @@ pub struct Parcel<C> {
     pub content: C,
     /// Which batches they are, if a client has numbered them.
     pub run: Option<Arc<Run>>,
+    /// The key under which they are stored once, if their caller has given one to what is no run.
+    pub once: Option<Arc<Once>>,
 }
 
 /// Consecutive batches of one producer.
@@ -78,6 +81,8 @@ pub enum Fate {
     Refused(Refusal),
     /// The producer may not go on, and it is unknown whether an earlier attempt has stored it.
     InDoubt(Refusal),
+    /// None of it is stored: its key stands for something else.
+    OtherContent,
 }
 
 // === impl Parcel ===
@@ -103,7 +108,7 @@ impl<C: Content> Parcel<C> {
 
 impl<C> From<C> for Parcel<C> {
     fn from(content: C) -> Self {
-        Self { content, run: None }
+        Self { content, run: None, once: None }
     }
 }
 
@@ -119,7 +124,8 @@ impl<C: Content> tally_ingest::Rows for Parcel<C> {
     }
 
     fn bytes(&self) -> usize {
-        bytes(self.content.bytes(), self.drops())
+        let key = self.once.as_ref().map_or(0, |once| size_of::<Once>() + once.key.len());
+        bytes(self.content.bytes() + key, self.drops())
     }
 }
 

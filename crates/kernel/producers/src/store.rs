@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use tally_runtime::Namespace;
 use tally_store::{Database, Error};
 use tokio::sync::Semaphore;
@@ -12,7 +14,7 @@ use uuid::Uuid;
 use crate::lease::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::open::Terms;
 use crate::setback::{Setback, Told};
-use crate::{postgres, sqlite};
+use crate::{once, postgres, sqlite};
 
 /// How many producers are opened or forgotten at the same time, so that clients that all come back at
 /// once leave connections to the insert workers.
@@ -173,6 +175,24 @@ impl Producers {
                         sqlite::forget_silent(connection, domain, retention_days)
                     })
                     .await
+            }
+        }
+    }
+
+    /// Deletes the idempotency keys of the domain, in all namespaces, that were stored longer ago than this,
+    /// by the database's clock. What comes under one of them afterwards is new.
+    pub async fn forget_keys(&self, kept_for: Duration) -> Result<(), Error> {
+        let domain = self.owner.domain;
+        match &self.database {
+            Database::Postgres(database) => {
+                once::postgres::forget(database, domain, kept_for).await
+            }
+            Database::Sqlite(database) => {
+                let forget = move |connection: &mut Connection| {
+                    once::sqlite::forget(connection, domain, kept_for)
+                };
+                while database.write(forget).await? {}
+                Ok(())
             }
         }
     }

@@ -26,7 +26,7 @@ pub use self::accept::{FORMAT, Format, preferred, wants_page};
 pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, untagged};
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
-pub use self::given::{json_of, read};
+pub use self::given::{Given, json_of, read};
 pub use self::parameters::{Parameter, Parameters, Values};
 pub use self::problem::{Mistakes, Problem};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tally_outbox::Outbox;
 use tally_producers::Terms;
 use tally_runtime::config::Problems;
 use tally_runtime::metrics::Scrape;
@@ -51,6 +52,8 @@ pub struct Parts {
     /// For background tasks, which end by themselves once the drain begins. The app waits for them
     /// after [`Running::finished`].
     pub tasks: Tasks,
+    /// Where events for other programs go. The app delivers them.
+    pub outbox: Outbox,
 }
 
 /// A domain whose settings are right.

@@ -16,7 +16,7 @@ use tonic::Status;
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
 use crate::metrics::{self, Metrics};
-use crate::pages::{Frame, Site};
+use crate::pages::{Frame, Site, api};
 use crate::unfinished::held;
 
 /// What `GET /` answers.
@@ -45,7 +45,7 @@ pub(crate) fn all(
     routes: Router,
     names: Names,
     site: Arc<Site>,
-    document: &Value,
+    document: Value,
     serving: watch::Receiver<bool>,
     measured: Arc<Metrics>,
 ) -> Router {
@@ -57,10 +57,9 @@ pub(crate) fn all(
                       says why\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
-    let document = Bytes::from(format!("{document:#}\n"));
+    let text = Bytes::from(format!("{document:#}\n"));
     let described = async move |request: Request| {
-        let tag = tag_of(&document);
-        tagged(request.headers(), tag, "application/json", || document.clone().into())
+        tagged(request.headers(), tag_of(&text), "application/json", || text.clone().into())
     };
     let own = Router::new()
         // Whether the process runs at all: it does, if it can say so.
@@ -68,7 +67,8 @@ pub(crate) fn all(
         .route("/readyz", get(health.clone()))
         .route("/healthz", get(health))
         .route("/metrics", get(metrics::scrape).with_state(Arc::clone(&measured)))
-        .route(DOCUMENT_PATH, get(described));
+        .route(DOCUMENT_PATH, get(described))
+        .route(api::PATH, get(api::page).with_state(Arc::new(document)));
     let http = routes
         .merge(own)
         .layer(map_response(not_allowed))

@@ -3,7 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `about.rs` | `/about`: the server and its settings |
-//! | `api.rs` | `/api`: the HTTP API as people read it |
+//! | `api.rs` | `/api`: the OpenAPI document for people |
 //! | `assets.rs` | the style sheet, the script and the icon, with a hash in their names |
 //! | `chart.rs` | charts as SVG, without a script |
 //! | `frame.rs` | what surrounds each page, and the headers of its answer |
@@ -11,7 +11,7 @@
 //! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
 
 mod about;
-mod api;
+pub(crate) mod api;
 mod assets;
 mod chart;
 mod frame;
@@ -25,7 +25,6 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use maud::{Markup, html};
-use serde_json::Value;
 
 pub use self::about::{About, Setting};
 use crate::facts::Origin;
@@ -108,7 +107,6 @@ impl Pages {
         self,
         about: About,
         origin: Option<(Domains, Origin)>,
-        document: &Value,
         text: String,
     ) -> (Router, Arc<Site>) {
         let site = Site { entries: self.entries, about, origin, overviews: self.overviews };
@@ -116,13 +114,7 @@ impl Pages {
             true => overview(&frame).await,
             false => text.clone().into_response(),
         };
-        let described = api::body(document);
-        let described = async move |frame: Frame| api::page(&frame, &described);
-        let router = self
-            .routes
-            .route("/", get(home))
-            .route("/about", get(about::page))
-            .route(api::PATH, get(described));
+        let router = self.routes.route("/", get(home)).route("/about", get(about::page));
         (router.merge(assets::router()), Arc::new(site))
     }
 }

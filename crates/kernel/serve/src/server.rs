@@ -153,7 +153,7 @@ impl Server {
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
-        let (pages, site) = pages.finish(self.about, of_pages, &document, self.text);
+        let (pages, site) = pages.finish(self.about, of_pages, self.text);
         routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
@@ -165,7 +165,7 @@ impl Server {
             more: self.measure,
         };
         let metrics = Arc::new(metrics);
-        let router = http::all(grpc, routes, names, site, &document, is_serving, metrics);
+        let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

@@ -17,6 +17,9 @@ use crate::settings::{ServeArgs, Settings};
 /// The variable that may hold a password.
 const SECRET: &str = "DB_URL";
 
+/// The variable that holds nothing else.
+const WEBHOOKS_SECRET: &str = "TALLY_WEBHOOKS_SECRET";
+
 /// The variable whose default depends on the domains.
 const CONNECTIONS: &str = "TALLY_CONNECTIONS_MAX";
 
@@ -78,6 +81,7 @@ pub(crate) fn in_force(
         let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
         let (value, source) = match (&*name, checked) {
             (SECRET, _) => (without_password(args), source),
+            (WEBHOOKS_SECRET, _) if !text.is_empty() => ("(secret)".to_owned(), source),
             (CONNECTIONS, Some(settings)) if text.is_empty() => {
                 (settings.database.pool.connections_max.to_string(), "default")
             }

@@ -11,6 +11,7 @@ pub(crate) mod import_count;
 pub(crate) mod merge;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
+pub(crate) mod rules;
 mod selection;
 mod setbacks;
 mod texts;

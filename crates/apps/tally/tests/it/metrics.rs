@@ -82,7 +82,7 @@ fn a_server_tells_what_it_has_committed_and_refused() {
     let commits = &scraped["tally_batch_commit_seconds"].samples;
     let commits = commits.iter().find(|sample| sample.name.ends_with("_count"));
     assert!(commits.expect("a count").value >= 3.0);
-    let version = [("version", env!("CARGO_PKG_VERSION")), ("database", "sqlite")];
+    let version = [("version", env!("CARGO_PKG_VERSION")), ("database", "SQLite")];
     assert_eq!(value(&scraped, "tally_build_info", &version), 1.0);
     assert_eq!(value(&scraped, "tally_database_up", &[]), 1.0);
     let home_page = [("route", "/"), ("method", "GET"), ("class", "2xx")];

@@ -59,8 +59,11 @@ impl FromStr for End {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if !text.contains(['T', 't']) || text.starts_with('t') {
-            let or_moment = ", or a moment as 2015-05-17T10:00:00+02:00";
-            return parse_period(text).map(Self::Period).map_err(|reason| reason + or_moment);
+            let or_moment = |reason: String| match reason.starts_with("write a day") {
+                true => reason + ", or a moment as 2015-05-17T10:00:00+02:00",
+                false => reason,
+            };
+            return parse_period(text).map(Self::Period).map_err(or_moment);
         }
         // In a query a `+` that is not encoded is a space.
         let text = text.replace(' ', "+");

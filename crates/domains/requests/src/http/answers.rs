@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::totals::Compact;
 
-/// How much memory answers may take. A year of 1,000 series by day takes 1.1 MB.
+/// How much memory answers may take. A year of 1,000 series by day takes 1.1 MB or less.
 const BYTES_MAX: usize = 24 << 20;
 /// What an answer may take in any case: all of it is soon in the connection's buffers.
 const SMALL_BYTES: usize = 64 << 10;

@@ -48,14 +48,15 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
 fn totals() -> Value {
     json!({
         "type": "object",
-        "required": ["query", "complete", "dropped", "setbacks", "requests", "next", "totals"],
+        "required": ["query", "tzdb", "complete", "dropped", "setbacks", "requests", "next", "totals"],
         "properties": {
             "query": {
                 "type": "object",
                 "description": "The query as it was understood. Its members, given as parameters, ask the \
                                 same. `from` and `to` are moments with their offset, or null without a \
-                                bound; `to` is not included. `tzdb` is the version of the tz database.",
+                                bound; `to` is not included.",
             },
+            "tzdb": {"type": "string", "description": "The version of the tz database."},
             "complete": {
                 "type": "boolean",
                 "description": "Whether nothing is known to be missing from these days.",

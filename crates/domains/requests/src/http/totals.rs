@@ -16,6 +16,7 @@ use tally_serve::api::{Format, Operation, Parameters, Problem, Reply, streamed, 
 
 use self::asked::Asked;
 use self::write::{Head, Writer};
+use crate::periods::TZDB_VERSION;
 use crate::service::Service;
 use crate::totals::Compact;
 
@@ -35,7 +36,7 @@ pub(super) static TOTALS: Operation = Operation {
             status: 200,
             about: "The totals, in order of period and group: by path, method, service, status and \
                     customer. CSV has one line for each, and in headers what JSON says besides: \
-                    `Tally-Query`, `Tally-Complete`, `Tally-Dropped`, `Tally-Next`.",
+                    `Tally-Query`, `Tally-Tzdb`, `Tally-Complete`, `Tally-Dropped`, `Tally-Next`.",
             media_types: &[("application/json", Some("RequestTotals")), ("text/csv", None)],
         },
         Reply { status: 304, about: "The client has this answer.", media_types: &[] },
@@ -80,6 +81,7 @@ fn csv_headers(head: &Head, asked: &Asked) -> Vec<(HeaderName, HeaderValue)> {
     let mut texts = vec![
         (header::CONTENT_DISPOSITION, "attachment; filename=\"totals.csv\"".to_owned()),
         (HeaderName::from_static("tally-query"), asked.as_query()),
+        (HeaderName::from_static("tally-tzdb"), TZDB_VERSION.to_owned()),
         (HeaderName::from_static("tally-complete"), head.is_complete().to_string()),
         (HeaderName::from_static("tally-dropped"), head.dropped.to_string()),
     ];

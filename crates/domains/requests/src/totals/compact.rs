@@ -2,12 +2,15 @@
 
 use super::{Group, Totals};
 use crate::periods::Label;
-use crate::protobuf::take_varint;
+use crate::protobuf::{take_field, take_varint};
 
 /// The totals of an answer, of which each takes some three bytes.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Compact {
-    groups: Vec<Group>,
+    /// The groups, each as four texts with their lengths, the status and its class.
+    groups: Vec<u8>,
+    /// Where each group is.
+    starts: Vec<usize>,
     /// The periods, with the number of their totals.
     periods: Vec<(Label, u32)>,
     /// Of each total, how far its group is from the one before in its period, and its count; as varints.
@@ -25,15 +28,31 @@ pub(crate) struct Place {
     at: usize,
 }
 
+/// A group, as a [`Group`] has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GroupRef<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) customer: &'a str,
+    pub(crate) status: u16,
+    pub(crate) status_class: u8,
+}
+
 /// A total, with its period and its group. A sum of all groups has none.
-pub(crate) type Item<'a> = (&'a Label, Option<&'a Group>, i64);
+pub(crate) type Item<'a> = (&'a Label, Option<GroupRef<'a>>, i64);
 
 // === impl Compact ===
 
 impl Compact {
     /// Without corrections.
     pub(crate) fn new(totals: Totals) -> Self {
-        let mut compact = Self { groups: totals.groups, ..Self::default() };
+        let mut compact = Self::default();
+        compact.starts.reserve_exact(totals.groups.len());
+        for group in totals.groups {
+            compact.starts.push(compact.groups.len());
+            compact.add_group(&group);
+        }
         compact.periods.reserve_exact(totals.periods.len());
         for period in totals.periods {
             let len = u32::try_from(period.counts.len()).expect("fewer totals than 2^32");
@@ -52,11 +71,8 @@ impl Compact {
 
     /// How many bytes it takes, roughly.
     pub(crate) fn bytes(&self) -> usize {
-        let texts: usize = self.groups.iter().map(Group::text_bytes).sum();
-        texts
-            + self.totals.len()
-            + size_of_val(self.groups.as_slice())
-            + size_of_val(self.periods.as_slice())
+        let lists = size_of_val(self.starts.as_slice()) + size_of_val(self.periods.as_slice());
+        self.groups.len() + self.totals.len() + lists
     }
 
     /// The next total.
@@ -66,14 +82,38 @@ impl Compact {
             *place = Place { period: place.period + 1, left: *len, group: 0, at: place.at };
         }
         let mut rest = &self.totals[place.at..];
-        let delta = take_varint(&mut rest).expect("written here");
-        let count = take_varint(&mut rest).expect("written here").cast_signed();
+        let delta = take_varint(&mut rest).expect(WRITTEN_HERE);
+        let count = take_varint(&mut rest).expect(WRITTEN_HERE).cast_signed();
         place.left -= 1;
-        place.group += usize::try_from(delta).expect("written here");
+        place.group += usize::try_from(delta).expect(WRITTEN_HERE);
         place.at = self.totals.len() - rest.len();
-        Some((&self.periods[place.period - 1].0, self.groups.get(place.group), count))
+        Some((&self.periods[place.period - 1].0, self.group(place.group), count))
+    }
+
+    fn add_group(&mut self, group: &Group) {
+        for text in [&group.service, &group.method, &group.path, &group.customer] {
+            put_varint(&mut self.groups, text.len() as u64);
+            self.groups.extend_from_slice(text.as_bytes());
+        }
+        put_varint(&mut self.groups, group.status.into());
+        self.groups.push(group.status_class);
+    }
+
+    fn group(&self, number: usize) -> Option<GroupRef<'_>> {
+        let mut rest = &self.groups[*self.starts.get(number)?..];
+        let mut text = || {
+            let field = take_field(&mut rest).expect(WRITTEN_HERE);
+            str::from_utf8(field).expect(WRITTEN_HERE)
+        };
+        let [service, method, path, customer] = [text(), text(), text(), text()];
+        let status = take_varint(&mut rest).expect(WRITTEN_HERE);
+        let status = u16::try_from(status).expect(WRITTEN_HERE);
+        let status_class = *rest.first().expect(WRITTEN_HERE);
+        Some(GroupRef { service, method, path, customer, status, status_class })
     }
 }
+
+const WRITTEN_HERE: &str = "it was written here";
 
 fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -97,7 +137,15 @@ mod tests {
     }
 
     fn group(number: u32) -> Group {
-        Group { path: format!("/{number}").into(), ..Group::default() }
+        let status = u16::try_from(number).expect("small");
+        let (path, customer) = (format!("/{number}").into(), "ä".into());
+        Group { path, customer, status, status_class: 4, ..Group::default() }
+    }
+
+    fn owned(of: GroupRef<'_>) -> Group {
+        let GroupRef { service, method, path, customer, status, status_class } = of;
+        let [service, method, path, customer] = [service, method, path, customer].map(Into::into);
+        Group { service, method, path, status, status_class, customer }
     }
 
     proptest! {
@@ -119,7 +167,7 @@ mod tests {
                 for (number, count) in counts {
                     let expected = (label(day), (!is_sum).then(|| group(*number)), *count);
                     let next = compact.next(&mut place);
-                    let next = next.map(|(label, group, count)| (*label, group.cloned(), count));
+                    let next = next.map(|(label, group, count)| (*label, group.map(owned), count));
                     prop_assert_eq!(next, Some(expected));
                 }
             }

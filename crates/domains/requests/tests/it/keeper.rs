@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tally_outbox::{Outbox, Webhooks};
 use tally_requests::{DayRange, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks, chain};
 use tally_serve::Parts;
@@ -204,7 +205,8 @@ async fn idle(url: &str, settings: Settings) -> (Service, Arc<ManualClock>) {
     let (clock, drain) = (Arc::new(ManualClock::new(NOW.parse().expect("a time"))), Drain::new());
     drain.begin();
     let (database, clock_of_parts) = (open(url).await, Arc::clone(&clock) as _);
-    let parts = Parts { database, clock: clock_of_parts, drain, tasks: Tasks::new() };
+    let outbox = Outbox::new(database.clone(), Webhooks::default());
+    let parts = Parts { database, clock: clock_of_parts, drain, tasks: Tasks::new(), outbox };
     (Service::start(parts, settings).await.expect("the service starts"), clock)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::once::Once;
 use crate::run::BatchEnd;
 
 /// Rows of two numbers, all of one day.
@@ -50,13 +51,13 @@ fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
 }
 
 fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
-    Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)) }
+    Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)), once: None }
 }
 
 fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
     let place = stored.map(|sequence| Place::hoped_for(9, sequence));
     let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
-    Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
+    Plan::new(&batch, Places::from([(CLIENT, place)]), Keys::default()).unwrap()
 }
 
 fn sequences(plan: &Plan<Pairs>) -> Vec<i64> {
@@ -130,7 +131,7 @@ fn a_repeated_run_of_a_producer_that_changed_hands_may_be_stored() {
         let worker = Some(Place::hoped_for(0, worker));
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: true, chunks: &chunks };
         let places = Places::from([(WORKER, worker), (CLIENT, place)]);
-        let plan = Plan::new(&batch, places).unwrap();
+        let plan = Plan::new(&batch, places, Keys::default()).unwrap();
         assert_eq!(plan.fates, [fate], "{worker:?} {place:?}");
         assert!(plan.content.is_empty());
     }
@@ -162,10 +163,10 @@ proptest! {
             let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
                 database[&one.id] == Place::hoped_for(one.epoch, one.before)
             });
-            let mut plan = Plan::hopeful(&batch).unwrap();
+            let mut plan = Plan::hopeful(&batch, Keys::default()).unwrap();
             if !fits(&plan) {
                 let places = database.iter().map(|(id, place)| (*id, Some(*place))).collect();
-                plan = Plan::new(&batch, places).unwrap();
+                plan = Plan::new(&batch, places, Keys::default()).unwrap();
                 prop_assert!(fits(&plan));
             }
             for one in plan.moves.iter().filter(|one| one.id != WORKER) {
@@ -181,6 +182,7 @@ proptest! {
                         prop_assert!(database[&run.producer].sequence >= committed);
                     }
                     Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
+                    Fate::OtherContent => prop_assert!(false, "a run has no key"),
                     Fate::Refused(refusal) | Fate::InDoubt(refusal) => {
                         prop_assert!(false, "{refusal}");
                     }
@@ -194,5 +196,26 @@ proptest! {
             numbers.sort_unstable();
             prop_assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
         }
+    }
+}
+
+/// A request of one row under a key.
+fn once(key: &str, fingerprint: u8) -> Parcel<Pairs> {
+    let once = Once { key: key.into(), fingerprint: [fingerprint; 16] };
+    Parcel { once: Some(Arc::new(once)), ..Pairs::new(vec![(i64::from(fingerprint), 0)]).into() }
+}
+
+#[test]
+fn what_comes_under_a_key_is_stored_once() {
+    let chunks = [once("new", 1), once("new", 1), once("new", 2), once("old", 3), once("old", 4)];
+    let stored = Fate::Stored { committed: 0, known: 0 };
+    for (is_repeated, last, rows) in [(false, 0, vec![1]), (true, 0, vec![1]), (true, 1, vec![])] {
+        let keys = Keys::from_iter([("old".into(), [3; 16])]);
+        let batch = Batch { producer: WORKER, sequence: 1, is_repeated, chunks: &chunks };
+        let places = Places::from([(WORKER, Some(Place::hoped_for(0, last)))]);
+        let plan = Plan::new(&batch, places, keys).unwrap();
+        assert_eq!(sequences(&plan), rows);
+        let other = Fate::OtherContent;
+        assert_eq!(plan.fates, [stored, stored, other, stored, other]);
     }
 }

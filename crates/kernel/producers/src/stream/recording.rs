@@ -245,7 +245,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         let run = Run { producer: self.producer, epoch: self.epoch, first, batches };
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
-        let parcel = Parcel { content, run: Some(Arc::new(run)) };
+        let parcel = Parcel { content, run: Some(Arc::new(run)), once: None };
         let places = parcel.rows() as u64;
         let pushed = self.streams.queue.push_into(room, parcel, places, &receipt);
         pushed.map_err(|_full| self.streams.no_room())?;
@@ -279,7 +279,8 @@ impl<'a, B: Batches> Recording<'a, B> {
                 self.in_doubt = true;
                 Error::Refused(refusal)
             }
-            (Ok(_), None) => Error::Panicked,
+            // A run has no key.
+            (Ok(_), None | Some(Fate::OtherContent)) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
         self.in_doubt |= error.is_indeterminate();

@@ -8,6 +8,8 @@ use axum::body::{Bytes, HttpBody as _};
 use axum::extract::Request;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
+use tally_runtime::Kind;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::problem::Problem;
@@ -15,22 +17,46 @@ use super::problem::Problem;
 /// How long a client may take to send a body.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
-/// Reads a body of one of these media types, and which of them it is.
+/// How much memory all bodies together may take that are being sent, or read.
+const ALL_BYTES_MAX: usize = 32 << 20;
+
+static ROOM: Semaphore = Semaphore::const_new(ALL_BYTES_MAX);
+
+/// The body of a request. Its memory counts until this is dropped.
+#[derive(Debug)]
+pub struct Given {
+    /// What it is.
+    pub media_type: &'static str,
+    /// As it came.
+    pub bytes: Vec<u8>,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+/// Bytes, and the room that they take.
+#[derive(Debug, Default)]
+struct Collected {
+    bytes: Vec<u8>,
+    room: Option<SemaphorePermit<'static>>,
+}
+
+/// Reads a body of one of these media types.
 ///
 /// # Errors
-/// 415 for another type or a coding such as gzip, 413 for a longer body, 408 for a slow one.
+/// 415 for another type or a coding such as gzip, 413 for a longer body, 408 for a slow one, 503 when all
+/// bodies together are too large.
 pub async fn read(
     request: Request,
     media_types: &[&'static str],
     bytes_max: usize,
-) -> Result<(&'static str, Vec<u8>), Problem> {
+) -> Result<Given, Problem> {
     let media_type = of_type(request.headers(), media_types)?;
     let read = timeout(SEND_MAX, collected(request, bytes_max)).await;
     let slow = |_| {
         let detail = format!("the body was not here after {} s", SEND_MAX.as_secs());
         Problem::of_protocol(StatusCode::REQUEST_TIMEOUT, detail)
     };
-    Ok((media_type, read.map_err(slow)??))
+    let Collected { bytes, room } = read.map_err(slow)??;
+    Ok(Given { media_type, bytes, _room: room })
 }
 
 /// Reads a body as JSON.
@@ -41,8 +67,9 @@ pub async fn json_of<T: DeserializeOwned>(
     request: Request,
     bytes_max: usize,
 ) -> Result<T, Problem> {
-    let (_, body) = read(request, &["application/json"], bytes_max).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::of_field("body", error.to_string()))
+    let body = read(request, &["application/json"], bytes_max).await?;
+    serde_json::from_slice(&body.bytes)
+        .map_err(|error| Problem::of_field("body", error.to_string()))
 }
 
 fn of_type(headers: &HeaderMap, media_types: &[&'static str]) -> Result<&'static str, Problem> {
@@ -71,7 +98,7 @@ fn of_type(headers: &HeaderMap, media_types: &[&'static str]) -> Result<&'static
     }
 }
 
-async fn collected(request: Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+async fn collected(request: Request, bytes_max: usize) -> Result<Collected, Problem> {
     let mut body = request.into_body();
     let too_long = || {
         let detail = format!("the body may have at most {bytes_max} bytes");
@@ -80,17 +107,41 @@ async fn collected(request: Request, bytes_max: usize) -> Result<Vec<u8>, Proble
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_long());
     }
-    let mut bytes = Vec::new();
+    let mut collected = Collected::default();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let broken = |_| Problem::of_protocol(StatusCode::BAD_REQUEST, "the body broke off");
         let frame = frame.map_err(broken)?;
         let part = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
-        if bytes.len() + part.len() > bytes_max {
+        let len = collected.bytes.len() + part.len();
+        if len > bytes_max {
             return Err(too_long());
         }
-        bytes.extend_from_slice(part);
+        if len > collected.bytes.capacity() {
+            collected.grow((2 * len).min(bytes_max))?;
+        }
+        collected.bytes.extend_from_slice(part);
     }
-    Ok(bytes)
+    Ok(collected)
+}
+
+// === impl Collected ===
+
+impl Collected {
+    /// Takes room for this many bytes in all, if there is some.
+    fn grow(&mut self, capacity: usize) -> Result<(), Problem> {
+        let more = u32::try_from(capacity - self.bytes.capacity()).unwrap_or(u32::MAX);
+        let room = ROOM.try_acquire_many(more).map_err(|_| {
+            let detail = "too many bodies are being sent; send it again later";
+            Problem::new(Kind::Unavailable, detail)
+                .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        })?;
+        match &mut self.room {
+            Some(known) => known.merge(room),
+            None => self.room = Some(room),
+        }
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +161,8 @@ mod tests {
             .iter()
             .fold(Request::builder(), |builder, (name, value)| builder.header(*name, *value));
         let read = read(request.body(body).expect("a request"), TYPES, 4).await;
-        read.map(|(of, bytes)| (of, bytes.len())).map_err(|problem| format!("{problem:?}"))
+        read.map(|body| (body.media_type, body.bytes.len()))
+            .map_err(|problem| format!("{problem:?}"))
     }
 
     #[tokio::test]
@@ -140,6 +192,28 @@ mod tests {
         let never = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
         let problem = outcome(&[("content-type", TYPES[0])], never).await.expect_err("slow");
         assert!(problem.contains("status: 408,"), "{problem}");
+    }
+
+    /// However many connections send them.
+    #[tokio::test]
+    async fn all_bodies_together_have_a_limit() {
+        let part = vec![b' '; 1 << 20];
+        let body = || async {
+            let request = Request::builder().header("content-type", TYPES[0]);
+            let request = request.body(part.clone().into()).expect("a request");
+            read(request, TYPES, 1 << 20).await
+        };
+        let mut held = Vec::new();
+        // Other tests have small bodies at the same time.
+        for _ in 0..ALL_BYTES_MAX / (1 << 20) - 1 {
+            held.push(body().await.expect("room"));
+        }
+        let over = [body().await, body().await];
+        let refused = over.iter().filter_map(|one| one.as_ref().err()).collect::<Vec<_>>();
+        assert!(!refused.is_empty());
+        assert!(refused.iter().all(|problem| format!("{problem:?}").contains("status: 503,")));
+        drop((held, over));
+        body().await.expect("room again");
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@ use tally_runtime::Kind;
 
 /// How many mistakes are named; how many more there are is said as a number.
 const MISTAKES_MAX: usize = 50;
+/// When a client may try again what is unavailable.
+const RETRY_AFTER_SECONDS: &str = "1";
 /// How much of a text from outside a problem repeats, in characters.
 const QUOTED_CHARS_MAX: usize = 100;
 
@@ -56,7 +58,13 @@ impl Problem {
     /// A failure of this kind, in words for people.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(kind.http_status());
-        Self::of_protocol(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), detail)
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match (Self::of_protocol(status, detail), kind) {
+            (problem, Kind::Unavailable) => {
+                problem.with(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS))
+            }
+            (problem, _) => problem,
+        }
     }
 
     /// A failure that HTTP has a status for, and domains do not know: of a method, a media type, a

@@ -188,6 +188,12 @@ async fn the_document_describes_what_is_routed() {
     for schema in ["Things", "Problem"] {
         assert!(document["components"]["schemas"][schema].is_object(), "{schema}");
     }
+    let (status, head, page) = answer(server.address, "GET /api", &["accept: text/html"]);
+    assert!(status == 200 && head.contains("content-security-policy"), "{head}");
+    for words in ["GET /api/v1/things", "Adds things", "id=\"schema-Things\""] {
+        assert!(page.contains(words), "{words} is not in {page}");
+    }
+    assert!(!page.contains("style=") && !page.contains("<script>"), "{page}");
     server.stop().await;
 }
 

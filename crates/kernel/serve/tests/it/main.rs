@@ -9,5 +9,6 @@ mod duties;
 mod facts;
 mod frames;
 mod handover;
+mod metrics;
 mod support;
 mod wire;

@@ -6,7 +6,7 @@
 //! | `series.rs` | what totals are told apart by and filtered by |
 
 mod print;
-mod series;
+pub(super) mod series;
 
 use std::process::ExitCode;
 

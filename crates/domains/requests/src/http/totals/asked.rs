@@ -10,7 +10,7 @@ use super::super::cursor;
 use crate::dates::End;
 use crate::methods;
 use crate::model::{Namespace, Quarter};
-use crate::periods::{Granularity, QuarterRange, TZDB_VERSION, Zone};
+use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::service::Service;
 use crate::totals::{After, Filter, Group, GroupBy, LimitOrder, Query, StatusIs, Totals};
 
@@ -31,8 +31,8 @@ const TO: Parameter = Parameter {
 };
 const BY: Parameter = Parameter {
     name: "by",
-    about: "What to sum by; `quarter` is a quarter-hour. A week begins with Monday; the first and the last period have only what lies \
-            in the range. Default: `day`.",
+    about: "What to sum by; `quarter` is a quarter-hour. A week begins with Monday; the first and the \
+            last period have only what lies in the range. Default: `day`.",
     values: Values::OneOf(&["quarter", "hour", "day", "week", "month", "year", "whole"]),
     is_repeated: false,
 };
@@ -207,7 +207,6 @@ impl Asked {
             "to": bound(query.range.end, QuarterRange::ALL.end),
             "by": self.by(),
             "tz": query.zone.name(),
-            "tzdb": TZDB_VERSION,
             "group_by": self.groups(),
             "service": sorted(&query.filter.services),
             "method": self.methods(),

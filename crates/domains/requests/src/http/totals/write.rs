@@ -8,8 +8,8 @@ use tally_serve::api::{Format, GivenUp, PART_BYTES, csv};
 
 use super::super::answers::Answer;
 use super::Asked;
-use crate::periods::{Granularity, Label, QuarterRange};
-use crate::totals::{Compact, Group, GroupBy, Omitted, Place, Query};
+use crate::periods::{Granularity, Label, QuarterRange, TZDB_VERSION};
+use crate::totals::{Compact, GroupBy, GroupRef, Omitted, Place, Query};
 
 /// What an answer says besides its totals.
 pub(super) struct Head {
@@ -53,6 +53,7 @@ impl Head {
             self.omitted.map(|one| json!({"totals": one.totals, "requests": one.requests}));
         let members = [
             ("query", asked.as_json()),
+            ("tzdb", TZDB_VERSION.into()),
             ("complete", self.is_complete().into()),
             ("dropped", self.dropped.into()),
             ("setbacks", self.setbacks.clone().into()),
@@ -142,7 +143,7 @@ fn csv_line(
     part: &mut Vec<u8>,
     date: &str,
     columns: &[GroupBy],
-    group: Option<&Group>,
+    group: Option<GroupRef<'_>>,
     count: i64,
 ) {
     part.extend_from_slice(date.as_bytes());
@@ -165,7 +166,7 @@ fn json_object(
     part: &mut Vec<u8>,
     time: &str,
     columns: &[GroupBy],
-    group: Option<&Group>,
+    group: Option<GroupRef<'_>>,
     count: i64,
 ) {
     put(part, format_args!("{{\"time\":{time}"));
@@ -190,13 +191,13 @@ fn put(part: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 }
 
 /// The text of a column that has one.
-fn text(column: GroupBy, group: &Group) -> &str {
+fn text<'a>(column: GroupBy, group: GroupRef<'a>) -> &'a str {
     match column {
-        GroupBy::Service => &group.service,
+        GroupBy::Service => group.service,
         GroupBy::Method if group.method.is_empty() => "UNSPECIFIED",
-        GroupBy::Method => &group.method,
-        GroupBy::Path => &group.path,
-        GroupBy::Customer => &group.customer,
+        GroupBy::Method => group.method,
+        GroupBy::Path => group.path,
+        GroupBy::Customer => group.customer,
         GroupBy::Status | GroupBy::StatusClass => "",
     }
 }

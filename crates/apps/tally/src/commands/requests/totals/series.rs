@@ -22,32 +22,32 @@ pub(super) enum Part {
 
 /// Only series that match.
 #[derive(Debug, Args)]
-pub(super) struct Filters {
+pub(crate) struct Filters {
     /// Only this service, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
-    pub(super) service: Vec<String>,
+    pub(crate) service: Vec<String>,
 
     /// Only this method, a name or a number; repeatable
     #[arg(long, value_parser = methods::of_series, allow_negative_numbers = true)]
-    pub(super) method: Vec<String>,
+    pub(crate) method: Vec<String>,
 
     /// Only this path; repeatable
     #[arg(long)]
-    pub(super) path: Vec<String>,
+    pub(crate) path: Vec<String>,
 
     /// Only paths with this prefix
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    pub(super) path_prefix: String,
+    pub(crate) path_prefix: String,
 
     /// Only this status or class, such as 404 or 5xx; 0 is not known; a GRPC call's OK is 200, and its
     /// other codes are in the class of the HTTP status that stands for them: UNAVAILABLE (14) in 5xx;
     /// repeatable
     #[arg(long, value_parser = str::parse::<StatusIs>)]
-    pub(super) status: Vec<StatusIs>,
+    pub(crate) status: Vec<StatusIs>,
 
     /// Only this customer, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
-    pub(super) customer: Vec<String>,
+    pub(crate) customer: Vec<String>,
 }
 
 // === impl Part ===
@@ -119,7 +119,7 @@ impl Filters {
             && status.is_empty()
     }
 
-    pub(super) fn statuses(&self) -> Vec<u32> {
+    pub(crate) fn statuses(&self) -> Vec<u32> {
         let one = |status: &StatusIs| match status {
             StatusIs::One(status) => Some(u32::from(*status)),
             StatusIs::Class(_) => None,
@@ -127,7 +127,7 @@ impl Filters {
         self.status.iter().filter_map(one).collect()
     }
 
-    pub(super) fn status_classes(&self) -> Vec<u32> {
+    pub(crate) fn status_classes(&self) -> Vec<u32> {
         let class = |status: &StatusIs| match status {
             StatusIs::Class(class) => Some(u32::from(*class)),
             StatusIs::One(_) => None,
