@@ -3,13 +3,14 @@
 use std::cmp::Ordering;
 
 use maud::{Markup, html};
-use tally_serve::pages::{Bar, Chart, Link, change, name, percent, thousands};
+use tally_serve::pages::{Bar, Chart, Link, change, name, percent, plain, thousands};
 
-use super::ask::{Ask, Status};
+use super::ask::Ask;
 use super::times::{BY_DEFAULT, Span, date, dates};
 use super::view::{CLASSES, Ranking, View};
 use super::{ask, producers};
 use crate::periods::Granularity;
+use crate::totals::StatusIs;
 
 /// What each class of statuses is called, and its class in the style sheet; from the bottom of a bar up.
 const KINDS: [(usize, &str, &str); CLASSES] = [
@@ -25,6 +26,8 @@ const STYLES: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s0"];
 const STYLES_WITHOUT: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s2"];
 /// How many names a ranking at the side has.
 const RANKED_MAX: usize = 12;
+/// How many services the form offers; the ranking's CSV has all.
+const SERVICES_MAX: usize = 200;
 /// Zones that are offered; any other can be written.
 const ZONES: [&str; 24] = [
     "UTC",
@@ -104,14 +107,14 @@ fn form(view: &View) -> Markup {
                 select name="service" {
                     option value="" { "All services" }
                     @if let Some(service) = ask.service.as_deref().filter(|one| !is_listed(one)) {
-                        option value=(service) selected { (name_text(service)) }
+                        option value=(service) selected { (plain(service)) }
                     }
-                    @for (service, _) in view.services.iter().filter(|(one, _)| !one.is_empty()) {
-                        option value=(service) selected[ask.service.as_deref() == Some(service)] { (name_text(service)) }
+                    @for (service, _) in view.services.iter().filter(|(one, _)| !one.is_empty()).take(SERVICES_MAX) {
+                        option value=(service) selected[ask.service.as_deref() == Some(service)] { (plain(service)) }
                     }
                 }
             }
-            @if let (Some(method), Some(path)) = (&ask.method, &ask.path) {
+            @if let (Some(method), Some(path)) = (ask.method_in_query(), &ask.path) {
                 input type="hidden" name="method" value=(method);
                 input type="hidden" name="path" value=(path);
             } @else {
@@ -119,16 +122,11 @@ fn form(view: &View) -> Markup {
                     input name="path_prefix" value=[ask.path_prefix.as_ref()] placeholder="/" autocomplete="off" spellcheck="false";
                 }
             }
-            @if let Some(status) = ask.status { input type="hidden" name="status" value=(status.text()); }
+            @if let Some(status) = ask.status { input type="hidden" name="status" value=(status.to_string()); }
             @if let Some(customer) = &ask.customer { input type="hidden" name="customer" value=(customer); }
             button type="submit" { "Show" }
         }
     }
-}
-
-/// A name where no markup can be.
-fn name_text(text: &str) -> String {
-    text.chars().take(80).map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
 }
 
 /// The filters, each with a way to lift it.
@@ -143,7 +141,7 @@ fn chips(ask: &Ask) -> Markup {
             ul.chips aria-label="Filters" {
                 @if let Some(one) = &ask.service { (chip("Service", one, ask.with(|ask| ask.service = None))) }
                 @if let Some(one) = &ask.path_prefix { (chip("Path begins with", one, ask.with(|ask| ask.path_prefix = None))) }
-                @if let Some(one) = ask.status { (chip("Status", &one.text(), ask.with(|ask| ask.status = None))) }
+                @if let Some(one) = ask.status { (chip("Status", &one.to_string(), ask.with(|ask| ask.status = None))) }
                 @if let Some(one) = &ask.customer { (chip("Customer", one, ask.with(|ask| ask.customer = None))) }
             }
         }
@@ -200,7 +198,7 @@ fn way(direction: Ordering) -> &'static str {
     }
 }
 
-/// Complete, or short by how many.
+/// Complete, or short by how many, and how far it is rolled up.
 fn completeness(view: &View) -> Markup {
     let batches: i64 = view.setbacks.iter().map(|one| one.batches).sum();
     html! {
@@ -218,6 +216,11 @@ fn completeness(view: &View) -> Markup {
                     @if batches == 1 { " batch" } @else { " batches" } " that it had acknowledged. "
                 }
                 a href=(producers::PATH) { "Whose?" }
+            }
+            " "
+            @match view.rolled_up_through {
+                Some(day) => { "Rolled up through " (date(day.date())) ", live since." },
+                None => "Live; no day is rolled up yet.",
             }
         }
     }
@@ -240,7 +243,7 @@ pub(super) fn shares(view: &View) -> Markup {
     html! {
         @if view.has_statuses() {
             section.shares aria-labelledby="shares" {
-                h2 #shares.visually-hidden { "Statuses" }
+                h2 #shares.visually-hidden { "Classes of statuses" }
                 svg.share-bar width="100%" height="12" aria-hidden="true" {
                     @for (_, style, _, count, start) in &parts {
                         rect.(style) x=(place(*start)) width=(place(*count)) y="0" height="12" {}
@@ -253,8 +256,8 @@ pub(super) fn shares(view: &View) -> Markup {
                             @let words = if *class == 0 { (*text).to_owned() } else { format!("{class}xx {text}") };
                             @match u8::try_from(*class) {
                                 Ok(class @ 1..) => {
-                                    @let is_chosen = view.ask.status == Some(Status::Class(class));
-                                    a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(Status::Class(class))))
+                                    @let is_chosen = view.ask.status == Some(StatusIs::Class(class));
+                                    a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(StatusIs::Class(class))))
                                         aria-current=[is_chosen.then_some("true")] { (words) }
                                 },
                                 _ => span { (words) },
@@ -315,7 +318,7 @@ fn numbers(view: &View) -> Markup {
     html! {
         details.numbers {
             summary { "The numbers of this chart" }
-            p { a href=(view.ask.csv(times.by, "")) download { "As CSV" } }
+            p { a href=(view.ask.csv(times.by, "none")) download { "As CSV" } }
             div.table-frame tabindex="0" role="region" aria-label="The numbers of this chart" {
                 table {
                     caption.visually-hidden { "Requests by " (by_words(times.by)) }
@@ -399,14 +402,14 @@ pub(super) fn statuses(view: &View) -> Markup {
                 header { h2 #statuses { "Statuses" } a.csv href=(view.ask.csv(Granularity::Whole, "status")) download { "CSV" span.visually-hidden { " of statuses" } } }
                 ol {
                     @for ((status, class), count) in view.statuses.iter().take(RANKED_MAX) {
-                        @let is_chosen = view.ask.status == Some(Status::Exactly(*status));
+                        @let is_chosen = view.ask.status == Some(StatusIs::One(*status));
                         li {
                             (share_bar(*count, view.statuses[0].1))
                             span.name {
                                 svg.key width="10" height="10" aria-hidden="true" { rect.(format!("s{class}")) width="10" height="10" rx="2" {} }
                                 @if *status == 0 { em.muted { "none" } }
                                 @else {
-                                    a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(Status::Exactly(*status))))
+                                    a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(StatusIs::One(*status))))
                                         aria-current=[is_chosen.then_some("true")] { (status) }
                                 }
                             }

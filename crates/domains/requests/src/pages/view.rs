@@ -10,7 +10,7 @@ use tally_runtime::Kind;
 use super::ask::{Ask, Order};
 use super::times::Times;
 use crate::error::Error;
-use crate::model::Quarter;
+use crate::model::{Day, Quarter};
 use crate::periods::Granularity;
 use crate::service::Service;
 use crate::totals::{Filter, Group, GroupBy, Query, Questions, Totals};
@@ -50,6 +50,8 @@ pub(super) struct View {
     /// How many requests of these days clients have given up on purpose.
     pub(super) dropped: i64,
     pub(super) setbacks: Vec<Setback>,
+    /// The last day that is rolled up.
+    pub(super) rolled_up_through: Option<Day>,
     /// Whether any request was ever counted.
     has_any: bool,
 }
@@ -102,8 +104,10 @@ impl View {
         };
         let days = first(&ask, 0)[NOW].days();
         let setbacks = service.setbacks(days).await?;
+        let rolled_up_through = service.rolled_up_through().await?;
         let has_any = !answers[NOW].periods.is_empty() || service.has_series();
-        Self::of(ask, &answers, setbacks, now, has_any)
+        let view = Self::of(ask, &answers, setbacks, now, has_any)?;
+        Ok(Self { rolled_up_through, ..view })
     }
 
     fn of(
@@ -136,6 +140,7 @@ impl View {
             bars,
             dropped: answers[NOW].dropped,
             setbacks,
+            rolled_up_through: None,
             has_any,
             ask,
             times,
@@ -355,4 +360,74 @@ fn bars(times: &Times, totals: &Totals) -> Result<Vec<Period>, Error> {
         }
     }
     Ok(bars)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::totals::PeriodTotals;
+
+    /// Service, path, status, class, customer and count of each series, in the whole range.
+    fn totals(series: &[(&str, &str, u16, u8, &str, i64)]) -> Totals {
+        let group = |&(service, path, status, status_class, customer, _): &_| Group {
+            service: str::into(service),
+            method: "GET".into(),
+            path: str::into(path),
+            status,
+            status_class,
+            customer: str::into(customer),
+        };
+        let label = crate::periods::Label {
+            date: jiff::civil::date(2026, 11, 1),
+            start: Quarter(0),
+            utc_offset_seconds: 0,
+        };
+        let counts = (0..).zip(series).map(|(at, one)| (at, one.5)).collect();
+        let periods = vec![PeriodTotals { label, counts, corrections: Vec::new() }];
+        Totals { groups: series.iter().map(group).collect(), periods, ..Totals::default() }
+    }
+
+    fn ask(query: &str) -> Ask {
+        Ask::read(Some(query), "2026-11-27T20:20:00Z".parse().expect("a time")).expect("a question")
+    }
+
+    const SERIES: &[(&str, &str, u16, u8, &str, i64)] = &[
+        ("shop", "/a", 200, 2, "acme", 100),
+        ("shop", "/a", 500, 5, "acme", 3),
+        ("shop", "/b", 200, 2, "", 40),
+        ("search", "/b", 200, 2, "acme", 7),
+    ];
+
+    /// What was chosen of one kind leaves the others of this kind to choose, and filters all else.
+    #[test]
+    fn each_ranking_ignores_what_was_chosen_of_it() {
+        let totals = totals(SERIES);
+        let ask = ask("service=shop&status=2xx");
+        let sums = Sums::of(&ask, &totals);
+        assert_eq!(sums.total, 140);
+        assert_eq!(
+            ranking::<_, Box<str>>(sums.services),
+            [("shop".into(), 140), ("search".into(), 7)]
+        );
+        assert_eq!(sums.classes, [0, 0, 140, 0, 0, 3]);
+        assert_eq!(ranking::<_, Box<str>>(sums.customers), [("acme".into(), 100), ("".into(), 40)]);
+    }
+
+    #[test]
+    fn endpoints_are_ranked_with_those_that_are_gone() {
+        let now = totals(SERIES);
+        let before = totals(&[("", "/a", 0, 0, "", 50), ("", "/gone", 0, 0, "", 9)]);
+        let paths = |query: &str| {
+            let ask = ask(query);
+            let all = endpoints(&ask, &Sums::of(&ask, &now), &before);
+            let said = |one: Endpoint| (one.group.path.to_string(), one.count, one.before);
+            all.into_iter().map(said).collect::<Vec<_>>()
+        };
+        let [a, b, gone] = [("/a", 103, 50), ("/b", 47, 0), ("/gone", 0, 9)]
+            .map(|(path, now, before)| (path.to_owned(), now, before));
+        assert_eq!(paths(""), [a.clone(), b.clone(), gone.clone()]);
+        assert_eq!(paths("sort=name"), [a.clone(), b.clone(), gone.clone()]);
+        assert_eq!(paths("sort=change"), [a.clone(), b, gone]);
+        assert_eq!(paths("sort=errors")[0], a);
+    }
 }
