@@ -27,12 +27,12 @@ use axum::routing::get;
 use maud::{Markup, html};
 
 pub use self::about::{About, Setting};
-use crate::facts::Origin;
-use crate::Domains;
 pub use self::chart::{Bar, Chart, Tick, sparkline};
 pub use self::frame::{Frame, Page};
 pub use self::link::Link;
 pub use self::text::{SHOWN_CHARS_MAX, change, compact, name, percent, plain, thousands};
+use crate::Domains;
+use crate::facts::Origin;
 
 /// The pages of a domain.
 #[derive(Default)]

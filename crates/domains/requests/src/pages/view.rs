@@ -367,15 +367,18 @@ mod tests {
     use super::*;
     use crate::totals::PeriodTotals;
 
-    /// Service, path, status, class, customer and count of each series, in the whole range.
-    fn totals(series: &[(&str, &str, u16, u8, &str, i64)]) -> Totals {
-        let group = |&(service, path, status, status_class, customer, _): &_| Group {
-            service: str::into(service),
+    /// Service, path, status, class, customer and count.
+    type Counted = (&'static str, &'static str, u16, u8, &'static str, i64);
+
+    /// The counts of the whole range.
+    fn totals(series: &[Counted]) -> Totals {
+        let group = |one: &Counted| Group {
+            service: one.0.into(),
             method: "GET".into(),
-            path: str::into(path),
-            status,
-            status_class,
-            customer: str::into(customer),
+            path: one.1.into(),
+            status: one.2,
+            status_class: one.3,
+            customer: one.4.into(),
         };
         let label = crate::periods::Label {
             date: jiff::civil::date(2026, 11, 1),
@@ -391,7 +394,7 @@ mod tests {
         Ask::read(Some(query), "2026-11-27T20:20:00Z".parse().expect("a time")).expect("a question")
     }
 
-    const SERIES: &[(&str, &str, u16, u8, &str, i64)] = &[
+    const SERIES: &[Counted] = &[
         ("shop", "/a", 200, 2, "acme", 100),
         ("shop", "/a", 500, 5, "acme", 3),
         ("shop", "/b", 200, 2, "", 40),
@@ -405,7 +408,10 @@ mod tests {
         let ask = ask("service=shop&status=2xx");
         let sums = Sums::of(&ask, &totals);
         assert_eq!(sums.total, 140);
-        assert_eq!(ranking::<_, Box<str>>(sums.services), [("shop".into(), 140), ("search".into(), 7)]);
+        assert_eq!(
+            ranking::<_, Box<str>>(sums.services),
+            [("shop".into(), 140), ("search".into(), 7)]
+        );
         assert_eq!(sums.classes, [0, 0, 140, 0, 0, 3]);
         assert_eq!(ranking::<_, Box<str>>(sums.customers), [("acme".into(), 100), ("".into(), 40)]);
     }
@@ -420,10 +426,8 @@ mod tests {
             let said = |one: Endpoint| (one.group.path.to_string(), one.count, one.before);
             all.into_iter().map(said).collect::<Vec<_>>()
         };
-        let [a, b, gone] =
-            [("/a", 103, 50), ("/b", 47, 0), ("/gone", 0, 9)].map(|(path, now, before)| {
-                (path.to_owned(), now, before)
-            });
+        let [a, b, gone] = [("/a", 103, 50), ("/b", 47, 0), ("/gone", 0, 9)]
+            .map(|(path, now, before)| (path.to_owned(), now, before));
         assert_eq!(paths(""), [a.clone(), b.clone(), gone.clone()]);
         assert_eq!(paths("sort=name"), [a.clone(), b.clone(), gone.clone()]);
         assert_eq!(paths("sort=change"), [a.clone(), b, gone]);

@@ -121,9 +121,11 @@ fn entry(title: &str, text: &Markup) -> Markup {
 }
 
 fn value(fact: &Fact) -> Markup {
-    let of = |text: String, max: fn(u64) -> String| html! {
-        (text)
-        @if let Some(most) = fact.max { span.muted { " of at most " (max(most)) } }
+    let of = |text: String, max: fn(u64) -> String| {
+        html! {
+            (text)
+            @if let Some(most) = fact.max { span.muted { " of at most " (max(most)) } }
+        }
     };
     let count = |number: u64| thousands(i64::try_from(number).unwrap_or(i64::MAX));
     match &fact.value {
@@ -150,12 +152,12 @@ fn moment(at: Timestamp) -> Markup {
 
 /// Such as `5.2 MB`.
 fn bytes(number: u64) -> String {
-    match number {
-        ..1_000 => format!("{number} B"),
-        ..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
-        ..1_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
-        _ => format!("{:.1} GB", number as f64 / 1e9),
-    }
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let unit = units.into_iter().find(|(size, _)| number >= *size);
+    unit.map_or_else(
+        || format!("{number} B"),
+        |(size, name)| format!("{:.1} {name}", number as f64 / size as f64),
+    )
 }
 
 #[cfg(test)]
