@@ -367,15 +367,18 @@ mod tests {
     use super::*;
     use crate::totals::PeriodTotals;
 
-    /// Service, path, status, class, customer and count of each series, in the whole range.
-    fn totals(series: &[(&str, &str, u16, u8, &str, i64)]) -> Totals {
-        let group = |&(service, path, status, status_class, customer, _): &_| Group {
-            service: str::into(service),
+    /// Service, path, status, class, customer and count.
+    type Counted = (&'static str, &'static str, u16, u8, &'static str, i64);
+
+    /// The counts of the whole range.
+    fn totals(series: &[Counted]) -> Totals {
+        let group = |one: &Counted| Group {
+            service: one.0.into(),
             method: "GET".into(),
-            path: str::into(path),
-            status,
-            status_class,
-            customer: str::into(customer),
+            path: one.1.into(),
+            status: one.2,
+            status_class: one.3,
+            customer: one.4.into(),
         };
         let label = crate::periods::Label {
             date: jiff::civil::date(2026, 11, 1),
@@ -391,7 +394,7 @@ mod tests {
         Ask::read(Some(query), "2026-11-27T20:20:00Z".parse().expect("a time")).expect("a question")
     }
 
-    const SERIES: &[(&str, &str, u16, u8, &str, i64)] = &[
+    const SERIES: &[Counted] = &[
         ("shop", "/a", 200, 2, "acme", 100),
         ("shop", "/a", 500, 5, "acme", 3),
         ("shop", "/b", 200, 2, "", 40),

@@ -152,12 +152,12 @@ fn moment(at: Timestamp) -> Markup {
 
 /// Such as `5.2 MB`.
 fn bytes(number: u64) -> String {
-    match number {
-        ..1_000 => format!("{number} B"),
-        ..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
-        ..1_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
-        _ => format!("{:.1} GB", number as f64 / 1e9),
-    }
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let unit = units.into_iter().find(|(size, _)| number >= *size);
+    unit.map_or_else(
+        || format!("{number} B"),
+        |(size, name)| format!("{:.1} {name}", number as f64 / size as f64),
+    )
 }
 
 #[cfg(test)]
