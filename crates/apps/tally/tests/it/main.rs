@@ -27,6 +27,8 @@ mod outcomes;
 mod producers;
 mod record;
 mod restart;
+mod status;
 mod stopped;
 mod support;
+mod terminal;
 mod totals;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use clap::{Args, ValueEnum};
 use tally_proto::tally::requests::v1::{Group, GroupBy};
 
-use crate::commands::requests::methods;
+use super::methods;
 use crate::output::OutputFormat;
 use crate::output::table::Align;
 
@@ -106,7 +106,7 @@ impl Part {
             Self::Method if group.method.is_empty() => Cow::Borrowed("UNSPECIFIED"),
             Self::Method => Cow::Borrowed(&*group.method),
             Self::Path => Cow::Borrowed(&*group.path),
-            Self::Status if format == OutputFormat::Json && group.status == 0 => {
+            Self::Status if format.is_json() && group.status == 0 => {
                 return "null".to_owned();
             }
             Self::Status if group.status == 0 => return String::new(),
