@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use tally_serve::pages::{SHOWN_CHARS_MAX, name, plain};
 
 use super::ask::Ask;
-use super::parts;
 use super::view::View;
+use super::{chart, controls, parts};
 
 /// What the tab is called.
 pub(super) fn title(ask: &Ask) -> String {
@@ -38,11 +38,11 @@ pub(super) fn page(view: &View) -> Markup {
         @if path.chars().count() > SHOWN_CHARS_MAX {
             details.numbers { summary { "The whole path" } p.path { (name(path, true)) } }
         }
-        (parts::controls(view))
+        (controls::controls(view))
         (parts::figures(view))
         @if view.total == 0 { (parts::nothing(view)) }
         (parts::shares(view))
-        (parts::chart(view))
+        (chart::chart(view))
         div.columns.even {
             (parts::statuses(view))
             (parts::ranking(view, ("services", "Services", "service"), &view.services,

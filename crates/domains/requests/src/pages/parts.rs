@@ -1,19 +1,19 @@
-//! What the pages have in common: controls, numbers, the chart, rankings.
+//! What the pages have in common: numbers, statuses, rankings.
 
 use std::cmp::Ordering;
 
 use maud::{Markup, html};
-use tally_serve::pages::{Bar, Chart, Link, change, name, percent, plain, thousands};
+use tally_serve::pages::{change, name, percent, thousands};
 
 use super::ask::Ask;
-use super::times::{BY_DEFAULT, Span, date, dates};
+use super::producers;
+use super::times::{Span, date, dates};
 use super::view::{CLASSES, Ranking, View};
-use super::{ask, producers};
 use crate::periods::Granularity;
 use crate::totals::StatusIs;
 
 /// What each class of statuses is called, and its class in the style sheet; from the bottom of a bar up.
-const KINDS: [(usize, &str, &str); CLASSES] = [
+pub(super) const KINDS: [(usize, &str, &str); CLASSES] = [
     (5, "s5", "server errors"),
     (4, "s4", "client errors"),
     (3, "s3", "redirects"),
@@ -21,40 +21,8 @@ const KINDS: [(usize, &str, &str); CLASSES] = [
     (1, "s1", "informational"),
     (0, "s0", "no status"),
 ];
-const STYLES: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s0"];
-/// The same where no request has a status, which is then nothing to be told by a colour.
-const STYLES_WITHOUT: [&str; CLASSES] = ["s5", "s4", "s3", "s2", "s1", "s2"];
 /// How many names a ranking at the side has.
 const RANKED_MAX: usize = 12;
-/// How many services the form offers; the ranking's CSV has all.
-const SERVICES_MAX: usize = 200;
-/// Zones that are offered; any other can be written.
-const ZONES: [&str; 24] = [
-    "UTC",
-    "Africa/Cairo",
-    "Africa/Johannesburg",
-    "Africa/Lagos",
-    "Africa/Nairobi",
-    "America/Chicago",
-    "America/Denver",
-    "America/Los_Angeles",
-    "America/New_York",
-    "America/Sao_Paulo",
-    "Asia/Dubai",
-    "Asia/Hong_Kong",
-    "Asia/Jakarta",
-    "Asia/Karachi",
-    "Asia/Kolkata",
-    "Asia/Shanghai",
-    "Asia/Singapore",
-    "Asia/Tokyo",
-    "Australia/Sydney",
-    "Europe/Berlin",
-    "Europe/Istanbul",
-    "Europe/London",
-    "Europe/Moscow",
-    "Pacific/Auckland",
-];
 
 /// When the numbers are from.
 pub(super) fn as_of(view: &View) -> Markup {
@@ -66,85 +34,6 @@ pub(super) fn as_of(view: &View) -> Markup {
             (shown.strftime("%H:%M:%S"))
         }
         " " (zone.name())
-    }
-}
-
-/// The range, and under a fold the dates, the zone and the filters.
-pub(super) fn controls(view: &View) -> Markup {
-    let (ask, times) = (&view.ask, &view.times);
-    let preset = |span: Span| ask.with(|ask| (ask.span, ask.by) = (span, None));
-    html! {
-        div.controls {
-            nav.segments aria-label="Range" {
-                @for (span, text) in Span::PRESETS {
-                    a href=(preset(span)) aria-current=[(ask.span == span).then_some("true")] { (text) }
-                }
-            }
-            details.chooser {
-                summary {
-                    span.range { (dates(times.first, times.last)) }
-                    span.muted { (times.zone.name()) }
-                }
-                (form(view))
-            }
-        }
-        (chips(ask))
-    }
-}
-
-fn form(view: &View) -> Markup {
-    let (ask, times) = (&view.ask, &view.times);
-    let action =
-        if ask.path.is_some() && ask.method.is_some() { ask::ENDPOINT } else { ask::REQUESTS };
-    let is_listed = |service: &str| view.services.iter().any(|(one, _)| **one == *service);
-    html! {
-        form method="get" action=(action) {
-            label { "From" input type="date" name="from" value=(times.first) max="9999-12-31"; }
-            label { "To" input type="date" name="to" value=(times.last) max="9999-12-31"; }
-            label { "Time zone" input name="tz" value=(times.zone.name()) list="zones" autocomplete="off" spellcheck="false"; }
-            datalist #zones { @for zone in ZONES { option value=(zone) {} } }
-            label { "Service"
-                select name="service" {
-                    option value="" { "All services" }
-                    @if let Some(service) = ask.service.as_deref().filter(|one| !is_listed(one)) {
-                        option value=(service) selected { (plain(service)) }
-                    }
-                    @for (service, _) in view.services.iter().filter(|(one, _)| !one.is_empty()).take(SERVICES_MAX) {
-                        option value=(service) selected[ask.service.as_deref() == Some(service)] { (plain(service)) }
-                    }
-                }
-            }
-            @if let (Some(method), Some(path)) = (ask.method_in_query(), &ask.path) {
-                input type="hidden" name="method" value=(method);
-                input type="hidden" name="path" value=(path);
-            } @else {
-                label { "Path begins with"
-                    input name="path_prefix" value=[ask.path_prefix.as_ref()] placeholder="/" autocomplete="off" spellcheck="false";
-                }
-            }
-            @if let Some(status) = ask.status { input type="hidden" name="status" value=(status.to_string()); }
-            @if let Some(customer) = &ask.customer { input type="hidden" name="customer" value=(customer); }
-            button type="submit" { "Show" }
-        }
-    }
-}
-
-/// The filters, each with a way to lift it.
-fn chips(ask: &Ask) -> Markup {
-    let chip = |kind: &str, value: &str, without: Link| {
-        html! {
-            li { a.chip href=(without) { span.muted { (kind) } " " (name(value, false)) span.lift aria-hidden="true" { "×" } span.visually-hidden { ", lift this filter" } } }
-        }
-    };
-    html! {
-        @if ask.service.is_some() || ask.path_prefix.is_some() || ask.status.is_some() || ask.customer.is_some() {
-            ul.chips aria-label="Filters" {
-                @if let Some(one) = &ask.service { (chip("Service", one, ask.with(|ask| ask.service = None))) }
-                @if let Some(one) = &ask.path_prefix { (chip("Path begins with", one, ask.with(|ask| ask.path_prefix = None))) }
-                @if let Some(one) = ask.status { (chip("Status", &one.to_string(), ask.with(|ask| ask.status = None))) }
-                @if let Some(one) = &ask.customer { (chip("Customer", one, ask.with(|ask| ask.customer = None))) }
-            }
-        }
     }
 }
 
@@ -268,88 +157,6 @@ pub(super) fn shares(view: &View) -> Markup {
                 }
             }
         }
-    }
-}
-
-/// The chart with its numbers.
-pub(super) fn chart(view: &View) -> Markup {
-    let times = &view.times;
-    let labels: Vec<_> = view.bars.iter().map(|bar| bar.label).collect();
-    let said = |bar: &super::view::Period| {
-        let total: i64 = bar.counts.iter().sum();
-        let errors = percent(bar.counts[5], total);
-        let errors = if errors.is_empty() { errors } else { format!(", {errors} server errors") };
-        let open = if bar.is_open { ", not over yet" } else { "" };
-        format!("{}: {}{errors}{open}", times.period(&bar.label), thousands(total))
-    };
-    let link = |bar: &super::view::Period| {
-        let span = times.dates_of(&bar.label)?;
-        Some(view.ask.with(|ask| (ask.span, ask.by) = (span, None)))
-    };
-    let bars = view.bars.iter().map(|bar| Bar {
-        parts: KINDS.map(|(class, ..)| bar.counts[class]).to_vec(),
-        label: said(bar),
-        link: link(bar),
-        is_open: bar.is_open,
-    });
-    let classes = if view.has_statuses() { &STYLES } else { &STYLES_WITHOUT };
-    let chart = Chart { classes, bars: bars.collect(), ticks: times.ticks(&labels) };
-    html! {
-        figure.chart-frame aria-labelledby="chart" {
-            figcaption {
-                h2 #chart { "Requests by " (by_words(times.by)) }
-                p #readout.readout aria-hidden="true" {}
-                nav.segments.small aria-label="By" {
-                    @for by in &times.choices {
-                        a href=(view.ask.with(|ask| ask.by = Some(*by)))
-                            aria-current=[(*by == times.by).then_some("true")] { (by_words(*by)) }
-                    }
-                }
-            }
-            (chart.draw())
-            (numbers(view))
-        }
-    }
-}
-
-/// The same as a table, under a fold.
-fn numbers(view: &View) -> Markup {
-    let times = &view.times;
-    html! {
-        details.numbers {
-            summary { "The numbers of this chart" }
-            p { a href=(view.ask.csv(times.by, "none")) download { "As CSV" } }
-            div.table-frame tabindex="0" role="region" aria-label="The numbers of this chart" {
-                table {
-                    caption.visually-hidden { "Requests by " (by_words(times.by)) }
-                    thead { tr { th scope="col" { "From" } th.number scope="col" { "Requests" } th.number scope="col" { "Server errors" } } }
-                    tbody {
-                        @for bar in view.bars.iter().rev() {
-                            tr {
-                                th scope="row" {
-                                    // Those of one day would all lead to it.
-                                    @match times.dates_of(&bar.label).filter(|_| times.has_dates()) {
-                                        Some(span) => a href=(view.ask.with(|ask| (ask.span, ask.by) = (span, None))) { (times.period(&bar.label)) },
-                                        None => (times.period(&bar.label)),
-                                    }
-                                }
-                                td.number { (thousands(bar.counts.iter().sum())) }
-                                td.number { (thousands(bar.counts[5])) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-pub(super) fn by_words(by: Granularity) -> &'static str {
-    let found = BY_DEFAULT.into_iter().find(|(of, _)| *of == by);
-    match found {
-        Some((Granularity::Quarter, _)) => "quarter-hour",
-        Some((_, name)) => name,
-        None => "whole",
     }
 }
 
