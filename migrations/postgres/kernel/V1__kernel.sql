@@ -77,6 +77,20 @@ CREATE TABLE tally_producer_setbacks (
     PRIMARY KEY (domain, namespace_id, producer_id)
 );
 
+-- What was stored once for an idempotency key: a fingerprint of what its caller meant, in the transaction
+-- that stored it.
+CREATE TABLE tally_idempotency_keys (
+    domain TEXT NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BYTEA NOT NULL,
+    stored_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, namespace_id, key)
+);
+
+-- For those that are old enough to be deleted.
+CREATE INDEX tally_idempotency_keys_stored ON tally_idempotency_keys (domain, stored_at);
+
 -- Which server does the work that one does for all, until when by the database's clock, and for each
 -- domain. The holder is an id that a server draws at its start.
 CREATE TABLE tally_leases (
@@ -84,3 +98,26 @@ CREATE TABLE tally_leases (
     holder UUID NOT NULL,
     until TIMESTAMPTZ NOT NULL
 );
+
+-- Events for other programs, each written by the transaction that decides it. The subject is what it
+-- happened to, and its events are numbered; the receiver is the beginning of the URL. An event that has no
+-- due_at is done: it is delivered, or it was given up. The answer says what became of the last attempt.
+CREATE TABLE tally_outbox (
+    id UUID PRIMARY KEY,
+    domain TEXT NOT NULL,
+    subject UUID NOT NULL,
+    number BIGINT NOT NULL,
+    receiver TEXT NOT NULL,
+    url TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    due_at TIMESTAMPTZ,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    done_at TIMESTAMPTZ,
+    is_delivered BOOLEAN NOT NULL DEFAULT FALSE,
+    answer TEXT NOT NULL DEFAULT '',
+    UNIQUE (domain, subject, number)
+);
+
+CREATE INDEX tally_outbox_due ON tally_outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX tally_outbox_done ON tally_outbox (done_at) WHERE done_at IS NOT NULL;

@@ -204,3 +204,27 @@ LEFT JOIN tally_request_moves AS m ON m.from_id = t.series_id
 LEFT JOIN tally_request_series AS s ON s.id = coalesce(m.to_id, t.series_id)
 LEFT JOIN tally_namespaces AS n ON n.id = coalesce(s.namespace_id, 0)
 GROUP BY t.day, n.name, s.service, s.method, s.path, s.status, s.customer;
+
+-- Rules about counts, that webhooks are told of. The definition is JSON. A rule that fires has a time since
+-- when, and one when that was told last. Whatever changes how it stands moves the number of its events by
+-- one.
+CREATE TABLE tally_request_rules (
+    id UUID PRIMARY KEY,
+    namespace_id BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    webhook TEXT NOT NULL,
+    created_at TIMESTAMPTZ NOT NULL,
+    firing_since TIMESTAMPTZ,
+    told_at TIMESTAMPTZ,
+    events BIGINT NOT NULL DEFAULT 0,
+    UNIQUE (namespace_id, name)
+);
+
+-- One row: since when rules are judged without a gap, and when they were last. Before that, clients may
+-- have had no server to send to.
+CREATE TABLE tally_request_watch (
+    id BIGINT PRIMARY KEY,
+    since TIMESTAMPTZ NOT NULL,
+    until TIMESTAMPTZ NOT NULL
+);

@@ -70,3 +70,41 @@ CREATE TABLE tally_producer_setbacks (
     batches INTEGER NOT NULL,
     PRIMARY KEY (domain, namespace_id, producer_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Events for other programs, each written by the transaction that decides it. The subject is what it
+-- happened to, and its events are numbered; the receiver is the beginning of the URL. An event that has no
+-- due_at is done: it is delivered, or it was given up. The answer says what became of the last attempt.
+-- Times are microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_outbox (
+    id BLOB PRIMARY KEY,
+    domain TEXT NOT NULL,
+    subject BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    receiver TEXT NOT NULL,
+    url TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    due_at INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    done_at INTEGER,
+    is_delivered INTEGER NOT NULL DEFAULT 0,
+    answer TEXT NOT NULL DEFAULT '',
+    UNIQUE (domain, subject, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tally_outbox_due ON tally_outbox (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX tally_outbox_done ON tally_outbox (done_at) WHERE done_at IS NOT NULL;
+
+-- What was stored once for an idempotency key: a fingerprint of what its caller meant, in the transaction
+-- that stored it. stored_at counts microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_idempotency_keys (
+    domain TEXT NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    stored_at INTEGER NOT NULL,
+    PRIMARY KEY (domain, namespace_id, key)
+) STRICT, WITHOUT ROWID;
+
+-- For those that are old enough to be deleted.
+CREATE INDEX tally_idempotency_keys_stored ON tally_idempotency_keys (domain, stored_at);

@@ -163,3 +163,27 @@ LEFT JOIN tally_request_moves AS m ON m.from_id = t.series_id
 LEFT JOIN tally_request_series AS s ON s.id = coalesce(m.to_id, t.series_id)
 LEFT JOIN tally_namespaces AS n ON n.id = coalesce(s.namespace_id, 0)
 GROUP BY t.day, n.name, s.service, s.method, s.path, s.status, s.customer;
+
+-- Rules about counts, that webhooks are told of. The definition is JSON. A rule that fires has a time since
+-- when, and one when that was told last. Whatever changes how it stands moves the number of its events by
+-- one. Times are microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_request_rules (
+    id BLOB PRIMARY KEY,
+    namespace_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    webhook TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    firing_since INTEGER,
+    told_at INTEGER,
+    events INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (namespace_id, name)
+) STRICT, WITHOUT ROWID;
+
+-- One row: since when rules are judged without a gap, and when they were last. Before that, clients may
+-- have had no server to send to.
+CREATE TABLE tally_request_watch (
+    id INTEGER PRIMARY KEY,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;

@@ -21,11 +21,13 @@ const REFUSED: [(&str, &str); 14] = [
     ("INT", "64 bits there: write INT8 or INT4"),
 ];
 
-/// Checks a file that CockroachDB runs: its own, and those of the kernel's producers, which it shares
-/// with Postgres.
+/// Where the kernel has SQL that it shares with Postgres.
+const SHARED: [&str; 2] = ["crates/kernel/producers/src/", "crates/kernel/outbox/src/"];
+
+/// Checks a file that CockroachDB runs: its own, and those that it shares with Postgres.
 pub(super) fn check(file: &File, violations: &mut Vec<Violation>) {
     let has = |folder| file.path.split('/').any(|part| part == folder);
-    let is_shared = file.path.starts_with("crates/kernel/producers/src/") && !has("sqlite");
+    let is_shared = SHARED.iter().any(|folder| file.path.starts_with(folder)) && !has("sqlite");
     if !has("cockroach") && !is_shared {
         return;
     }

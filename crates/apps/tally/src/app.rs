@@ -3,17 +3,21 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tally_outbox::{Courier, Outbox};
 use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
+use tally_serve::pages::{About, Setting};
 use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
 use crate::client::SERVER_DEFAULT;
+use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
 use crate::schema::Sets;
@@ -21,6 +25,9 @@ use crate::settings::{LogSettings, Settings};
 
 /// How long connections stay open once everything is stored.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
+
+/// The namespace that everything is counted in.
+const NAMESPACE: &str = "default";
 
 /// Opens the database, and logs which settings of libpq were ignored.
 pub(crate) async fn open(
@@ -39,7 +46,11 @@ pub(crate) fn plain(error: impl std::error::Error + 'static) -> anyhow::Error {
 }
 
 /// Serves until a signal or a successor, and then until everything accepted is stored.
-pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
+pub(crate) async fn serve(
+    settings: Settings,
+    in_force: Vec<Setting>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -47,19 +58,27 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
     let starting = start(settings, &mut port, clock, &drain);
-    let (database, server) = tokio::select! {
+    let (database, server, couriers) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
             say(format_args!("{signal}: stopped before the server had started"));
             return Ok(ExitCode::SUCCESS);
         }
     };
+    let about = About {
+        version: env!("CARGO_PKG_VERSION"),
+        namespace: NAMESPACE.to_owned(),
+        settings: in_force,
+    };
+    let server = server.about(about);
     let offer = port.offer();
     let listener = port.listener;
     greet(&listener, &url, &on);
     let domains = server.domains();
-    let asked = (database.clone(), domains.clone());
-    let probe = move || ready(asked.clone());
+    let watched = Watched::new(&database);
+    let server = server.measured(watched.measure());
+    let asked = domains.clone();
+    let probe = move || watched.clone().ready(asked.clone());
     let serving = server.run(listener, probe, &drain);
     tokio::pin!(serving);
     // Held until the process ends, which a successor on SQLite waits for.
@@ -70,21 +89,41 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
+    if !are_closed {
+        last_answers(serving, &mut signals).await;
+    }
+    // They end with the drain, a few seconds after it has begun at the latest.
+    couriers.finished().await;
+    let there = database.check_at_end();
+    close(&database).await;
+    there.map_err(plain)?;
+    tracing::info!("stopped: everything that was acknowledged is stored");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
+async fn stored(
+    serving: Pin<&mut impl Future<Output = Result<(), tally_serve::Error>>>,
+    domains: &Domains,
+    drain_timeout: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<bool> {
     let stored = timeout(drain_timeout, async {
         tokio::select! {
             // Connections stay open meanwhile, so that streams learn how they ended.
-            ended = &mut serving => {
+            ended = serving => {
                 domains.finished().await;
                 ended.map(|()| true)
             }
             () = domains.finished() => Ok(false),
         }
     });
-    let are_closed = tokio::select! {
+    tokio::select! {
         stored = stored => match stored {
-            Ok(ended) => ended?,
+            Ok(ended) => Ok(ended?),
             // An idle server succeeds even if the timeout is zero.
-            Err(_) if domains.queued_rows() == 0 => false,
+            Err(_) if domains.queued_rows() == 0 => Ok(false),
             Err(_) => {
                 let (rows, ms) = (domains.queued_rows(), drain_timeout.as_millis());
                 anyhow::bail!(
@@ -99,21 +138,7 @@ pub(crate) async fn serve(settings: Settings, clock: Arc<dyn Clock>) -> anyhow::
                  acknowledged"
             )
         }
-    };
-    if !are_closed {
-        last_answers(serving, &mut signals).await;
     }
-    let there = database.check_at_end();
-    close(&database).await;
-    there.map_err(plain)?;
-    tracing::info!("stopped: everything that was acknowledged is stored");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Whether requests can be stored, or why not.
-async fn ready((database, domains): (Database, Domains)) -> Result<(), String> {
-    domains.ready().await?;
-    database.ping().await.map_err(|error| chain(&error))
 }
 
 /// Closes the database; a failure loses nothing.
@@ -169,7 +194,7 @@ async fn start(
     port: &mut Port,
     clock: Arc<dyn Clock>,
     drain: &Drain,
-) -> anyhow::Result<(Database, Server)> {
+) -> anyhow::Result<(Database, Server, Tasks)> {
     let database = port.open_database(&settings).await?;
     let sets = Sets::of(settings.on());
     if settings.migrate {
@@ -197,17 +222,20 @@ async fn start(
     };
     let title = about(settings.on());
     let hints = hints(settings.on(), port.listener.address());
+    let outbox = Outbox::new(database.clone(), settings.webhooks);
     let mut started = Vec::new();
     for (listed, domain) in settings.domains {
         let (database, clock, drain) = (database.clone(), Arc::clone(&clock), drain.clone());
         let tasks = Tasks::new();
-        let parts = Parts { database, clock, drain, tasks: tasks.clone() };
+        let parts = Parts { database, clock, drain, tasks: tasks.clone(), outbox: outbox.clone() };
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
         started.push(Started { name: listed.name, running, doors, tasks });
     }
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
-    Ok((database, server.saying(origin)))
+    let couriers = Tasks::new();
+    couriers.spawn("deliver events", Courier::new(outbox, clock).run(drain.clone()));
+    Ok((database, server.saying(origin), couriers))
 }
 
 /// Prints the first lines that a new user sees.

@@ -16,6 +16,7 @@ use tally_client::Producer;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
+use tally_proto::tally::requests::v1::rule_service_client::RuleServiceClient;
 use tally_runtime::Signals;
 use tokio::time::timeout;
 use tonic::Status;
@@ -192,6 +193,10 @@ impl ServerArgs {
     pub(crate) async fn books(&self) -> anyhow::Result<BookServiceClient<Caller>> {
         let caller = self.connect().await?;
         Ok(BookServiceClient::new(caller).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    pub(crate) async fn rules(&self) -> anyhow::Result<RuleServiceClient<Caller>> {
+        Ok(RuleServiceClient::new(self.connect().await?))
     }
 
     /// Waits for an answer, and says so if it is slow; the connection itself notices a lost server.

@@ -6,7 +6,7 @@
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
-//! | `dates.rs` | periods and ranges as arguments |
+//! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
@@ -17,7 +17,7 @@
 mod app;
 mod client;
 mod commands;
-mod dates;
+mod metrics;
 mod numbers;
 mod output;
 mod port;
@@ -32,13 +32,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tally_requests::dates;
 use tally_runtime::SystemClock;
 use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
-    roll_up, top, totals,
+    roll_up, rules, top, totals,
 };
 use crate::commands::{completions, config, health, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
@@ -71,6 +72,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Forget(forget::ForgetArgs),
     Producers(producers::ProducersArgs),
+    Rules(rules::RulesArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -133,7 +135,10 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
     let done = match cli.command {
         Command::Serve(args) => {
-            serve::run(*args, domains, given, problems, Arc::new(SystemClock)).await
+            let command = command(domains);
+            let command = command.find_subcommand("serve").expect("it was just given");
+            let clock = Arc::new(SystemClock);
+            serve::run(*args, domains, given, command, &from_file, problems, clock).await
         }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
@@ -146,6 +151,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Merge(args) => merge::run(args).await,
         Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args, &SystemClock).await,
+        Command::Rules(args) => rules::run(args).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);

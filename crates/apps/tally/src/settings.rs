@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use clap::ArgMatches;
+use tally_outbox::{Webhooks, WebhooksArgs};
 use tally_producers::Terms;
 use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
@@ -25,6 +26,9 @@ pub(crate) const OF_COMMANDS: Connections =
 
 /// The health check has a connection of its own.
 const OF_HEALTH: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
+
+/// Delivering events takes one.
+const OF_OUTBOX: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
 
 /// The database.
 #[derive(Debug, clap::Args)]
@@ -105,6 +109,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     producers: ProducerArgs,
 
+    #[command(flatten)]
+    webhooks: WebhooksArgs,
+
     /// How long a stopping server may take to store and acknowledge what it accepted
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]
     drain_timeout_ms: Given<u64>,
@@ -135,6 +142,7 @@ pub(crate) struct Settings {
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
     pub(crate) log: LogSettings,
+    pub(crate) webhooks: Webhooks,
     /// The domains that are on.
     pub(crate) domains: Vec<(Domain, Box<dyn Configured>)>,
     /// Grows with each migration of any domain, even of those that are off.
@@ -273,12 +281,13 @@ impl ServeArgs {
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
         let producers = self.producers.check(problems);
+        let webhooks = self.webhooks.check(problems);
         let on = self.domains.check(known, problems).into_iter();
         let domains: Vec<_> = on
             .filter_map(|domain| Some((domain, (domain.check)(matches, producers, problems)?)))
             .collect();
         let needed = domains.iter().map(|(_, configured)| configured.connections());
-        let needed = needed.fold(Connections::default(), Connections::and);
+        let needed = needed.fold(OF_OUTBOX, Connections::and);
         let database = self.database.check(needed, problems)?;
         let dialect = match &database.url {
             DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
@@ -286,7 +295,7 @@ impl ServeArgs {
         };
         let version = Sets::of(known).version(dialect);
         let (listen, migrate, log) = (listen?, migrate?, log?);
-        Some(Settings { listen, database, migrate, drain_timeout, log, domains, version })
+        Some(Settings { listen, database, migrate, drain_timeout, log, webhooks, domains, version })
     }
 }
 

@@ -5,10 +5,12 @@
 //! | `books.rs` | the made-up totals |
 //! | `fill.rs` | writing them into the tables |
 //! | `forms.rs` | the forms of query that the command line offers |
+//! | `readers.rs` | what a browser and a script ask over HTTP |
 
 mod books;
 mod fill;
 mod forms;
+mod readers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,6 +97,7 @@ pub(crate) async fn run(
         forms.len(),
         TARGET.as_millis()
     );
+    readers::measure(&server, today, days, rounds).await?;
     server.stop()?;
     Ok(is_right && failed == 0)
 }

@@ -41,7 +41,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(parts: Parts, settings: &Settings) -> Arc<Self> {
-        let Parts { database, clock, drain, tasks } = parts;
+        let Parts { database, clock, drain, tasks, .. } = parts;
         let producers = Producers::new(database.clone(), NAME, settings.terms);
         let (store, until) = (Store(database), drain.clone());
         let (batches, leases, now) = (store.clone(), producers.clone(), Arc::clone(&clock));

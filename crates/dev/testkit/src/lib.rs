@@ -12,7 +12,10 @@
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
+//! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
+//! | `hook.rs` | [`Hook`]: a receiver of webhooks |
+//! | `http.rs` | [`http`]: one request of HTTP/1.1 |
 //! | `output.rs` | the captured output of a child process |
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
@@ -30,7 +33,10 @@ mod database;
 #[cfg(feature = "async")]
 mod disturb;
 mod eventually;
+pub mod exposition;
 mod folder;
+mod hook;
+mod http;
 mod output;
 mod port;
 mod postgres;
@@ -51,6 +57,8 @@ pub use disturb::{Disturbance, Disturber};
 pub use eventually::eventually;
 pub use eventually::{Attempt, eventually_blocking};
 pub use folder::Watched;
+pub use hook::{Hook, Posted, Reply};
+pub use http::{Response, http};
 pub use output::Stream;
 pub use port::free_port;
 pub use postgres::{Cluster, Error, Options};

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The clients of a run. The scenes need two that resume, one more, and the reader.
-pub(crate) const CLIENTS: [Kind; 8] = [
+/// The clients of a run. The scenes need two that resume, one more, the reader, and the one that posts.
+pub(crate) const CLIENTS: [Kind; 9] = [
     Kind::Raw,
     Kind::Raw,
     Kind::Add,
@@ -16,6 +16,7 @@ pub(crate) const CLIENTS: [Kind; 8] = [
     Kind::Spool,
     Kind::Reader,
     Kind::Layer,
+    Kind::Post,
 ];
 
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
@@ -103,6 +104,8 @@ pub(crate) enum Broken {
     SkipSequenceCheck,
     /// A checkpoint is stored in the transaction after its batch's
     CheckpointApart,
+    /// What comes under an idempotency key is stored without the key
+    KeysForgotten,
     /// Stored names are assumed to exist forever; implies --goes-back
     KeepNames,
     /// As keep-names, and the database also reuses ids; implies --goes-back
@@ -150,6 +153,7 @@ impl Broken {
             Broken::AckBeforeCommit => "record.acknowledge_early",
             Broken::SkipSequenceCheck => "record.skip_sequence",
             Broken::CheckpointApart => "record.checkpoint_apart",
+            Broken::KeysForgotten => "append.without_keys",
             Broken::KeepNames => "series.keep",
             Broken::ReuseIds => "series.keep,series.reuse_ids",
             Broken::FoldKeepsRows => "fold.keep",

@@ -7,6 +7,7 @@
 //! | `load.rs` | the requests that a seed makes a client record |
 //! | `memory.rs` | the raw client's state on disk |
 //! | `pace.rs` | a limit on requests per second |
+//! | `post.rs` | a client of the HTTP API, with idempotency keys |
 //! | `producer.rs` | `tally_client::Producer` |
 //! | `queue.rs` | `tally_client::Queue` |
 //! | `raw.rs` | the `Record` protocol by hand, with its state on disk |
@@ -18,6 +19,7 @@ mod layer;
 pub(crate) mod load;
 mod memory;
 mod pace;
+mod post;
 mod producer;
 mod queue;
 mod raw;
@@ -64,6 +66,8 @@ pub(crate) enum Kind {
     Layer,
     /// `tally_client::Producer` that takes over and goes on after its checkpoint.
     Reader,
+    /// `POST` with an idempotency key; resumes its parcels after a kill.
+    Post,
 }
 
 /// A client process.
@@ -109,7 +113,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     eprintln!("{READY}");
     let (mut journal, past) = Journal::resume(&arguments.journal())?;
-    let resumed = matches!(arguments.kind, Kind::Raw | Kind::Reader);
+    let resumed = matches!(arguments.kind, Kind::Raw | Kind::Reader | Kind::Post);
     let drops = matches!(arguments.kind, Kind::Queue | Kind::Spool | Kind::Layer);
     journal.write(&Line::Start { resumed, drops })?;
     let session = Session { arguments, journal, past, signals };
@@ -119,6 +123,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Kind::Producer => producer::run(session).await,
         Kind::Queue | Kind::Spool | Kind::Layer => queue::run(session).await,
         Kind::Reader => reader::run(session).await,
+        Kind::Post => post::run(session).await,
     }
 }
 
@@ -164,9 +169,10 @@ impl Session<'_> {
         // A process that does not resume its predecessor gets its own paths, so that doubts
         // about the predecessor's requests hide no errors here.
         let prefix = match kind {
-            Kind::Raw | Kind::Reader => format!("/{name}"),
+            Kind::Raw | Kind::Reader | Kind::Post => format!("/{name}"),
             _ => format!("/{name}/{}", processes + 1),
         };
+        let knows_which = matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader | Kind::Post);
         Load {
             seed: *seed,
             client: name.clone(),
@@ -177,9 +183,9 @@ impl Session<'_> {
             base_micros,
             rows_max: (rate / 20).clamp(2, 400),
             // A queue reports how many requests are acknowledged, but not which.
-            shares: matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader),
+            shares: knows_which,
             drops: *kind == Kind::Raw,
-            merges: matches!(kind, Kind::Raw | Kind::Producer | Kind::Reader),
+            merges: knows_which,
         }
     }
 

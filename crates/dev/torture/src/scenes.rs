@@ -80,6 +80,9 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
     if run.broken.is_none_or(|broken| broken == Broken::CheckpointApart) {
         take_over(watch)?;
     }
+    if run.broken.is_none_or(|broken| broken == Broken::KeysForgotten) {
+        post(watch)?;
+    }
     if run.broken.is_none_or(|broken| broken == Broken::MovesIgnored) {
         merge(watch).context("while it merges")?;
     }
@@ -191,6 +194,20 @@ fn take_over(watch: &Watch<'_>) -> anyhow::Result<()> {
     reader.start(false)?;
     acknowledged(watch, reader, (FIRST_LARGE + 1) * LARGE_ROWS)?;
     log.done("scene: producer taken over");
+    Ok(())
+}
+
+/// Posts bodies twice at once, and again after they were counted. One that is stored apart from its key
+/// counts several times.
+fn post(watch: &Watch<'_>) -> anyhow::Result<()> {
+    let (world, log) = (watch.world, &watch.world.log);
+    log.say(|| "scene: bodies are posted again".to_owned());
+    let client = world.clients.iter().find(|client| client.arguments.kind == Kind::Post);
+    let client = client.context("there is one that posts")?;
+    client.proxy.redirect(&world.servers[0].address);
+    client.start(false)?;
+    acknowledged(watch, client, (FIRST_LARGE + 1) * LARGE_ROWS)?;
+    log.done("scene: bodies posted again");
     Ok(())
 }
 

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use tally_producers::Content as _;
 use tally_producers::stream::Builder as _;
 use tally_proto::wire::PATH_BYTES_MAX;
-use tally_runtime::SystemClock;
+use tally_runtime::{Clock as _, SystemClock};
 
 use crate::ahead::Ahead;
 use crate::batch::{self, Batch, RecordLimits, Request};
 use crate::grpc::add::message::{Framing, Plain};
 use crate::grpc::add::{Chunk, MESSAGE_BYTES_MAX, Wrong, recent};
 use crate::intake::Intake;
+use crate::metrics::Measured;
 use crate::model::{Series, SeriesRef};
 use crate::rows::{self, Row, Rows, RowsBuilder};
 use crate::series::{KnownSeries, REQUESTS_ENOUGH};
@@ -42,6 +43,7 @@ impl Server {
             ahead: Ahead::new(),
             record: RecordLimits::default(),
             resolution,
+            measured: Arc::new(Measured::new(SystemClock.now(), 0)),
         })
     }
 

@@ -42,8 +42,8 @@ impl Configured for Settings {
         Connections {
             // Opening a producer stores, and so does the health check.
             writers: self.workers + OPENINGS_MAX + 1,
-            // The queries, a roll-up, the duties, and learning or following series.
-            others: QUERIES_MAX + 3,
+            // The queries, a roll-up, the duties, judging rules, and learning or following series.
+            others: QUERIES_MAX + 4,
             write_max: self.of_workers().attempt_max(),
         }
     }
@@ -57,7 +57,10 @@ impl Configured for Settings {
             .grpc(service.count_service())
             .grpc(service.request_service())
             .grpc(service.book_service())
-            .descriptors(tally_proto::FILE_DESCRIPTOR_SET);
+            .grpc(service.rule_service())
+            .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .api(service.api())
+            .pages(service.pages());
         Ok((Arc::new(service), doors))
     }
 }

@@ -8,6 +8,7 @@
 //! | `messages.rs` | an answer of many messages, made as the client takes them |
 //! | `requests.rs` | `RequestService` |
 //! | `record.rs` | the messages of `Record` |
+//! | `rules.rs` | `RuleService` |
 //! | `totals.rs` | `QueryTotals`: a query from its message, and an answer in messages |
 //! | `unread.rs` | calls whose messages are decoded here |
 
@@ -17,6 +18,7 @@ mod count;
 mod messages;
 mod record;
 mod requests;
+mod rules;
 mod totals;
 mod unread;
 
@@ -26,6 +28,7 @@ use tally_proto::count::v1::count_service_server::CountServiceServer;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1::book_service_server::BookServiceServer;
 use tally_proto::tally::requests::v1::request_service_server::RequestServiceServer;
+use tally_proto::tally::requests::v1::rule_service_server::RuleServiceServer;
 use tally_proto::wire::{ADD_METHOD, RECORD_METHOD};
 use tonic::Status;
 
@@ -52,6 +55,12 @@ impl Service {
         BookServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
+    /// Rules about counts.
+    #[must_use]
+    pub fn rule_service(&self) -> RuleServiceServer<Self> {
+        RuleServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
     /// Tally's own API.
     #[must_use]
     pub fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
@@ -65,7 +74,9 @@ fn date(first: civil::Date, granularity: Granularity) -> Option<Date> {
     let (year, month, day) =
         (i32::from(first.year()), i32::from(first.month()), i32::from(first.day()));
     match granularity {
-        Granularity::Hour | Granularity::Day | Granularity::Week => Some(Date { year, month, day }),
+        Granularity::Quarter | Granularity::Hour | Granularity::Day | Granularity::Week => {
+            Some(Date { year, month, day })
+        }
         Granularity::Month => Some(Date { year, month, day: 0 }),
         Granularity::Year => Some(Date { year, month: 0, day: 0 }),
         Granularity::Whole => None,

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tally_ingest::{Batch, WriteError};
 use tally_producers::{Append, Fate, Parcel, Producers};
 use tally_runtime::{Clock, Drain, Error, Outcome, chain};
+use tokio::time::Instant;
 
 use crate::changes::{Draft, Outdated, Plan, Version};
-use crate::model::DayRange;
+use crate::metrics::Measured;
+use crate::model::{Day, DayRange};
 use crate::rows::Rows;
 use crate::series::KnownSeries;
 use crate::store::{Appended, Result, Store};
@@ -19,6 +21,9 @@ const STALE_MAX: usize = 32;
 
 /// How often a server that has no room for more series asks which ones others tell apart.
 const LEARNING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// How often a server asks what it tells scrapes of the database.
+const LOOKING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often a server asks whether series were merged or forgotten.
 const FOLLOWING_INTERVAL: Duration = Duration::from_secs(1);
@@ -31,6 +36,7 @@ pub(crate) struct House {
     pub(crate) series: Arc<KnownSeries>,
     pub(crate) producers: Producers,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) measured: Arc<Measured>,
 }
 
 // === impl House ===
@@ -38,13 +44,22 @@ pub(crate) struct House {
 impl House {
     /// Rolls up the days. Returns how many requests are in months now that were not before.
     pub(crate) async fn roll_up(&self, days: DayRange) -> Result<u64> {
+        let began = Instant::now();
         let requests = self.store.roll_up(days).await?;
+        self.measured.rolled_up(requests, began.elapsed());
         if requests > 0 {
             tracing::info!(days = %days, requests, "rolled up");
         } else {
             tracing::debug!(days = %days, "rolled up nothing new");
         }
         Ok(requests)
+    }
+
+    /// Reads what scrapes are told of the database, so that no scrape waits for it.
+    async fn look(&self) -> Result<()> {
+        let yesterday = Day::of(self.clock.now()).plus(-1);
+        self.measured.note(self.store.advance(yesterday).await?);
+        self.producers.summary().await.map(drop)
     }
 
     /// Learns once an hour.
@@ -69,9 +84,16 @@ impl House {
 
 /// Merges and forgets.
 impl House {
-    /// Follows merges and forgets within about a second, whichever server makes them.
+    /// Follows merges and forgets within about a second, whichever server makes them. Looks once a minute at
+    /// what scrapes ask for.
     pub(crate) async fn keep_following(self, drain: Drain) {
+        let mut looked: Option<Instant> = None;
         while drain.pause(FOLLOWING_INTERVAL).await {
+            if looked.is_none_or(|looked| looked.elapsed() >= LOOKING_INTERVAL)
+                && self.look().await.is_ok()
+            {
+                looked = Some(Instant::now());
+            }
             let followed = match self.store.version().await {
                 Ok(version) if version == self.series.version() => Ok(()),
                 Ok(_) => self.follow_changes().await,
@@ -119,6 +141,7 @@ impl Append for House {
             match self.store.append(batch, &names, self.clock.now()).await {
                 Ok(Appended::Stored { fates, renumbered }) => {
                     self.series.confirm(&names, renumbered);
+                    self.measured.committed(batch.chunks, &fates);
                     return Ok(fates);
                 }
                 Ok(Appended::Stale) => {}

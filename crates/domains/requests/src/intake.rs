@@ -12,10 +12,12 @@ use tally_runtime::Clock;
 use crate::ahead::Ahead;
 use crate::batch::RecordLimits;
 use crate::error::InvalidTime;
-use crate::model::{Namespace, Series};
+use crate::metrics::Measured;
+use crate::model::{Namespace, Series, SeriesRef};
 use crate::resolution::Resolution;
 use crate::rows::RowsBuilder;
 use crate::series::KnownSeries;
+use crate::submission::{Entry, InvalidEntry};
 
 /// The series, and what requests are checked against.
 pub(crate) struct Intake {
@@ -25,6 +27,7 @@ pub(crate) struct Intake {
     pub(crate) ahead: Ahead,
     pub(crate) record: RecordLimits,
     pub(crate) resolution: Resolution,
+    pub(crate) measured: Arc<Measured>,
 }
 
 /// What requests are checked against.
@@ -49,10 +52,22 @@ impl Intake {
         RowsBuilder::new(self.series.belief(), self.resolution)
     }
 
+    /// What is wrong with an entry. A time that is ahead is noted.
+    pub(crate) fn check(&self, rules: Rules, entry: &Entry<'_>) -> Vec<InvalidEntry> {
+        let invalid = entry.check(rules);
+        for one in &invalid {
+            if let InvalidEntry::TimeAhead(ahead_seconds) = one {
+                self.ahead.refused(rules.now_micros, *ahead_seconds);
+            }
+        }
+        invalid
+    }
+
     /// The time of a request, if it may be counted. One that is ahead is noted.
     #[inline]
     pub(crate) fn time(&self, rules: Rules, time: Option<Timestamp>) -> Result<i64, InvalidTime> {
         rules.time(time).inspect_err(|reason| {
+            self.measured.refused_time(*reason);
             if let InvalidTime::Ahead { ahead_seconds } = reason {
                 self.ahead.refused(rules.now_micros, *ahead_seconds);
             }
@@ -70,16 +85,22 @@ impl Rules {
 
     /// The series that a request is counted under; `None` if its status cannot be.
     pub(crate) fn series(self, series: &proto::Series) -> Option<Series> {
-        let text = |text, bytes_max| Box::from(wire::text(text, bytes_max));
         let status = u16::try_from(series.status).ok().filter(|status| *status <= STATUS_MAX)?;
-        Some(Series {
-            namespace: Namespace::DEFAULT,
-            service: text(&series.service, SERVICE_BYTES_MAX),
-            method: text(&series.method, METHOD_BYTES_MAX),
-            path: self.path(&series.path).into(),
-            status,
-            customer: text(&series.customer, CUSTOMER_BYTES_MAX),
-        })
+        let proto::Series { service, method, path, customer, .. } = series;
+        let namespace = Namespace::DEFAULT;
+        let series = SeriesRef { namespace, service, method, path, status, customer };
+        Some(self.counted(series).to_owned())
+    }
+
+    /// The series that requests of this one are counted under, whose texts can be stored.
+    pub(crate) fn counted(self, series: SeriesRef<'_>) -> SeriesRef<'_> {
+        SeriesRef {
+            service: wire::text(series.service, SERVICE_BYTES_MAX),
+            method: wire::text(series.method, METHOD_BYTES_MAX),
+            path: self.path(series.path),
+            customer: wire::text(series.customer, CUSTOMER_BYTES_MAX),
+            ..series
+        }
     }
 
     /// The time of a request, by default now, in microseconds since 1970-01-01 UTC.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tally_runtime::{Error, chain, faults};
+use tally_serve::Next;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::due::{EAGER, Folds, IDLE, is_over};
 use crate::house::House;
@@ -13,8 +15,12 @@ use crate::model::{Day, DayRange};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
 
-/// How often days are pruned, and producers forgotten.
+/// How often days are pruned, and producers and idempotency keys forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// After a fold that took less than this, the next one is due soon: many short ones hold up inserts less than
+/// a few long ones. One that takes longer has many series to add to, and costs the less the more rows
+/// they have.
+const SHORT_FOLD: Duration = Duration::from_millis(250);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 /// When a merge or forget is settled: no batch of a server that did not know of it is on its way. Rows of
@@ -27,6 +33,7 @@ pub struct Keeper {
     roll_up_at: Schedule,
     quarter_retention_days: u32,
     kept_after_roll_up: Duration,
+    idempotency: Duration,
     last: Mutex<LastDone>,
     /// What people are told of it. Not locked for long.
     told: std::sync::Mutex<Told>,
@@ -61,9 +68,9 @@ struct LastDone {
 // === impl Went ===
 
 impl Went {
-    fn note(&mut self, now: Timestamp, done: &Result<(), Error>) {
+    fn note<T>(&mut self, now: Timestamp, done: &Result<T, Error>) {
         match done {
-            Ok(()) => *self = Self { well: Some(now), failed: None },
+            Ok(_) => *self = Self { well: Some(now), failed: None },
             Err(error) => self.failed = Some(chain(error)),
         }
     }
@@ -74,7 +81,9 @@ impl Went {
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
         let folds = Folds::new(house.clock.now());
-        let Settings { roll_up_at, quarter_retention_days, kept_after_roll_up, .. } = *settings;
+        let Settings {
+            roll_up_at, quarter_retention_days, kept_after_roll_up, idempotency, ..
+        } = *settings;
         let last = Mutex::new(LastDone {
             folds,
             rolled_up: None,
@@ -83,16 +92,24 @@ impl Keeper {
             settled: 0,
         });
         let told = std::sync::Mutex::default();
-        Arc::new(Self { house, roll_up_at, quarter_retention_days, kept_after_roll_up, last, told })
+        Arc::new(Self {
+            house,
+            roll_up_at,
+            quarter_retention_days,
+            kept_after_roll_up,
+            idempotency,
+            last,
+            told,
+        })
     }
 
     /// Does what is due. A duty that fails keeps no other one waiting.
     ///
     /// # Errors
     /// That of the first duty that fails. What is left is still due.
-    pub async fn tick(&self) -> Result<(), Error> {
+    pub async fn tick(&self) -> Result<Next, Error> {
         if faults::is_on(IDLE) {
-            return Ok(());
+            return Ok(Next::Later);
         }
         let now = self.house.clock.now();
         let mut last = self.last.lock().await;
@@ -103,7 +120,8 @@ impl Keeper {
         let settled = self.settle(&mut last).await;
         let gathered = self.gather_if_due(now, &mut last).await;
         let house = self.keep_house_if_due(now, &mut last).await;
-        folded.and(rolled_up).and(settled).and(gathered).and(house)
+        let others = rolled_up.and(settled).and(gathered).and(house);
+        folded.and_then(|next| others.map(|()| next))
     }
 
     /// How the duties of this server go.
@@ -120,16 +138,18 @@ impl Keeper {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
-        let store = &self.house.store;
+    async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<Next, Error> {
+        let (store, begun) = (&self.house.store, Instant::now());
         let folded = store.fold_due(now, &mut last.folds).await?;
         if folded.requests > 0 {
+            let took = begun.elapsed();
             tracing::debug!(requests = folded.requests, "folded");
-        } else {
-            // The next rows need no more room than the last ones left.
-            store.give_back().await?;
+            self.house.measured.folded(took);
+            return Ok(if took < SHORT_FOLD { Next::Soon } else { Next::Later });
         }
-        Ok(())
+        // The next rows need no more room than the last ones left.
+        store.give_back().await?;
+        Ok(Next::Later)
     }
 
     async fn roll_up_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
@@ -176,7 +196,9 @@ impl Keeper {
     async fn keep_house_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {
         if is_over(HOUSEKEEPING_INTERVAL, now, last.kept_house) {
             let pruned = self.prune(now).await;
-            pruned.and(self.house.producers.forget_silent().await)?;
+            let forgotten = self.house.producers.forget_silent().await;
+            let keys = self.house.producers.forget_keys(self.idempotency).await;
+            pruned.and(forgotten).and(keys)?;
             last.kept_house = Some(now);
         }
         Ok(())

@@ -1,10 +1,9 @@
-//! Series, endpoint, day, period.
+//! Series, endpoint, day.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jiff::civil::Date;
 use siphasher::sip::SipHasher24;
 use tally_proto::methods;
 use tally_proto::wire::method_order;
@@ -76,14 +75,6 @@ pub struct DayRange {
     pub first: Day,
     /// The last day.
     pub last: Day,
-}
-
-/// A whole year, month or day, of the years 1 to 9999.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Period {
-    Year(i16),
-    Month(i16, i8),
-    Day(Date),
 }
 
 // === impl Endpoint ===
@@ -294,37 +285,9 @@ impl fmt::Display for DayRange {
     }
 }
 
-// === impl Period ===
-
-impl Period {
-    pub(crate) fn days(self) -> DayRange {
-        let (first, last) = match self {
-            Self::Year(year) => (Date::constant(year, 1, 1), Date::constant(year, 12, 31)),
-            Self::Month(year, month) => {
-                let first = Date::constant(year, month, 1);
-                (first, first.last_of_month())
-            }
-            Self::Day(date) => (date, date),
-        };
-        DayRange { first: first.into(), last: last.into() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn periods_have_their_days() {
-        for (period, days) in [
-            (Period::Month(2024, 2), "2024-02-01..2024-02-29"),
-            (Period::Month(2023, 12), "2023-12-01..2023-12-31"),
-            (Period::Year(9999), "9999-01-01..9999-12-31"),
-            (Period::Day(Date::constant(2015, 5, 17)), "2015-05-17"),
-        ] {
-            assert_eq!(period.days().to_string(), days);
-        }
-    }
 
     /// Ids are in databases: this is no test of the hash, but of its being the same for ever.
     #[test]

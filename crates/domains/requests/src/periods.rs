@@ -22,6 +22,8 @@ const HOUR_SECONDS: i64 = 3_600;
 /// The periods by which a range is summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Granularity {
+    /// Each quarter-hour of UTC, which is one of every zone.
+    Quarter,
     /// Each hour of the zone's clock: one begins when the clock shows :00, and when its offset changes.
     /// A change off the quarters begins none: the hour goes on until the clock shows :00 again.
     Hour,
@@ -57,10 +59,10 @@ pub struct Periods {
 }
 
 /// What a period is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Label {
-    /// Its first date in the calendar, such as the first of the month, or the Monday. Of an hour: the
-    /// date that the clock shows.
+    /// Its first date in the calendar, such as the first of the month, or the Monday. Of an hour or a quarter:
+    /// the date that the clock shows.
     pub date: Date,
     /// When it begins, even if the range begins within it.
     pub start: Quarter,
@@ -105,10 +107,12 @@ pub enum Error {
         name: String,
     },
     /// More than an answer can have.
-    #[error("the range has {count} hours or more, and may have {PERIODS_MAX} at most: shorten it")]
+    #[error("the range has {count} {what} or more, and may have {PERIODS_MAX} at most: shorten it")]
     TooMany {
         /// How many.
         count: i32,
+        /// Of what.
+        what: &'static str,
     },
 }
 
@@ -118,7 +122,7 @@ impl Granularity {
     /// The first date of a date's period.
     fn first(self, date: Date) -> Date {
         match self {
-            Self::Hour | Self::Day | Self::Whole => date,
+            Self::Quarter | Self::Hour | Self::Day | Self::Whole => date,
             Self::Week => {
                 let days = date.weekday().since(Weekday::Monday);
                 date.checked_sub(jiff::Span::new().days(days)).expect("0001-01-01 is a Monday")
@@ -134,7 +138,7 @@ impl Granularity {
         let days = |days| Some(day.plus(days)).filter(|next| *next <= Day::MAX);
         let dates = |span| day.date().checked_add(span).ok().map(Day::from);
         match self {
-            Self::Hour | Self::Whole => None,
+            Self::Quarter | Self::Hour | Self::Whole => None,
             Self::Day => days(1),
             Self::Week => days(7),
             Self::Month => dates(jiff::Span::new().months(1)),
@@ -199,6 +203,7 @@ impl Periods {
     pub fn of(range: QuarterRange, granularity: Granularity, zone: &Zone) -> Result<Self, Error> {
         let starts = match granularity {
             _ if range.is_empty() => Vec::new(),
+            Granularity::Quarter => quarters(range)?,
             Granularity::Hour => hours(range, zone)?,
             _ => dates(range, granularity, zone)?,
         };
@@ -245,17 +250,47 @@ impl Periods {
     #[must_use]
     pub fn label(&self, i: usize) -> Label {
         let at = seconds(self.starts[i]);
-        let (date, start) = if self.granularity == Granularity::Hour {
-            let start = if i == 0 { hour_start(at, &self.zone) } else { at };
-            (self.zone.shown_date(start), start)
-        } else {
-            let date = self.granularity.first(self.zone.date_of(at));
-            (date, if i == 0 { self.zone.day_start(date).min(at) } else { at })
+        let (date, start) = match self.granularity {
+            Granularity::Quarter => (self.zone.shown_date(at), at),
+            Granularity::Hour => {
+                let start = if i == 0 { hour_start(at, &self.zone) } else { at };
+                (self.zone.shown_date(start), start)
+            }
+            granularity => {
+                let date = granularity.first(self.zone.date_of(at));
+                (date, if i == 0 { self.zone.day_start(date).min(at) } else { at })
+            }
         };
         Label {
             date,
             start: Quarter::of_micros(start * 1_000_000),
             utc_offset_seconds: i32::try_from(self.zone.offset_at(start)).expect("at most a day"),
+        }
+    }
+}
+
+// === impl Label ===
+
+impl Label {
+    /// When it begins, as the zone's clock shows it, with its offset.
+    #[must_use]
+    pub fn time(&self) -> String {
+        zone::shown(self.start, self.utc_offset_seconds)
+    }
+
+    /// What a table calls it: the date, month or year, or the time of a quarter or an hour; nothing if it is a whole
+    /// range.
+    #[must_use]
+    pub fn written(&self, granularity: Granularity) -> String {
+        match granularity {
+            Granularity::Quarter | Granularity::Hour => {
+                let time = self.time();
+                time.strip_suffix('Z').map_or(time.clone(), |shown| format!("{shown}+00:00"))
+            }
+            Granularity::Day | Granularity::Week => self.date.to_string(),
+            Granularity::Month => format!("{:04}-{:02}", self.date.year(), self.date.month()),
+            Granularity::Year => format!("{:04}", self.date.year()),
+            Granularity::Whole => String::new(),
         }
     }
 }
@@ -301,11 +336,20 @@ fn dates(
     Ok(starts)
 }
 
+/// The quarters of a range.
+fn quarters(range: QuarterRange) -> Result<Vec<Quarter>, Error> {
+    let count = range.end.0 - range.start.0;
+    if count > PERIODS_MAX {
+        return Err(Error::TooMany { count, what: "quarter-hours" });
+    }
+    Ok((range.start.0..range.end.0).map(Quarter).collect())
+}
+
 /// Where the hours of a range start.
 fn hours(range: QuarterRange, zone: &Zone) -> Result<Vec<Quarter>, Error> {
     let count = (range.end.0 - range.start.0) / 4;
     if count > PERIODS_MAX {
-        return Err(Error::TooMany { count });
+        return Err(Error::TooMany { count, what: "hours" });
     }
     let Range { start: mut at, end } = range.seconds();
     let mut starts = vec![range.start];

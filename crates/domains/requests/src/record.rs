@@ -80,6 +80,27 @@ impl Record {
         }
     }
 
+    /// Counts what is refused.
+    fn judged<T>(&self, batch: &Batch, done: Result<T, InvalidBatch>) -> Result<T, InvalidBatch> {
+        done.inspect_err(|reason| {
+            let requests = batch.requests_by_number().map(|(_, requests)| u64::from(requests));
+            self.intake.measured.refused_batch(reason, requests.sum());
+        })
+    }
+
+    /// Reads what a batch names.
+    fn series(&self, batch: &Batch) -> Result<Vec<Series>, InvalidBatch> {
+        let (named, rules) = (self.names.len(), self.intake.rules());
+        self.judged(batch, batch::series(batch, named, &self.intake.record, rules))
+    }
+
+    /// How large a batch is.
+    fn size(&self, batch: &Batch) -> Result<Size, InvalidBatch> {
+        let rows = batch::entries(batch, &self.intake.record)?;
+        let (bytes, drops) = (rows * ROW_BYTES, read_drops(&batch.drops)?);
+        Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
+    }
+
     /// Adds the names that the database may lack.
     fn name(&mut self, rows: &mut RowsBuilder) {
         let belief = rows.belief();
@@ -111,14 +132,11 @@ impl Batches for Record {
     }
 
     fn measure(&self, batch: &Batch) -> Result<Size, InvalidBatch> {
-        let rows = batch::entries(batch, &self.intake.record)?;
-        let (bytes, drops) = (rows * ROW_BYTES, read_drops(&batch.drops)?);
-        Ok(Size { rows, bytes, drops, checkpoint: read_checkpoint(&batch.checkpoint)? })
+        self.judged(batch, self.size(batch))
     }
 
     fn learn(&mut self, batch: &Batch) -> Result<(), InvalidBatch> {
-        let (named, rules) = (self.names.len(), self.intake.rules());
-        let mut new = batch::series(batch, named, &self.intake.record, rules)?;
+        let (named, mut new) = (self.names.len(), self.series(batch)?);
         self.follow();
         for one in &mut new {
             if let Some(renamed) = self.intake.series.renamed((&*one).into()) {
@@ -158,7 +176,7 @@ impl Batches for Record {
 
     fn add(&mut self, batch: &Batch, into: &mut RowsBuilder) -> Result<(), InvalidBatch> {
         let rules = self.intake.rules();
-        let added = batch::add_rows(batch, &self.ids, rules, into);
+        let added = self.judged(batch, batch::add_rows(batch, &self.ids, rules, into));
         if batch.count > 0 {
             self.intake.ahead.note(rules.now_micros, added.as_ref().err());
         }

@@ -2,37 +2,53 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `books.rs` | folds and roll-ups, one at a time |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `facts.rs` | what people who run it should know |
+//! | `producers.rs` | the clients that number their batches, and what is missing of them |
+//! | `rules.rs` | rules about counts |
+//! | `submit.rs` | counting what comes in one call |
 
+mod books;
 mod changes;
 mod facts;
+mod producers;
+mod rules;
+mod submit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tally_outbox::Outbox;
+use tally_producers::Producers;
 use tally_producers::stream::Streams;
-use tally_producers::{Producer, Producers, Setback, Shown};
-use tally_runtime::Kind;
+use tally_runtime::metrics::Scrape;
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::rules::ShownRule;
 use crate::ahead::Ahead;
 use crate::changes::Version;
 use crate::domain::NAME;
-use crate::error::{Ended, Error};
+use crate::error::Error;
 use crate::house::House;
+use crate::http::Answers;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
-use crate::model::{Day, DayRange, Series};
-use crate::periods::{Granularity, QuarterRange, Zone};
+use crate::listing::{Listed, Listing};
+use crate::metrics::Measured;
+use crate::model::Series;
+use crate::periods::Zone;
 use crate::rows::Rows;
+use crate::rules::{Judge, LEASE};
 use crate::series::KnownSeries;
 use crate::settings::Settings;
 use crate::store::{self, Store};
-use crate::totals::{Filter, GroupBy, Query, TEXT_BYTES_FACTOR, TooMany, Totals};
+use crate::totals::{After, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals};
 
 /// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
@@ -46,8 +62,14 @@ pub struct Service {
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
     pub(crate) totals_max: usize,
+    /// The answers that HTTP's clients are reading.
+    pub(crate) answers: Arc<Answers>,
     house: House,
     keeper: Arc<Keeper>,
+    judge: Judge,
+    outbox: Outbox,
+    /// For how many days quarters are kept; 0 is for ever.
+    quarter_retention_days: u32,
     /// Whether this server does the duties.
     is_keeping: Arc<AtomicBool>,
     queries: Arc<Semaphore>,
@@ -61,7 +83,7 @@ pub struct Service {
 impl Service {
     /// Starts the service on a database whose migrations are applied.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Self, tally_store::Error> {
-        let Parts { database, clock, drain, tasks } = parts;
+        let Parts { database, clock, drain, tasks, outbox } = parts;
         let store = store::open(&database);
         let series = Arc::new(KnownSeries::new(settings.series_max));
         let (count_max, text_bytes_max) = series.loaded_max();
@@ -71,14 +93,17 @@ impl Service {
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
+        let measured = Arc::new(Measured::new(clock.now(), settings.metrics_endpoints));
         let house = House {
             store,
             series: Arc::clone(&series),
             producers: producers.clone(),
             clock: Arc::clone(&clock),
+            measured: Arc::clone(&measured),
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
+        let judge = Judge::new(house.clone(), outbox.clone());
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let is_keeping = duties.is_holder();
@@ -88,6 +113,13 @@ impl Service {
             async move { keeper.tick().await }
         };
         tasks.spawn("duties", duties.run(tick));
+        let duties = Duties::new(Lease::new(database.clone(), LEASE), drain.clone());
+        let judging = judge.clone();
+        let tick = move || {
+            let judge = judging.clone();
+            async move { judge.tick().await }
+        };
+        tasks.spawn("judge rules", duties.run(tick));
         let intake = Intake {
             series,
             clock: Arc::clone(&clock),
@@ -95,6 +127,7 @@ impl Service {
             ahead: Ahead::new(),
             record: settings.record,
             resolution: settings.resolution,
+            measured,
         };
         let (limits, workers) = (settings.queue, settings.of_workers());
         let window = settings.record.batches_in_flight_max;
@@ -104,8 +137,12 @@ impl Service {
             intake: Arc::new(intake),
             streams: Arc::new(streams),
             totals_max: settings.totals_max,
+            answers: Arc::default(),
             house,
             keeper,
+            judge,
+            outbox,
+            quarter_retention_days: settings.quarter_retention_days,
             is_keeping,
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             roll_ups: Arc::new(Semaphore::new(1)),
@@ -128,9 +165,25 @@ impl Service {
         Arc::clone(&self.keeper)
     }
 
+    /// Judging rules, now.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        self.judge.clone()
+    }
+
     /// Learns which series other servers tell apart, as it does once an hour.
     pub async fn learn(&self) {
         self.house.learn().await;
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.house.clock.now()
+    }
+
+    /// Whether a request was ever counted, as far as this server knows.
+    pub(crate) fn has_series(&self) -> bool {
+        self.house.series.filled().0 > 0
     }
 
     /// The series whose names it has in memory.
@@ -145,167 +198,60 @@ impl Service {
         Arc::clone(&self.house.store)
     }
 
-    /// Folds every row that is committed now. Returns how many requests.
-    pub(crate) async fn fold(&self) -> Result<u64, Error> {
-        let store = Arc::clone(&self.house.store);
-        self.one_at_a_time("fold", async move {
-            Ok(store.fold().await.map_err(Error::store("fold"))?.requests)
-        })
-        .await
-    }
-
-    /// Does work that changes totals once no other does. It goes on even if the caller goes away,
-    /// because cron may have a timeout. If the server stops, it is rolled back, and the next call does
-    /// it.
-    async fn one_at_a_time<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
-        let waiting = waiting.map_err(|_| {
-            let text =
-                "too many folds and roll-ups are waiting already; they go on without their callers";
-            Error::Refused(Kind::ResourceExhausted, text.into())
-        })?;
-        let service = self.clone();
-        let work = async move {
-            let _waiting = waiting;
-            let _place = service.roll_ups.acquire().await;
-            tokio::select! {
-                done = work => done,
-                () = service.streams.drain.begun() => Err(Ended::Draining.into()),
-            }
-        };
-        self.to_its_end(name, work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
-    }
-
-    /// Rolls up days and returns their totals.
-    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
-        let tomorrow = Day::of(self.intake.clock.now()).plus(1);
-        if days.first > tomorrow {
-            let text = format!("date: {days} is in the future, and no request can be");
-            return Err(Error::invalid(text));
-        }
-        let house = self.house.clone();
-        self.one_at_a_time("roll-up", async move {
-            house.roll_up(days).await.map_err(Error::store("roll up"))
-        })
-        .await?;
-        let totals = self.rolled_up_or_none(days, Granularity::Day).await;
-        totals.map_err(|error| Error::RolledUp(Box::new(error)))
-    }
-
-    /// The totals of rolled-up days, by method and path. An error if there are none.
-    pub(crate) async fn rolled_up(
-        &self,
-        days: DayRange,
-        granularity: Granularity,
-    ) -> Result<Totals, Error> {
-        let totals = self.rolled_up_or_none(days, granularity).await?;
-        if totals.periods.is_empty() {
-            return Err(Error::Refused(
-                Kind::NotFound,
-                format!(
-                    "nothing is rolled up in {days}; roll a day up first, or ask for live totals"
-                )
-                .into(),
-            ));
-        }
-        Ok(totals)
-    }
-
-    async fn rolled_up_or_none(
-        &self,
-        days: DayRange,
-        granularity: Granularity,
-    ) -> Result<Totals, Error> {
-        let query = Query {
-            range: QuarterRange::of_days(days),
-            granularity,
-            zone: Zone::utc(),
-            filter: Filter::default(),
-            group_by: vec![GroupBy::Method, GroupBy::Path],
-            live: false,
-            with_corrections: false,
-            sum: false,
-            totals_max: self.totals_max,
-            limit: None,
-        };
-        self.totals(&query).await
-    }
-
     /// Answers a query.
     pub(crate) async fn totals(&self, query: &Query) -> Result<Totals, Error> {
-        let answer = {
-            let _place = self.queries.acquire().await;
-            self.house.store.totals(query).await
-        };
-        let mut totals = answer.map_err(|error| {
-            if error.find::<TooMany>().is_some() {
-                return Error::AnswerTooLarge(format!(
-                    "the answer has more than {} totals, or texts of more than {TEXT_BYTES_FACTOR} \
-                     times as many bytes: ask for a shorter range, for months instead of days, for \
-                     fewer groups, for a path prefix, or for sums over all groups",
-                    query.totals_max
-                ));
-            }
-            Error::store("read totals")(error)
-        })?;
-        self.intake.series.notice_unnamed(totals.unnamed);
+        self.totals_after(query, None).await
+    }
+
+    /// The rest of an answer.
+    pub(crate) async fn totals_after(
+        &self,
+        query: &Query,
+        after: Option<&After>,
+    ) -> Result<Totals, Error> {
+        let questions = Questions { first: vec![query.clone()], then: Arc::new(|_| Vec::new()) };
+        let mut totals = self.answers(questions).await?.swap_remove(0);
+        if let Some(after) = after {
+            totals.skip(after, query.granularity);
+        }
         if let Some((limit, order)) = query.limit {
             totals.omitted = totals.keep_first(limit, order);
         }
         Ok(totals)
     }
 
-    /// What may be missing from these days, besides what clients have dropped.
-    pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
-        let mut setbacks = {
+    /// Answers several queries from one snapshot, without their limits.
+    pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>, Error> {
+        let totals_max = questions.first.first().map_or(self.totals_max, |query| query.totals_max);
+        let answers = {
             let _place = self.queries.acquire().await;
-            self.house.producers.setbacks().await.map_err(Error::store("list what is missing"))?
+            self.house.store.answers(questions).await
         };
-        setbacks.retain(|one| {
-            Day::of_micros(one.since_micros) <= days.last
-                && days.first <= Day::of_micros(one.noticed_micros)
-        });
-        Ok(setbacks)
+        let answers = answers.map_err(|error| {
+            if error.find::<TooMany>().is_some() {
+                return Error::AnswerTooLarge(format!(
+                    "the answer has more than {totals_max} totals, or texts of more than \
+                     {TEXT_BYTES_FACTOR} times as many bytes: ask for a shorter range, for months \
+                     instead of days, for fewer groups, for a path prefix, or for sums over all groups"
+                ));
+            }
+            Error::store("read totals")(error)
+        })?;
+        let unnamed = answers.iter().map(|totals| totals.unnamed).max();
+        self.intake.series.notice_unnamed(unnamed.unwrap_or_default());
+        Ok(answers)
     }
 
-    /// Clears the setbacks of one producer, or of all, and returns them.
-    pub(crate) async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
-        if short_id.is_empty() {
-            let text = "short_id is empty: give the 8 hex digits of a producer, or all";
-            return Err(Error::invalid(text));
-        }
+    /// The first names that are asked for, and whether there are more.
+    pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
         let _place = self.queries.acquire().await;
-        self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
+        let found = self.house.store.list(listing).await.map_err(Error::store("list names"))?;
+        Ok(found.finish())
     }
 
-    /// Forgets a client that numbers its batches, and returns what it was.
-    pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
-        let shown = Shown::parse(id)
-            .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
-        let _place = self.queries.acquire().await;
-        let found = self.house.producers.forget_shown(&shown).await;
-        let mut found = found.map_err(Error::store("forget a producer"))?;
-        let (kind, text) = match found.len() {
-            1 => return Ok(found.remove(0)),
-            0 => (Kind::NotFound, "id: no producer has it".to_owned()),
-            several => (
-                Kind::FailedPrecondition,
-                format!(
-                    "id: {several} producers are shown by it; give the whole id of one, a UUID"
-                ),
-            ),
-        };
-        Err(Error::Refused(kind, text.into()))
-    }
-
-    /// The clients that number their batches, and on request the insert workers.
-    pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
-        let _place = self.queries.acquire().await;
-        self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
+    /// The date that a zone's clock shows now.
+    pub(crate) fn today(&self, zone: &Zone) -> Date {
+        zone.date_at(self.intake.clock.now())
     }
 }
 
@@ -318,6 +264,13 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        let now = self.intake.clock.now();
+        self.streams.measure(now, scrape);
+        let folded_at = self.keeper.told().fold.well;
+        self.house.measured.measure(&self.house.series, folded_at, now, scrape);
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -13,6 +13,7 @@ use crate::schedule::Schedule;
 
 /// A day: roll-ups are scheduled by the day too.
 const KEPT_AFTER_ROLL_UP: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// How many series are told apart.
 #[derive(Debug, clap::Args)]
@@ -96,8 +97,23 @@ pub(crate) struct Arguments {
     #[arg(long, env = "TALLY_REQUESTS_TOTALS_MAX", value_name = "N", default_value = "1000000")]
     requests_totals_max: Given<usize>,
 
+    /// For how many hours an Idempotency-Key is remembered: for that long, what comes again under it is
+    /// not counted again
+    #[arg(
+        long,
+        env = "TALLY_REQUESTS_IDEMPOTENCY_HOURS",
+        value_name = "HOURS",
+        default_value = "24"
+    )]
+    requests_idempotency_hours: Given<u32>,
+
     #[command(flatten)]
     life: LifeArgs,
+
+    /// How many endpoints, the busiest ones, have a counter each at /metrics; all others have one together.
+    /// There are none by default, because each is a series of the monitoring system
+    #[arg(long, env = "TALLY_REQUESTS_METRICS_ENDPOINTS", value_name = "N", default_value = "0")]
+    requests_metrics_endpoints: Given<usize>,
 }
 
 /// What becomes of a day that is over.
@@ -146,6 +162,10 @@ pub struct Settings {
     /// For how long a day keeps them after its roll-up, however old it is: somebody who imports an old
     /// log can ask for its hours.
     pub kept_after_roll_up: Duration,
+    /// How many endpoints have a counter for whoever scrapes.
+    pub metrics_endpoints: usize,
+    /// For how long an idempotency key is remembered at least.
+    pub idempotency: Duration,
     /// The limits of a `Record` stream.
     pub record: RecordLimits,
     /// Which clients of `Record` to accept.
@@ -225,7 +245,18 @@ impl Arguments {
                 &self.requests_totals_max,
                 1..=1_000_000_000,
             ),
+            idempotency: HOUR
+                * problems.within(
+                    &name("requests-idempotency-hours"),
+                    &self.requests_idempotency_hours,
+                    1..=8_760,
+                ),
             kept_after_roll_up: KEPT_AFTER_ROLL_UP,
+            metrics_endpoints: problems.within(
+                &name("requests-metrics-endpoints"),
+                &self.requests_metrics_endpoints,
+                0..=1_000,
+            ),
             record: RecordLimits::default(),
             terms,
         }

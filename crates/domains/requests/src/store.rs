@@ -3,15 +3,19 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `advance.rs` | how far folds and roll-ups have come |
+//! | `answers.rs` | totals, and lists of names |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
+//! | `rules.rs` | rules about counts |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
 
 mod advance;
+mod answers;
 mod changes;
 mod cockroach;
 pub(crate) mod postgres;
+mod rules;
 pub(crate) mod sqlite;
 
 use std::sync::Arc;
@@ -31,9 +35,10 @@ use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
 use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
 use crate::rows::Rows;
-use crate::totals::{PieceCache, Query, Totals};
+use crate::totals::PieceCache;
 
 pub(crate) use self::advance::{Advance, Unfolded};
+pub(crate) use self::rules::{Added, Judged};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
 /// deliberate search; each further salt is 2^31 times as hard.
@@ -309,22 +314,6 @@ impl Store {
                         some => days += some,
                     }
                 }
-            }
-        }
-    }
-
-    /// Answers a query from one snapshot. Fails if there are [`TooMany`](crate::TooMany) totals.
-    pub async fn totals(&self, query: &Query) -> Result<Totals> {
-        match &self.database {
-            Database::Postgres(database) => {
-                postgres::totals::read(database, query, &self.cache).await
-            }
-            Database::Sqlite(database) => {
-                let (query, cache) = (query.clone(), Arc::clone(&self.cache));
-                let read = move |connection: &mut Connection| {
-                    sqlite::totals::read(connection, &query, &cache)
-                };
-                database.read(read).await
             }
         }
     }

@@ -2,33 +2,44 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `after.rs` | the rest of an answer, after a total that a client has |
 //! | `cache.rs` | a cache of the days that queries have read in pieces |
 //! | `cells.rs` | the counts of an answer while they are added up |
 //! | `collector.rs` | from what a store finds to an answer |
+//! | `compact.rs` | an answer in little memory, while a slow client reads it |
 //! | `day_reader.rs` | days that are cut, as a store reads their quarters |
 //! | `group.rs` | what totals are grouped by, and the groups of series |
 //! | `limit.rs` | the first totals of an answer |
 //! | `pieces.rs` | what series have in the pieces of a day that is cut |
 //! | `plan.rs` | which months and days a store reads, and which period each of them is in |
+//! | `status.rs` | statuses as people write them |
 
+mod after;
 mod cache;
 mod cells;
 mod collector;
+mod compact;
 mod day_reader;
 mod group;
 mod limit;
 mod pieces;
 mod plan;
+mod status;
+
+use std::sync::Arc;
 
 use hashbrown::HashSet;
 use tally_runtime::Kind;
 
+pub(crate) use self::after::After;
 pub(crate) use self::cache::{PieceCache, Stamp};
 pub(crate) use self::collector::Collector;
+pub(crate) use self::compact::{Compact, GroupRef, Place};
 pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
 pub(crate) use self::limit::{LimitOrder, Omitted};
 pub(crate) use self::plan::{DaysToRead, Plan, Span};
+pub use self::status::StatusIs;
 use crate::model::{DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
 
@@ -78,6 +89,18 @@ pub struct Query {
     /// store finds.
     pub limit: Option<(usize, LimitOrder)>,
 }
+
+/// Queries whose answers agree with each other, because one snapshot has them all.
+#[derive(Clone)]
+pub(crate) struct Questions {
+    /// Those that are asked first.
+    pub(crate) first: Vec<Query>,
+    /// Those that their answers lead to.
+    pub(crate) then: Arc<Then>,
+}
+
+/// From answers to the queries that they lead to.
+pub(crate) type Then = dyn Fn(&[Totals]) -> Vec<Query> + Send + Sync;
 
 /// The totals of one period, in the order of groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +192,15 @@ impl Query {
     }
 }
 
+// === impl PeriodTotals ===
+
+impl PeriodTotals {
+    /// The sum of its counts, within 64 bits.
+    pub(crate) fn sum(&self) -> i64 {
+        self.counts.iter().fold(0, |sum: i64, (_, count)| sum.saturating_add(*count))
+    }
+}
+
 // === impl TooMany ===
 
 impl From<TooMany> for tally_store::Error {
@@ -183,8 +215,7 @@ impl Totals {
     /// The sum of all counts, within 64 bits.
     #[must_use]
     pub fn sum(&self) -> i64 {
-        let counts = self.periods.iter().flat_map(|period| &period.counts);
-        counts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+        self.periods.iter().fold(0, |sum: i64, period| sum.saturating_add(period.sum()))
     }
 }
 

@@ -7,12 +7,14 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `metrics.rs` | what a scrape is told of a queue and its workers |
 //! | `progress.rs` | whether rows can be stored, as far as the workers know |
 //! | `queue.rs` | the queue, bounded in rows and bytes |
 //! | `receipt.rs` | telling a stream when its own rows are stored |
 //! | `sink.rs` | what a batch is written to |
 //! | `worker.rs` | the loop that writes batches, and repeats them safely |
 
+mod metrics;
 mod progress;
 mod queue;
 mod receipt;

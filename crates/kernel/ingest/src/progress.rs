@@ -32,6 +32,8 @@ pub(crate) struct Writing<'a> {
 struct State {
     /// Since when each worker has had its batch.
     since: Vec<Option<Instant>>,
+    /// Since when the oldest row of that batch has waited.
+    oldest: Vec<Option<Instant>>,
     /// What the last attempt said, if it failed.
     failure: Option<String>,
 }
@@ -40,12 +42,18 @@ struct State {
 
 impl Progress {
     pub(crate) fn new(workers: usize) -> Self {
-        Self(Arc::new(Mutex::new(State { since: vec![None; workers], failure: None })))
+        Self(Arc::new(Mutex::new(State {
+            since: vec![None; workers],
+            oldest: vec![None; workers],
+            failure: None,
+        })))
     }
 
-    /// A worker has taken a batch.
-    pub(crate) fn begin(&self, worker: usize) -> Writing<'_> {
-        self.lock().since[worker] = Some(Instant::now());
+    /// A worker has taken a batch, whose oldest row came then.
+    pub(crate) fn begin(&self, worker: usize, oldest: Option<Instant>) -> Writing<'_> {
+        let mut state = self.lock();
+        (state.since[worker], state.oldest[worker]) = (Some(Instant::now()), oldest);
+        drop(state);
         Writing { progress: self, worker }
     }
 
@@ -75,6 +83,13 @@ impl Progress {
         Some(Trouble { message, is_trying })
     }
 
+    /// For how long the oldest row has waited. What is in no worker's hands is younger, because the workers
+    /// take the oldest first.
+    pub(crate) fn oldest_age(&self) -> Duration {
+        let oldest = self.lock().oldest.iter().flatten().min().copied();
+        oldest.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,6 +99,7 @@ impl Progress {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.progress.lock().since[self.worker] = None;
+        let mut state = self.progress.lock();
+        (state.since[self.worker], state.oldest[self.worker]) = (None, None);
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Measured;
 use crate::receipt::Stub;
 use crate::{Receipt, Rows};
 
@@ -38,15 +39,16 @@ pub struct Queue<R, O> {
     rows: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     closing: CancellationToken,
-    writing: Arc<Writing>,
+    pub(crate) writing: Arc<Writing>,
+    pub(crate) measured: Arc<Measured>,
     /// How much there may be.
     pub limits: Limits,
 }
 
 /// How many batches are being written.
 #[derive(Debug, Default)]
-struct Writing {
-    batches: AtomicUsize,
+pub(crate) struct Writing {
+    pub(crate) batches: AtomicUsize,
     ended: Notify,
 }
 
@@ -73,6 +75,8 @@ pub(crate) struct Chunk<R, O> {
     pub(crate) stub: Stub<O>,
     /// Gives the place back when it is dropped.
     pub(crate) room: Room,
+    /// When it came.
+    pub(crate) since: Instant,
 }
 
 /// A place in the queue, given back when it is dropped: when the rows are stored.
@@ -93,6 +97,7 @@ impl<R, O> Clone for Queue<R, O> {
             bytes: Arc::clone(&self.bytes),
             closing: self.closing.clone(),
             writing: Arc::clone(&self.writing),
+            measured: Arc::clone(&self.measured),
             limits: self.limits,
         }
     }
@@ -109,6 +114,7 @@ impl<R: Rows, O> Queue<R, O> {
             bytes: Arc::new(Semaphore::new(limits.bytes_max as usize)),
             closing: CancellationToken::new(),
             writing: Arc::default(),
+            measured: Arc::default(),
             limits,
         }
     }
@@ -138,11 +144,14 @@ impl<R: Rows, O> Queue<R, O> {
         places: u64,
         receipt: &Receipt<O>,
     ) -> Result<(), Full<R>> {
-        let stub = receipt.stub(places);
-        self.sender.send(Chunk { rows, stub, room }).map_err(|mpsc::error::SendError(chunk)| {
+        let (stub, received) = (receipt.stub(places), rows.rows() as u64);
+        let chunk = Chunk { rows, stub, room, since: Instant::now() };
+        self.sender.send(chunk).map_err(|mpsc::error::SendError(chunk)| {
             chunk.stub.withdrawn();
             Full(chunk.rows)
-        })
+        })?;
+        self.measured.received.add(received);
+        Ok(())
     }
 
     /// Takes no more rows. The workers end when they have written the rest.
@@ -250,147 +259,12 @@ impl Room {
         self.bytes.merge(other.bytes);
     }
 
-    /// Gives a part of it back: the rows are fewer than was thought.
-    pub fn give_back(&mut self, rows: usize, bytes: usize) {
-        drop(self.rows.split(rows.min(self.rows.num_permits())));
-        drop(self.bytes.split(bytes.min(self.bytes.num_permits())));
+    /// Gives back what is beyond this: the rows are fewer than was thought.
+    pub fn keep(&mut self, rows: usize, bytes: usize) {
+        drop(self.rows.split(self.rows.num_permits().saturating_sub(rows)));
+        drop(self.bytes.split(self.bytes.num_permits().saturating_sub(bytes)));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    struct Three;
-
-    impl Rows for Three {
-        fn rows(&self) -> usize {
-            3
-        }
-        fn bytes(&self) -> usize {
-            3
-        }
-    }
-
-    fn size<R, O>(taken: Option<Taken<R, O>>) -> usize {
-        taken.map_or(0, |taken| taken.chunks.len())
-    }
-
-    fn limits(rows_max: u32) -> Limits {
-        Limits { rows_max, bytes_max: 1000, wait_max: Duration::from_millis(50) }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_queue_gives_the_rows_back() {
-        let queue = Queue::new(limits(4));
-        let receipt = Receipt::<()>::new();
-        queue.push(Three, &receipt).await.expect("room for three");
-        assert!(queue.push(Three, &receipt).await.is_err());
-        drop(queue.batch(10, 0).await);
-        queue.push(Three, &receipt).await.expect("room again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_chunk_larger_than_the_queue_passes_alone() {
-        let queue = Queue::new(limits(2));
-        let receipt = Receipt::<()>::new();
-        queue.push(Three, &receipt).await.expect("takes the whole queue");
-        assert!(queue.push(Three, &receipt).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_place_that_was_taken_counts_until_it_is_given_back() {
-        let queue = Queue::new(limits(6));
-        let receipt = Receipt::<()>::new();
-        let mut room = queue.reserve(3, 3).await.expect("room for three");
-        room.merge(queue.reserve(3, 3).await.expect("room for three more"));
-        assert_eq!(queue.rows(), 6);
-        assert!(queue.reserve(1, 1).await.is_none());
-        queue.push_into(room, Three, 3, &receipt).expect("a place of its own");
-        drop(queue.batch(10, 0).await);
-        assert_eq!(queue.rows(), 0);
-    }
-
-    #[tokio::test]
-    async fn a_batch_takes_what_waits_up_to_the_limit() {
-        let queue = Queue::new(limits(100));
-        let receipt = Receipt::<()>::new();
-        for _ in 0..5 {
-            queue.push(Three, &receipt).await.expect("room");
-        }
-        let sizes = [queue.batch(7, 0).await, queue.batch(100, 0).await];
-        assert_eq!(sizes.map(size), [3, 2]);
-    }
-
-    /// Nothing but updates.
-    #[derive(Debug)]
-    struct Updates;
-
-    impl Rows for Updates {
-        fn rows(&self) -> usize {
-            1
-        }
-        fn updates(&self) -> usize {
-            BATCH_UPDATES_MAX / 4
-        }
-        fn bytes(&self) -> usize {
-            1
-        }
-    }
-
-    #[tokio::test]
-    async fn a_batch_changes_no_more_than_it_may() {
-        let queue = Queue::new(limits(100));
-        let receipt = Receipt::<()>::new();
-        for _ in 0..10 {
-            queue.push(Updates, &receipt).await.expect("room");
-        }
-        for size in [4, 4, 2] {
-            assert_eq!(self::size(queue.batch(100, 0).await), size);
-        }
-    }
-
-    /// Until it ends, or enough rows wait, or a moment is over.
-    #[tokio::test(start_paused = true)]
-    async fn a_small_batch_waits_for_another_one() {
-        let queue = Queue::new(limits(1_000));
-        let receipt = Receipt::<()>::new();
-        let push = async || queue.push(Three, &receipt).await.expect("room");
-        push().await;
-        let first = queue.batch(100, 9).await.expect("alone, it does not wait");
-        push().await;
-        let (second, ()) = tokio::join!(queue.batch(100, 9), async {
-            push().await;
-            drop(first);
-        });
-        let second = second.expect("chunks");
-        assert_eq!(second.chunks.len(), 2);
-        for _ in 0..3 {
-            push().await;
-        }
-        let begun = Instant::now();
-        assert_eq!(size(queue.batch(100, 9).await), 3, "enough rows");
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        push().await;
-        assert_eq!(size(queue.batch(100, 9).await), 1);
-        assert_eq!(begun.elapsed(), JOIN_WAIT_MAX);
-        push().await;
-        queue.close();
-        assert_eq!(size(queue.batch(100, 9).await), 1);
-        assert_eq!(begun.elapsed(), JOIN_WAIT_MAX);
-        drop(second);
-    }
-
-    #[tokio::test]
-    async fn a_closed_queue_ends_when_it_is_empty() {
-        let queue = Queue::new(limits(100));
-        let receipt = Receipt::<()>::new();
-        queue.push(Three, &receipt).await.expect("room");
-        queue.close();
-        assert!(queue.push(Three, &receipt).await.is_err());
-        assert_eq!(size(queue.batch(10, 0).await), 1);
-        assert!(queue.batch(10, 0).await.is_none());
-        assert!(queue.batch(10, 0).await.is_none());
-    }
-}
+mod tests;

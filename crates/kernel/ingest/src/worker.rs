@@ -122,6 +122,11 @@ impl Workers {
         self.progress.trouble()
     }
 
+    /// For how long the oldest row has waited.
+    pub(crate) fn oldest_age(&self) -> Duration {
+        self.progress.oldest_age()
+    }
+
     /// Notes that something past the workers could not be stored.
     pub fn failed(&self, message: &str) {
         self.progress.failed(message);
@@ -145,18 +150,20 @@ impl<S: Sink> Worker<S> {
         let Settings { batch_rows_max, join_rows, .. } = self.settings;
         while let Some(taken) = self.queue.batch(batch_rows_max, join_rows).await {
             let Taken { chunks, writing } = taken;
+            let oldest = chunks.iter().map(|chunk| chunk.since).min();
             let (rows, stubs) = split(chunks);
             let progress = self.progress.clone();
-            let _writing = (writing, progress.begin(self.index));
+            let _writing = (writing, progress.begin(self.index, oldest));
             match self.store(&rows).await {
                 // Perhaps only one stream's rows are at fault: no other stream pays for them.
                 Err(error) if rows.len() > 1 && is_final(&error) => {
                     for (rows, stub) in rows.into_iter().zip(stubs) {
-                        let result = self.store(std::slice::from_ref(&rows)).await;
-                        settle(vec![stub], result);
+                        let rows = std::slice::from_ref(&rows);
+                        let result = self.store(rows).await;
+                        self.settle(rows, vec![stub], result);
                     }
                 }
-                result => settle(stubs, result),
+                result => self.settle(&rows, stubs, result),
             }
             if self.sequence >= PRODUCER_BATCHES_MAX {
                 self.sink.retire(self.producer, self.sequence).await;
@@ -177,8 +184,10 @@ impl<S: Sink> Worker<S> {
             let sequence = self.sequence + 1;
             let is_repeated = indeterminate;
             let batch = Batch { producer: self.producer, sequence, is_repeated, chunks };
+            let (rows, began) = (batch.rows(), Instant::now());
             let error = match self.sink.write(batch).await {
                 Ok(outcomes) => {
+                    self.queue.measured.committed(rows, began.elapsed());
                     self.progress.stored();
                     self.sequence = sequence;
                     self.last_stored = Instant::now();
@@ -205,7 +214,6 @@ impl<S: Sink> Worker<S> {
             let pause = backoff::pause(PAUSE_MIN, PAUSE_MAX, attempt, random::number());
             let left = self.settings.write_wait_max.saturating_sub(started.elapsed());
             if !error.is_transient() || pause >= left {
-                let rows: usize = chunks.iter().map(Rows::rows).sum();
                 tracing::error!(
                     rows,
                     attempt,
@@ -224,6 +232,7 @@ impl<S: Sink> Worker<S> {
                 tracing::warn!(error = message, "rows could not be stored, trying again");
             }
             tokio::time::sleep(pause).await;
+            self.queue.measured.retries.add(1);
             attempt += 1;
         }
     }
@@ -235,6 +244,20 @@ impl<S: Sink> Worker<S> {
     fn is_missing(&self, error: &WriteError, indeterminate: bool) -> bool {
         let WriteError::OutOfSequence { stored, .. } = error else { return false };
         !indeterminate || (1..self.sequence).contains(stored)
+    }
+
+    /// Tells the streams what became of their rows.
+    fn settle(
+        &self,
+        rows: &[S::Rows],
+        stubs: Stubs<S::Outcome>,
+        result: Result<Vec<S::Outcome>, Error>,
+    ) {
+        if result.is_err() {
+            let failed = rows.iter().map(Rows::rows).sum::<usize>();
+            self.queue.measured.failed.add(failed as u64);
+        }
+        settle(stubs, result);
     }
 
     fn become_new_producer(&mut self) {

@@ -7,7 +7,9 @@
 //! | `append.rs`, `append/` | storing a batch once, in each kind of database |
 //! | `days.rs` | what producers brought, by UTC day |
 //! | `lease.rs` | who has a producer: epoch, claims, and the rules of opening it |
+//! | `metrics.rs` | what a scrape is told of a domain's streams and producers |
 //! | `migrations.rs` | the tables, for each kind of database |
+//! | `once.rs`, `once/` | what is stored once for each idempotency key |
 //! | `open.rs` | the message that opens a producer |
 //! | `plan.rs` | what of a batch is new, by where its producers stand |
 //! | `postgres.rs`, `postgres/` | producers in Postgres and CockroachDB |
@@ -21,7 +23,9 @@
 pub mod append;
 mod days;
 mod lease;
+mod metrics;
 mod migrations;
+mod once;
 mod open;
 mod plan;
 pub mod postgres;
@@ -35,6 +39,7 @@ mod writer;
 pub use days::{Counted, Days};
 pub use lease::{Leaving, Opening, Producer, Refusal, Standing, Step, draw_epoch, short_id};
 pub use migrations::MIGRATIONS;
+pub use once::{Fingerprint, KEY_BYTES_MAX, Once};
 pub use open::{InvalidOpen, Terms};
 pub use plan::Plan;
 pub use run::{BatchEnd, Content, Fate, Parcel, Run};

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::days::Counted;
 use crate::lease::Refusal;
+use crate::once::{Keys, Seen};
 use crate::run::{Content, Fate, Parcel, Run};
 
 /// A producer's epoch, 0 for a worker, and the last batch that is stored.
@@ -56,17 +57,18 @@ pub(crate) type Places = HashMap<Uuid, Option<Place>>;
 // === impl Plan ===
 
 impl<C: Content> Plan<C> {
-    /// Assumes that everything is new, which it is unless something failed before. The database
-    /// verifies each move.
-    pub(crate) fn hopeful(batch: &Batch<'_, Parcel<C>>) -> Result<Self, WriteError> {
-        Self::new(batch, Places::new())
+    /// Assumes that everything is new but what comes under these keys, which it is unless something failed
+    /// before. The database verifies each move.
+    pub(crate) fn hopeful(batch: &Batch<'_, Parcel<C>>, keys: Keys) -> Result<Self, WriteError> {
+        Self::new(batch, Places::new(), keys)
     }
 
-    /// By where the producers stand, and stay. Fails if the worker's number is neither the next one
+    /// By where the producers stand, and stay, and by the keys that were used before. Fails if the worker's number is neither the next one
     /// nor that of a repeated batch; nothing of the batch is stored then.
     pub(crate) fn new(
         batch: &Batch<'_, Parcel<C>>,
         mut places: Places,
+        mut keys: Keys,
     ) -> Result<Self, WriteError> {
         let (moves, content) = (Vec::new(), Vec::new());
         let mut plan = Self { moves, content, days: BTreeMap::new(), fates: Vec::new() };
@@ -85,10 +87,18 @@ impl<C: Content> Plan<C> {
             let fate = match &chunk.run {
                 Some(run) => plan.add_run(run, &chunk.content, &mut places, is_duplicate),
                 None => {
-                    if is_new {
+                    let seen = chunk.once.as_ref().map(|once| keys.see(once));
+                    if is_new && seen.is_none_or(|seen| seen == Seen::Never) {
                         own.add(plan.store(chunk.content.clone()));
                     }
-                    Fate::Stored { committed: 0 }
+                    match seen {
+                        Some(Seen::WithOther) => Fate::OtherContent,
+                        // By an earlier attempt, if this one is repeated.
+                        seen => {
+                            let known = usize::from(is_new && seen == Some(Seen::Before));
+                            Fate::Stored { committed: 0, known }
+                        }
+                    }
                 }
             };
             plan.fates.push(fate);
@@ -140,7 +150,8 @@ impl<C: Content> Plan<C> {
                     self.move_on(run.producer, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }
-                Fate::Stored { committed: place.sequence }
+                let known = if was_committed { 0 } else { known.min(run.batches.len()) };
+                Fate::Stored { committed: place.sequence, known }
             }
         }
     }

@@ -7,6 +7,7 @@ use tally_runtime::Day;
 use uuid::Uuid;
 
 use crate::lease::Refusal;
+use crate::once::Once;
 
 const DROP_BYTES: usize = size_of::<(Day, i64)>();
 /// What a parcel takes besides its rows: its place in the queue and in the allocator.
@@ -31,6 +32,8 @@ pub struct Parcel<C> {
     pub content: C,
     /// Which batches they are, if a client has numbered them.
     pub run: Option<Arc<Run>>,
+    /// The key under which they are stored once, if their caller has given one to what is no run.
+    pub once: Option<Arc<Once>>,
 }
 
 /// Consecutive batches of one producer.
@@ -65,6 +68,9 @@ pub enum Fate {
     Stored {
         /// The last committed batch of the run's producer; 0 for rows without numbers.
         committed: i64,
+        /// How many of the run's batches, from the first on, were stored before, and not by an earlier
+        /// attempt of this process; 1 for what came before under its key.
+        known: usize,
     },
     /// None of it is stored: it does not follow the producer's last batch.
     Gap {
@@ -75,6 +81,8 @@ pub enum Fate {
     Refused(Refusal),
     /// The producer may not go on, and it is unknown whether an earlier attempt has stored it.
     InDoubt(Refusal),
+    /// None of it is stored: its key stands for something else.
+    OtherContent,
 }
 
 // === impl Parcel ===
@@ -85,9 +93,26 @@ impl<C> Parcel<C> {
     }
 }
 
+impl<C: Content> Parcel<C> {
+    /// The rows that are new if this many batches of the run are known, and how much their client says that
+    /// it has dropped.
+    pub fn new_after(&self, known: usize) -> (C, u64) {
+        let Some(run) = &self.run else {
+            // Under its key all of it is known, or nothing.
+            return (self.content.skip(if known > 0 { self.content.rows() } else { 0 }), 0);
+        };
+        let batches = &run.batches;
+        let (old, new) = batches.split_at(known.min(batches.len()));
+        let drops = new.iter().flat_map(|batch| &batch.drops);
+        let dropped =
+            drops.fold(0, |sum: u64, (_, count)| sum.saturating_add(count.unsigned_abs()));
+        (self.content.skip(old.last().map_or(0, |last| last.rows)), dropped)
+    }
+}
+
 impl<C> From<C> for Parcel<C> {
     fn from(content: C) -> Self {
-        Self { content, run: None }
+        Self { content, run: None, once: None }
     }
 }
 
@@ -103,7 +128,8 @@ impl<C: Content> tally_ingest::Rows for Parcel<C> {
     }
 
     fn bytes(&self) -> usize {
-        bytes(self.content.bytes(), self.drops())
+        let key = self.once.as_ref().map_or(0, |once| size_of::<Once>() + once.key.len());
+        bytes(self.content.bytes() + key, self.drops())
     }
 }
 

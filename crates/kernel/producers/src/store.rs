@@ -1,8 +1,11 @@
 //! The producers of one domain, in its database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 use tally_runtime::Namespace;
 use tally_store::{Database, Error};
 use tokio::sync::Semaphore;
@@ -11,11 +14,14 @@ use uuid::Uuid;
 use crate::lease::{Leaving, Opening, Producer, Refusal, Standing};
 use crate::open::Terms;
 use crate::setback::{Setback, Told};
-use crate::{postgres, sqlite};
+use crate::{once, postgres, sqlite};
 
 /// How many producers are opened or forgotten at the same time, so that clients that all come back at
 /// once leave connections to the insert workers.
 pub const OPENINGS_MAX: usize = 3;
+
+/// Nobody has counted yet.
+const UNKNOWN: u64 = u64::MAX;
 
 /// The producers of one domain in one namespace. Clones share their places.
 #[derive(Debug, Clone)]
@@ -24,6 +30,8 @@ pub struct Producers {
     owner: Owner,
     terms: Terms,
     places: Arc<Semaphore>,
+    /// How many clients there were when somebody counted them, or [`UNKNOWN`].
+    clients: Arc<AtomicU64>,
 }
 
 /// Whose producers these are.
@@ -71,7 +79,8 @@ impl Producers {
     /// Those of a domain in the default namespace, in a database whose migrations are applied.
     pub fn new(database: Database, domain: &'static str, terms: Terms) -> Self {
         let owner = Owner { domain, namespace: Namespace::DEFAULT };
-        Self { database, owner, terms, places: Arc::new(Semaphore::new(OPENINGS_MAX)) }
+        let (places, clients) = (Semaphore::new(OPENINGS_MAX), AtomicU64::new(UNKNOWN));
+        Self { database, owner, terms, places: Arc::new(places), clients: Arc::new(clients) }
     }
 
     /// Those of the same domain in another namespace. They share the places and the limits.
@@ -89,6 +98,16 @@ impl Producers {
     /// Which clients the domain takes.
     pub fn terms(&self) -> Terms {
         self.terms
+    }
+
+    /// The domain's name.
+    pub(crate) fn domain(&self) -> &'static str {
+        self.owner.domain
+    }
+
+    /// How many clients there were at the last [summary](Self::summary), if there was one.
+    pub(crate) fn counted(&self) -> Option<u64> {
+        Some(self.clients.load(Ordering::Relaxed)).filter(|clients| *clients != UNKNOWN)
     }
 
     /// Opens a producer for a client, by the rules of [`Opening`]: from then on the database stores
@@ -160,6 +179,24 @@ impl Producers {
         }
     }
 
+    /// Deletes the idempotency keys of the domain, in all namespaces, that were stored longer ago than this,
+    /// by the database's clock. What comes under one of them afterwards is new.
+    pub async fn forget_keys(&self, kept_for: Duration) -> Result<(), Error> {
+        let domain = self.owner.domain;
+        match &self.database {
+            Database::Postgres(database) => {
+                once::postgres::forget(database, domain, kept_for).await
+            }
+            Database::Sqlite(database) => {
+                let forget = move |connection: &mut Connection| {
+                    once::sqlite::forget(connection, domain, kept_for)
+                };
+                while database.write(forget).await? {}
+                Ok(())
+            }
+        }
+    }
+
     /// Adds up the days of batches that have many, of all domains, so that there are a few rows for each
     /// day whatever clients send. Safe to repeat, and to leave off.
     pub async fn gather_days(&self) -> Result<(), Error> {
@@ -186,12 +223,14 @@ impl Producers {
     /// How many clients there are, when one was last seen, and how much they said to have dropped, ever.
     pub async fn summary(&self) -> Result<Summary, Error> {
         let owner = self.owner;
-        match &self.database {
-            Database::Postgres(database) => postgres::summary(database, owner).await,
+        let summary = match &self.database {
+            Database::Postgres(database) => postgres::summary(database, owner).await?,
             Database::Sqlite(database) => {
-                database.read(move |connection| sqlite::summary(connection, owner)).await
+                database.read(move |connection| sqlite::summary(connection, owner)).await?
             }
-        }
+        };
+        self.clients.store(summary.clients.unsigned_abs(), Ordering::Relaxed);
+        Ok(summary)
     }
 
     /// Notes which batches of a worker, up to this one, are missing. Safe to repeat.

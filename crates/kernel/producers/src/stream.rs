@@ -35,6 +35,7 @@ pub use self::drops::{InvalidDrops, read_drops};
 pub use self::error::{Error, Invalid};
 use self::recording::Recording;
 use crate::lease::{Leaving, Opening, Standing};
+use crate::metrics::Measured;
 use crate::run::{Content, Fate, Parcel};
 use crate::store::Producers;
 use crate::writer::{Append, Writer};
@@ -47,9 +48,9 @@ pub struct Streams<C> {
     /// Where rows wait for the insert workers.
     pub queue: Queue<Parcel<C>, Fate>,
     /// They say whether something can be stored.
-    workers: Workers,
+    pub(crate) workers: Workers,
     /// The domain's producers.
-    producers: Producers,
+    pub(crate) producers: Producers,
     /// How long a stream waits for its producer to be opened or forgotten.
     opening_wait_max: Duration,
     /// How many batches may be sent before they are acknowledged.
@@ -60,6 +61,7 @@ pub struct Streams<C> {
     pub drain: Drain,
     /// The streams that are read. The drain waits for them.
     pub tasks: Tasks,
+    pub(crate) measured: Measured,
 }
 
 /// One message of a stream.
@@ -187,6 +189,7 @@ impl<C: Content> Streams<C> {
             clock,
             drain,
             tasks: Tasks::new(),
+            measured: Measured::default(),
         }
     }
 

@@ -52,6 +52,18 @@ pub fn chain_for_clients(error: &(dyn StdError + 'static)) -> String {
     chain_by(error, |error| error.downcast_ref::<Error>()?.for_clients.map(str::to_owned))
 }
 
+/// Logs an error that a call fails with, if the log must say more than the client hears. Returns what
+/// the client hears: only the log names the database's address and users.
+pub fn tell(error: &(dyn StdError + 'static), kind: Kind) -> String {
+    let (message, for_clients) = (chain(error), chain_for_clients(error));
+    if kind == Kind::Internal {
+        tracing::error!(error = message, "a call failed");
+    } else if message != for_clients {
+        tracing::warn!(error = message, "a call failed");
+    }
+    for_clients
+}
+
 /// The same, where other words may stand for an error and everything behind it.
 fn chain_by(
     error: &(dyn StdError + 'static),

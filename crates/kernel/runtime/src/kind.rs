@@ -12,6 +12,8 @@ pub enum Kind {
     AlreadyExists,
     /// The state of the system does not allow it; something else must happen first.
     FailedPrecondition,
+    /// It does not fit to what was asked for before under the same id.
+    Contradiction,
     /// The answer or the request is over a limit.
     ResourceExhausted,
     /// Something that is needed is away; the same request may succeed later.
@@ -31,7 +33,7 @@ impl Kind {
             Self::NotFound => 5,
             Self::AlreadyExists => 6,
             Self::ResourceExhausted => 8,
-            Self::FailedPrecondition => 9,
+            Self::FailedPrecondition | Self::Contradiction => 9,
             Self::Internal => 13,
             Self::Unavailable => 14,
         }
@@ -44,6 +46,7 @@ impl Kind {
             Self::InvalidArgument => 400,
             Self::NotFound => 404,
             Self::AlreadyExists | Self::FailedPrecondition => 409,
+            Self::Contradiction => 422,
             Self::ResourceExhausted => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,

@@ -12,6 +12,7 @@
 //! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
 //! | `faults.rs` | points at which a test can stop the process |
 //! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
+//! | `metrics.rs`, `metrics/` | counters, gauges and histograms, and the answer to a scrape |
 //! | `namespace.rs` | a namespace |
 //! | `random.rs` | the only place that draws random numbers and ids |
 //! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
@@ -26,6 +27,7 @@ mod distance;
 mod error;
 pub mod faults;
 mod kind;
+pub mod metrics;
 mod namespace;
 pub mod random;
 mod signal;
@@ -35,7 +37,7 @@ pub mod telemetry;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
 pub use distance::distance;
-pub use error::{Error, Outcome, Said, chain, chain_for_clients};
+pub use error::{Error, Outcome, Said, chain, chain_for_clients, tell};
 pub use kind::Kind;
 pub use namespace::Namespace;
 pub use signal::Signals;

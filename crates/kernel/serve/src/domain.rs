@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tally_outbox::Outbox;
 use tally_producers::Terms;
 use tally_runtime::config::Problems;
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Clock, Drain, Tasks};
 use tally_store::{Database, Migrations};
 
@@ -50,6 +52,8 @@ pub struct Parts {
     /// For background tasks, which end by themselves once the drain begins. The app waits for them
     /// after [`Running::finished`].
     pub tasks: Tasks,
+    /// Where events for other programs go. The app delivers them.
+    pub outbox: Outbox,
 }
 
 /// A domain whose settings are right.
@@ -73,6 +77,9 @@ pub trait Running: Send + Sync {
 
     /// How many rows are neither stored nor lost.
     fn queued_rows(&self) -> usize;
+
+    /// Tells a scrape what it knows, without waiting for anything.
+    fn measure(&self, _scrape: &mut Scrape) {}
 
     /// What it knows of itself without asking anyone.
     fn facts(&self) -> Vec<Fact> {
@@ -145,6 +152,11 @@ impl Domains {
     /// As [`Running::queued_rows`], in all.
     pub fn queued_rows(&self) -> usize {
         self.0.iter().map(|domain| domain.running.queued_rows()).sum()
+    }
+
+    /// As [`Running::measure`], for all.
+    pub(crate) fn measure(&self, scrape: &mut Scrape) {
+        self.0.iter().for_each(|domain| domain.running.measure(scrape));
     }
 
     /// As [`Running::finished`], for all.

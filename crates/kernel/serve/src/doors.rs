@@ -1,4 +1,4 @@
-//! The ways into a domain: gRPC services, HTTP routes, UDP sockets.
+//! The ways into a domain: gRPC services, HTTP routes, pages, UDP sockets.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tower_service::Service;
 
+use crate::api::Api;
+use crate::pages::Pages;
 use crate::udp::{Datagrams, Socket};
 
 /// The ways into a domain.
@@ -20,6 +22,8 @@ pub struct Doors {
     pub(crate) names: Vec<&'static str>,
     pub(crate) descriptors: Vec<&'static [u8]>,
     pub(crate) http: Router,
+    pub(crate) pages: Pages,
+    pub(crate) apis: Vec<Api>,
     pub(crate) sockets: Vec<Socket>,
 }
 
@@ -61,6 +65,22 @@ impl Doors {
     pub fn http(mut self, routes: Router) -> Self {
         self.http = self.http.merge(routes);
         self
+    }
+
+    /// Adds pages. Panics if two domains have the same route.
+    #[must_use]
+    pub fn pages(mut self, pages: Pages) -> Self {
+        self.pages = self.pages.and(pages);
+        self
+    }
+
+    /// Adds an HTTP API, which the OpenAPI document describes. Panics if two domains have the same
+    /// route.
+    #[must_use]
+    pub fn api(mut self, mut api: Api) -> Self {
+        let routes = std::mem::take(&mut api.router);
+        self.apis.push(api);
+        self.http(routes)
     }
 
     /// Adds a UDP socket, which is bound to `address` when the server starts.

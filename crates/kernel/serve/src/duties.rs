@@ -11,10 +11,21 @@ use tally_store::Lease;
 
 /// The pause between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
+/// The pause before a round that is due soon.
+const SOON: Duration = Duration::from_millis(250);
 
 /// The longest pause after failures. It is longer than the term of a lease, so that another server may
 /// try what this one fails to do.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// When the next round is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// In a second.
+    Later,
+    /// In a quarter of a second: there was much to do, and there will be more.
+    Soon,
+}
 
 /// The duties of one domain. They need not be done by one server only to be right: a lease can be lost
 /// at any point.
@@ -40,18 +51,21 @@ impl Duties {
         Arc::clone(&self.is_holder)
     }
 
-    /// Calls `tick` every second while this server holds the lease. At the drain, the call that has
-    /// begun is dropped, and the lease released. A failure is logged if it is another one than the
-    /// last, and the pauses grow until a call succeeds. A panic is a failure.
+    /// Calls `tick` every second, or sooner if it says so, while this server holds the lease. At the
+    /// drain, the call that has begun is dropped, and the lease released. A failure is logged if it is
+    /// another one than the last, and the pauses grow until a call succeeds. A panic is a failure.
     pub async fn run<T>(self, tick: impl Fn() -> T)
     where
-        T: Future<Output = Result<(), Error>>,
+        T: Future<Output = Result<Next, Error>>,
     {
         let (mut pause, mut failures, mut last) = (ROUND, 0, None);
         while self.drain.pause(pause).await {
-            let Err(error) = self.round(&tick).await else {
-                (pause, failures, last) = (ROUND, 0, None);
-                continue;
+            let error = match self.round(&tick).await {
+                Ok(next) => {
+                    (pause, failures, last) = (next.pause(), 0, None);
+                    continue;
+                }
+                Err(error) => error,
             };
             failures += 1;
             pause = ROUND + backoff::pause(ROUND, PAUSE_MAX, failures, random::number());
@@ -66,14 +80,14 @@ impl Duties {
         }
     }
 
-    async fn round<T>(&self, tick: &impl Fn() -> T) -> Result<(), Error>
+    async fn round<T>(&self, tick: &impl Fn() -> T) -> Result<Next, Error>
     where
-        T: Future<Output = Result<(), Error>>,
+        T: Future<Output = Result<Next, Error>>,
     {
         let held = self.lease.hold().await;
         self.is_holder.store(matches!(held, Ok(true)), Ordering::Relaxed);
         if !held? {
-            return Ok(());
+            return Ok(Next::Later);
         }
         let ticking = AssertUnwindSafe(async { tick().await }).catch_unwind();
         let renewing = async {
@@ -86,7 +100,18 @@ impl Duties {
             done = ticking => done.unwrap_or_else(|_| {
                 Err(Error::permanent("do the duties: a panic, logged above", Kind::Internal))
             }),
-            () = renewing => Ok(()),
+            () = renewing => Ok(Next::Later),
+        }
+    }
+}
+
+// === impl Next ===
+
+impl Next {
+    fn pause(self) -> Duration {
+        match self {
+            Self::Later => ROUND,
+            Self::Soon => SOON,
         }
     }
 }

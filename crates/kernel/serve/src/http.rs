@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
-use http::{Response, StatusCode};
+use axum::{Extension, Router};
+use http::{Response, StatusCode, header};
+use serde_json::Value;
 use tokio::sync::watch;
 use tonic::Status;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
+use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
+use crate::metrics::{self, Metrics};
+use crate::pages::{Frame, Site, api};
 use crate::unfinished::held;
 
 /// What `GET /` answers.
@@ -25,7 +29,10 @@ pub(crate) fn about(
     format!(
         "{title}\n\n\
          gRPC   {}\n\
-         HTTP   GET /healthz: 200 while the domains can store, 503 otherwise\n\n\
+         HTTP   GET /livez: 200 while the server runs\n\
+         \x20      GET /readyz, /healthz: 200 while the domains can store, 503 otherwise\n\
+         \x20      GET /metrics: for Prometheus\n\
+         \x20      GET {DOCUMENT_PATH}: what else there is\n\n\
          {hints}",
         services.join("\n       ")
     )
@@ -33,12 +40,14 @@ pub(crate) fn about(
 
 /// Joins the gRPC services, the domains' HTTP routes and the server's own, and says who may ask for
 /// what.
-pub(crate) fn with_pages(
+pub(crate) fn all(
     grpc: Router,
     routes: Router,
     names: Names,
-    about: String,
+    site: Arc<Site>,
+    document: Value,
     serving: watch::Receiver<bool>,
+    measured: Arc<Metrics>,
 ) -> Router {
     let health = async move || {
         if *serving.borrow() {
@@ -48,20 +57,48 @@ pub(crate) fn with_pages(
                       says why\n";
         (StatusCode::SERVICE_UNAVAILABLE, reason)
     };
-    grpc.layer(from_fn(only_grpc))
-        .merge(routes)
-        .route("/", get(async move || about.clone()))
+    let text = Bytes::from(format!("{document:#}\n"));
+    let described = async move |request: Request| {
+        tagged(request.headers(), tag_of(&text), "application/json", || text.clone().into())
+    };
+    let own = Router::new()
+        // Whether the process runs at all: it does, if it can say so.
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(health.clone()))
         .route("/healthz", get(health))
+        .route("/metrics", get(metrics::scrape).with_state(Arc::clone(&measured)))
+        .route(DOCUMENT_PATH, get(described))
+        .route(api::PATH, get(api::page).with_state(Arc::new(document)));
+    let http = routes
+        .merge(own)
+        .layer(map_response(not_allowed))
         .fallback(unknown)
+        .layer(from_fn_with_state(measured, metrics::count));
+    grpc.layer(from_fn(only_grpc))
+        .merge(http)
+        .layer(Extension(site))
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))
 }
 
-async fn unknown(request: Request) -> Response<Body> {
+/// There is such a path, but not for this method. axum adds `Allow`, with those that there are.
+async fn not_allowed(response: Response<Body>) -> Response<Body> {
+    let is_explained = response.headers().contains_key(header::CONTENT_TYPE);
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED || is_explained {
+        return response;
+    }
+    let detail = "this path does not take this method; the header Allow says which it takes";
+    Problem::of_protocol(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
+}
+
+async fn unknown(frame: Frame, request: Request) -> Response<Body> {
     let path = request.uri().path();
     if is_grpc(request.headers()) {
         return Status::unimplemented(format!("this server has no method {path}")).into_http();
     }
-    let reason = format!("not found: {path}; GET / lists what is served\n");
-    (StatusCode::NOT_FOUND, reason).into_response()
+    let detail = format!("not found: {path}; GET / lists what is served");
+    if wants_page(request.headers()) {
+        return frame.unknown();
+    }
+    Problem::of_protocol(StatusCode::NOT_FOUND, detail).into_response()
 }

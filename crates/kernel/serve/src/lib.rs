@@ -3,8 +3,9 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `admission.rs` | who may ask: no other site's web page, and gRPC methods only by gRPC |
+//! | `api.rs`, `api/` | what the HTTP APIs of all domains have in common |
 //! | `domain.rs` | what a domain gives to an app, and an app to a domain |
-//! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, UDP sockets |
+//! | `doors.rs` | the ways into a domain: gRPC services, HTTP routes, pages, UDP sockets |
 //! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `facts.rs` | what a server knows of itself, and its domains of themselves |
@@ -15,11 +16,14 @@
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
+//! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
+//! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
 
 mod admission;
+pub mod api;
 mod domain;
 mod doors;
 mod duties;
@@ -32,13 +36,15 @@ mod health;
 mod http;
 mod linger;
 mod listener;
+mod metrics;
+pub mod pages;
 mod server;
 mod udp;
 mod unfinished;
 
 pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
 pub use doors::Doors;
-pub use duties::Duties;
+pub use duties::{Duties, Next};
 pub use error::Error;
 pub use facts::{Fact, Facts, Origin};
 pub use handover::{Offer, Predecessor, Successor};

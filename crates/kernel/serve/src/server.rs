@@ -1,11 +1,13 @@
 //! The domains behind one port: the connection's limits, the graceful end.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::{StreamExt as _, stream};
 use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
+use tally_runtime::metrics::Scrape;
 use tally_runtime::{Drain, Tasks};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -17,9 +19,12 @@ use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
+use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::linger::Lingering;
+use crate::metrics::{Measure, Metrics, Requests};
+use crate::pages::{About, Pages};
 use crate::{Doors, Error, Listener, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -58,10 +63,12 @@ const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
 /// A server with its domains, before it listens.
 pub struct Server {
-    /// What `GET /` answers.
-    about: String,
+    /// What programs get at `/`.
+    text: String,
+    about: About,
     domains: Domains,
     doors: Vec<Doors>,
+    measure: Option<Measure>,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
 }
@@ -70,7 +77,7 @@ pub struct Server {
 
 impl Server {
     /// A server of these domains. Their UDP sockets are read from now on, until the drain begins.
-    /// `GET /` answers with the title, the gRPC services, and the hints.
+    /// `GET /` answers programs with the title, the gRPC services, and the hints, and browsers with a page.
     pub async fn open(
         title: &str,
         hints: &str,
@@ -88,8 +95,9 @@ impl Server {
             draining.push(Draining { name, sockets, running, tasks });
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
-        let about = http::about(title, services, hints);
-        Ok(Self { about, domains: Domains(draining.into()), doors, origin: None })
+        let text = http::about(title, services, hints);
+        let (about, domains) = (About::default(), Domains(draining.into()));
+        Ok(Self { text, about, domains, doors, measure: None, origin: None })
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
@@ -97,6 +105,18 @@ impl Server {
     pub fn saying(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
         self
+    }
+
+    /// What a scrape is told besides what the server and the domains know.
+    #[must_use]
+    pub fn measured(self, measure: impl Fn(&mut Scrape) + Send + Sync + 'static) -> Self {
+        Self { measure: Some(Arc::new(measure)), ..self }
+    }
+
+    /// What `/about` says.
+    #[must_use]
+    pub fn about(self, about: About) -> Self {
+        Self { about, ..self }
     }
 
     /// The domains, to ask and to wait for while the server runs.
@@ -116,22 +136,36 @@ impl Server {
         own.add_service(health_service);
         self.add_reflection(&mut own)?;
         let mut services = vec![""];
+        let of_pages = self.origin.clone().map(|origin| (self.domains.clone(), origin));
         if let Some(origin) = self.origin {
-            let answering = Answering { domains: self.domains, origin };
+            let answering = Answering { domains: self.domains.clone(), origin };
             services.push(ServerServiceServer::<Answering>::NAME);
             own.add_service(ServerServiceServer::new(answering));
         }
         let (serving, is_serving) = watch::channel(false);
         let (mut grpc, mut routes) = (router(own), Router::new());
+        let mut pages = Pages::new();
+        let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
+        let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
         for doors in self.doors {
             services.extend(doors.names);
             grpc = grpc.merge(router(doors.grpc));
             routes = routes.merge(doors.http);
+            pages = pages.and(doors.pages);
         }
+        let (pages, site) = pages.finish(self.about, of_pages, self.text);
+        routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref());
-        let router = http::with_pages(grpc, routes, names, self.about, is_serving);
+        let metrics = Metrics {
+            requests,
+            domains: self.domains,
+            serving: is_serving.clone(),
+            more: self.measure,
+        };
+        let metrics = Arc::new(metrics);
+        let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))

@@ -24,6 +24,7 @@ mod url;
 pub use error::is_locked;
 pub use lease::Lease;
 pub use migrate::{Migrations, Schema};
+use tally_runtime::metrics::Scrape;
 pub use tally_runtime::{Error, Outcome};
 pub use url::{DatabaseUrl, Driver, Environment, InvalidUrl, PostgresUrl, SqliteUrl};
 
@@ -97,6 +98,14 @@ impl Database {
         match self {
             Self::Postgres(database) => database.ping().await,
             Self::Sqlite(database) => database.ping().await,
+        }
+    }
+
+    /// Tells a scrape of the connections, if it has any.
+    pub fn measure(&self, scrape: &mut Scrape) {
+        match self {
+            Self::Postgres(database) => database.measure(scrape),
+            Self::Sqlite(_) => {}
         }
     }
 

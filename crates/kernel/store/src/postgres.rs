@@ -6,6 +6,7 @@
 //! | `connection.rs` | a connection, its transactions, and what becomes of it when it is given up |
 //! | `examine.rs` | looking at what answers |
 //! | `faults.rs` | transactions that fail on purpose |
+//! | `metrics.rs` | what a scrape is told of the pools |
 //! | `migrate.rs` | running migrations under a lock |
 //! | `tls.rs` | TLS with libpq's parameters |
 
@@ -13,6 +14,7 @@ mod age;
 mod connection;
 mod examine;
 mod faults;
+mod metrics;
 pub(crate) mod migrate;
 mod tls;
 

@@ -1951,3 +1951,821 @@ pub mod book_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A condition on how many requests there are in a window.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rule {
+    /// Unique. 1 to 200 bytes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Which requests it is about, as of QueryTotalsRequest. At most 100 entries of at most 2,048 bytes.
+    #[prost(string, repeated, tag = "2")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "5")]
+    pub path_prefix: ::prost::alloc::string::String,
+    /// For a share: whose share of the requests that pass the other filters. At least one is needed then.
+    #[prost(uint32, repeated, tag = "6")]
+    pub statuses: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, repeated, tag = "7")]
+    pub status_classes: ::prost::alloc::vec::Vec<u32>,
+    #[prost(string, repeated, tag = "8")]
+    pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The window: a multiple of 15 minutes, from 15 to 10,080, which is a week.
+    #[prost(uint32, tag = "13")]
+    pub window_minutes: u32,
+    /// A share of fewer requests than this says nothing. 0 is 100.
+    #[prost(uint32, tag = "14")]
+    pub at_least: u32,
+    /// While it fires, it is told again this long after the last time: from 15 to 10,080. 0: never.
+    #[prost(uint32, tag = "15")]
+    pub repeat_minutes: u32,
+    /// Where events go: a URL that the server's --webhooks-allow names. Empty: nowhere, and the rule can only
+    /// be looked at. In answers of the server it has no path and no query, which may be a secret.
+    #[prost(string, tag = "16")]
+    pub webhook: ::prost::alloc::string::String,
+    /// When it fires.
+    #[prost(oneof = "rule::Limit", tags = "9, 10, 11, 12")]
+    pub limit: ::core::option::Option<rule::Limit>,
+}
+/// Nested message and enum types in `Rule`.
+pub mod rule {
+    /// When it fires.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Limit {
+        /// If there are fewer than this. From 1 on.
+        #[prost(uint64, tag = "9")]
+        Below(u64),
+        /// If there are more than this.
+        #[prost(uint64, tag = "10")]
+        Above(u64),
+        /// If the share is less than this, in millionths: 1% is 10,000. 1 to 1,000,000.
+        #[prost(uint32, tag = "11")]
+        ShareBelowMillionths(u32),
+        /// If the share is more than this. 0 to 999,999.
+        #[prost(uint32, tag = "12")]
+        ShareAboveMillionths(u32),
+    }
+}
+/// A rule, and how it stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeptRule {
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<Rule>,
+    /// A UUID in its usual form.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Unset unless it fires.
+    #[prost(message, optional, tag = "4")]
+    pub firing_since: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddRuleRequest {
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<Rule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddRuleResponse {
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<KeptRule>,
+    /// Whether it was there before.
+    #[prost(bool, tag = "2")]
+    pub is_repeated: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRulesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRulesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub rules: ::prost::alloc::vec::Vec<KeptRule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShowRuleRequest {
+    /// Its name or id.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ShowRuleResponse {
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<KeptRule>,
+    /// The last window that is complete, and the one that ends now.
+    #[prost(message, optional, tag = "2")]
+    pub complete: ::core::option::Option<Window>,
+    #[prost(message, optional, tag = "3")]
+    pub running: ::core::option::Option<Window>,
+    /// The latest events, the last first, at most 20.
+    #[prost(message, repeated, tag = "4")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+    /// From when on counts are known to be complete: a window that begins earlier says nothing about too
+    /// few requests. Unset: the rules were not judged yet.
+    #[prost(message, optional, tag = "5")]
+    pub watched_since: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What was counted in a window.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Window {
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<::prost_types::Timestamp>,
+    /// Not included. Of the running one, when it was counted.
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<::prost_types::Timestamp>,
+    /// What the filters let through.
+    #[prost(uint64, tag = "3")]
+    pub requests: u64,
+    /// For a share: of how many, whatever their statuses are. Otherwise the same.
+    #[prost(uint64, tag = "4")]
+    pub of_requests: u64,
+}
+/// An event on its way to the webhook, or one that was for a while.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Event {
+    /// A UUID in its usual form; the receiver gets it in the header webhook-id.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What is sent: JSON.
+    #[prost(string, tag = "2")]
+    pub body: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the next attempt is due. Set for an event that is on its way, and only then.
+    #[prost(message, optional, tag = "4")]
+    pub due_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Since when the receiver has it.
+    #[prost(message, optional, tag = "5")]
+    pub delivered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Since when it is given up.
+    #[prost(message, optional, tag = "6")]
+    pub dead_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint32, tag = "7")]
+    pub attempts: u32,
+    /// What became of the last attempt, in a few words.
+    #[prost(string, tag = "8")]
+    pub answer: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveRuleRequest {
+    /// Its name or id.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveRuleResponse {
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<KeptRule>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestRuleRequest {
+    /// Its name or id.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TestRuleResponse {
+    /// The id of the event.
+    #[prost(string, tag = "1")]
+    pub event_id: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod rule_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Keeps rules. They are named by their names, or by their ids in the usual form of a UUID.
+    #[derive(Debug, Clone)]
+    pub struct RuleServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl RuleServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> RuleServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> RuleServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            RuleServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a rule. The same one again, under its name, changes nothing.
+        ///
+        /// INVALID_ARGUMENT: something is wrong with the rule; the text names every mistake, with its field.
+        /// ALREADY_EXISTS: another rule has this name.
+        /// RESOURCE_EXHAUSTED: there are 100 rules.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
+        pub async fn add_rule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddRuleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RuleService/AddRule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.RuleService", "AddRule"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists all rules, by name.
+        pub async fn list_rules(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRulesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRulesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RuleService/ListRules",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.RuleService", "ListRules"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says what a rule counts now, and what became of its latest events.
+        ///
+        /// NOT_FOUND: there is no such rule.
+        pub async fn show_rule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ShowRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowRuleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RuleService/ShowRule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.RuleService", "ShowRule"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes a rule, and its events that are not delivered.
+        ///
+        /// NOT_FOUND: there is no such rule.
+        pub async fn remove_rule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveRuleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RuleService/RemoveRule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.RuleService", "RemoveRule"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sends an event of the type requests.rule.test to the rule's webhook, in the way of all others.
+        /// ShowRule says what became of it.
+        ///
+        /// NOT_FOUND: there is no such rule.
+        /// FAILED_PRECONDITION: it has no webhook.
+        pub async fn test_rule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TestRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestRuleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.RuleService/TestRule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.RuleService", "TestRule"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod rule_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with RuleServiceServer.
+    #[async_trait]
+    pub trait RuleService: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a rule. The same one again, under its name, changes nothing.
+        ///
+        /// INVALID_ARGUMENT: something is wrong with the rule; the text names every mistake, with its field.
+        /// ALREADY_EXISTS: another rule has this name.
+        /// RESOURCE_EXHAUSTED: there are 100 rules.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops. The same one can be sent again.
+        async fn add_rule(
+            &self,
+            request: tonic::Request<super::AddRuleRequest>,
+        ) -> std::result::Result<tonic::Response<super::AddRuleResponse>, tonic::Status>;
+        /// Lists all rules, by name.
+        async fn list_rules(
+            &self,
+            request: tonic::Request<super::ListRulesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRulesResponse>,
+            tonic::Status,
+        >;
+        /// Says what a rule counts now, and what became of its latest events.
+        ///
+        /// NOT_FOUND: there is no such rule.
+        async fn show_rule(
+            &self,
+            request: tonic::Request<super::ShowRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ShowRuleResponse>,
+            tonic::Status,
+        >;
+        /// Removes a rule, and its events that are not delivered.
+        ///
+        /// NOT_FOUND: there is no such rule.
+        async fn remove_rule(
+            &self,
+            request: tonic::Request<super::RemoveRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveRuleResponse>,
+            tonic::Status,
+        >;
+        /// Sends an event of the type requests.rule.test to the rule's webhook, in the way of all others.
+        /// ShowRule says what became of it.
+        ///
+        /// NOT_FOUND: there is no such rule.
+        /// FAILED_PRECONDITION: it has no webhook.
+        async fn test_rule(
+            &self,
+            request: tonic::Request<super::TestRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TestRuleResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Keeps rules. They are named by their names, or by their ids in the usual form of a UUID.
+    #[derive(Debug)]
+    pub struct RuleServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> RuleServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for RuleServiceServer<T>
+    where
+        T: RuleService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/tally.requests.v1.RuleService/AddRule" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddRuleSvc<T: RuleService>(pub Arc<T>);
+                    impl<
+                        T: RuleService,
+                    > tonic::server::UnaryService<super::AddRuleRequest>
+                    for AddRuleSvc<T> {
+                        type Response = super::AddRuleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddRuleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RuleService>::add_rule(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddRuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RuleService/ListRules" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRulesSvc<T: RuleService>(pub Arc<T>);
+                    impl<
+                        T: RuleService,
+                    > tonic::server::UnaryService<super::ListRulesRequest>
+                    for ListRulesSvc<T> {
+                        type Response = super::ListRulesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRulesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RuleService>::list_rules(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRulesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RuleService/ShowRule" => {
+                    #[allow(non_camel_case_types)]
+                    struct ShowRuleSvc<T: RuleService>(pub Arc<T>);
+                    impl<
+                        T: RuleService,
+                    > tonic::server::UnaryService<super::ShowRuleRequest>
+                    for ShowRuleSvc<T> {
+                        type Response = super::ShowRuleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ShowRuleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RuleService>::show_rule(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ShowRuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RuleService/RemoveRule" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveRuleSvc<T: RuleService>(pub Arc<T>);
+                    impl<
+                        T: RuleService,
+                    > tonic::server::UnaryService<super::RemoveRuleRequest>
+                    for RemoveRuleSvc<T> {
+                        type Response = super::RemoveRuleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveRuleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RuleService>::remove_rule(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveRuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.RuleService/TestRule" => {
+                    #[allow(non_camel_case_types)]
+                    struct TestRuleSvc<T: RuleService>(pub Arc<T>);
+                    impl<
+                        T: RuleService,
+                    > tonic::server::UnaryService<super::TestRuleRequest>
+                    for TestRuleSvc<T> {
+                        type Response = super::TestRuleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TestRuleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RuleService>::test_rule(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TestRuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for RuleServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "tally.requests.v1.RuleService";
+    impl<T> tonic::server::NamedService for RuleServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

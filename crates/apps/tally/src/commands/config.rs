@@ -6,15 +6,19 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use tally_runtime::config::Problems;
 use tally_serve::Domain;
+use tally_serve::pages::Setting;
 
 use crate::output::{say, written, wrong_usage};
-use crate::settings::ServeArgs;
+use crate::settings::{ServeArgs, Settings};
 
 /// The variable that may hold a password.
 const SECRET: &str = "DB_URL";
+
+/// The variable that holds nothing else.
+const WEBHOOKS_SECRET: &str = "TALLY_WEBHOOKS_SECRET";
 
 /// The variable whose default depends on the domains.
 const CONNECTIONS: &str = "TALLY_CONNECTIONS_MAX";
@@ -28,35 +32,11 @@ pub(crate) fn run(
     from_file: &BTreeSet<OsString>,
     problems: Problems,
 ) -> anyhow::Result<ExitCode> {
-    let on = args.domains.check(domains, &mut Problems::new());
-    let off = domains.iter().filter(|domain| on.iter().all(|other| other.name != domain.name));
-    let off: Vec<_> =
-        off.map(|one| format!("TALLY_{}_", one.name.to_uppercase().replace('-', "_"))).collect();
     let checked = args.check(domains, matches, problems);
-    for argument in command.get_arguments() {
-        let Some(name) = argument.get_env() else { continue };
-        let is_from_file = from_file.contains(name);
-        let (name, id) = (name.to_string_lossy(), argument.get_id().as_str());
-        if off.iter().any(|prefix| name.starts_with(prefix)) {
-            continue;
-        }
-        let source = match matches.value_source(id) {
-            Some(ValueSource::CommandLine) => "flag",
-            Some(ValueSource::EnvVariable) if is_from_file => ".env",
-            Some(ValueSource::EnvVariable) => "environment",
-            Some(_) => "default",
-            None => "not set",
-        };
-        let raw = matches.get_raw(id).and_then(|mut values| values.next());
-        let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
-        let (shown, source) = match (&*name, &checked) {
-            (SECRET, _) => (without_password(args), source),
-            (CONNECTIONS, Ok(settings)) if text.is_empty() => {
-                (settings.database.pool.connections_max.to_string(), "default")
-            }
-            _ => (text, source),
-        };
-        let line = writeln!(io::stdout().lock(), "{name}={shown}  # {source}");
+    for Setting { name, value, source, .. } in
+        in_force(args, domains, matches, command, from_file, checked.as_ref().ok())
+    {
+        let line = writeln!(io::stdout().lock(), "{name}={value}  # {source}");
         if !written(line)? {
             break;
         }
@@ -68,6 +48,49 @@ pub(crate) fn run(
             Ok(wrong_usage(invalid))
         }
     }
+}
+
+/// The settings in force, without passwords and without those of domains that are off.
+pub(crate) fn in_force(
+    args: &ServeArgs,
+    domains: &[Domain],
+    matches: &ArgMatches,
+    command: &Command,
+    from_file: &BTreeSet<OsString>,
+    checked: Option<&Settings>,
+) -> Vec<Setting> {
+    let on = args.domains.check(domains, &mut Problems::new());
+    let off = domains.iter().filter(|domain| on.iter().all(|other| other.name != domain.name));
+    let off: Vec<_> =
+        off.map(|one| format!("TALLY_{}_", one.name.to_uppercase().replace('-', "_"))).collect();
+    let setting = |argument: &Arg| {
+        let name = argument.get_env()?;
+        let is_from_file = from_file.contains(name);
+        let (name, id) = (name.to_string_lossy(), argument.get_id().as_str());
+        if off.iter().any(|prefix| name.starts_with(prefix)) {
+            return None;
+        }
+        let source = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) if is_from_file => ".env",
+            Some(ValueSource::EnvVariable) => "environment",
+            Some(_) => "default",
+            None => "not set",
+        };
+        let raw = matches.get_raw(id).and_then(|mut values| values.next());
+        let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+        let (value, source) = match (&*name, checked) {
+            (SECRET, _) => (without_password(args), source),
+            (WEBHOOKS_SECRET, _) if !text.is_empty() => ("(secret)".to_owned(), source),
+            (CONNECTIONS, Some(settings)) if text.is_empty() => {
+                (settings.database.pool.connections_max.to_string(), "default")
+            }
+            _ => (text, source),
+        };
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        Some(Setting { name: name.into_owned(), value, source, help })
+    };
+    command.get_arguments().filter_map(setting).collect()
 }
 
 /// The database as `tally serve` would open it; mistakes are reported with the others.

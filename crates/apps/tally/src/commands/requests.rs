@@ -9,9 +9,9 @@ pub(crate) mod forget;
 pub(crate) mod import;
 pub(crate) mod import_count;
 pub(crate) mod merge;
-mod methods;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
+pub(crate) mod rules;
 mod screen;
 mod selection;
 mod series;
@@ -21,6 +21,8 @@ pub(crate) mod top;
 pub(crate) mod totals;
 
 use std::process::ExitCode;
+
+use tally_requests::methods;
 
 use crate::output::wrong_usage;
 

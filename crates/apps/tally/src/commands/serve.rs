@@ -1,14 +1,17 @@
 //! `tally serve`: serves the domains until it is stopped.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 use tally_runtime::Clock;
 use tally_runtime::config::Problems;
 use tally_serve::Domain;
 
 use crate::app;
+use crate::commands::config::in_force;
 use crate::output::wrong_usage;
 use crate::settings::ServeArgs;
 
@@ -16,6 +19,8 @@ pub(crate) async fn run(
     args: ServeArgs,
     domains: &[Domain],
     matches: &ArgMatches,
+    command: &Command,
+    from_file: &BTreeSet<OsString>,
     problems: Problems,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
@@ -24,5 +29,6 @@ pub(crate) async fn run(
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
     app::log(&settings.log)?;
-    app::serve(settings, clock).await
+    let in_force = in_force(&args, domains, matches, command, from_file, Some(&settings));
+    app::serve(settings, in_force, clock).await
 }

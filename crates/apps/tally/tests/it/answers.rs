@@ -3,6 +3,7 @@
 
 use tally_testkit::{Output, eventually_blocking};
 
+use crate::http::answers;
 use crate::support::{Home, LIMIT, Server, assert_fails, wait_for};
 
 /// Service, status, customer, method, path, time and how many.
@@ -203,12 +204,14 @@ fn ask(server: &Server, question: &str, live: bool) -> Output {
     server.ok(&arguments(question, live))
 }
 
+/// By the command line, which asks over gRPC, and over HTTP.
 fn check(server: &Server, live: bool) {
-    for (question, answer) in OF_DAYS {
+    let of_quarters = OF_QUARTERS.map(|(question, answer, _)| (question, answer));
+    for (question, answer) in OF_DAYS.into_iter().chain(of_quarters) {
         assert_eq!(ask(server, question, live).stdout, answer, "live {live}: {question}");
-    }
-    for (question, answer, _) in OF_QUARTERS {
-        assert_eq!(ask(server, question, live).stdout, answer, "live {live}: {question}");
+        if !question.contains("--format") {
+            assert_eq!(answers(server, question, live), [answer; 2], "live {live}: {question}");
+        }
     }
 }
 

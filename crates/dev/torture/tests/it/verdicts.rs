@@ -96,6 +96,11 @@ macro_rules! on {
             }
 
             #[test]
+            fn an_idempotency_key_apart_from_its_rows_is_found() {
+                assert_finds(&broken("keys-forgotten"), "stored <= sent");
+            }
+
+            #[test]
             fn a_fold_that_ignores_moves_is_found() {
                 assert_finds(&broken("moves-ignored"), "books: nothing is left of what moved");
             }

@@ -41,7 +41,9 @@ pub(super) async fn add(
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
     let adding = Adding { intake, streams };
     // If the client goes away, this call is dropped, but what was sent is still counted.
-    let ended = service.to_its_end("add stream", async move { adding.add(body).await }).await;
+    let adding =
+        async move { adding.streams.measured(adding.add(body), Ending::before_its_end).await };
+    let ended = service.to_its_end("add stream", adding).await;
     let panicked = Ending { counted: None, refused: 0, error: Some(Ended::Panicked.into()) };
     let Ending { counted, refused, error } = ended.unwrap_or(panicked);
     let Some(error) = error else { return Ok(Response::new(AddResponse {})) };
@@ -108,6 +110,18 @@ pub(crate) struct Wrong {
     times: Option<WrongTimes>,
     /// How many came since the last push.
     pending: u64,
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Why the stream ended before its end, if it did.
+    fn before_its_end(&self) -> Option<&Ended> {
+        match self.error.as_ref()? {
+            Error::Ended(ended) => Some(ended),
+            _ => None,
+        }
+    }
 }
 
 // === impl Adding ===

@@ -14,7 +14,7 @@ use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
 use crate::error::Error;
 use crate::intake::Rules;
-use crate::model::{Period, Series};
+use crate::model::Series;
 use crate::periods::Granularity;
 use crate::selection::{NewNames, PathIs, Selection};
 use crate::service::Service;
@@ -73,9 +73,9 @@ impl BookService for Service {
 fn correction(request: proto::CorrectRequest, rules: Rules) -> Result<Correction, Error> {
     let proto::CorrectRequest { id, day, series, requests, reason, author, .. } = request;
     let id = Uuid::from_slice(&id).map_err(|_| Error::invalid("id: is not a UUID of 16 bytes"))?;
-    let Period::Day(day) = dates::period("day", day.as_ref())? else {
-        return Err(Error::invalid("day: is a month or a year; a correction is of a day"));
-    };
+    let day = dates::period("day", day.as_ref())?
+        .as_day()
+        .ok_or_else(|| Error::invalid("day: is a month or a year; a correction is of a day"))?;
     let series = series.ok_or_else(|| Error::invalid("series: is missing"))?;
     let status = series.status;
     let series = rules.series(&series).ok_or_else(|| {

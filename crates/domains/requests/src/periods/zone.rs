@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
 use tally_runtime::{Day, distance};
 
@@ -62,6 +62,17 @@ impl Zone {
         Ok(Self { name: name.into(), rules })
     }
 
+    /// The same in a query, where a `+` that is not encoded is a space.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    pub(crate) fn in_query(name: &str) -> Result<Self, Error> {
+        match name.strip_prefix(' ') {
+            Some(offset) => Self::named(&format!("+{offset}")),
+            None => Self::named(name),
+        }
+    }
+
     fn fixed(offset: Offset) -> Result<Self, Error> {
         let minutes = offset.seconds() / 60;
         let sign = if minutes < 0 { '-' } else { '+' };
@@ -89,6 +100,19 @@ impl Zone {
     #[must_use]
     pub fn date_at(&self, time: Timestamp) -> Date {
         self.rules.to_datetime(time).date()
+    }
+
+    /// What the zone's clock shows at this moment.
+    #[must_use]
+    pub fn shown_at(&self, time: Timestamp) -> DateTime {
+        self.rules.to_datetime(time)
+    }
+
+    /// When a quarter begins, as the zone's clock shows it, with its offset.
+    #[must_use]
+    pub fn time(&self, quarter: Quarter) -> String {
+        let offset = self.offset_at(seconds(quarter));
+        shown(quarter, i32::try_from(offset).expect("at most a day"))
     }
 
     /// When a date begins, in seconds since 1970-01-01 UTC.
@@ -191,6 +215,22 @@ pub(super) fn seconds(quarter: Quarter) -> i64 {
     quarter.start_micros() / 1_000_000
 }
 
+/// When a quarter begins, on a clock that is this far ahead of UTC (RFC 3339).
+pub(super) fn shown(quarter: Quarter, utc_offset_seconds: i32) -> String {
+    let local = seconds(quarter) + i64::from(utc_offset_seconds);
+    let date = Day(i32::try_from(local.div_euclid(DAY_SECONDS)).expect("the years 1 to 9999"));
+    let of_day = local.rem_euclid(DAY_SECONDS);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let offset = match (utc_offset_seconds, utc_offset_seconds.unsigned_abs() / 60) {
+        (0, _) => "Z".to_owned(),
+        (ahead, minutes) => {
+            let sign = if ahead < 0 { '-' } else { '+' };
+            format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        }
+    };
+    format!("{}T{hour:02}:{minute:02}:{second:02}{offset}", date.date())
+}
+
 /// The nearest that the calendar's clock has: it ends before the year 9999 does.
 fn timestamp(seconds: i64) -> Timestamp {
     let seconds = seconds.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
@@ -273,6 +313,18 @@ mod tests {
         let zone = zone.unwrap();
         assert_eq!(link.unwrap().day_start(day), zone.day_start(day));
         assert_eq!(ahead.day_start(day), zone.day_start(day));
+    }
+
+    #[test]
+    fn a_time_is_shown_with_its_offset() {
+        for (zone, shown) in [
+            ("UTC", "1970-01-01T00:00:00Z"),
+            ("+05:45", "1970-01-01T05:45:00+05:45"),
+            ("-03:30", "1969-12-31T20:30:00-03:30"),
+            ("Europe/Berlin", "1970-01-01T01:00:00+01:00"),
+        ] {
+            assert_eq!(Zone::named(zone).expect(zone).time(Quarter(0)), shown);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use tally_ingest::Limits;
+use tally_outbox::{Outbox, Webhooks};
 use tally_proto::tally::producers::v1::Open;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::record_request::Kind;
@@ -29,7 +30,8 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
     let (drain, tasks) = (Drain::new(), Tasks::new());
-    let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks };
+    let outbox = Outbox::new(database.clone(), Webhooks::default());
+    let parts = Parts { database, clock: Arc::new(SystemClock), drain, tasks, outbox };
     let wait_max = Duration::from_secs(30);
     let settings = Settings {
         resolution: crate::Resolution::Raw,
@@ -42,7 +44,9 @@ pub(crate) async fn service(folder: &std::path::Path) -> Service {
         totals_max: 100,
         roll_up_at: crate::Schedule::NEVER,
         quarter_retention_days: 400,
+        metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
+        idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),
         terms: tally_producers::Terms { producers_max: 100, retention_days: 30 },
     };

@@ -58,6 +58,12 @@ impl KnownSeries {
         self.moved.load().version
     }
 
+    /// What an id counts under now, if that is known.
+    pub(crate) fn named(&self, id: SeriesId) -> Option<Arc<Named>> {
+        let id = self.moved.load().follow(id);
+        self.lock().by_id.get(&id).cloned()
+    }
+
     /// What a series is called now, if it was merged or forgotten.
     pub(crate) fn renamed(&self, series: SeriesRef<'_>) -> Option<Series> {
         self.renamed_by(&self.moved.load(), series)

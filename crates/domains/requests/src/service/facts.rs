@@ -7,6 +7,7 @@ use tally_producers::Summary;
 use tally_serve::Fact;
 
 use super::Service;
+use crate::error::Error;
 use crate::keeper::{Told, Went};
 use crate::model::Day;
 use crate::schedule::Schedule;
@@ -49,6 +50,13 @@ impl Service {
         }
     }
 
+    /// The last day that is rolled up.
+    pub(crate) async fn rolled_up_through(&self) -> Result<Option<Day>, Error> {
+        let _place = self.queries.acquire().await;
+        let advance = self.house.store.advance(Day::of(self.now())).await;
+        Ok(advance.map_err(Error::store("ask how far days are rolled up"))?.rolled_up_through)
+    }
+
     /// What the database knows.
     pub(super) async fn facts_in_store(&self) -> Result<Vec<Fact>, tally_store::Error> {
         let yesterday = Day::of(self.intake.clock.now()).plus(-1);
@@ -56,7 +64,7 @@ impl Service {
         let advance = self.house.store.advance(yesterday).await?;
         let Summary { clients, last_seen, dropped, setbacks } =
             self.house.producers.summary().await?;
-        let Advance { rolled_up_at, rolled_up_through, days_open, unfolded } = advance;
+        let Advance { rolled_up_at, rolled_up_through, days_open, unfolded, .. } = advance;
         let is_left = days_open > 0 && self.keeper.roll_up_at() == Schedule::NEVER;
         let unscheduled = is_left.then_some(UNSCHEDULED);
         let through = rolled_up_through.map(|day| day.to_string().into());

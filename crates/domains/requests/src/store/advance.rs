@@ -14,6 +14,8 @@ pub(crate) struct Advance {
     pub(crate) rolled_up_at: Option<Timestamp>,
     /// The last day that is rolled up.
     pub(crate) rolled_up_through: Option<Day>,
+    /// The first day that has totals and is not rolled up.
+    pub(crate) first_open: Option<Day>,
     /// How many days have totals and are not rolled up.
     pub(crate) days_open: i64,
     /// What is not folded, if that can be told.

@@ -10,6 +10,7 @@
 //! | `folds.rs` | adding the rows of trays to the days |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `micros.rs` | times as Postgres keeps them |
+//! | `rules.rs` | rules about counts |
 //! | `series.rs` | the dictionary of series |
 //! | `totals.rs` | answering queries |
 //! | `trays.rs` | which table takes rows now, closing one for a fold, and emptying it |
@@ -22,6 +23,7 @@ pub(super) mod corrections;
 pub(super) mod folds;
 pub(super) mod import_count;
 pub(crate) mod micros;
+pub(super) mod rules;
 pub(super) mod series;
 pub(super) mod totals;
 pub(super) mod trays;

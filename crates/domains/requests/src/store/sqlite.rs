@@ -7,6 +7,7 @@
 //! | `changes.rs` | merges and forgets |
 //! | `corrections.rs` | corrections of totals |
 //! | `import_count.rs` | importing the Go server's tables |
+//! | `rules.rs` | rules about counts |
 //! | `series.rs` | the dictionary of series |
 //! | `state.rs` | what the writer knows of the file |
 //! | `totals.rs` | answering queries |
@@ -17,6 +18,7 @@ pub(super) mod books;
 pub(super) mod changes;
 pub(super) mod corrections;
 pub(super) mod import_count;
+pub(super) mod rules;
 pub(super) mod series;
 mod state;
 pub(super) mod totals;

@@ -63,6 +63,29 @@ pub(crate) struct Groups {
     unnamed: HashSet<SeriesId>,
 }
 
+// === impl GroupBy ===
+
+impl GroupBy {
+    const ALL: [Self; 6] =
+        [Self::Service, Self::Method, Self::Path, Self::Status, Self::StatusClass, Self::Customer];
+
+    /// What it is called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Method => "method",
+            Self::Path => "path",
+            Self::Status => "status",
+            Self::StatusClass => "status_class",
+            Self::Customer => "customer",
+        }
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+}
+
 // === impl Group ===
 
 impl Group {

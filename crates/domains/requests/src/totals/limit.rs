@@ -54,7 +54,7 @@ impl Totals {
     }
 
     /// Drops the groups that no total refers to.
-    fn forget_unused(&mut self) {
+    pub(super) fn forget_unused(&mut self) {
         let mut new_places = vec![None; self.groups.len()];
         for (group, _) in self.periods.iter().flat_map(|period| &period.counts) {
             if let Some(place) = new_places.get_mut(*group as usize) {

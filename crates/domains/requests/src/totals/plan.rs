@@ -211,6 +211,7 @@ impl Plan {
         let (zone, what) = (
             self.zone.name(),
             match self.granularity {
+                Granularity::Quarter => "quarter-hours",
                 Granularity::Hour => "hours",
                 _ => "days",
             },

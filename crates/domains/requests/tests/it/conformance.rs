@@ -131,7 +131,7 @@ async fn a_second_name_with_the_same_id_gets_another(backend: Backend) {
         names.stored_as = renumbered;
         let batch = crate::backend::batch(Uuid::now_v7(), 1, &chunks);
         let appended = backend.store.append(&batch, &names, now()).await.unwrap();
-        let fates = vec![Fate::Stored { committed: 0 }];
+        let fates = vec![Fate::Stored { committed: 0, known: 0 }];
         assert_eq!(appended, Appended::Stored { fates, renumbered: HashMap::new() });
     }
     let expected = [total(OLD, 3, "/first", 5_004), total(OLD, 3, "/second", 5_004)];

@@ -40,7 +40,7 @@ impl Sink for Noting {
             let dropped = run.batches.iter().flat_map(|batch| &batch.drops);
             days.extend(dropped.map(|(day, _)| (run.producer, *day)));
         }
-        for Parcel { content, run } in batch.chunks {
+        for Parcel { content, run, .. } in batch.chunks {
             let producer = run.as_ref().map_or(batch.producer, |run| run.producer);
             days.extend(content.iter().map(|row| (producer, Day::of_micros(row.micros))));
         }

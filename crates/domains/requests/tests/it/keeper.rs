@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tally_outbox::{Outbox, Webhooks};
 use tally_requests::{DayRange, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks, chain};
 use tally_serve::Parts;
@@ -72,7 +73,7 @@ async fn keep(place: &Place) {
     counting.add(vec![get("/", NOW); 3]).await.unwrap();
     at("2030-06-15T12:14:59Z").await;
     assert_eq!(place.count("tally_requests").await, 3, "the quarter goes on");
-    at("2030-06-15T12:15:02Z").await;
+    at("2030-06-15T12:15:00.5Z").await;
     assert_eq!(place.count("tally_requests").await, 0);
     assert_eq!(place.count("tally_request_days").await, 1);
     assert_eq!(counting.live().await.iter().map(|total| total.3).sum::<i64>(), 3);
@@ -87,7 +88,7 @@ async fn keep(place: &Place) {
         counting.clock.set(format!("{day}T10:00:00Z").parse().expect("a time"));
         counting.add(vec![get("/", &format!("{day}T10:00:00Z"))]).await.unwrap();
     }
-    at("2030-07-02T09:00:02Z").await;
+    at("2030-07-02T09:00:00.5Z").await;
     assert_eq!(place.count("tally_request_months").await, 2);
     let rolled_up = "tally_request_calendar WHERE rolled_up_at IS NOT NULL";
     assert_eq!(place.count(rolled_up).await, 4);
@@ -204,7 +205,8 @@ async fn idle(url: &str, settings: Settings) -> (Service, Arc<ManualClock>) {
     let (clock, drain) = (Arc::new(ManualClock::new(NOW.parse().expect("a time"))), Drain::new());
     drain.begin();
     let (database, clock_of_parts) = (open(url).await, Arc::clone(&clock) as _);
-    let parts = Parts { database, clock: clock_of_parts, drain, tasks: Tasks::new() };
+    let outbox = Outbox::new(database.clone(), Webhooks::default());
+    let parts = Parts { database, clock: clock_of_parts, drain, tasks: Tasks::new(), outbox };
     (Service::start(parts, settings).await.expect("the service starts"), clock)
 }
 
@@ -216,7 +218,7 @@ async fn a_reader_that_stays_holds_up_one_tray() {
     let counting = Counting::start(&database.url(), settings()).await;
     let at = |time: &str| counting.clock.set(time.parse().expect("a time"));
     // Of two trays.
-    for second in ["12:00:00", "12:00:01"] {
+    for second in ["12:00:00", "12:00:00.25"] {
         at(&format!("2030-06-15T{second}Z"));
         counting.add(vec![get("/", NOW); 3]).await.unwrap();
     }
@@ -227,17 +229,17 @@ async fn a_reader_that_stays_holds_up_one_tray() {
         let sql = "SELECT count(*) FROM tally_requests_0";
         reading.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0)
     };
-    for second in ["12:15:02", "12:15:03", "12:15:06"] {
+    for second in ["12:15:00.5", "12:15:00.75", "12:15:01.5"] {
         at(&format!("2030-06-15T{second}Z"));
         counting.service.keeper().tick().await.expect("the duties");
     }
     let live = async || counting.live().await.iter().map(|total| total.3).sum::<i64>();
     assert_eq!((rows().await, live().await), (3, 6));
-    at("2030-06-15T12:15:04Z");
+    at("2030-06-15T12:15:02Z");
     counting.add(vec![get("/", NOW); 3]).await.expect("into the next tray");
     assert_eq!(live().await, 9);
     reading.batch_execute("COMMIT").await.expect("it ends");
-    at("2030-06-15T12:30:02Z");
+    at("2030-06-15T12:30:00.5Z");
     counting.service.keeper().tick().await.expect("the duties");
     assert_eq!(live().await, 9);
     let sql = "SELECT count(*) FROM tally_requests_0";

@@ -76,11 +76,14 @@ pub(crate) async fn opened(
 /// Stores one run by a worker of its own.
 pub(crate) async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = Producer::new().send(&backend.store, backend.is_cockroach(), &[rows]).await;
-    *fates.first().expect("one for each chunk")
+    match *fates.first().expect("one for each chunk") {
+        Fate::Stored { committed, .. } => stored(committed),
+        other => other,
+    }
 }
 
 pub(crate) fn stored(committed: i64) -> Fate {
-    Fate::Stored { committed }
+    Fate::Stored { committed, known: 0 }
 }
 
 async fn a_run_is_stored_once(backend: Backend) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_ingest::Limits;
+use tally_outbox::{Outbox, Webhooks};
 use tally_producers::Terms;
 use tally_proto::count::v1::AddRequest;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
@@ -18,6 +19,7 @@ use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tally_store::Database;
+use tally_testkit::{Response, http};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -58,7 +60,9 @@ pub(crate) fn settings() -> Settings {
         totals_max: 1_000_000,
         roll_up_at: tally_requests::Schedule::NEVER,
         quarter_retention_days: 400,
+        metrics_endpoints: 0,
         kept_after_roll_up: Duration::ZERO,
+        idempotency: Duration::from_secs(24 * 60 * 60),
         record: RecordLimits::default(),
         terms: Terms { producers_max: 1_000, ..TERMS },
     }
@@ -86,6 +90,7 @@ impl Counting {
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let (of_domain, tasks) = (Tasks::new(), Tasks::new());
         let parts = Parts {
+            outbox: Outbox::new(database.clone(), Webhooks::default()),
             database,
             clock: Arc::clone(&clock) as _,
             drain: drain.clone(),
@@ -100,7 +105,8 @@ impl Counting {
             doors: Doors::new()
                 .grpc(service.count_service())
                 .grpc(service.request_service())
-                .grpc(service.book_service()),
+                .grpc(service.book_service())
+                .api(service.api()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
@@ -110,6 +116,16 @@ impl Counting {
             server.run(listener, probe, &until).await.expect("it serves");
         });
         Self { service, domains, clock, address, drain, tasks }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// One request over HTTP.
+    pub(crate) fn http(&self, line: &str, headers: &[&str], body: &str) -> Response {
+        http(&self.address.to_string(), line, headers, body)
     }
 
     /// A client with its own connection.

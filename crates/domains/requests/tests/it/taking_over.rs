@@ -75,11 +75,14 @@ async fn opened(backend: &Backend, opening: &Opening) -> Result<Standing, Refusa
 /// Stores one batch by a worker of its own.
 async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = Producer::new().send(&backend.store, backend.is_cockroach(), &[rows]).await;
-    *fates.first().expect("one for each chunk")
+    match *fates.first().expect("one for each chunk") {
+        Fate::Stored { committed, .. } => stored(committed),
+        other => other,
+    }
 }
 
 fn stored(committed: i64) -> Fate {
-    Fate::Stored { committed }
+    Fate::Stored { committed, known: 0 }
 }
 
 async fn a_checkpoint_is_stored_with_its_batch(backend: Backend) {
@@ -167,7 +170,7 @@ async fn a_batch_is_stored_before_the_take_over_or_never(backend: Backend) {
         let (fate, new) = tokio::join!(store(&backend, batch), Holder::take(&backend, id, 2));
         let at = (new.standing.sequence, &*new.standing.checkpoint);
         match fate {
-            Fate::Stored { committed: 1 } => {
+            Fate::Stored { committed: 1, .. } => {
                 assert_eq!(at, (1, &b"end"[..]), "{round}");
                 expected += size as i64;
             }

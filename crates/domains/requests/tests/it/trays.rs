@@ -90,8 +90,9 @@ async fn duties_leave_one_tray_that_takes_rows() {
     };
     reading.batch_execute(BEGIN).await.expect("a snapshot");
     for minute in ["00", "15", "30", "45"] {
-        for second in ["00", "01", "02", "03"] {
-            at(&format!("2030-06-15T13:{minute}:{second}Z")).await;
+        // A turn of each tray.
+        for ms in ["000", "250", "500", "750"] {
+            at(&format!("2030-06-15T13:{minute}:00.{ms}Z")).await;
             counting.add(vec![get("/", NOW)]).await.expect("counted");
         }
         assert_eq!(both(&reading).await, (0, 0));
@@ -100,8 +101,8 @@ async fn duties_leave_one_tray_that_takes_rows() {
     assert_eq!(states(&other).await.into_iter().filter(is_open).count(), 1);
     assert_eq!(both(&other).await, (16, 16));
     reading.batch_execute("COMMIT").await.expect("it ends");
-    for second in ["00", "01", "02", "03", "04", "05"] {
-        at(&format!("2030-06-15T14:10:{second}Z")).await;
+    for time in ["0", "0.25", "0.5", "0.75", "1", "1.25"] {
+        at(&format!("2030-06-15T14:10:0{time}Z")).await;
     }
     assert_eq!((rows(&other).await, both(&other).await), (0, (16, 16)));
     counting.stop().await;

@@ -10,9 +10,10 @@ use tonic::Code;
 use crate::add::on_sqlite;
 use crate::backend::{NOW, TODAY, sum, total};
 use crate::server::{Counting, get, settings};
+use crate::submitting::submit;
 
 /// The tables of a backup.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "tally_request_series",
     "tally_requests_0",
     "tally_request_calendar",
@@ -20,6 +21,7 @@ const TABLES: [&str; 7] = [
     "tally_request_days",
     "tally_producers",
     "tally_producer_days",
+    "tally_idempotency_keys",
 ];
 
 /// Direct access to a service's database.
@@ -104,6 +106,36 @@ async fn a_restored_sqlite_file() {
 async fn a_restored_postgres() {
     let Some((place, counting)) = on_postgres("went_back", settings()).await else { return };
     nothing_is_counted_under_another_name(place, counting).await;
+}
+
+/// What came under a key after the backup is gone with its key, so it can be counted again.
+async fn keys_go_back_with_what_they_stand_for(place: Place, counting: Counting) {
+    let entry = r#"[{"method":"GET","path":"/"}]"#;
+    let send = async |key: &str| {
+        let head = format!("idempotency-key: {key}\r\n");
+        let answer = submit(counting.address(), &head, entry).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        sum(&counting.live().await)
+    };
+    assert_eq!(send("before").await, 1);
+    place.back_up().await;
+    assert_eq!(send("after").await, 2);
+    place.restore().await;
+    assert_eq!(sum(&counting.live().await), 1);
+    assert_eq!((send("before").await, send("after").await, send("after").await), (1, 2, 2));
+    counting.stop().await;
+}
+
+#[tokio::test]
+async fn keys_of_a_restored_sqlite_file() {
+    let (folder, counting) = on_sqlite(settings()).await;
+    keys_go_back_with_what_they_stand_for(Place::Sqlite(folder), counting).await;
+}
+
+#[tokio::test]
+async fn keys_of_a_restored_postgres() {
+    let Some((place, counting)) = on_postgres("keys_back", settings()).await else { return };
+    keys_go_back_with_what_they_stand_for(place, counting).await;
 }
 
 /// Sessions survive, so only the gap in the worker's numbers shows it.

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
+use tally_outbox::{Outbox, Webhooks};
 use tally_producers::Fate;
 use tally_requests::periods::{Granularity as By, QuarterRange, Zone as Named};
 use tally_requests::store::{Appended, Names, Store};
@@ -149,6 +150,7 @@ impl Server {
             clock: Arc::clone(&clock) as _,
             drain,
             tasks: Tasks::new(),
+            outbox: Outbox::new(database.clone(), Webhooks::default()),
         };
         let roll_up_at = "00:10".parse().expect("a time of day");
         let settings = Settings { roll_up_at, quarter_retention_days, ..settings() };

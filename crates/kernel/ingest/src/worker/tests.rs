@@ -363,3 +363,35 @@ async fn a_write_that_hangs_is_trouble_after_a_while() {
     let trouble = workers.trouble().expect("a batch hangs");
     assert!(trouble.is_trying && trouble.message == "a batch is not stored after 10s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_is_told_what_waits_since_when_and_what_was_given_up() {
+    let script = [Next::Fail("away"), Next::RefuseOdd, Next::Hang];
+    let (queue, _sink, workers) =
+        start(Memory { script: Mutex::new(script.into()), ..Memory::default() });
+    let now = jiff::Timestamp::from_second(1_000).unwrap();
+    let told = |name: &str| {
+        let mut scrape = tally_runtime::metrics::Scrape::new();
+        workers.measure(&queue, "one", now, &mut scrape);
+        let text = scrape.finish();
+        let sample = format!("{name}{{domain=\"one\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&sample));
+        line.unwrap_or_else(|| panic!("{name} is not in {text}")).parse::<f64>().unwrap()
+    };
+    let oldest = "tally_queue_oldest_timestamp_seconds";
+    assert_eq!((told(oldest), told("tally_rows_received_total")), (1_000.0, 0.0));
+    let receipt = Receipt::new();
+    queue.push(Numbers(vec![1, 2, 3]), &receipt).await.expect("room");
+    receipt.settled().await.expect_err("it is refused at the second attempt");
+    assert_eq!((told("tally_batch_retries_total"), told("tally_rows_failed_total")), (1.0, 3.0));
+    assert_eq!(told("tally_batch_rows_count"), 0.0);
+    queue.push(Numbers(vec![4]), &receipt).await.expect("room");
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!((told(oldest), told("tally_queue_rows")), (993.0, 1.0));
+    assert_eq!((told("tally_batches_writing"), told("tally_queue_rows_max")), (1.0, 1_000.0));
+    let other = Receipt::new();
+    queue.push(Numbers(vec![5, 6]), &other).await.expect("room");
+    assert_eq!(other.settled().await, Ok(2));
+    assert_eq!((told("tally_batch_rows_sum"), told("tally_rows_received_total")), (2.0, 6.0));
+    assert_eq!(told(oldest), 993.0);
+}

@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::days::Counted;
+use crate::once::{self, Keys};
 use crate::plan::{Move, Place, Places, Plan};
 use crate::run::{Content, Fate, Parcel};
 
@@ -118,19 +119,23 @@ pub async fn append<T: Table>(
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
 ) -> Result<Option<Vec<Fate>>, WriteError> {
-    let mut plan = Plan::hopeful(batch)?;
+    let mut plan = Plan::hopeful(batch, Keys::default())?;
     if batch.sequence == 1 {
         begin_worker(&connection, batch.producer, table.domain()).await?;
     }
-    let has_more = table.has_more();
+    let has_more = table.has_more() || batch.chunks.iter().any(|chunk| chunk.once.is_some());
     if !has_more {
         adapt(table, &mut plan);
     }
     if table.copies(plan.row_count()) || has_more || plan.has_many_days() {
-        let transaction = connection.transaction(Isolation::Default).await?;
-        table.store_more(&transaction).await?;
+        let transaction;
         if has_more {
+            let keys;
+            (transaction, keys) = begin(connection, batch, table).await?;
+            plan = Plan::hopeful(batch, keys)?;
             adapt(table, &mut plan);
+        } else {
+            transaction = connection.transaction(Isolation::Default).await?;
         }
         let moved = in_transaction(&transaction, batch, table, &mut plan).await?;
         if moved == Moved::All {
@@ -160,9 +165,8 @@ async fn what_is_new<T: Table>(
     batch: &Batch<'_, Parcel<T::Content>>,
     table: &mut T,
 ) -> Result<Option<Vec<Fate>>, WriteError> {
-    let transaction = connection.transaction(Isolation::Default).await?;
-    table.store_more(&transaction).await?;
-    let mut plan = Plan::new(batch, places(&transaction, batch).await?)?;
+    let (transaction, keys) = begin(connection, batch, table).await?;
+    let mut plan = Plan::new(batch, places(&transaction, batch).await?, keys)?;
     adapt(table, &mut plan);
     if !plan.moves.is_empty() {
         match in_transaction(&transaction, batch, table, &mut plan).await? {
@@ -180,6 +184,22 @@ async fn what_is_new<T: Table>(
     }
     commit(transaction).await?;
     Ok(Some(plan.fates))
+}
+
+/// Begins a transaction, and stores what is stored before the rows: the keys first, because nothing that
+/// others need is locked while one of them is waited for. Returns the keys that were used before.
+async fn begin<T: Table>(
+    connection: Connection,
+    batch: &Batch<'_, Parcel<T::Content>>,
+    table: &mut T,
+) -> Result<(Transaction, Keys), Error> {
+    let transaction = connection.transaction(Isolation::Default).await?;
+    let keys = match once::postgres::store(&transaction, table.domain(), batch).await {
+        Ok(keys) => keys,
+        Err(error) => return Err(once::postgres::judge(batch, transaction.failed(error).await)),
+    };
+    table.store_more(&transaction).await?;
+    Ok((transaction, keys))
 }
 
 /// As [`in_one`], or by COPY.

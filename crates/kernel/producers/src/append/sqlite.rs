@@ -11,6 +11,7 @@ use tally_store::sqlite::{Database, begin};
 use uuid::Uuid;
 
 use crate::days::Counted;
+use crate::once;
 use crate::plan::{Place, Places, Plan};
 use crate::run::{Content, Parcel};
 
@@ -49,7 +50,8 @@ pub fn append<C: Content>(
             .execute(include_str!("sqlite/begin_worker.sql"), (batch.producer.as_bytes(), domain))
             .step("begin as an insert worker")?;
     }
-    let plan = Plan::new(batch, places(transaction, batch)?)?;
+    let keys = once::sqlite::store(transaction, domain, batch)?;
+    let plan = Plan::new(batch, places(transaction, batch)?, keys)?;
     for one in &plan.moves {
         transaction
             .prepare_cached(include_str!("sqlite/move_producer.sql"))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::once::Once;
 use crate::run::BatchEnd;
 
 /// Rows of two numbers, all of one day.
@@ -50,13 +51,13 @@ fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
 }
 
 fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
-    Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)) }
+    Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)), once: None }
 }
 
 fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
     let place = stored.map(|sequence| Place::hoped_for(9, sequence));
     let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
-    Plan::new(&batch, Places::from([(CLIENT, place)])).unwrap()
+    Plan::new(&batch, Places::from([(CLIENT, place)]), Keys::default()).unwrap()
 }
 
 fn sequences(plan: &Plan<Pairs>) -> Vec<i64> {
@@ -68,11 +69,11 @@ fn only_what_is_new_is_stored() {
     let chunks = [chunk(5, &[2, 0, 1])];
     for (stored, rows, fate) in [
         (Some(3), vec![], Fate::Gap { committed: 3 }),
-        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7 }),
-        (Some(5), vec![7], Fate::Stored { committed: 7 }),
-        (Some(6), vec![7], Fate::Stored { committed: 7 }),
-        (Some(7), vec![], Fate::Stored { committed: 7 }),
-        (Some(9), vec![], Fate::Stored { committed: 9 }),
+        (Some(4), vec![5, 5, 7], Fate::Stored { committed: 7, known: 0 }),
+        (Some(5), vec![7], Fate::Stored { committed: 7, known: 1 }),
+        (Some(6), vec![7], Fate::Stored { committed: 7, known: 2 }),
+        (Some(7), vec![], Fate::Stored { committed: 7, known: 3 }),
+        (Some(9), vec![], Fate::Stored { committed: 9, known: 3 }),
         (None, vec![], Fate::Refused(Refusal::Forgotten)),
     ] {
         let plan = plan(&chunks, stored);
@@ -95,7 +96,8 @@ fn two_runs_of_one_producer_are_one_move() {
     let checkpoint = Some(b"7".to_vec());
     let expected = Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought, checkpoint };
     assert_eq!(plan.moves[0], expected);
-    let (six, seven) = (Fate::Stored { committed: 6 }, Fate::Stored { committed: 7 });
+    let (six, seven) =
+        (Fate::Stored { committed: 6, known: 0 }, Fate::Stored { committed: 7, known: 2 });
     assert_eq!(plan.fates, [six, seven, Fate::Gap { committed: 7 }]);
 }
 
@@ -129,7 +131,7 @@ fn a_repeated_run_of_a_producer_that_changed_hands_may_be_stored() {
         let worker = Some(Place::hoped_for(0, worker));
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: true, chunks: &chunks };
         let places = Places::from([(WORKER, worker), (CLIENT, place)]);
-        let plan = Plan::new(&batch, places).unwrap();
+        let plan = Plan::new(&batch, places, Keys::default()).unwrap();
         assert_eq!(plan.fates, [fate], "{worker:?} {place:?}");
         assert!(plan.content.is_empty());
     }
@@ -161,10 +163,10 @@ proptest! {
             let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
                 database[&one.id] == Place::hoped_for(one.epoch, one.before)
             });
-            let mut plan = Plan::hopeful(&batch).unwrap();
+            let mut plan = Plan::hopeful(&batch, Keys::default()).unwrap();
             if !fits(&plan) {
                 let places = database.iter().map(|(id, place)| (*id, Some(*place))).collect();
-                plan = Plan::new(&batch, places).unwrap();
+                plan = Plan::new(&batch, places, Keys::default()).unwrap();
                 prop_assert!(fits(&plan));
             }
             for one in plan.moves.iter().filter(|one| one.id != WORKER) {
@@ -175,11 +177,12 @@ proptest! {
             }
             for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
                 match fate {
-                    Fate::Stored { committed } => {
+                    Fate::Stored { committed, .. } => {
                         prop_assert!(committed >= run.last());
                         prop_assert!(database[&run.producer].sequence >= committed);
                     }
                     Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
+                    Fate::OtherContent => prop_assert!(false, "a run has no key"),
                     Fate::Refused(refusal) | Fate::InDoubt(refusal) => {
                         prop_assert!(false, "{refusal}");
                     }
@@ -193,5 +196,31 @@ proptest! {
             numbers.sort_unstable();
             prop_assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
         }
+    }
+}
+
+/// A request of one row under a key.
+fn once(key: &str, fingerprint: u8) -> Parcel<Pairs> {
+    let once = Once { key: key.into(), fingerprint: [fingerprint; 16] };
+    Parcel { once: Some(Arc::new(once)), ..Pairs::new(vec![(i64::from(fingerprint), 0)]).into() }
+}
+
+#[test]
+fn what_comes_under_a_key_is_stored_once() {
+    let chunks = [once("new", 1), once("new", 1), once("new", 2), once("old", 3), once("old", 4)];
+    let stored = |known| Fate::Stored { committed: 0, known };
+    // By an earlier attempt, if there was one.
+    for (is_repeated, last, rows, known) in
+        [(false, 0, vec![1], 1), (true, 0, vec![1], 1), (true, 1, vec![], 0)]
+    {
+        let keys = Keys::from_iter([("old".into(), [3; 16])]);
+        let batch = Batch { producer: WORKER, sequence: 1, is_repeated, chunks: &chunks };
+        let places = Places::from([(WORKER, Some(Place::hoped_for(0, last)))]);
+        let plan = Plan::new(&batch, places, keys).unwrap();
+        assert_eq!(sequences(&plan), rows);
+        let (again, other) = (stored(known), Fate::OtherContent);
+        assert_eq!(plan.fates, [stored(0), again, other, again, other]);
+        let new = chunks[0].new_after(0).0.rows() + chunks[1].new_after(1).0.rows();
+        assert_eq!(new, 1);
     }
 }

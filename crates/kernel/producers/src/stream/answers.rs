@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tally_proto::tally::producers::v1::{Acknowledgement, Opened};
 use tally_proto::wire::{COMMITTED_TRAILER, REASON_TRAILER};
-use tally_runtime::{Kind, chain, chain_for_clients};
+use tally_runtime::{Kind, tell};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::metadata::MetadataValue;
@@ -42,7 +42,10 @@ impl<C> Streams<C> {
     {
         let (sender, progress) = watch::channel(Progress::default());
         let streams: Arc<Streams<ContentOf<B>>> = Arc::clone(self);
-        let taking = async move { streams.take(messages, batches, &sender).await };
+        let taking = async move {
+            let taken = streams.take(messages, batches, &sender);
+            streams.measured(taken, |ending| ending.error.as_ref()).await
+        };
         let task = Some(self.tasks.spawn("numbered stream", taking));
         let listening = Listening { progress, limits: Some(limits), task };
         Box::pin(stream::unfold(listening, Listening::next))
@@ -73,19 +76,13 @@ impl<R: Invalid> Listening<R> {
     }
 }
 
-/// An error as its client hears it. Only the log names the database's address and users.
+/// An error as its client hears it.
 pub fn status(
     error: &(dyn StdError + 'static),
     kind: Kind,
     reason: Option<&'static str>,
 ) -> Status {
-    let (message, for_clients) = (chain(error), chain_for_clients(error));
-    if kind == Kind::Internal {
-        tracing::error!(error = message, "a call failed");
-    } else if message != for_clients {
-        tracing::warn!(error = message, "a call failed");
-    }
-    let mut status = Status::new(Code::from(kind.grpc_code()), for_clients);
+    let mut status = Status::new(Code::from(kind.grpc_code()), tell(error, kind));
     if let Some(reason) = reason {
         status.metadata_mut().insert(REASON_TRAILER, MetadataValue::from_static(reason));
     }

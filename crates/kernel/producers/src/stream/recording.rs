@@ -51,8 +51,8 @@ struct Growing<T> {
     batches: Vec<BatchEnd>,
     /// How many days with drops they have.
     drops: usize,
-    /// Their place in the queue.
-    room: Room,
+    /// Their place in the queue, once there is a batch.
+    room: Option<Room>,
 }
 
 /// A run that is being stored.
@@ -179,26 +179,27 @@ impl<'a, B: Batches> Recording<'a, B> {
         if self.next - 1 - self.committed >= i64::from(max) {
             return Err(Error::TooManyBatches { sequence: number, max });
         }
-        let bytes = content + checkpoint.as_ref().map_or(0, Vec::len);
-        let room = self.make_room(measured, bytes, drops.len()).await?;
+        let more = checkpoint.as_ref().map_or(0, Vec::len);
+        let mut room = self.make_room(measured, content + more, drops.len()).await?;
         let grows = self.waiting.back().is_some_and(|last| !is_full(last, max));
         let mut growing = match grows.then(|| self.waiting.pop_back()).flatten() {
-            Some(mut growing) => {
-                growing.room.merge(room);
-                growing
-            }
+            Some(growing) => growing,
             None => {
                 let (builder, batches) = (self.batches.builder(), Vec::new());
-                Growing { first: sequence, builder, batches, drops: 0, room }
+                Growing { first: sequence, builder, batches, drops: 0, room: None }
             }
         };
         let before = growing.builder.rows();
         let added = self.batches.add(&batch, &mut growing.builder);
         if added.is_ok() {
             growing.drops += drops.len();
-            let unused = (before + measured).saturating_sub(growing.builder.rows());
-            growing.room.give_back(unused, content * unused / measured.max(1));
             let rows = growing.builder.rows();
+            let content = content * (rows - before) / measured.max(1) + more;
+            room.keep(rows - before + drops.len(), bytes(content, drops.len()));
+            match &mut growing.room {
+                Some(of_run) => of_run.merge(room),
+                none => *none = Some(room),
+            }
             growing.batches.push(BatchEnd { rows, drops, checkpoint });
             self.next += 1;
         }
@@ -240,10 +241,11 @@ impl<'a, B: Batches> Recording<'a, B> {
         let Some(Growing { first, builder, batches, room, .. }) = self.waiting.pop_front() else {
             return Ok(());
         };
+        let room = room.expect("a run has a batch");
         let run = Run { producer: self.producer, epoch: self.epoch, first, batches };
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
-        let parcel = Parcel { content, run: Some(Arc::new(run)) };
+        let parcel = Parcel { content, run: Some(Arc::new(run)), once: None };
         let places = parcel.rows() as u64;
         let pushed = self.streams.queue.push_into(room, parcel, places, &receipt);
         pushed.map_err(|_full| self.streams.no_room())?;
@@ -258,7 +260,7 @@ impl<'a, B: Batches> Recording<'a, B> {
     fn settle(&mut self, settled: Result<u64, Failure>) -> Result<(), Error<B::Invalid>> {
         let Storing { first, receipt } = self.storing.take().expect("the caller has waited for it");
         let error = match (settled, receipt.outcome()) {
-            (Ok(_), Some(Fate::Stored { committed })) => {
+            (Ok(_), Some(Fate::Stored { committed, .. })) => {
                 self.acknowledge(committed);
                 return Ok(());
             }
@@ -277,7 +279,8 @@ impl<'a, B: Batches> Recording<'a, B> {
                 self.in_doubt = true;
                 Error::Refused(refusal)
             }
-            (Ok(_), None) => Error::Panicked,
+            // A run has no key.
+            (Ok(_), None | Some(Fate::OtherContent)) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
         self.in_doubt |= error.is_indeterminate();

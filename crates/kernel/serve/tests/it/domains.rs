@@ -118,7 +118,7 @@ async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
     }
     let absent = ask(address, "GET /nothing", &["host: localhost"]);
-    assert!(absent.ends_with("not found: /nothing; GET / lists what is served\n"), "{absent}");
+    assert!(absent.contains("not found: /nothing; GET / lists what is served"), "{absent}");
     let unknown = call(address, &own, "POST", "/test.Gate/Another", grpc).await;
     assert_eq!(unknown, (200, Some("0".to_owned())), "a service has all of its methods");
     let unknown = call(address, &own, "POST", "/test.Nothing/Pass", grpc).await;
@@ -169,9 +169,13 @@ async fn health_is_what_the_domains_say() {
     for is_ready in [true, false, true] {
         made_up.0.is_ready.store(is_ready, Ordering::SeqCst);
         let expected = if is_ready { "HTTP/1.1 200 " } else { "HTTP/1.1 503 " };
-        let is_so =
-            async || ask(address, "GET /healthz", &["host: localhost"]).starts_with(expected);
-        eventually(expected, LIMIT, is_so).await;
+        for path in ["/healthz", "/readyz"] {
+            let line = format!("GET {path}");
+            let is_so = async || ask(address, &line, &["host: localhost"]).starts_with(expected);
+            eventually(expected, LIMIT, is_so).await;
+        }
+        let alive = ask(address, "GET /livez", &["host: localhost"]);
+        assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
         for service in ["", "test.Gate"] {
             let mut client = client.clone();
             let is_so = async || {

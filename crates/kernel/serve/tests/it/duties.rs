@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tally_runtime::{Drain, Error, Kind, Tasks};
-use tally_serve::Duties;
+use tally_serve::{Duties, Next};
 use tally_store::postgres::Settings;
 use tally_store::{Database, DatabaseUrl, Lease};
 use tally_testkit::{TestDatabase, eventually};
@@ -53,7 +53,7 @@ impl Counting {
         let counting = Arc::clone(&done);
         let count = move || {
             counting.fetch_add(1, Ordering::Relaxed);
-            async { Ok(()) }
+            async { Ok(Next::Later) }
         };
         tasks.spawn("duties", duties.run(count));
         Self { done, drain, tasks }
@@ -144,7 +144,7 @@ async fn failures_and_panics_end_nothing_and_are_tried_again_ever_later() {
             match call {
                 1..=19 => Err(Error::permanent("fail on purpose", Kind::Internal)),
                 21 => panic!("on purpose"),
-                _ => Ok(()),
+                _ => Ok(Next::Later),
             }
         }
     };
@@ -156,4 +156,20 @@ async fn failures_and_panics_end_nothing_and_are_tried_again_ever_later() {
     assert!((30..=62).contains(&longest), "{longest}");
     assert!((300..=1_300).contains(&all), "{all}");
     assert!(last.get().elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn what_is_due_soon_does_not_wait_for_a_second() {
+    let (_folder, database) = file().await;
+    let (calls, drain, begun) = (AtomicUsize::new(0), Drain::new(), Instant::now());
+    let tick = || {
+        if calls.fetch_add(1, Ordering::Relaxed) == 40 {
+            drain.begin();
+        }
+        async { Ok(Next::Soon) }
+    };
+    tokio::time::pause();
+    Duties::new(Lease::new(database, "x"), drain.clone()).run(tick).await;
+    let all = begun.elapsed();
+    assert!((Duration::from_secs(10)..Duration::from_secs(15)).contains(&all), "{all:?}");
 }

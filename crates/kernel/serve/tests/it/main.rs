@@ -1,12 +1,14 @@
 //! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner, and
-//! what the domains behind it see;
+//! what the domains behind it see; an HTTP API;
 //! and the duties of a domain.
 
 mod admission;
+mod api;
 mod domains;
 mod duties;
 mod facts;
 mod frames;
 mod handover;
+mod metrics;
 mod support;
 mod wire;

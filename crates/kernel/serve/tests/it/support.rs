@@ -44,7 +44,7 @@ enum Does {
 }
 
 /// A domain that is always ready, and has nothing to store.
-struct Idle;
+pub(crate) struct Idle;
 
 /// A running server.
 pub(crate) struct Running {

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use clap::{Args, ValueEnum};
 use tally_proto::tally::requests::v1::{Group, GroupBy};
+use tally_requests::{StatusIs, methods};
 
-use super::methods;
 use crate::output::OutputFormat;
 use crate::output::table::Align;
 
@@ -22,44 +22,33 @@ pub(super) enum Part {
 
 /// Only series that match.
 #[derive(Debug, Args)]
-pub(super) struct Filters {
+pub(crate) struct Filters {
     /// Only this service, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
-    pub(super) service: Vec<String>,
+    pub(crate) service: Vec<String>,
 
     /// Only this method, a name or a number; repeatable
-    #[arg(long, value_parser = parse_method, allow_negative_numbers = true)]
-    pub(super) method: Vec<String>,
+    #[arg(long, value_parser = methods::of_series, allow_negative_numbers = true)]
+    pub(crate) method: Vec<String>,
 
     /// Only this path; repeatable
     #[arg(long)]
-    pub(super) path: Vec<String>,
+    pub(crate) path: Vec<String>,
 
     /// Only paths with this prefix
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    pub(super) path_prefix: String,
+    pub(crate) path_prefix: String,
 
     /// Only this status or class, such as 404 or 5xx; 0 is not known; a GRPC call's OK is 200, and its
     /// other codes are in the class of the HTTP status that stands for them: UNAVAILABLE (14) in 5xx;
     /// repeatable
-    #[arg(long, value_parser = parse_status)]
-    pub(super) status: Vec<Status>,
+    #[arg(long, value_parser = str::parse::<StatusIs>)]
+    pub(crate) status: Vec<StatusIs>,
 
     /// Only this customer, or "" for those without one; repeatable
     #[arg(long, value_name = "NAME")]
-    pub(super) customer: Vec<String>,
+    pub(crate) customer: Vec<String>,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    /// 0 if it is not known.
-    One(u32),
-    /// From 1 to 5.
-    Class(u32),
-}
-
-/// A status is 0 to 999.
-const STATUS_MAX: u32 = 999;
 
 // === impl Part ===
 
@@ -130,81 +119,26 @@ impl Filters {
             && status.is_empty()
     }
 
-    pub(super) fn statuses(&self) -> Vec<u32> {
-        let one = |status: &Status| match status {
-            Status::One(status) => Some(*status),
-            Status::Class(_) => None,
+    pub(crate) fn statuses(&self) -> Vec<u32> {
+        let one = |status: &StatusIs| match status {
+            StatusIs::One(status) => Some(u32::from(*status)),
+            StatusIs::Class(_) => None,
         };
         self.status.iter().filter_map(one).collect()
     }
 
-    pub(super) fn status_classes(&self) -> Vec<u32> {
-        let class = |status: &Status| match status {
-            Status::Class(class) => Some(*class),
-            Status::One(_) => None,
+    pub(crate) fn status_classes(&self) -> Vec<u32> {
+        let class = |status: &StatusIs| match status {
+            StatusIs::Class(class) => Some(u32::from(*class)),
+            StatusIs::One(_) => None,
         };
         self.status.iter().filter_map(class).collect()
-    }
-}
-
-/// A method as series have it: known names in any case, others as they are, numbers without a name
-/// as digits; empty for `UNSPECIFIED`.
-fn parse_method(text: &str) -> Result<String, String> {
-    match methods::parse(text) {
-        Ok(0) => Ok(String::new()),
-        Ok(number) => Ok(methods::name(number).into_owned()),
-        Err(_) if methods::is_token(text.as_bytes()) => Ok(text.to_owned()),
-        Err(error) => Err(error),
-    }
-}
-
-fn parse_status(text: &str) -> Result<Status, String> {
-    match (text.as_bytes(), text.parse()) {
-        ([class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'], _) => {
-            Ok(Status::Class(u32::from(class - b'0')))
-        }
-        (_, Ok(status @ 0..=STATUS_MAX)) => Ok(Status::One(status)),
-        _ => Err(format!("write a status as 404, of 0 to {STATUS_MAX}, or a class as 5xx")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_status_is_a_number_or_a_class() {
-        for (text, status) in [
-            ("404", Status::One(404)),
-            ("0", Status::One(0)),
-            ("999", Status::One(999)),
-            ("5xx", Status::Class(5)),
-            ("1XX", Status::Class(1)),
-        ] {
-            assert_eq!(parse_status(text), Ok(status));
-        }
-        for text in ["", "1000", "-1", "6xx", "0xx", "xx", "5x", "5xxx", "\u{20ac}", "ok"] {
-            let error = parse_status(text).expect_err(text);
-            assert!(error.contains("404") && error.contains("5xx"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_method_is_written_as_series_have_it() {
-        for (text, method) in [
-            ("get", "GET"),
-            ("PROPFIND", "PROPFIND"),
-            ("UNSPECIFIED", ""),
-            ("0", ""),
-            ("3", "GET"),
-            ("4200", "4200"),
-            ("-1", "-1"),
-            ("Frobnicate", "Frobnicate"),
-        ] {
-            assert_eq!(parse_method(text).as_deref(), Ok(method));
-        }
-        assert!(parse_method("a b").expect_err("no token").contains("PATCH"));
-    }
 
     #[test]
     fn what_is_not_known_is_empty() {

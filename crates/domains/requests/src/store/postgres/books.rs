@@ -176,6 +176,7 @@ pub(crate) async fn advance(database: &Database, last: Day) -> Result<Advance> {
         rolled_up_at: row.get(0),
         rolled_up_through: row.get::<_, Option<i32>>(1).map(Day),
         days_open: row.get(2),
+        first_open: row.get::<_, Option<i32>>(3).map(Day),
         unfolded: None,
     }))
 }

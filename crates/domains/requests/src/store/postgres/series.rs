@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::super::{Result, SALTS_MAX};
+use crate::listing::{Found, Listing};
 use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 
 /// Series, up to the limits.
@@ -30,6 +31,26 @@ pub(crate) async fn list(
             connection.release();
         }
         Ok(known)
+    };
+    Policy::short(step).run(once).await
+}
+
+/// The names that a listing asks for.
+pub(crate) async fn find(database: &Database, listing: &Listing) -> Result<Found> {
+    let (step, sql) = ("list names", include_str!("query_series.sql"));
+    let none: &[&str] = &[];
+    let values: [&(dyn ToSql + Sync); 6] =
+        [&Some(Namespace::DEFAULT.0), &"", &none, &none, &none, &none];
+    let once = async || {
+        let connection = database.connection().await?;
+        let mut rows = connection.stream(step, sql, &values).await?;
+        let mut found = Found::new(listing.clone());
+        while let Some(row) = rows.next().await {
+            found.take(&of_row(&row?));
+        }
+        drop(rows);
+        connection.release();
+        Ok(found)
     };
     Policy::short(step).run(once).await
 }

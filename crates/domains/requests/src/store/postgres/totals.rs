@@ -17,29 +17,52 @@ use super::{series, trays};
 use crate::NAME;
 use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
-use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
+use crate::totals::{
+    Collector, DaysToRead, Groups, PieceCache, Plan, Query, Questions, Span, Stamp, Totals,
+};
 
 const STEP: &str = "read totals";
 /// Up to this many series are asked for by their ids. More are sifted out here, because the database
 /// may compare a long list with each row.
 const IDS_MAX: usize = 100;
 
-/// Reads an answer in one snapshot.
+/// Reads answers in one snapshot.
 pub(crate) async fn read(
     database: &Database,
+    questions: &Questions,
+    cache: &Arc<PieceCache>,
+) -> Result<Vec<Totals>> {
+    Policy::long(STEP).run(|| once(database, questions, cache)).await
+}
+
+async fn once(
+    database: &Database,
+    questions: &Questions,
+    cache: &Arc<PieceCache>,
+) -> Result<Vec<Totals>> {
+    let transaction = database.begin(Isolation::Snapshot).await?;
+    let is_cockroach = is_cockroach(database);
+    let mut answers = Vec::new();
+    for query in &questions.first {
+        answers.push(answer(&transaction, is_cockroach, query, cache).await?);
+    }
+    for query in (questions.then)(&answers) {
+        answers.push(answer(&transaction, is_cockroach, &query, cache).await?);
+    }
+    transaction.commit().await?;
+    Ok(answers)
+}
+
+async fn answer(
+    transaction: &Transaction,
+    is_cockroach: bool,
     query: &Query,
     cache: &Arc<PieceCache>,
 ) -> Result<Totals> {
-    Policy::long(STEP).run(|| once(database, query, cache)).await
-}
-
-async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Result<Totals> {
-    let transaction = database.begin(Isolation::Snapshot).await?;
     let DayRange { first: Day(first), last: Day(last) } = query.days();
-    let dropped = dropped(&transaction, NAME, query.filter.namespace, first, last).await?;
-    let is_cockroach = is_cockroach(database);
-    let plan = plan(&transaction, is_cockroach, query).await?;
-    let groups = groups(&transaction, query).await?;
+    let dropped = dropped(transaction, NAME, query.filter.namespace, first, last).await?;
+    let plan = plan(transaction, is_cockroach, query).await?;
+    let groups = groups(transaction, query).await?;
     let mut collector = Collector::new(query, plan, groups, cache);
     let sql = include_str!("unsettled_moves.sql");
     for row in transaction.rows(STEP, sql, &[]).await? {
@@ -47,15 +70,15 @@ async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Re
     }
     if let Some(days) = collector.plan.days() {
         let ids = collector.few(IDS_MAX);
-        months(&transaction, ids.as_deref(), &mut collector).await?;
-        let to_read = self::days(&transaction, query, days, &collector.plan).await?;
-        uncut(&transaction, to_read.uncut, ids.as_deref(), &mut collector).await?;
-        cut(&transaction, to_read.cut, ids.as_deref(), &mut collector).await?;
+        months(transaction, ids.as_deref(), &mut collector).await?;
+        let to_read = self::days(transaction, query, days, &collector.plan).await?;
+        uncut(transaction, to_read.uncut, ids.as_deref(), &mut collector).await?;
+        cut(transaction, to_read.cut, ids.as_deref(), &mut collector).await?;
         if is_cockroach {
-            begun::read_left(&transaction, days, ids.as_deref(), &mut collector).await?;
+            begun::read_left(transaction, days, ids.as_deref(), &mut collector).await?;
         }
         if query.live {
-            rows(&transaction, is_cockroach, &mut collector).await?;
+            rows(transaction, is_cockroach, &mut collector).await?;
         }
         if query.with_corrections {
             let sql = include_str!("corrections.sql");
@@ -65,7 +88,6 @@ async fn once(database: &Database, query: &Query, cache: &Arc<PieceCache>) -> Re
             }
         }
     }
-    transaction.commit().await?;
     Ok(Totals { dropped, ..collector.finish()? })
 }
 

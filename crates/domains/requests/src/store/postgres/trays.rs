@@ -22,6 +22,10 @@ const NAMES: [&str; 5] = [
 /// How many trays take rows by turns: the first ones.
 const TURNS: usize = 4;
 
+/// How long a turn is. At full speed a tray is folded as soon as its turn is over: a long fold takes a core
+/// from the inserts for a long time.
+const TURN_MS: i64 = 250;
+
 /// How long a server believes that a tray is closed. Then it finds out at the next batch, for a statement
 /// that stores nothing.
 const CLOSED_FOR: Duration = Duration::from_secs(5);
@@ -53,8 +57,8 @@ pub(super) struct Listed {
     pub(super) reader: Option<String>,
 }
 
-/// Which tray takes rows now: they take them by turns of a second, by this server's clock, so that
-/// several servers agree without a word. If their clocks do not, folds wait for inserts now and then.
+/// Which tray takes rows now: they take them by turns, by this server's clock, so that several
+/// servers agree without a word. If their clocks do not, folds wait for inserts now and then.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     /// Since when this server believes that a tray is closed.
@@ -111,7 +115,8 @@ impl Turns {
 
     /// All of them in the order in which to try them: those that are believed to be closed come last.
     pub(crate) fn order(&self, now: Timestamp) -> [Tray; TURNS] {
-        let turn = now.as_second().rem_euclid(TURNS as i64).unsigned_abs() as usize;
+        let turns = now.as_millisecond().div_euclid(TURN_MS);
+        let turn = turns.rem_euclid(TURNS as i64).unsigned_abs() as usize;
         let mut order = std::array::from_fn(|n| Tray((turn + n) % TURNS));
         order.sort_by_key(|tray| self.is_closed(*tray));
         order
@@ -272,18 +277,18 @@ mod tests {
     fn trays_that_are_closed_come_last() {
         let turns = Turns::default();
         let at = |second: &str| format!("2030-06-15T12:00:0{second}Z").parse().expect("a time");
-        assert_eq!(turns.order(at("1")), [1, 2, 3, 0].map(Tray));
+        assert_eq!(turns.order(at("1.499999")), [1, 2, 3, 0].map(Tray));
         turns.note_closed(Tray(1));
         turns.note_closed(Tray(3));
         turns.note_closed(Tray::IMPORTED);
-        assert_eq!(turns.order(at("1")), [2, 0, 1, 3].map(Tray));
+        assert_eq!(turns.order(at("1.25")), [2, 0, 1, 3].map(Tray));
         turns.note(Tray(1), None);
-        assert_eq!(turns.now(at("5")), Tray(1));
+        assert_eq!(turns.now(at("1.25")), Tray(1));
     }
 
     #[test]
     fn two_batches_at_once_go_into_two_trays() {
-        let (turns, now) = (Turns::default(), "2030-06-15T12:00:01Z".parse().expect("a time"));
+        let (turns, now) = (Turns::default(), "2030-06-15T12:00:01.25Z".parse().expect("a time"));
         let first = || turns.order_of_batch(now)[0];
         let one = turns.begin(first());
         assert_eq!(first(), Tray(2));

@@ -1,6 +1,7 @@
--- How far the calendar has come: when a day was rolled up last, the last one that is, and how many of those
--- up to ?1 are not. It has one row for each day.
+-- How far the calendar has come: when a day was rolled up last, the last one that is, how many of those
+-- up to ?1 are not, and the first one that is not. It has one row for each day.
 SELECT max(rolled_up_at),
        max(day) FILTER (WHERE rolled_up_at IS NOT NULL),
-       count(*) FILTER (WHERE rolled_up_at IS NULL AND day <= ?1)
+       count(*) FILTER (WHERE rolled_up_at IS NULL AND day <= ?1),
+       min(day) FILTER (WHERE rolled_up_at IS NULL)
 FROM tally_request_calendar

@@ -155,6 +155,7 @@ pub(crate) fn advance(connection: &Connection, last: Day) -> Result<Advance> {
             rolled_up_at: rolled_up_at.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
             rolled_up_through: row.get::<_, Option<i32>>(1)?.map(Day),
             days_open: row.get(2)?,
+            first_open: row.get::<_, Option<i32>>(3)?.map(Day),
             unfolded: None,
         })
     };

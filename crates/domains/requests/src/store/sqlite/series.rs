@@ -9,6 +9,7 @@ use tally_runtime::faults;
 use tally_store::error::Step as _;
 
 use super::super::{Result, SALTS_MAX};
+use crate::listing::{Found, Listing};
 use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 
 /// Series, up to the limits.
@@ -22,6 +23,36 @@ pub(crate) fn list(
     let limit = i64::try_from(count_max).unwrap_or(-1);
     let rows = statement.query_map([limit], series).step(step)?;
     Ok(read(rows.map(|row| row.step(step)), text_bytes_max)?.0)
+}
+
+/// Goes through all of the dictionary.
+pub(super) fn each(
+    connection: &Connection,
+    step: &'static str,
+    mut take: impl FnMut(SeriesId, &SeriesRef<'_>),
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(include_str!("query_series.sql")).step(step)?;
+    let mut rows = statement.query(()).step(step)?;
+    while let Some(row) = rows.next().step(step)? {
+        let text = |at| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
+        let series = SeriesRef {
+            namespace: Namespace(row.get(1).step(step)?),
+            service: text(2).step(step)?,
+            method: text(3).step(step)?,
+            path: text(4).step(step)?,
+            status: row.get(5).step(step)?,
+            customer: text(6).step(step)?,
+        };
+        take(row.get(0).step(step)?, &series);
+    }
+    Ok(())
+}
+
+/// The names that a listing asks for.
+pub(crate) fn find(connection: &Connection, listing: &Listing) -> Result<Found> {
+    let mut found = Found::new(listing.clone());
+    each(connection, "list names", |_, series| found.take(series))?;
+    Ok(found)
 }
 
 /// Reads series until their texts are too long. Returns whether that is all.

@@ -7,48 +7,60 @@ use tally_producers::sqlite::dropped;
 use tally_store::error::Step as _;
 
 use super::super::Result;
+use super::series;
 use crate::NAME;
 use crate::error::refused;
-use crate::model::{Day, DayRange, Namespace, Quarter, SeriesRef};
-use crate::totals::{Collector, DaysToRead, Groups, PieceCache, Plan, Query, Span, Stamp, Totals};
+use crate::model::{Day, DayRange, Quarter};
+use crate::totals::{
+    Collector, DaysToRead, Groups, PieceCache, Plan, Query, Questions, Span, Stamp, Totals,
+};
 
 const STEP: &str = "read totals";
 
 pub(crate) fn read(
     connection: &mut Connection,
-    query: &Query,
+    questions: &Questions,
     cache: &Arc<PieceCache>,
-) -> Result<Totals> {
+) -> Result<Vec<Totals>> {
     let snapshot = connection.transaction().step("begin a snapshot")?;
+    let answer = |query: &Query| answer(&snapshot, query, cache);
+    let mut answers = questions.first.iter().map(answer).collect::<Result<Vec<_>>>()?;
+    for query in (questions.then)(&answers) {
+        answers.push(answer(&query)?);
+    }
+    Ok(answers)
+}
+
+fn answer(snapshot: &Connection, query: &Query, cache: &Arc<PieceCache>) -> Result<Totals> {
     let days = query.days();
-    let dropped = dropped(&snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
-    let plan = plan(&snapshot, query)?;
-    let groups = groups(&snapshot, query)?;
+    let dropped = dropped(snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
+    let plan = plan(snapshot, query)?;
+    let groups = groups(snapshot, query)?;
     let mut collector = Collector::new(query, plan, groups, cache);
-    each(&snapshot, include_str!("unsettled_moves.sql"), (), |row| {
+    each(snapshot, include_str!("unsettled_moves.sql"), (), |row| {
         collector.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
         Ok(())
     })?;
     if let Some(days) = collector.plan.days() {
-        months(&snapshot, &mut collector)?;
-        let DaysToRead { cut, uncut } = self::days(&snapshot, query, days, &collector.plan)?;
+        months(snapshot, &mut collector)?;
+        let DaysToRead { cut, uncut } = self::days(snapshot, query, days, &collector.plan)?;
         for day in uncut {
-            each(&snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
+            each(snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
             })?;
         }
         for day in collector.add_cached(cut, true)? {
-            each(&snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
+            each(snapshot, include_str!("day_quarters.sql"), (day.0,), |row| {
                 let quarters = text(row, 1)?.as_bytes();
                 collector.add_quarters(day, row.get(0).step(STEP)?, quarters)
             })?;
         }
         if query.live {
-            rows(&snapshot, &mut collector)?;
+            rows(snapshot, &mut collector)?;
         }
         if query.with_corrections {
             let values = (days.first.0, days.last.0, query.live);
-            each(&snapshot, include_str!("corrections.sql"), values, |row| {
+            each(snapshot, include_str!("corrections.sql"), values, |row| {
                 let (day, series) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
                 collector.add_corrections(day, series, row.get(2).step(STEP)?)
             })?;
@@ -87,19 +99,10 @@ fn groups(connection: &Connection, query: &Query) -> Result<Groups> {
     let mut groups = Groups::new(query);
     // Otherwise those of other namespaces must be told from those that have no name.
     let takes_all = query.filter.is_empty();
-    each(connection, include_str!("query_series.sql"), (), |row| {
-        let series = SeriesRef {
-            namespace: Namespace(row.get(1).step(STEP)?),
-            service: text(row, 2)?,
-            method: text(row, 3)?,
-            path: text(row, 4)?,
-            status: row.get(5).step(STEP)?,
-            customer: text(row, 6)?,
-        };
-        if takes_all || query.filter.lets_through(&series) {
-            groups.add(row.get(0).step(STEP)?, &series);
+    series::each(connection, STEP, |id, series| {
+        if takes_all || query.filter.lets_through(series) {
+            groups.add(id, series);
         }
-        Ok(())
     })?;
     Ok(groups)
 }

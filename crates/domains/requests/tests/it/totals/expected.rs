@@ -51,7 +51,7 @@ impl<'a> Calendar<'a> {
         Self { query, zone: TimeZone::get(query.zone.name()).unwrap() }
     }
 
-    /// What names the quarter's period: for hours the quarter that it begins with, otherwise its first
+    /// What names the quarter's period: for quarters and hours the quarter that it begins with, otherwise its first
     /// day.
     fn period(&self, quarter: Quarter) -> Option<Quarter> {
         let QuarterRange { start, end } = self.query.range;
@@ -66,6 +66,7 @@ impl<'a> Calendar<'a> {
         let (time, offset) = shown(quarter);
         let mut date = time.date();
         match self.query.granularity {
+            Granularity::Quarter => return Some(quarter),
             Granularity::Hour => {
                 let is_same = |one: Quarter| {
                     let (before, other) = shown(one);
@@ -92,7 +93,7 @@ impl<'a> Calendar<'a> {
 
     fn name(&self, label: Label) -> Quarter {
         match self.query.granularity {
-            Granularity::Hour => label.start,
+            Granularity::Quarter | Granularity::Hour => label.start,
             Granularity::Whole => Quarter(0),
             _ => Quarter::first_of(label.date.into()),
         }

@@ -74,13 +74,16 @@ impl Zone {
         Day::of_micros(micros + self.offset(micros).1)
     }
 
-    /// When the period of a time begins, on the clock, in microseconds, and the offset of an hour.
+    /// When the period of a time begins, on the clock, in microseconds, and the offset of a quarter or an hour.
     pub(super) fn period(&self, by: By, micros: i64) -> (i64, i64) {
+        let (since, offset) = self.offset(micros);
+        let local = micros + offset;
+        if by == By::Quarter {
+            return (local - local.rem_euclid(HOUR / 4), offset);
+        }
         if by != By::Hour {
             return (Self::first_day(by, self.day(micros)).start_micros(), 0);
         }
-        let (since, offset) = self.offset(micros);
-        let local = micros + offset;
         // An hour begins anew when the clock changes.
         ((local - local.rem_euclid(HOUR)).max(since.saturating_add(offset)), offset)
     }
@@ -88,7 +91,7 @@ impl Zone {
     /// The first day of a day's period.
     pub(super) fn first_day(by: By, day: Day) -> Day {
         match by {
-            By::Hour | By::Day => day,
+            By::Quarter | By::Hour | By::Day => day,
             // 1970-01-01 was a Thursday.
             By::Week => day.plus(-(day.0 + 3).rem_euclid(7)),
             By::Month => day.plus(1 - i32::from(day.date().day())),

@@ -1,30 +1,24 @@
-//! Days, months, years and ranges of them as arguments. What today is, the caller says.
-
-use std::fmt;
+//! Days, months, years and ranges of them as people write them. What today is, the caller says.
 
 use jiff::civil::Date as Day;
 use jiff::{Span, ToSpan as _};
-use tally_proto::google::r#type::Date;
 
-/// An existing day, month (`day` is 0) or year (`month` is 0 too).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Period {
-    year: i16,
-    month: i8,
-    day: i8,
-}
+use super::Period;
 
 /// A period as an argument: `2015-05-17`, `2015-05`, `2015`, `today`, `last-week`, `7d` and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PeriodArg {
+pub enum PeriodArg {
     /// This many days before today; the other units accordingly.
     Day(i32),
     /// From Monday to Sunday.
     Week(i32),
+    /// The whole one.
     Month(i32),
+    /// The whole one.
     Year(i32),
     /// The last days, today included.
     LastDays(i32),
+    /// That one.
     Fixed(Period),
 }
 
@@ -41,7 +35,7 @@ const NAMED: [(&str, PeriodArg); 8] = [
 
 /// A period, or two with `..` between them, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RangeArg {
+pub struct RangeArg {
     first: PeriodArg,
     last: PeriodArg,
 }
@@ -49,7 +43,11 @@ pub(crate) struct RangeArg {
 /// The most days that `7d` and the like may cover: a century.
 const LAST_DAYS_MAX: i32 = 36_500;
 
-pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
+/// Reads a day, month or year, or one of the words.
+///
+/// # Errors
+/// In words for people.
+pub fn parse_period(text: &str) -> Result<PeriodArg, String> {
     if let Some((_, period)) = NAMED.iter().find(|(name, _)| *name == text) {
         return Ok(*period);
     }
@@ -77,8 +75,11 @@ pub(crate) fn parse_period(text: &str) -> Result<PeriodArg, String> {
     Ok(PeriodArg::Fixed(Period { year, month, day }))
 }
 
-/// A single day.
-pub(crate) fn parse_day(text: &str) -> Result<PeriodArg, String> {
+/// Reads a single day.
+///
+/// # Errors
+/// In words for people.
+pub fn parse_day(text: &str) -> Result<PeriodArg, String> {
     match parse_period(text) {
         Ok(day @ (PeriodArg::Day(_) | PeriodArg::Fixed(Period { day: 1.., .. }))) => Ok(day),
         // Written like a day, but there is none.
@@ -87,7 +88,11 @@ pub(crate) fn parse_day(text: &str) -> Result<PeriodArg, String> {
     }
 }
 
-pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
+/// Reads a period, or two with `..` between them.
+///
+/// # Errors
+/// In words for people.
+pub fn parse_range(text: &str) -> Result<RangeArg, String> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let side =
         |side| parse_period(side).map_err(|reason| format!("\u{201c}{side}\u{201d}: {reason}"));
@@ -109,37 +114,6 @@ pub(crate) fn parse_range(text: &str) -> Result<RangeArg, String> {
     Err(format!("a range has two ends: write {one_end}"))
 }
 
-/// Cuts a range of days into as few years, months and days as possible.
-pub(crate) fn cut(first: Day, last: Day) -> Vec<Period> {
-    let mut periods = Vec::new();
-    let mut from = Some(first);
-    while let Some(day) = from.filter(|day| *day <= last) {
-        let one_day = Period::of_day(day);
-        let fits = |period: &Period| period.first_day() == day && period.last_day() <= last;
-        let longer = [one_day.whole_year(), one_day.whole_month()];
-        let period = longer.into_iter().find(fits).unwrap_or(one_day);
-        periods.push(period);
-        from = period.last_day().tomorrow().ok();
-    }
-    periods
-}
-
-/// The day of a protobuf date, if it exists.
-pub(crate) fn day(date: Date) -> Option<Day> {
-    let year = i16::try_from(date.year).ok()?;
-    Day::new(year, i8::try_from(date.month).ok()?, i8::try_from(date.day).ok()?).ok()
-}
-
-/// A protobuf date in ISO 8601: `2015-05-17`, `2015-05` or `2015`.
-pub(crate) fn iso(date: Date) -> String {
-    let Date { year, month, day } = date;
-    match (month, day) {
-        (0, _) => format!("{year:04}"),
-        (_, 0) => format!("{year:04}-{month:02}"),
-        _ => format!("{year:04}-{month:02}-{day:02}"),
-    }
-}
-
 fn monday(day: Day) -> Day {
     day.saturating_sub(i32::from(day.weekday().to_monday_zero_offset()).days())
 }
@@ -158,50 +132,11 @@ fn number<T: std::str::FromStr>(part: Option<&str>, digits: usize) -> Result<Opt
     part.parse().map(Some).map_err(|_| form())
 }
 
-// === impl Period ===
-
-impl Period {
-    pub(crate) fn first_day(self) -> Day {
-        jiff::civil::date(self.year, self.month.max(1), self.day.max(1))
-    }
-
-    pub(crate) fn last_day(self) -> Day {
-        let first = self.first_day();
-        match (self.month, self.day) {
-            (0, _) => first.last_of_year(),
-            (_, 0) => first.last_of_month(),
-            _ => first,
-        }
-    }
-
-    pub(crate) fn to_proto(self) -> Date {
-        Date { year: self.year.into(), month: self.month.into(), day: self.day.into() }
-    }
-
-    fn of_day(day: Day) -> Self {
-        Self { year: day.year(), month: day.month(), day: day.day() }
-    }
-
-    fn whole_month(self) -> Self {
-        Self { day: 0, ..self }
-    }
-
-    fn whole_year(self) -> Self {
-        Self { month: 0, day: 0, ..self }
-    }
-}
-
-impl fmt::Display for Period {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&iso(self.to_proto()))
-    }
-}
-
 // === impl PeriodArg ===
 
 impl PeriodArg {
     /// The period that it begins with.
-    pub(crate) fn first_on(self, today: Day) -> Period {
+    pub fn first_on(self, today: Day) -> Period {
         let before = |span: Span| today.saturating_sub(span);
         match self {
             Self::Day(back) => Period::of_day(before(back.days())),
@@ -214,7 +149,7 @@ impl PeriodArg {
     }
 
     /// The period that it ends with, which usually is the one that it begins with.
-    pub(crate) fn last_on(self, today: Day) -> Period {
+    pub fn last_on(self, today: Day) -> Period {
         match self {
             Self::LastDays(_) => Period::of_day(today),
             Self::Week(_) => {
@@ -229,17 +164,15 @@ impl PeriodArg {
 
 impl RangeArg {
     /// The first and the last period; the last may be before the first.
-    pub(crate) fn on(self, today: Day) -> (Period, Period) {
+    pub fn on(self, today: Day) -> (Period, Period) {
         (self.first.first_on(today), self.last.last_on(today))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::civil::date;
-    use proptest::prelude::*;
-
     use super::*;
+    use jiff::civil::date;
 
     fn days(text: &str) -> (Day, Day) {
         let (first, last) = parse_range(text).expect("a range").on(date(2024, 3, 1));
@@ -314,35 +247,5 @@ mod tests {
         }
         let message = parse_day("2015-02-30").expect_err("no day");
         assert!(message.contains("no such day"), "{message}");
-    }
-
-    #[test]
-    fn a_range_is_cut_into_few_periods() {
-        let cut = |text| {
-            let (first, last) = days(text);
-            super::cut(first, last).iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert_eq!(cut("2015"), ["2015"]);
-        assert_eq!(cut("2015-05..2015-06"), ["2015-05", "2015-06"]);
-        assert_eq!(
-            cut("2014-11-30..2016-01-02"),
-            ["2014-11-30", "2014-12", "2015", "2016-01-01", "2016-01-02"]
-        );
-        assert_eq!(cut("9999-12-31"), ["9999-12-31"]);
-        assert_eq!(cut("2015-02..2015-01"), Vec::<String>::new());
-    }
-
-    proptest! {
-        #[test]
-        fn the_pieces_are_the_range(start in 0..100_000_i64, length in 0..2_000_i64) {
-            let first = date(1900, 1, 1).saturating_add(start.days());
-            let last = first.saturating_add(length.days());
-            let mut next = first;
-            for period in cut(first, last) {
-                prop_assert_eq!(period.first_day(), next);
-                next = period.last_day().tomorrow().expect("in range");
-            }
-            prop_assert_eq!(next.yesterday().expect("in range"), last);
-        }
     }
 }

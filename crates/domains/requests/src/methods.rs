@@ -4,17 +4,21 @@ use std::borrow::Cow;
 
 use tally_proto::count::v1::Method;
 use tally_proto::methods;
-pub(crate) use tally_proto::methods::number_of_token;
+pub use tally_proto::methods::number_of_token;
 
 /// Whether these bytes can be a method: an HTTP token (RFC 9110, 5.6.2) with a letter in it,
 /// because log formats write `-` for an unknown method.
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
     let is_char = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     bytes.iter().all(is_char) && bytes.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Reads a name in any case, or a number.
-pub(crate) fn parse(text: &str) -> Result<i32, String> {
+///
+/// # Errors
+/// In words for people, with the names that are known.
+pub fn parse(text: &str) -> Result<i32, String> {
     if let Ok(number) = text.parse::<i32>() {
         return Ok(number);
     }
@@ -32,11 +36,26 @@ pub(crate) fn parse(text: &str) -> Result<i32, String> {
 }
 
 /// The name of a method; `UNSPECIFIED` for 0, and the number if it has no name.
-pub(crate) fn name(number: i32) -> Cow<'static, str> {
+#[must_use]
+pub fn name(number: i32) -> Cow<'static, str> {
     match methods::name(number) {
         _ if number == Method::Unspecified as i32 => Cow::Borrowed("UNSPECIFIED"),
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(number.to_string()),
+    }
+}
+
+/// Reads a method as series have it: known names in any case, others as they are, numbers without a name
+/// as digits; empty for `UNSPECIFIED`.
+///
+/// # Errors
+/// As of [`parse`].
+pub fn of_series(text: &str) -> Result<String, String> {
+    match parse(text) {
+        Ok(number) if number == Method::Unspecified as i32 => Ok(String::new()),
+        Ok(number) => Ok(name(number).into_owned()),
+        Err(_) if is_token(text.as_bytes()) => Ok(text.to_owned()),
+        Err(error) => Err(error),
     }
 }
 
@@ -76,6 +95,23 @@ mod tests {
     fn an_unknown_name_lists_the_known_ones() {
         let message = parse("FETCH").expect_err("unknown");
         assert!(message.contains("DELETE") && message.contains("PATCH"), "{message}");
+    }
+
+    #[test]
+    fn a_method_is_written_as_series_have_it() {
+        for (text, method) in [
+            ("get", "GET"),
+            ("PROPFIND", "PROPFIND"),
+            ("UNSPECIFIED", ""),
+            ("0", ""),
+            ("3", "GET"),
+            ("4200", "4200"),
+            ("-1", "-1"),
+            ("Frobnicate", "Frobnicate"),
+        ] {
+            assert_eq!(of_series(text).as_deref(), Ok(method));
+        }
+        assert!(of_series("a b").expect_err("no token").contains("PATCH"));
     }
 
     #[test]

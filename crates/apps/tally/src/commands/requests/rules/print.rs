@@ -1,0 +1,213 @@
+//! Rules and their events in words.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use tally_proto::tally::requests::v1::rule::Limit;
+use tally_proto::tally::requests::v1::{Event, KeptRule, Rule, ShowRuleResponse, Window};
+
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, shell_word, visible};
+
+/// Writes a list of rules.
+pub(super) fn list(
+    out: &mut impl Write,
+    format: OutputFormat,
+    rules: &[KeptRule],
+) -> io::Result<()> {
+    let is_table = format == OutputFormat::Table;
+    let columns = [
+        ("name", Align::Shorten),
+        ("state", Align::Left),
+        (if is_table { "since" } else { "firing_since" }, Align::Left),
+        (if is_table { "fires at" } else { "condition" }, Align::Left),
+        ("filters", Align::Shorten),
+        ("webhook", Align::Shorten),
+        ("id", Align::Left),
+    ];
+    let text = |text: String| Cell::Text(Cow::Owned(text));
+    let rows = rules.iter().map(|kept| {
+        let rule = kept.rule.as_ref();
+        [
+            text(rule.map(|rule| rule.name.clone()).unwrap_or_default()),
+            text(if kept.firing_since.is_some() { "firing" } else { "ok" }.to_owned()),
+            kept.firing_since.map_or(Cell::Unknown, |since| text(time(Some(since)))),
+            text(rule.map(condition).unwrap_or_default()),
+            text(rule.map(filters).unwrap_or_default()),
+            text(rule.map(|rule| rule.webhook.clone()).unwrap_or_default()),
+            text(kept.id.clone()),
+        ]
+    });
+    output::print(out, format, columns, rows)
+}
+
+/// Writes a rule, what it counts, and its events.
+pub(super) fn show(out: &mut impl Write, shown: &ShowRuleResponse) -> io::Result<()> {
+    let kept = shown.rule.clone().unwrap_or_default();
+    let rule = kept.rule.clone().unwrap_or_default();
+    let state = match kept.firing_since {
+        Some(since) => format!("firing since {}", time(Some(since))),
+        None => "ok".to_owned(),
+    };
+    let is_share =
+        matches!(rule.limit, Some(Limit::ShareBelowMillionths(_) | Limit::ShareAboveMillionths(_)));
+    let count = |window: &Option<Window>| counted(window.as_ref(), is_share);
+    let webhook = if rule.webhook.is_empty() { "none" } else { &rule.webhook };
+    let all = filters(&rule);
+    let lines = [
+        ("name", visible(&rule.name).into_owned()),
+        ("id", kept.id.clone()),
+        ("fires at", condition(&rule)),
+        ("filters", if all.is_empty() { "none: every request".to_owned() } else { all }),
+        ("state", state),
+        ("complete", count(&shown.complete)),
+        ("running", count(&shown.running)),
+        (
+            "watched",
+            shown
+                .watched_since
+                .map_or("not yet".to_owned(), |at| format!("since {}", time(Some(at)))),
+        ),
+        ("added", time(kept.created_at)),
+        ("webhook", visible(webhook).into_owned()),
+    ];
+    for (name, text) in lines {
+        writeln!(out, "{name:<9} {text}")?;
+    }
+    if shown.events.is_empty() {
+        return out.flush();
+    }
+    writeln!(out)?;
+    let columns = [
+        ("event", Align::Left),
+        ("at", Align::Left),
+        ("state", Align::Left),
+        ("attempts", Align::Right),
+        ("answer", Align::Shorten),
+        ("id", Align::Left),
+    ];
+    let text = |text: String| Cell::Text(Cow::Owned(text));
+    let rows = shown.events.iter().map(|event| {
+        [
+            text(kind(event)),
+            text(time(event.created_at)),
+            text(became(event)),
+            Cell::Number(event.attempts.into()),
+            text(event.answer.clone()),
+            text(event.id.clone()),
+        ]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)
+}
+
+/// When a rule fires, as in `fewer than 1 request in 15 minutes`.
+pub(super) fn condition(rule: &Rule) -> String {
+    let requests = |number: u64| plural(number, "request");
+    let limit = match rule.limit {
+        Some(Limit::Below(number)) => format!("fewer than {}", requests(number)),
+        Some(Limit::Above(number)) => format!("more than {}", requests(number)),
+        Some(Limit::ShareBelowMillionths(share)) => format!("less than {}", percent(share)),
+        Some(Limit::ShareAboveMillionths(share)) => format!("more than {}", percent(share)),
+        None => "what a newer server knows".to_owned(),
+    };
+    let at_least = match rule.at_least {
+        0 => String::new(),
+        number => format!(" of at least {}", requests(number.into())),
+    };
+    let repeat = match rule.repeat_minutes {
+        0 => String::new(),
+        number => format!(", told again after {}", minutes(number)),
+    };
+    format!("{limit}{at_least} in {}{repeat}", minutes(rule.window_minutes))
+}
+
+/// The filters, as flags.
+fn filters(rule: &Rule) -> String {
+    let texts = [
+        ("service", &rule.services),
+        ("method", &rule.methods),
+        ("path", &rule.paths),
+        ("customer", &rule.customers),
+    ];
+    let one = |name: &str, text: &str| format!("--{name} {}", shell_word(text));
+    let mut all: Vec<_> = texts
+        .into_iter()
+        .flat_map(|(name, texts)| texts.iter().map(move |text| one(name, text)))
+        .collect();
+    if !rule.path_prefix.is_empty() {
+        all.push(one("path-prefix", &rule.path_prefix));
+    }
+    all.extend(rule.statuses.iter().map(|status| format!("--status {status}")));
+    all.extend(rule.status_classes.iter().map(|class| format!("--status {class}xx")));
+    visible(&all.join(" ")).into_owned()
+}
+
+fn counted(window: Option<&Window>, is_share: bool) -> String {
+    let Some(Window { from, to, requests, of_requests }) = window else { return String::new() };
+    let counted = match is_share {
+        true => format!("{requests} of {}", plural(*of_requests, "request")),
+        false => plural(*requests, "request"),
+    };
+    format!("{counted} from {} to {}", time(*from), time(*to))
+}
+
+/// The last word of its type.
+fn kind(event: &Event) -> String {
+    let body: serde_json::Value = serde_json::from_str(&event.body).unwrap_or_default();
+    let kind = body["type"].as_str().and_then(|kind| kind.rsplit('.').next());
+    kind.unwrap_or_default().to_owned()
+}
+
+fn became(event: &Event) -> String {
+    match (event.delivered_at, event.dead_at) {
+        (Some(at), _) => format!("delivered {}", time(Some(at))),
+        (_, Some(at)) => format!("given up {}", time(Some(at))),
+        _ => format!("due {}", time(event.due_at)),
+    }
+}
+
+fn minutes(number: u32) -> String {
+    match number {
+        number if number % (24 * 60) == 0 => plural(number / (24 * 60), "day"),
+        number if number % 60 == 0 => plural(number / 60, "hour"),
+        number => plural(number, "minute"),
+    }
+}
+
+fn percent(millionths: u32) -> String {
+    let text = format!("{}.{:04}", millionths / 10_000, millionths % 10_000);
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// In UTC, to the second.
+fn time(time: Option<prost_types::Timestamp>) -> String {
+    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
+    time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_said_in_words_and_flags() {
+        let rule = Rule {
+            services: vec!["shop".to_owned(), String::new()],
+            path_prefix: "/a b".to_owned(),
+            status_classes: vec![5],
+            limit: Some(Limit::ShareAboveMillionths(25_000)),
+            window_minutes: 90,
+            at_least: 100,
+            repeat_minutes: 240,
+            ..Rule::default()
+        };
+        assert_eq!(
+            condition(&rule),
+            "more than 2.5% of at least 100 requests in 90 minutes, told again after 4 hours"
+        );
+        assert_eq!(filters(&rule), "--service shop --service '' --path-prefix '/a b' --status 5xx");
+        let rule = Rule { limit: Some(Limit::Below(1)), window_minutes: 1_440, ..Rule::default() };
+        assert_eq!(condition(&rule), "fewer than 1 request in 1 day");
+    }
+}

@@ -1,0 +1,368 @@
+//! From the parameters of a request to a query.
+
+use std::fmt::Write as _;
+
+use hashbrown::HashSet;
+use serde_json::{Value, json};
+use tally_serve::api::{FORMAT, Parameter, Parameters, Problem, Values};
+
+use super::super::cursor;
+use crate::dates::End;
+use crate::methods;
+use crate::model::{Namespace, Quarter};
+use crate::periods::{Granularity, QuarterRange, Zone};
+use crate::service::Service;
+use crate::totals::{After, Filter, Group, GroupBy, LimitOrder, Query, StatusIs, Totals};
+
+const FROM: Parameter = Parameter {
+    name: "from",
+    about: "The first day, or the period that begins with it: `2015-05-17`, `2015-05`, `2015`, `today`, \
+            `yesterday`, `this-week`, `last-week` (also `-month` and `-year`), or the last days as in \
+            `7d`. Or a moment with its offset, such as `2015-05-17T10:00:00+02:00`; one within a \
+            quarter-hour means its beginning. Default: the beginning.",
+    values: Values::Text,
+    is_repeated: false,
+};
+const TO: Parameter = Parameter {
+    name: "to",
+    about: "The last day, which is included, or the period that ends with it. Or a moment, which is not \
+            included; one within a quarter-hour means its end. Default: no end.",
+    ..FROM
+};
+const BY: Parameter = Parameter {
+    name: "by",
+    about: "What to sum by; `quarter` is a quarter-hour. A week begins with Monday; the first and the \
+            last period have only what lies in the range. Default: `day`.",
+    values: Values::OneOf(&["quarter", "hour", "day", "week", "month", "year", "whole"]),
+    is_repeated: false,
+};
+const TZ: Parameter = Parameter {
+    name: "tz",
+    about: "The time zone of all dates, such as `Europe/Berlin` or `+05:30`. Default: `UTC`.",
+    ..FROM
+};
+const GROUP_BY: Parameter = Parameter {
+    name: "group_by",
+    about: "What to tell apart, with commas between; `none` for one total of each period. Default: \
+            `method,path`.",
+    values: Values::SomeOf(&[
+        "service",
+        "method",
+        "path",
+        "status",
+        "status_class",
+        "customer",
+        NO_GROUPS,
+    ]),
+    is_repeated: true,
+};
+const SERVICE: Parameter = Parameter {
+    name: "service",
+    about: "Only this service; an empty one is a request without one.",
+    values: Values::Name,
+    is_repeated: true,
+};
+const METHOD: Parameter = Parameter {
+    name: "method",
+    about: "Only this method, a name or a number; `UNSPECIFIED` is a request without one.",
+    values: Values::Text,
+    is_repeated: true,
+};
+const PATH: Parameter =
+    Parameter { name: "path", about: "Only this path.", values: Values::Text, is_repeated: true };
+const PATH_PREFIX: Parameter = Parameter {
+    name: "path_prefix",
+    about: "Only paths that begin with this.",
+    values: Values::Text,
+    is_repeated: false,
+};
+const STATUS: Parameter = Parameter {
+    name: "status",
+    about: "Only this status or class, such as `404` or `5xx`; `0` is not known. Of gRPC: the code, `200` \
+            for OK; other codes are in the class of the HTTP status that stands for them.",
+    values: Values::Text,
+    is_repeated: true,
+};
+const CUSTOMER: Parameter = Parameter {
+    name: "customer",
+    about: "Only this customer; an empty one is a request without one.",
+    ..SERVICE
+};
+const LIVE: Parameter = Parameter {
+    name: "live",
+    about: "Add what is not rolled up yet: everything that was counted until now.",
+    values: Values::Flag,
+    is_repeated: false,
+};
+const SORT: Parameter = Parameter {
+    name: "sort",
+    about: "Which totals are the first ones for `limit`: in the usual order, or the largest. The answer \
+            itself is in the usual order. Default: `path`.",
+    values: Values::OneOf(&["path", "count"]),
+    is_repeated: false,
+};
+const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "Only the first totals. Default: all of them.",
+    values: Values::Whole(1, u32::MAX as u64),
+    is_repeated: false,
+};
+const AFTER: Parameter = Parameter {
+    name: "after",
+    about: "Go on after an answer that `limit` has cut: what it had in `next`, with the same parameters.",
+    values: Values::Text,
+    is_repeated: false,
+};
+
+/// What the query of a request may have.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    FROM,
+    TO,
+    BY,
+    TZ,
+    GROUP_BY,
+    SERVICE,
+    METHOD,
+    PATH,
+    PATH_PREFIX,
+    STATUS,
+    CUSTOMER,
+    LIVE,
+    SORT,
+    LIMIT,
+    AFTER,
+    FORMAT,
+];
+
+/// What stands for a sum of all groups.
+const NO_GROUPS: &str = "none";
+
+const GRANULARITIES: [(&str, Granularity); 7] = [
+    ("quarter", Granularity::Quarter),
+    ("hour", Granularity::Hour),
+    ("day", Granularity::Day),
+    ("week", Granularity::Week),
+    ("month", Granularity::Month),
+    ("year", Granularity::Year),
+    ("whole", Granularity::Whole),
+];
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) query: Query,
+    pub(super) after: Option<After>,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    pub(super) fn read(mut given: Parameters, service: &Service) -> Result<Self, Problem> {
+        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
+        let range = range(&mut given, &zone, service);
+        let granularity = given.one_of(&BY).unwrap_or("day");
+        let granularity = GRANULARITIES.iter().find(|(name, _)| *name == granularity);
+        let granularity = granularity.map_or(Granularity::Day, |(_, of)| *of);
+        let (group_by, sum) = group_by(&mut given);
+        let filter = filter(&mut given);
+        let live = given.flag(&LIVE);
+        let order = match given.one_of(&SORT) {
+            Some("count") => LimitOrder::Count,
+            _ => LimitOrder::Path,
+        };
+        let limit = given.whole::<usize>(&LIMIT);
+        let after = given.read(&AFTER, after);
+        if after.is_some() && order == LimitOrder::Count {
+            given.mistakes.note(AFTER.name, "goes on in the usual order, and not with sort=count");
+        }
+        given.check()?;
+        let query = Query {
+            range,
+            granularity,
+            zone,
+            filter,
+            group_by,
+            live,
+            with_corrections: false,
+            sum,
+            totals_max: service.totals_max,
+            limit: limit.map(|limit| (limit, order)),
+        };
+        Ok(Self { query, after })
+    }
+
+    /// Where an answer goes on that its limit has cut.
+    pub(super) fn next(&self, totals: &Totals) -> Option<String> {
+        let is_cut = totals.omitted.is_some();
+        let is_usual = self.query.limit.is_none_or(|(_, order)| order == LimitOrder::Path);
+        (is_cut && is_usual).then(|| totals.last()).flatten().map(|last| cursor_of(&last))
+    }
+
+    /// The query as it was understood.
+    pub(super) fn as_json(&self) -> Value {
+        let query = &self.query;
+        let bound = |quarter: Quarter, bound| (quarter != bound).then(|| query.zone.time(quarter));
+        json!({
+            "from": bound(query.range.start, QuarterRange::ALL.start),
+            "to": bound(query.range.end, QuarterRange::ALL.end),
+            "by": self.by(),
+            "tz": query.zone.name(),
+            "group_by": self.groups(),
+            "service": sorted(&query.filter.services),
+            "method": self.methods(),
+            "path": sorted(&query.filter.paths),
+            "path_prefix": query.filter.path_prefix,
+            "status": self.statuses(),
+            "customer": sorted(&query.filter.customers),
+            "live": query.live,
+            "sort": self.sort(),
+            "limit": query.limit.map(|(limit, _)| limit),
+            "after": self.after.as_ref().map(cursor_of),
+        })
+    }
+
+    /// The same as the query of a URL.
+    pub(super) fn as_query(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in self.as_json().as_object().into_iter().flatten() {
+            let values = match value {
+                Value::Array(values) if name != "group_by" => values.clone(),
+                Value::Array(values) => {
+                    let names: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+                    vec![if names.is_empty() { NO_GROUPS.into() } else { names.join(",").into() }]
+                }
+                Value::Null => Vec::new(),
+                Value::String(text) if text.is_empty() => Vec::new(),
+                one => vec![one.clone()],
+            };
+            for value in values {
+                let value = value.as_str().map_or_else(|| value.to_string(), encoded);
+                let and = if text.is_empty() { "" } else { "&" };
+                let _ = write!(text, "{and}{name}={value}");
+            }
+        }
+        text
+    }
+
+    fn by(&self) -> &'static str {
+        let name = GRANULARITIES.iter().find(|(_, of)| *of == self.query.granularity);
+        name.map_or("day", |(name, _)| name)
+    }
+
+    fn groups(&self) -> Vec<&'static str> {
+        if self.query.sum {
+            return Vec::new();
+        }
+        self.query.group_by.iter().map(|by| by.name()).collect()
+    }
+
+    fn methods(&self) -> Vec<&str> {
+        let methods = sorted(&self.query.filter.methods).into_iter();
+        methods.map(|name| if name.is_empty() { "UNSPECIFIED" } else { name }).collect()
+    }
+
+    fn statuses(&self) -> Vec<String> {
+        let Filter { statuses, status_classes, .. } = &self.query.filter;
+        let one = statuses.iter().map(ToString::to_string);
+        let mut all: Vec<_> =
+            one.chain(status_classes.iter().map(|class| format!("{class}xx"))).collect();
+        all.sort();
+        all
+    }
+
+    fn sort(&self) -> &'static str {
+        match self.query.limit {
+            Some((_, LimitOrder::Count)) => "count",
+            _ => "path",
+        }
+    }
+}
+
+/// Where an answer goes on.
+fn cursor_of(after: &After) -> String {
+    let After { start: Quarter(start), group } = after;
+    let (start, status) = (start.to_string(), group.status.to_string());
+    let class = group.status_class.to_string();
+    let texts =
+        [&*start, &group.service, &group.method, &group.path, &status, &class, &group.customer];
+    cursor::encode(&texts)
+}
+
+fn after(cursor: &str) -> Result<After, &'static str> {
+    let [start, service, method, path, status, class, customer] = cursor::decode(cursor)?;
+    let number = "is not what an answer had in next";
+    Ok(After {
+        start: Quarter(start.parse().map_err(|_| number)?),
+        group: Group {
+            service: service.into(),
+            method: method.into(),
+            path: path.into(),
+            status: status.parse().map_err(|_| number)?,
+            status_class: class.parse().map_err(|_| number)?,
+            customer: customer.into(),
+        },
+    })
+}
+
+fn range(given: &mut Parameters, zone: &Zone, service: &Service) -> QuarterRange {
+    let is_wrong = !given.mistakes.is_empty();
+    let from = given.read(&FROM, str::parse::<End>);
+    let to = given.read(&TO, str::parse::<End>);
+    let range = End::range(from, to, zone, service.today(zone)).map_err(|error| error.to_string());
+    let range = given.mistakes.take(FROM.name, range).unwrap_or(QuarterRange::ALL);
+    if range.is_empty() && from.is_some() && to.is_some() && !is_wrong {
+        let (start, end) = (zone.time(range.start), zone.time(range.end));
+        let ends = format!("the range ends at {end}, and begins at {start}");
+        given.mistakes.note(TO.name, ends);
+    }
+    range
+}
+
+fn group_by(given: &mut Parameters) -> (Vec<GroupBy>, bool) {
+    let names = given.some_of(&GROUP_BY);
+    let sum = names.as_ref().is_some_and(|names| names.contains(&NO_GROUPS));
+    if sum && names.as_ref().is_some_and(|names| names.len() > 1) {
+        given.mistakes.note(GROUP_BY.name, "none stands alone");
+    }
+    let groups = names.unwrap_or_else(|| vec!["method", "path"]);
+    (groups.into_iter().filter_map(GroupBy::of_name).collect(), sum)
+}
+
+fn filter(given: &mut Parameters) -> Filter {
+    let texts =
+        |given: &Parameters, of| -> HashSet<String> { given.all(of).map(str::to_owned).collect() };
+    let mut filter = Filter {
+        namespace: Namespace::DEFAULT,
+        services: texts(given, &SERVICE),
+        methods: given.read_all(&METHOD, methods::of_series).into_iter().collect(),
+        path_prefix: given.one(&PATH_PREFIX).unwrap_or_default().to_owned(),
+        paths: texts(given, &PATH),
+        customers: texts(given, &CUSTOMER),
+        ..Filter::default()
+    };
+    given
+        .read_all(&STATUS, str::parse::<StatusIs>)
+        .into_iter()
+        .for_each(|one| filter.with_status(one));
+    filter
+}
+
+fn sorted(texts: &HashSet<String>) -> Vec<&str> {
+    let mut sorted: Vec<_> = texts.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted
+}
+
+/// A text as a value in the query of a URL.
+fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:,".contains(&byte);
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is_plain(byte) {
+            value.push(byte.into());
+        } else {
+            let _ = write!(value, "%{byte:02X}");
+        }
+    }
+    value
+}

@@ -1,0 +1,47 @@
+//! What is shown before the first request is counted: how to count one.
+
+use maud::{Markup, html};
+
+/// The whole page.
+pub(super) fn page(host: &str) -> Markup {
+    html! {
+        h1 { "Count the first request" }
+        (how(host))
+    }
+}
+
+/// The ways to count, each with something to paste.
+pub(super) fn how(host: &str) -> Markup {
+    let url = format!("http://{host}");
+    html! {
+        p.lead { "Nothing has been counted yet. Paste one of these; this page shows the request within a second or two." }
+        div.snippets {
+            (snippet("Command line", true, "Counts one request, to see that it works.",
+                &format!("tally add GET /hello --server {url}")))
+            (snippet("curl", false, "From a script, without a client. The key makes a repeated call count once.", &format!(
+                "curl {url}/api/v1/requests \\\n  -H 'Content-Type: application/json' \\\n  \
+                 -H 'Idempotency-Key: \"hello-1\"' \\\n  \
+                 -d '[{{\"method\": \"GET\", \"path\": \"/hello\", \"status\": 200}}]'")))
+            (snippet("Rust", false, "A tower layer counts what a service answers, for axum, tonic and anything else on tower.", &format!(
+                "let queue = tally_client::Queue::connect(\"{url}\")?;\n\
+                 let app = Router::new()\n    .route(\"/hello\", get(hello))\n    \
+                 .layer(tally_client::CountLayer::new(queue.clone()).service(\"shop\"));")))
+            (snippet("Go", false, "Clients of count.v1 need no change but the address.", &format!(
+                "conn, err := grpc.NewClient(\"{host}\",\n    \
+                 grpc.WithTransportCredentials(insecure.NewCredentials()))\n\
+                 client := countv1.NewCountServiceClient(conn)")))
+            (snippet("An access log", false, "Reads the logs of nginx, Apache and others, and goes on where it stopped.",
+                &format!("tally import /var/log/nginx/access.log --server {url}")))
+        }
+    }
+}
+
+fn snippet(title: &str, is_open: bool, words: &str, code: &str) -> Markup {
+    html! {
+        details.snippet name="snippet" open[is_open] {
+            summary { (title) }
+            p { (words) }
+            pre tabindex="0" { code { (code) } }
+        }
+    }
+}

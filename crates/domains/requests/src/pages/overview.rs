@@ -1,0 +1,69 @@
+//! The domain's part of `/`: today at a glance.
+
+use maud::{Markup, html};
+use tally_runtime::chain_for_clients;
+use tally_serve::pages::{change, name, sparkline, thousands};
+
+use super::ask::{Ask, REQUESTS};
+use super::view::View;
+use super::{first, producers};
+use crate::service::Service;
+
+/// What it asks for.
+const ASKED: &str = "range=today&show=5";
+
+pub(super) async fn part(service: &Service, host: &str) -> Markup {
+    let now = service.now();
+    let ask = Ask::read(Some(ASKED), now).expect("it is a question");
+    let view = match View::read(service, ask, now).await {
+        Ok(view) => view,
+        Err(error) => {
+            return html! {
+                section.card { h2 { a href=(REQUESTS) { "Requests" } } p.notice { (chain_for_clients(&error)) } }
+            };
+        }
+    };
+    html! {
+        section.card aria-labelledby="requests" {
+            header { h2 #requests { a href=(REQUESTS) { "Requests" } } p.muted { "Today, " (view.times.zone.name()) } }
+            @if view.is_first_time() { (first::how(host)) } @else { (today(&view)) }
+        }
+    }
+}
+
+fn today(view: &View) -> Markup {
+    let before = view.before.unwrap_or_default();
+    let (text, _) = change(before, view.total);
+    let points: Vec<i64> = view.bars.iter().map(|bar| bar.counts.iter().sum()).collect();
+    html! {
+        div.glance {
+            div {
+                p.figure { strong #total { (thousands(view.total)) } " " @if view.total == 1 { "request" } @else { "requests" } }
+                p.against {
+                    @if before > 0 { span.change { (text) } " against yesterday until this time" }
+                    @else { "None yesterday until this time" }
+                }
+                p.completeness.short[view.dropped > 0 || !view.setbacks.is_empty()] {
+                    @if view.dropped > 0 { span.badge { "Short by " (thousands(view.dropped)) } " " a href=(producers::PATH) { "Whose?" } }
+                    @else if !view.setbacks.is_empty() { span.badge { "Short" } " " a href=(producers::PATH) { "Whose?" } }
+                    @else { span.badge { "Complete" } }
+                }
+            }
+            a.wide-spark href="/requests?range=today" aria-label="Requests of today" { (sparkline(&points)) }
+        }
+        @if !view.endpoints.is_empty() {
+            ol.top {
+                @for one in view.endpoints.iter().filter(|one| one.count > 0) {
+                    li {
+                        a href=(view.ask.endpoint(&one.group)) {
+                            @if !one.group.method.is_empty() { span.method { (name(&one.group.method, false)) } " " }
+                            span.path { (name(&one.group.path, false)) }
+                        }
+                        span.number { (thousands(one.count)) }
+                    }
+                }
+            }
+        }
+        p { a.button href="/requests" { "Look at 30 days" } }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a webhook is told.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tally_outbox::{About, Event, Receiver};
+use uuid::Uuid;
+
+use super::verdict::Sum;
+use super::{KeptRule, Limit, Rule, percent};
+use crate::NAME;
+
+/// What has happened to a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Firing,
+    Resolved,
+    /// A person wants to see an event.
+    Test,
+}
+
+/// The data of an event. Members are added, and never change.
+#[derive(Serialize)]
+struct Data<'a> {
+    rule: Named<'a>,
+    /// The number of the event among those of the rule. A receiver that knows a higher one has seen what
+    /// came later.
+    number: i64,
+    /// Whether it says again that the rule still fires.
+    is_repeated: bool,
+    /// Since when the rule fires, or fired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<Window>,
+    /// For people.
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    id: String,
+    #[serde(flatten)]
+    rule: &'a Rule,
+}
+
+#[derive(Serialize)]
+struct Window {
+    from: String,
+    to: String,
+    requests: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_requests: Option<u64>,
+}
+
+/// What was counted from when to when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) sum: Sum,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    fn r#type(self) -> &'static str {
+        match self {
+            Self::Firing => "requests.rule.firing",
+            Self::Resolved => "requests.rule.resolved",
+            Self::Test => "requests.rule.test",
+        }
+    }
+}
+
+// === impl KeptRule ===
+
+impl KeptRule {
+    /// Its next event.
+    pub(super) fn event(
+        &self,
+        receiver: Receiver,
+        kind: Kind,
+        since: Option<Timestamp>,
+        seen: Seen,
+        now: Timestamp,
+    ) -> Event {
+        let of_requests = self.rule.limit.is_share().then_some(seen.sum.of_requests);
+        let window = Window {
+            from: seen.from.to_string(),
+            to: seen.to.to_string(),
+            requests: seen.sum.requests,
+            of_requests,
+        };
+        let is_repeated = kind == Kind::Firing && self.firing_since.is_some();
+        self.tell(receiver, kind, now, is_repeated, since, Some((seen, window)))
+    }
+
+    /// An event that says nothing.
+    pub(crate) fn test_event(&self, receiver: Receiver, now: Timestamp) -> Event {
+        self.tell(receiver, Kind::Test, now, false, None, None)
+    }
+
+    fn tell(
+        &self,
+        receiver: Receiver,
+        kind: Kind,
+        now: Timestamp,
+        is_repeated: bool,
+        since: Option<Timestamp>,
+        seen: Option<(Seen, Window)>,
+    ) -> Event {
+        let about = About { domain: NAME, subject: self.id, number: self.events + 1 };
+        let text = match &seen {
+            Some((seen, _)) => text(&self.rule, kind, *seen),
+            None => format!("{}: this is a test", self.rule.name),
+        };
+        let data = Data {
+            rule: Named { id: id(self.id), rule: &self.rule },
+            number: about.number,
+            is_repeated,
+            since: since.map(|since| since.to_string()),
+            window: seen.map(|(_, window)| window),
+            text,
+        };
+        Event::new(about, receiver, kind.r#type(), now, &data)
+    }
+}
+
+fn id(id: Uuid) -> String {
+    id.to_string()
+}
+
+/// As in `shop is silent: 0 requests from 2030-06-15T12:00:00Z to 2030-06-15T12:15:00Z; it fires at fewer
+/// than 1 request in 15 minutes`.
+fn text(rule: &Rule, kind: Kind, seen: Seen) -> String {
+    let Sum { requests, of_requests } = seen.sum;
+    let fine = if kind == Kind::Resolved { " is fine again" } else { "" };
+    let counted = match rule.limit {
+        Limit::Below(_) | Limit::Above(_) if requests == 1 => "1 request".to_owned(),
+        Limit::Below(_) | Limit::Above(_) => format!("{requests} requests"),
+        _ => {
+            let share = u128::from(requests) * 1_000_000 / u128::from(of_requests.max(1));
+            let share = percent(u32::try_from(share).unwrap_or(u32::MAX));
+            format!("{requests} of {of_requests} requests ({share})")
+        }
+    };
+    format!(
+        "{}{fine}: {counted} from {} to {}; it fires at {} in {} minutes",
+        rule.name, seen.from, seen.to, rule.limit, rule.window_minutes
+    )
+}

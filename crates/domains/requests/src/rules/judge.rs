@@ -1,0 +1,200 @@
+//! Judging all rules, as a duty with a lease of its own, because folding is not to wait for it. A verdict
+//! and its event are written in one transaction, by a compare-and-swap of the number of the rule's events:
+//! two servers that judge at once do not tell twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tally_outbox::Outbox;
+use tally_runtime::{Error, chain, faults};
+use tally_serve::Next;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::event::{Kind, Seen};
+use super::verdict::{self, Sum, Verdict, Which, Windows};
+use super::{KeptRule, start_of};
+use crate::due::{IDLE, is_over};
+use crate::house::House;
+use crate::periods::QuarterRange;
+use crate::store::Judged;
+
+/// The lease for it.
+pub(crate) const LEASE: &str = "requests.rules";
+/// How often rules are judged. If a round takes long, the next one begins after nine times as long, but
+/// not after more than the second constant: the database has other work.
+const INTERVAL: Duration = Duration::from_secs(15);
+const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// The longest time without a note that rules are judged, after which nothing is believed to have been
+/// missed: a server that takes over needs 20 seconds.
+const GAP_MAX: Duration = Duration::from_secs(180);
+/// How often it is noted in a round that takes long.
+const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Judges rules. Clones share everything.
+#[derive(Clone)]
+pub struct Judge {
+    house: House,
+    outbox: Outbox,
+    last: Arc<Mutex<Option<Round>>>,
+}
+
+/// A round that this server has judged.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    began: Timestamp,
+    took: Duration,
+}
+
+/// What a rule counts now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub(crate) windows: Windows,
+    pub(crate) complete: Sum,
+    pub(crate) running: Sum,
+}
+
+// === impl Judge ===
+
+impl Judge {
+    pub(crate) fn new(house: House, outbox: Outbox) -> Self {
+        Self { house, outbox, last: Arc::default() }
+    }
+
+    /// Judges every rule, if that is due.
+    ///
+    /// # Errors
+    /// That of the first rule that cannot be judged. It is judged again soon, like all others.
+    pub async fn tick(&self) -> Result<Next, Error> {
+        let began = self.house.clock.now();
+        let mut last = self.last.lock().await;
+        let pause = last.map_or(INTERVAL, |last| (last.took * 9).clamp(INTERVAL, INTERVAL_MAX));
+        if faults::is_on(IDLE) || !is_over(pause, began, last.map(|last| last.began)) {
+            return Ok(Next::Later);
+        }
+        let started = Instant::now();
+        let done = self.round(began).await;
+        *last = Some(Round { began, took: started.elapsed() });
+        done.map(|()| Next::Later)
+    }
+
+    /// Judges every rule. One that cannot be judged keeps no other one waiting, and stays as it is.
+    async fn round(&self, mut now: Timestamp) -> Result<(), Error> {
+        let store = &self.house.store;
+        let rules = store.rules().await?;
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let mut watched_since = store.watch(now, GAP_MAX).await?;
+        let (mut done, mut noted) = (Ok(()), now);
+        for kept in rules {
+            now = self.house.clock.now();
+            if is_over(WATCH_INTERVAL, now, Some(noted)) {
+                (watched_since, noted) = (store.watch(now, GAP_MAX).await?, now);
+            }
+            let judged = self.one(&kept, now, watched_since).await;
+            done = done.and(judged.map_err(|error| error.within("judge a rule")));
+        }
+        done
+    }
+
+    /// Counts what a rule is about.
+    pub(crate) async fn count(&self, kept: &KeptRule, now: Timestamp) -> Result<Counted, Error> {
+        let windows = Windows::at(now, kept.rule.quarters());
+        let complete = self.sum(kept, windows.complete).await?;
+        let running = self.sum(kept, windows.running).await?;
+        Ok(Counted { windows, complete, running })
+    }
+
+    async fn sum(&self, kept: &KeptRule, range: QuarterRange) -> Result<Sum, Error> {
+        let totals = self.house.store.totals(&kept.rule.query(range)).await?;
+        let count = |count: i64| u64::try_from(count).unwrap_or_default();
+        if !kept.rule.limit.is_share() {
+            let requests = count(totals.sum());
+            return Ok(Sum { requests, of_requests: requests });
+        }
+        let mut sum = Sum::default();
+        for (group, of_group) in totals.periods.iter().flat_map(|period| &period.counts) {
+            let group = &totals.groups[*group as usize];
+            sum.of_requests += count(*of_group);
+            if kept.rule.is_of_share(group.status, group.status_class) {
+                sum.requests += count(*of_group);
+            }
+        }
+        Ok(sum)
+    }
+
+    async fn one(&self, kept: &KeptRule, now: Timestamp, watched: Timestamp) -> Result<(), Error> {
+        let counted = self.count(kept, now).await?;
+        let sums = (counted.complete, counted.running);
+        match (verdict::judge(kept, counted.windows, sums, watched), kept.firing_since) {
+            (Verdict::Breached(which), None) => {
+                self.tell(kept, Kind::Firing, Some(now), counted.seen(which, now), now).await
+            }
+            (Verdict::Breached(which), Some(since)) if kept.is_to_be_repeated(now) => {
+                self.tell(kept, Kind::Firing, Some(since), counted.seen(which, now), now).await
+            }
+            (Verdict::Fine(which), Some(_)) => {
+                self.tell(kept, Kind::Resolved, None, counted.seen(which, now), now).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a verdict and its event.
+    async fn tell(
+        &self,
+        kept: &KeptRule,
+        kind: Kind,
+        firing_since: Option<Timestamp>,
+        seen: Seen,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let since = firing_since.or(kept.firing_since);
+        let event = match kept.receiver(self.outbox.webhooks()) {
+            Ok(receiver) => receiver.map(|to| kept.event(to, kind, since, seen, now)),
+            Err(why) => {
+                // The operator has changed what is allowed since.
+                tracing::warn!(rule = %kept.id, "the webhook of a rule {why}: its events are not sent");
+                None
+            }
+        };
+        let told = (kind == Kind::Firing).then_some(now);
+        let judged = Judged { firing_since, told, event };
+        match self.house.store.tell(kept, &judged).await {
+            Ok(true) => self.outbox.notice(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(rule = %kept.id, error = chain(&error), "a verdict waits");
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn seen(&self, which: Which, now: Timestamp) -> Seen {
+        let (range, to, sum) = match which {
+            Which::Complete => {
+                (self.windows.complete, start_of(self.windows.complete.end), self.complete)
+            }
+            Which::Running => (self.windows.running, now, self.running),
+        };
+        Seen { from: start_of(range.start), to, sum }
+    }
+}
+
+// === impl KeptRule ===
+
+impl KeptRule {
+    fn is_to_be_repeated(&self, now: Timestamp) -> bool {
+        let (Some(minutes), Some(told)) = (self.rule.repeat_minutes, self.told) else {
+            return false;
+        };
+        now.duration_since(told) >= SignedDuration::from_mins(minutes.into())
+    }
+}

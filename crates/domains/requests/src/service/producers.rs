@@ -1,0 +1,61 @@
+//! The clients that number their batches, and what is missing of them.
+
+use tally_producers::{Producer, Setback, Shown};
+use tally_runtime::Kind;
+
+use super::Service;
+use crate::error::Error;
+use crate::model::{Day, DayRange};
+
+// === impl Service ===
+
+impl Service {
+    /// What may be missing from these days, besides what clients have dropped.
+    pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
+        let mut setbacks = {
+            let _place = self.queries.acquire().await;
+            self.house.producers.setbacks().await.map_err(Error::store("list what is missing"))?
+        };
+        setbacks.retain(|one| {
+            Day::of_micros(one.since_micros) <= days.last
+                && days.first <= Day::of_micros(one.noticed_micros)
+        });
+        Ok(setbacks)
+    }
+
+    /// Clears the setbacks of one producer, or of all, and returns them.
+    pub(crate) async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
+        if short_id.is_empty() {
+            let text = "short_id is empty: give the 8 hex digits of a producer, or all";
+            return Err(Error::invalid(text));
+        }
+        let _place = self.queries.acquire().await;
+        self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
+    }
+
+    /// Forgets a client that numbers its batches, and returns what it was.
+    pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
+        let shown = Shown::parse(id)
+            .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
+        let _place = self.queries.acquire().await;
+        let found = self.house.producers.forget_shown(&shown).await;
+        let mut found = found.map_err(Error::store("forget a producer"))?;
+        let (kind, text) = match found.len() {
+            1 => return Ok(found.remove(0)),
+            0 => (Kind::NotFound, "id: no producer has it".to_owned()),
+            several => (
+                Kind::FailedPrecondition,
+                format!(
+                    "id: {several} producers are shown by it; give the whole id of one, a UUID"
+                ),
+            ),
+        };
+        Err(Error::Refused(kind, text.into()))
+    }
+
+    /// The clients that number their batches, and on request the insert workers.
+    pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
+        let _place = self.queries.acquire().await;
+        self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
+    }
+}

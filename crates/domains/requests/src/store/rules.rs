@@ -1,0 +1,112 @@
+//! Rules: what the store does for them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tally_outbox::Event;
+use tally_store::Database;
+use uuid::Uuid;
+
+use super::{Result, Store, postgres, sqlite};
+use crate::rules::KeptRule;
+
+/// How a rule stands after a verdict, and what its webhook is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Judged {
+    pub(crate) firing_since: Option<Timestamp>,
+    pub(crate) told: Option<Timestamp>,
+    pub(crate) event: Option<Event>,
+}
+
+/// What became of a new rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Added {
+    New,
+    /// There is one of this name: this.
+    Taken(Box<KeptRule>),
+    TooMany,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// An event after which a rule stands as before.
+    pub(crate) fn besides(kept: &KeptRule, event: Event) -> Self {
+        Self { firing_since: kept.firing_since, told: kept.told, event: Some(event) }
+    }
+}
+
+// === impl Store ===
+
+/// Each operation fails when the database does.
+impl Store {
+    /// All rules, by name.
+    pub(crate) async fn rules(&self) -> Result<Vec<KeptRule>> {
+        match &self.database {
+            Database::Postgres(database) => postgres::rules::list(database).await,
+            Database::Sqlite(database) => {
+                database.read(|connection| sqlite::rules::list(connection)).await
+            }
+        }
+    }
+
+    /// Adds a rule, unless there is one of its name, or this many. Safe to repeat.
+    pub(crate) async fn add_rule(&self, kept: &KeptRule, rules_max: u32) -> Result<Added> {
+        match &self.database {
+            Database::Postgres(database) => postgres::rules::add(database, kept, rules_max).await,
+            Database::Sqlite(database) => {
+                let kept = kept.clone();
+                database
+                    .write(move |connection| sqlite::rules::add(connection, &kept, rules_max))
+                    .await
+            }
+        }
+    }
+
+    /// Removes a rule and its events. Safe to repeat.
+    pub(crate) async fn remove_rule(&self, id: Uuid) -> Result<()> {
+        match &self.database {
+            Database::Postgres(database) => postgres::rules::remove(database, id).await,
+            Database::Sqlite(database) => {
+                database.write(move |connection| sqlite::rules::remove(connection, id)).await
+            }
+        }
+    }
+
+    /// Notes that rules are judged now, and returns since when that is so without a gap of more than this.
+    /// Safe to repeat.
+    pub(crate) async fn watch(&self, now: Timestamp, gap_max: Duration) -> Result<Timestamp> {
+        match &self.database {
+            Database::Postgres(database) => postgres::rules::watch(database, now, gap_max).await,
+            Database::Sqlite(database) => {
+                database
+                    .write(move |connection| sqlite::rules::watch(connection, now, gap_max))
+                    .await
+            }
+        }
+    }
+
+    /// Since when rules are judged without a gap, as far as it is noted.
+    pub(crate) async fn watched_since(&self) -> Result<Option<Timestamp>> {
+        match &self.database {
+            Database::Postgres(database) => postgres::rules::watched_since(database).await,
+            Database::Sqlite(database) => {
+                database.read(|connection| sqlite::rules::watched_since(connection)).await
+            }
+        }
+    }
+
+    /// Writes how a rule stands and its next event, in one transaction; false if something else has
+    /// happened to it since it was read. Safe to repeat: of the same number, there is one event.
+    pub(crate) async fn tell(&self, kept: &KeptRule, judged: &Judged) -> Result<bool> {
+        match &self.database {
+            Database::Postgres(database) => postgres::rules::tell(database, kept, judged).await,
+            Database::Sqlite(database) => {
+                let (kept, judged) = (kept.clone(), judged.clone());
+                database
+                    .write(move |connection| sqlite::rules::tell(connection, &kept, &judged))
+                    .await
+            }
+        }
+    }
+}

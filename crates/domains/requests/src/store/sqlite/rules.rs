@@ -1,0 +1,106 @@
+//! Rules.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+use tally_outbox::sqlite as outbox;
+use tally_runtime::{Kind, faults};
+use tally_store::Error;
+use tally_store::error::Step as _;
+use tally_store::sqlite::{begin, rows};
+use uuid::Uuid;
+
+use super::super::Result;
+use super::super::rules::{Added, Judged};
+use crate::NAME;
+use crate::model::Namespace;
+use crate::rules::KeptRule;
+
+pub(crate) fn list(connection: &Connection) -> Result<Vec<KeptRule>> {
+    let sql = include_str!("rules.sql");
+    rows(connection, "list rules", sql, [Namespace::DEFAULT.0], |row| Ok(kept(row)))?
+        .into_iter()
+        .collect()
+}
+
+/// Adds a rule.
+pub(crate) fn add(connection: &Connection, kept: &KeptRule, rules_max: u32) -> Result<Added> {
+    let KeptRule { id, rule, webhook, created, .. } = kept;
+    let definition = serde_json::to_string(rule)
+        .map_err(|error| Error::permanent("write a rule", Kind::Internal).because(error))?;
+    let (id, created) = (id.as_bytes(), created.as_microsecond());
+    let values = (id, Namespace::DEFAULT.0, &rule.name, definition, webhook, created, rules_max);
+    if connection.execute(include_str!("add_rule.sql"), values).step("add a rule")? > 0 {
+        return Ok(Added::New);
+    }
+    let same = list(connection)?.into_iter().find(|other| other.rule.name == rule.name);
+    Ok(same.map_or(Added::TooMany, |same| Added::Taken(Box::new(same))))
+}
+
+/// Removes a rule and its events.
+pub(crate) fn remove(connection: &mut Connection, id: Uuid) -> Result<()> {
+    let transaction = begin(connection)?;
+    let sql = include_str!("remove_rule.sql");
+    transaction.execute(sql, [id.as_bytes()]).step("remove a rule")?;
+    outbox::remove(&transaction, NAME, id)?;
+    transaction.commit().step("commit")
+}
+
+/// Notes that rules are judged now.
+pub(crate) fn watch(
+    connection: &Connection,
+    now: Timestamp,
+    gap_max: Duration,
+) -> Result<Timestamp> {
+    let gap_max = i64::try_from(gap_max.as_micros()).unwrap_or(i64::MAX);
+    let values = (now.as_microsecond(), gap_max);
+    let since = connection.query_row(include_str!("watch.sql"), values, |row| row.get(0));
+    since.map(time).step("note that rules are judged")
+}
+
+/// Since when they are judged.
+pub(crate) fn watched_since(connection: &Connection) -> Result<Option<Timestamp>> {
+    let sql = include_str!("watched_since.sql");
+    let since = connection.query_row(sql, [], |row| row.get(0)).optional();
+    Ok(since.step("look since when rules are judged")?.map(time))
+}
+
+/// Writes how a rule stands, and its next event.
+pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, judged: &Judged) -> Result<bool> {
+    let transaction = begin(connection)?;
+    let micros = |at: Option<Timestamp>| at.map(Timestamp::as_microsecond);
+    let (since, at) = (micros(judged.firing_since), micros(judged.told));
+    let values = (kept.id.as_bytes(), kept.events, since, at);
+    let done = transaction.execute(include_str!("tell_rule.sql"), values);
+    if done.step("write a verdict")? == 0 {
+        return Ok(false);
+    }
+    if let Some(event) = &judged.event {
+        outbox::append(&transaction, event)?;
+    }
+    faults::blocking_point("rules.before_commit");
+    transaction.commit().step("commit")?;
+    faults::blocking_point("rules.committed");
+    Ok(true)
+}
+
+fn kept(row: &Row<'_>) -> Result<KeptRule> {
+    let step = "read a rule";
+    let at = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time)).step(step);
+    let definition: String = row.get(1).step(step)?;
+    Ok(KeptRule {
+        id: Uuid::from_bytes(row.get(0).step(step)?),
+        rule: serde_json::from_str(&definition)
+            .map_err(|error| Error::permanent(step, Kind::Internal).because(error))?,
+        webhook: row.get(2).step(step)?,
+        created: at(3)?.unwrap_or_default(),
+        firing_since: at(4)?,
+        told: at(5)?,
+        events: row.get(6).step(step)?,
+    })
+}
+
+fn time(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or_default()
+}

@@ -1,0 +1,31 @@
+//! Events for other programs: a domain writes them in the transaction that decides them, and they are
+//! delivered by webhook at least once, each with an id. What an event says is the domain's business.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `courier.rs` | sends what is due, tries again, and gives up |
+//! | `event.rs` | an event, and the text that a receiver gets |
+//! | `post.rs` | one attempt: a connection, a request, and the head of its answer |
+//! | `postgres.rs`, `postgres/` | the outbox in Postgres and CockroachDB |
+//! | `receiver.rs` | where events may go: URLs, and those that the operator allows |
+//! | `settings.rs` | the settings, as flags and variables, and checked |
+//! | `signature.rs` | signatures by which a receiver knows that an event is from here |
+//! | `sqlite.rs`, `sqlite/` | the outbox in SQLite |
+//! | `store.rs` | the outbox in its database |
+
+mod courier;
+mod event;
+mod post;
+pub mod postgres;
+mod receiver;
+mod settings;
+mod signature;
+pub mod sqlite;
+mod store;
+
+pub use courier::Courier;
+pub use event::{About, Event};
+pub use receiver::{Allowed, Receiver};
+pub use settings::{Webhooks, WebhooksArgs};
+pub use signature::Secrets;
+pub use store::{Delivery, Outbox, State};

@@ -1,0 +1,196 @@
+//! One attempt: a connection, a request, and the head of its answer.
+//!
+//! The body of an answer is not read: nobody needs it, and whoever may ask for a webhook could read what
+//! the server alone can reach. A redirect is an answer like others.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use jiff::{SignedDuration, Timestamp};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use uuid::Uuid;
+
+use crate::{Receiver, Secrets};
+
+/// How long an attempt may take: looking the host up, connecting, and waiting for the answer.
+pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(10);
+
+/// How large the head of an answer may be.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+
+/// What a receiver answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// How long it wants to be left alone.
+    pub(crate) retry_after: Option<SignedDuration>,
+}
+
+/// Makes attempts.
+#[derive(Default)]
+pub(crate) struct Client {
+    /// Made when it is needed, because reading the certificates of the system takes a while.
+    tls: OnceLock<TlsConnector>,
+}
+
+/// What is sent.
+pub(crate) struct Message<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) body: &'a str,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) now: Timestamp,
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Sends an event and waits for the head of the answer; or says in a few words why there is none.
+    pub(crate) async fn post(
+        &self,
+        receiver: &Receiver,
+        message: Message<'_>,
+    ) -> Result<Answer, String> {
+        let attempt = self.attempt(receiver, message);
+        let silence = || format!("no answer within {} s", ATTEMPT_MAX.as_secs());
+        timeout(ATTEMPT_MAX, attempt).await.unwrap_or_else(|_| Err(silence()))
+    }
+
+    async fn attempt(&self, receiver: &Receiver, message: Message<'_>) -> Result<Answer, String> {
+        let stream = connect(receiver).await?;
+        let now = message.now;
+        let request = message.request(receiver)?;
+        if !receiver.is_https() {
+            return exchange(stream, request, now).await;
+        }
+        let name = ServerName::try_from(receiver.host().to_owned());
+        let name =
+            name.map_err(|_| "the host is no name that a certificate can have".to_owned())?;
+        let stream = self.tls()?.connect(name, stream).await;
+        let stream = stream.map_err(|error| format!("TLS: {error}"))?;
+        exchange(stream, request, now).await
+    }
+
+    fn tls(&self) -> Result<&TlsConnector, String> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls);
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS: {error}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(self.tls.get_or_init(|| TlsConnector::from(Arc::new(config))))
+    }
+}
+
+// === impl Message ===
+
+impl Message<'_> {
+    fn request(self, receiver: &Receiver) -> Result<Request<Full<Bytes>>, String> {
+        let seconds = self.now.as_second();
+        Request::post(receiver.target())
+            .header(HOST, receiver.authority())
+            .header(USER_AGENT, concat!("Tally/", env!("CARGO_PKG_VERSION")))
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONNECTION, "close")
+            .header("webhook-id", self.id.to_string())
+            .header("webhook-timestamp", seconds)
+            .header("webhook-signature", self.secrets.sign(self.id, seconds, self.body))
+            .body(Full::new(Bytes::copy_from_slice(self.body.as_bytes())))
+            .map_err(|error| format!("make the request: {error}"))
+    }
+}
+
+/// Tries each address of the host.
+async fn connect(receiver: &Receiver) -> Result<TcpStream, String> {
+    let place = (receiver.host(), receiver.port());
+    let addresses = tokio::net::lookup_host(place).await;
+    let addresses = addresses.map_err(|error| format!("look up the host: {error}"))?;
+    let mut failed = io::Error::other("the host has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(format!("connect: {failed}"))
+}
+
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    now: Timestamp,
+) -> Result<Answer, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let broken = |error: hyper::Error| {
+        let why = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{error}{why}")
+    };
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Once it has ended, the other future has what there is to know.
+    let carrying = async {
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    let response = tokio::select! {
+        response = sender.send_request(request) => response.map_err(broken)?,
+        () = carrying => unreachable!("it never ends"),
+    };
+    let status = response.status();
+    Ok(Answer { status, retry_after: retry_after(response.headers(), now) })
+}
+
+/// Seconds, or a date (RFC 9110, 10.2.3). What is in the past is none.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
+    let text = headers.get(RETRY_AFTER).map(HeaderValue::to_str)?.ok()?.trim();
+    let pause = match text.parse::<u32>() {
+        Ok(seconds) => SignedDuration::from_secs(seconds.into()),
+        Err(_) => {
+            let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+            at.duration_since(now)
+        }
+    };
+    pause.is_positive().then_some(pause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_says_how_long_to_leave_it_alone() {
+        let now: Timestamp = "2026-10-21T07:28:00Z".parse().expect("a time");
+        let read = |text: &'static str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            retry_after(&headers, now).map(|pause| pause.as_secs())
+        };
+        assert_eq!(read("120"), Some(120));
+        assert_eq!(read("Wed, 21 Oct 2026 07:30:00 GMT"), Some(120));
+        for text in ["0", "-1", "soon", "", "Wed, 21 Oct 2026 07:27:00 GMT", "99999999999999999999"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! The outbox in Postgres and CockroachDB.
+
+use jiff::Timestamp;
+use tally_store::Error;
+use tally_store::postgres::{Database, Transaction};
+use tally_store::retry::Policy;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::Event;
+use crate::store::{Attempted, Delivery, Due, State};
+
+/// Adds an event. It is delivered if the transaction commits; then call [`Outbox::notice`](crate::Outbox::notice).
+///
+/// # Errors
+/// When the database fails, or if the subject has an event of this number.
+pub async fn append(transaction: &Transaction, event: &Event) -> Result<(), Error> {
+    let Event { id, about, receiver, at, body } = event;
+    let (origin, url) = (receiver.origin(), receiver.url());
+    let sql = include_str!("postgres/append.sql");
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+        [id, &about.domain, &about.subject, &about.number, &origin, &url, body, at];
+    transaction.write("write an event", sql, &values).await.map(drop)
+}
+
+/// Removes the events of a subject, those that are not delivered as well.
+///
+/// # Errors
+/// When the database fails.
+pub async fn remove(
+    transaction: &Transaction,
+    domain: &'static str,
+    subject: Uuid,
+) -> Result<(), Error> {
+    let sql = include_str!("postgres/remove.sql");
+    transaction.write("remove events", sql, &[&domain, &subject]).await.map(drop)
+}
+
+pub(crate) async fn deliveries(
+    database: &Database,
+    domain: &'static str,
+    subject: Uuid,
+    limit: u32,
+) -> Result<Vec<Delivery>, Error> {
+    let (step, sql) = ("list events", include_str!("postgres/deliveries.sql"));
+    let limit = i64::from(limit);
+    let once = async || database.rows(step, sql, &[&domain, &subject, &limit]).await;
+    let rows = Policy::short(step).run(once).await?;
+    let delivery = |row: &Row| Delivery {
+        id: row.get(0),
+        number: row.get(1),
+        receiver: row.get(2),
+        body: row.get(3),
+        created: row.get(4),
+        state: State::of(row.get(5), row.get(6), row.get(7)),
+        attempts: row.get(8),
+        answer: row.get(9),
+    };
+    Ok(rows.iter().map(delivery).collect())
+}
+
+pub(crate) async fn due(
+    database: &Database,
+    now: Timestamp,
+    of_receiver: u32,
+    limit: u32,
+) -> Result<Vec<Due>, Error> {
+    let (step, sql) = ("look which events are due", include_str!("postgres/due.sql"));
+    let (of_receiver, limit) = (i64::from(of_receiver), i64::from(limit));
+    let rows = database.rows(step, sql, &[&now, &of_receiver, &limit]).await?;
+    let due = |row: &Row| Due {
+        id: row.get(0),
+        receiver: row.get(1),
+        url: row.get(2),
+        body: row.get(3),
+        created: row.get(4),
+        attempts: row.get(5),
+    };
+    Ok(rows.iter().map(due).collect())
+}
+
+/// Once only: repeated after a lost answer, it would not know whose attempt it is.
+pub(crate) async fn take(
+    database: &Database,
+    id: Uuid,
+    attempts: i64,
+    next: Timestamp,
+) -> Result<bool, Error> {
+    let (step, sql) = ("take an event", include_str!("postgres/take.sql"));
+    Ok(!database.commit_rows(step, sql, &[&id, &attempts, &next]).await?.is_empty())
+}
+
+pub(crate) async fn note(database: &Database, attempted: &Attempted) -> Result<(), Error> {
+    let (step, sql) = ("note what became of an event", include_str!("postgres/note.sql"));
+    let Attempted { id, attempt, due, now, is_delivered, answer } = attempted;
+    let once = async || {
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [id, attempt, due, now, is_delivered, answer];
+        database.commit_rows(step, sql, &values).await.map(drop)
+    };
+    Policy::short(step).run(once).await
+}
+
+pub(crate) async fn prune(
+    database: &Database,
+    before: Timestamp,
+    limit: u32,
+) -> Result<u64, Error> {
+    let (step, sql) = ("remove old events", include_str!("postgres/prune.sql"));
+    let gone = database.commit_rows(step, sql, &[&before, &i64::from(limit)]).await?;
+    Ok(gone.len() as u64)
+}

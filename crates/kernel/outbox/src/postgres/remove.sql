@@ -1,0 +1,2 @@
+-- All of a subject's: nothing is sent of what does not exist any more, except what is being sent now.
+DELETE FROM tally_outbox WHERE domain = $1::TEXT AND subject = $2::UUID

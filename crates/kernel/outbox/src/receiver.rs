@@ -1,0 +1,228 @@
+//! Where events may go. The server sends what anybody who reaches its port may ask for, so it sends only
+//! to receivers that its operator has named: it cannot be made to call what it alone can reach.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::{Authority, PathAndQuery};
+
+/// The longest URL.
+const URL_BYTES_MAX: usize = 2_000;
+
+/// A URL that events are sent to, by POST.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Receiver {
+    uri: Uri,
+}
+
+/// The beginnings of the URLs that the operator allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed(Vec<Receiver>);
+
+// === impl Receiver ===
+
+impl Receiver {
+    /// Whether to use TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.uri.scheme_str() == Some("https")
+    }
+
+    /// The host: a name, or an address, that of IPv6 without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        let host = self.uri.host().unwrap_or_default();
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.uri.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
+    /// The value of the header `host`.
+    pub(crate) fn authority(&self) -> &str {
+        self.uri.authority().map(Authority::as_str).unwrap_or_default()
+    }
+
+    /// What stands behind the host.
+    pub(crate) fn target(&self) -> &str {
+        self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
+    /// The whole URL, which may be a secret.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.uri.to_string()
+    }
+
+    /// Scheme, host and port: what logs and people see, because the rest may be a secret.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let scheme = self.uri.scheme_str().unwrap_or_default();
+        format!("{scheme}://{}", self.authority().to_ascii_lowercase())
+    }
+
+    /// Whether it begins with this one: the same scheme, host and port, and whole segments of the path.
+    fn begins_with(&self, prefix: &Self) -> bool {
+        let is_same_place = self.is_https() == prefix.is_https()
+            && self.host().eq_ignore_ascii_case(prefix.host())
+            && self.port() == prefix.port();
+        let rest = self.uri.path().strip_prefix(prefix.uri.path());
+        let is_segment = |rest: &str| {
+            rest.is_empty() || rest.starts_with('/') || prefix.uri.path().ends_with('/')
+        };
+        is_same_place && rest.is_some_and(is_segment)
+    }
+}
+
+/// The origin only.
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Receiver").field(&self.origin()).finish()
+    }
+}
+
+impl FromStr for Receiver {
+    type Err = &'static str;
+
+    /// Takes no URL that a server on the way could read in another way than this one. No error
+    /// repeats it.
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        if text.len() > URL_BYTES_MAX {
+            return Err("is longer than 2000 bytes");
+        }
+        if text.contains('#') {
+            return Err("has a fragment (#), which no server sees");
+        }
+        let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("does not begin with https:// or http://");
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err("has a user name or a password (@): put a secret into the path");
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err("has no host");
+        }
+        if uri.port_u16().is_none() && uri.host() != uri.authority().map(Authority::as_str) {
+            return Err("has a port that is not a number up to 65535");
+        }
+        let is_dots = |segment: &str| {
+            matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
+        };
+        if uri.path().contains(['\\', ';']) || uri.path().split('/').any(is_dots) {
+            return Err("has . or .. as a segment of its path, a backslash or a semicolon");
+        }
+        Ok(Self { uri })
+    }
+}
+
+// === impl Allowed ===
+
+impl Allowed {
+    /// Whether events may be sent there.
+    #[must_use]
+    pub fn allows(&self, receiver: &Receiver) -> bool {
+        self.0.iter().any(|prefix| receiver.begins_with(prefix))
+    }
+
+    /// Whether they may be sent anywhere.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for Allowed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = |text: &str| {
+            let prefix: Receiver =
+                text.parse().map_err(|why| format!("\u{201c}{text}\u{201d} {why}"))?;
+            match prefix.uri.query() {
+                Some(_) => Err(format!("\u{201c}{text}\u{201d} has a query (?)")),
+                None => Ok(prefix),
+            }
+        };
+        let all = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+        all.map(one).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receiver(text: &str) -> Receiver {
+        text.parse().unwrap_or_else(|why| panic!("{text} {why}"))
+    }
+
+    #[test]
+    fn a_receiver_is_a_plain_url() {
+        let one = receiver("https://Hooks.example.com/a/b?c=d");
+        assert_eq!((one.host(), one.port(), one.target()), ("Hooks.example.com", 443, "/a/b?c=d"));
+        assert_eq!(one.origin(), "https://hooks.example.com");
+        assert!(!format!("{one:?}").contains("/a/b"), "the path may be a secret");
+        let one = receiver("http://[::1]:8080");
+        assert_eq!((one.host(), one.port(), one.target()), ("::1", 8080, "/"));
+        for text in [
+            "",
+            "hooks.example.com",
+            "/hook",
+            "ftp://a/",
+            "https:///a",
+            "https://user:secret@a/",
+            "https://a/#b",
+            "https://a/b/../c",
+            "https://a/b/%2E%2e/c",
+            "https://a/./c",
+            "https://a/b\\c",
+            "https://a/..;/c",
+            "https://a:/",
+            "https://a:99999/",
+            "https://[::1]:x/",
+            "https://[::1/",
+            "https://a b/",
+        ] {
+            assert!(text.parse::<Receiver>().is_err(), "{text}");
+        }
+        assert!(format!("https://a/{}", "x".repeat(2_000)).parse::<Receiver>().is_err());
+    }
+
+    #[test]
+    fn only_what_the_operator_names_is_allowed() {
+        let allowed: Allowed =
+            "https://hooks.example.com/tally, http://127.0.0.1:9000".parse().expect("prefixes");
+        for text in [
+            "https://hooks.example.com/tally",
+            "https://HOOKS.example.com:443/tally/a?b",
+            "https://hooks.example.com/tally?b",
+            "http://127.0.0.1:9000/any",
+        ] {
+            assert!(allowed.allows(&receiver(text)), "{text}");
+        }
+        for text in [
+            "http://hooks.example.com/tally",
+            "https://hooks.example.com/tallyho",
+            "https://hooks.example.com/",
+            "https://hooks.example.com:8443/tally",
+            "https://hooks.example.com.evil.example/tally",
+            "https://evil.example/https://hooks.example.com/tally",
+            "http://127.0.0.1:9001/any",
+            "http://127.0.0.1/any",
+            "http://localhost:9000/any",
+            "http://169.254.169.254/latest",
+        ] {
+            assert!(!allowed.allows(&receiver(text)), "{text}");
+        }
+        let slash: Allowed = "https://a/b/".parse().expect("a prefix");
+        assert!(
+            slash.allows(&receiver("https://a/b/c")) && !slash.allows(&receiver("https://a/b"))
+        );
+        let none: Allowed = "".parse().expect("nothing");
+        assert!(none.is_empty() && !none.allows(&receiver("https://a/")));
+        for text in ["a", "https://a/?b", "https://a/,*", "https://user@a/"] {
+            assert!(text.parse::<Allowed>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is stored once for each idempotency key: something that a caller sends again when it does not know
+//! whether it was stored, without a number.
+//!
+//! The key is stored in the transaction of the rows, so both are there, or neither is. Whoever comes second
+//! with a key waits for the first one's transaction.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `postgres.rs` | keys in Postgres and CockroachDB |
+//! | `sqlite.rs` | keys in SQLite |
+
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use std::collections::{BTreeMap, HashMap};
+
+use tally_ingest::Batch;
+use tally_runtime::faults;
+
+use crate::run::Parcel;
+
+/// How long an idempotency key may be, in bytes.
+pub const KEY_BYTES_MAX: usize = 255;
+
+/// How many keys one transaction deletes.
+const FORGET_MAX: u32 = 1_000;
+
+/// What tells contents apart.
+pub type Fingerprint = [u8; 16];
+
+/// A key, and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// Chosen by the caller: 1 to [`KEY_BYTES_MAX`] bytes without a NUL.
+    pub key: Box<str>,
+    /// Of what the caller means.
+    pub fingerprint: Fingerprint,
+}
+
+/// What the keys of a batch stand for that were used before.
+#[derive(Debug, Default)]
+pub(crate) struct Keys(HashMap<Box<str>, Fingerprint>);
+
+/// What is known of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Never,
+    /// The same is stored under it.
+    Before,
+    /// Something else is.
+    WithOther,
+}
+
+/// The keys that a batch stores, if none of them was used before. Of parcels with the same key, the first
+/// one has it.
+fn wanted<C>(batch: &Batch<'_, Parcel<C>>) -> BTreeMap<String, Fingerprint> {
+    let mut wanted = BTreeMap::new();
+    // A fault that stores none.
+    if !faults::is_on("append.without_keys") {
+        for once in batch.chunks.iter().filter_map(|chunk| chunk.once.as_ref()) {
+            wanted.entry(once.key.to_string()).or_insert(once.fingerprint);
+        }
+    }
+    wanted
+}
+
+// === impl Keys ===
+
+impl Keys {
+    /// What is known of a key. From then on it stands for this.
+    pub(crate) fn see(&mut self, once: &Once) -> Seen {
+        match self.0.get(&once.key) {
+            None => {
+                if !faults::is_on("append.without_keys") {
+                    self.0.insert(once.key.clone(), once.fingerprint);
+                }
+                Seen::Never
+            }
+            Some(known) if *known == once.fingerprint => Seen::Before,
+            Some(_) => Seen::WithOther,
+        }
+    }
+}
+
+impl FromIterator<(Box<str>, Fingerprint)> for Keys {
+    fn from_iter<I: IntoIterator<Item = (Box<str>, Fingerprint)>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
+    }
+}

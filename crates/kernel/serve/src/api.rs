@@ -1,0 +1,67 @@
+//! What the HTTP APIs of all domains have in common: how they read, answer, refuse and are described.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `accept.rs` | what a client wants to read: JSON, CSV or a page |
+//! | `answer.rs` | answers with a tag, and bodies that are made as the client takes them |
+//! | `csv.rs` | comma-separated values that no spreadsheet takes for formulas |
+//! | `describe.rs` | what an operation takes and gives, and the OpenAPI document of all |
+//! | `given.rs` | the body of a request, of a known type and bounded size |
+//! | `parameters.rs` | query parameters, whose mistakes are collected |
+//! | `problem.rs` | what went wrong, as RFC 9457 has it |
+
+mod accept;
+mod answer;
+pub mod csv;
+mod describe;
+mod given;
+mod parameters;
+mod problem;
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use serde_json::{Map, Value};
+
+pub use self::accept::{FORMAT, Format, preferred, wants_page};
+pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, untagged};
+pub use self::describe::{Body, Operation, Reply};
+pub(crate) use self::describe::{DOCUMENT_PATH, document};
+pub use self::given::{Given, json_of, read};
+pub use self::parameters::{Parameter, Parameters, Values};
+pub use self::problem::{Mistakes, Problem};
+
+/// The operations of a domain's HTTP API, with what they are described by.
+pub struct Api {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) operations: Vec<&'static Operation>,
+    pub(crate) schemas: Map<String, Value>,
+    pub(crate) router: Router,
+}
+
+// === impl Api ===
+
+impl Api {
+    /// Without operations yet.
+    #[must_use]
+    pub fn new(name: &'static str, about: &'static str) -> Self {
+        let (operations, schemas, router) = (Vec::new(), Map::new(), Router::new());
+        Self { name, about, operations, schemas, router }
+    }
+
+    /// Adds an operation and what does it: `get(handler).with_state(service)`, or `post`. Panics if
+    /// there is one of this method and path.
+    #[must_use]
+    pub fn route(mut self, operation: &'static Operation, does: MethodRouter) -> Self {
+        self.router = self.router.route(operation.path, does);
+        self.operations.push(operation);
+        self
+    }
+
+    /// Adds a JSON schema, which operations refer to by its name.
+    #[must_use]
+    pub fn schema(mut self, name: &str, schema: Value) -> Self {
+        self.schemas.insert(name.to_owned(), schema);
+        self
+    }
+}

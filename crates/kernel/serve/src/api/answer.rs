@@ -1,0 +1,149 @@
+//! Answers with a weak tag (RFC 9110, section 8.8.3), and bodies that are made as the client takes them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// The parts in which a body is made. A connection whose client reads slowly holds 16 of them.
+pub const PART_BYTES: usize = 4 << 10;
+
+/// A body cannot be made to its end. Its connection ends without one, so that the client notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer was given up")]
+pub struct GivenUp;
+
+/// A number that changes with what is answered. It is another one in another version of the program.
+#[must_use]
+pub fn tag_of(answer: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    answer.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// An answer that the client need not read again while its tag is the same: then it is 304, without
+/// the body. The tag is weak, because proxies keep such a one when they compress.
+pub fn tagged(
+    asked: &HeaderMap,
+    tag: u64,
+    content_type: &'static str,
+    body: impl FnOnce() -> Body,
+) -> Response {
+    let tag = format!("\"{tag:016x}\"");
+    let mut response = match is_known(asked, &tag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => untagged(content_type, body()),
+    };
+    let headers = response.headers_mut();
+    let tag = HeaderValue::from_str(&format!("W/{tag}")).expect("hex digits");
+    headers.insert(header::ETAG, tag);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    // Whoever keeps it asks before using it again.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    response
+}
+
+/// An answer that is of the moment, or of a write.
+pub fn untagged(content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A browser does not guess another type from what strangers have sent.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A small answer in JSON, of a write.
+pub fn json(answer: &impl Serialize) -> Response {
+    let mut body = serde_json::to_vec(answer).expect("answers are JSON");
+    body.push(b'\n');
+    untagged("application/json", body.into())
+}
+
+/// A body that is made in parts as the client takes them. `make` appends some bytes, at best
+/// [`PART_BYTES`], and says whether there may be more.
+pub fn streamed(
+    mut make: impl FnMut(&mut Vec<u8>) -> Result<bool, GivenUp> + Send + 'static,
+) -> Body {
+    let mut is_more = true;
+    let parts = std::iter::from_fn(move || {
+        let mut part = Vec::with_capacity(PART_BYTES + PART_BYTES / 8);
+        while is_more && part.len() < PART_BYTES {
+            match make(&mut part) {
+                Ok(more) => is_more = more,
+                Err(given_up) => {
+                    is_more = false;
+                    return Some(Err(given_up));
+                }
+            }
+        }
+        (!part.is_empty()).then(|| Ok(Bytes::from(part)))
+    });
+    Body::from_stream(stream::iter(parts))
+}
+
+/// Whether the client has what this tag is of.
+fn is_known(asked: &HeaderMap, tag: &str) -> bool {
+    let values = asked.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    tags.any(|known| {
+        let known = known.trim();
+        known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    fn answer(known: &[&str], tag: u64) -> Response {
+        let mut asked = HeaderMap::new();
+        for value in known {
+            asked.append(header::IF_NONE_MATCH, value.parse().expect("a header"));
+        }
+        tagged(&asked, tag, "text/csv", || Body::from("a"))
+    }
+
+    #[test]
+    fn what_the_client_has_is_not_sent_again() {
+        let first = answer(&[], 10);
+        assert_eq!(first.status(), 200);
+        let tag = first.headers()[header::ETAG].to_str().expect("a text").to_owned();
+        assert_eq!(tag, "W/\"000000000000000a\"");
+        let strong = tag.trim_start_matches("W/").to_owned();
+        let list = format!("\"x\", {tag}");
+        for known in [&[&*tag][..], &[&strong], &["\"x\"", &tag], &[&list], &["*"]] {
+            let again = answer(known, 10);
+            assert_eq!(again.status(), 304, "{known:?}");
+            for name in [header::ETAG, header::VARY, header::CACHE_CONTROL] {
+                assert_eq!(again.headers()[&name], first.headers()[&name]);
+            }
+            assert!(!again.headers().contains_key(header::CONTENT_TYPE));
+        }
+        for known in [&tag[..tag.len() - 1], "\"000000000000000b\"", ""] {
+            assert_eq!(answer(&[known], 10).status(), 200, "{known}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_made_in_parts_until_its_end() {
+        let mut left = 50_000;
+        let body = streamed(move |part| {
+            part.extend_from_slice(b"line\n");
+            left -= 1;
+            Ok(left > 0)
+        });
+        let bytes = to_bytes(body, 1 << 20).await.expect("a body");
+        assert_eq!(bytes.len(), 250_000);
+        let empty = to_bytes(streamed(|_| Ok(false)), 1).await.expect("a body");
+        assert!(empty.is_empty());
+        let broken = to_bytes(streamed(|_| Err(GivenUp)), 1).await;
+        assert!(format!("{broken:?}").contains("GivenUp"), "{broken:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! The body of a request, of a known type and bounded size.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::{Bytes, HttpBody as _};
+use axum::extract::Request;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::de::DeserializeOwned;
+use tally_runtime::Kind;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+
+/// How long a client may take to send a body.
+const SEND_MAX: Duration = Duration::from_secs(30);
+
+/// How much memory all bodies together may take that are being sent, or read.
+const ALL_BYTES_MAX: usize = 32 << 20;
+
+static ROOM: Semaphore = Semaphore::const_new(ALL_BYTES_MAX);
+
+/// The body of a request. Its memory counts until this is dropped.
+#[derive(Debug)]
+pub struct Given {
+    /// What it is.
+    pub media_type: &'static str,
+    /// As it came.
+    pub bytes: Vec<u8>,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+/// Bytes, and the room that they take.
+#[derive(Debug, Default)]
+struct Collected {
+    bytes: Vec<u8>,
+    room: Option<SemaphorePermit<'static>>,
+}
+
+/// Reads a body of one of these media types.
+///
+/// # Errors
+/// 415 for another type or a coding such as gzip, 413 for a longer body, 408 for a slow one, 503 when all
+/// bodies together are too large.
+pub async fn read(
+    request: Request,
+    media_types: &[&'static str],
+    bytes_max: usize,
+) -> Result<Given, Problem> {
+    let media_type = of_type(request.headers(), media_types)?;
+    let read = timeout(SEND_MAX, collected(request, bytes_max)).await;
+    let slow = |_| {
+        let detail = format!("the body was not here after {} s", SEND_MAX.as_secs());
+        Problem::of_protocol(StatusCode::REQUEST_TIMEOUT, detail)
+    };
+    let Collected { bytes, room } = read.map_err(slow)??;
+    Ok(Given { media_type, bytes, _room: room })
+}
+
+/// Reads a body as JSON.
+///
+/// # Errors
+/// As of [`read`], and 400 if it is not the JSON that is expected.
+pub async fn json_of<T: DeserializeOwned>(
+    request: Request,
+    bytes_max: usize,
+) -> Result<T, Problem> {
+    let body = read(request, &["application/json"], bytes_max).await?;
+    serde_json::from_slice(&body.bytes)
+        .map_err(|error| Problem::of_field("body", error.to_string()))
+}
+
+fn of_type(headers: &HeaderMap, media_types: &[&'static str]) -> Result<&'static str, Problem> {
+    let given = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let known =
+        media_types.iter().find(|known| essence.eq_ignore_ascii_case(known.as_bytes())).copied();
+    let refused = |detail: String, name, value: &str| {
+        let problem = Problem::of_protocol(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+        match HeaderValue::from_str(value) {
+            Ok(value) => problem.with(name, value),
+            Err(_) => problem,
+        }
+    };
+    let known = known.ok_or_else(|| {
+        let detail = format!("Content-Type: the body must be {}", media_types.join(" or "));
+        refused(detail, header::ACCEPT, &media_types.join(", "))
+    })?;
+    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None => Ok(known),
+        Some(coding) if coding.eq_ignore_ascii_case(b"identity") => Ok(known),
+        Some(_) => {
+            let detail = "Content-Encoding: send the body as it is, not compressed";
+            Err(refused(detail.to_owned(), header::ACCEPT_ENCODING, "identity"))
+        }
+    }
+}
+
+async fn collected(request: Request, bytes_max: usize) -> Result<Collected, Problem> {
+    let mut body = request.into_body();
+    let too_long = || {
+        let detail = format!("the body may have at most {bytes_max} bytes");
+        Problem::of_protocol(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_long());
+    }
+    let mut collected = Collected::default();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let broken = |_| Problem::of_protocol(StatusCode::BAD_REQUEST, "the body broke off");
+        let frame = frame.map_err(broken)?;
+        let part = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
+        let len = collected.bytes.len() + part.len();
+        if len > bytes_max {
+            return Err(too_long());
+        }
+        if len > collected.bytes.capacity() {
+            collected.grow((2 * len).min(bytes_max))?;
+        }
+        collected.bytes.extend_from_slice(part);
+    }
+    Ok(collected)
+}
+
+// === impl Collected ===
+
+impl Collected {
+    /// Takes room for this many bytes in all, if there is some.
+    fn grow(&mut self, capacity: usize) -> Result<(), Problem> {
+        let more = u32::try_from(capacity - self.bytes.capacity()).unwrap_or(u32::MAX);
+        let room = ROOM.try_acquire_many(more).map_err(|_| {
+            let detail = "too many bodies are being sent; send it again later";
+            Problem::new(Kind::Unavailable, detail)
+                .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        })?;
+        match &mut self.room {
+            Some(known) => known.merge(room),
+            None => self.room = Some(room),
+        }
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use futures_util::stream;
+
+    use super::*;
+
+    const TYPES: &[&str] = &["application/json", "application/x-ndjson"];
+
+    async fn outcome(
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Result<(&'static str, usize), String> {
+        let request = headers
+            .iter()
+            .fold(Request::builder(), |builder, (name, value)| builder.header(*name, *value));
+        let read = read(request.body(body).expect("a request"), TYPES, 4).await;
+        read.map(|body| (body.media_type, body.bytes.len()))
+            .map_err(|problem| format!("{problem:?}"))
+    }
+
+    #[tokio::test]
+    async fn only_known_types_of_bounded_size_are_read() {
+        let kind = |of| ("content-type", of);
+        let json = kind("Application/JSON ; charset=utf-8");
+        assert_eq!(outcome(&[json], "1234".into()).await, Ok((TYPES[0], 4)));
+        let lines = [kind("application/x-ndjson"), ("content-encoding", "Identity")];
+        assert_eq!(outcome(&lines, "".into()).await, Ok((TYPES[1], 0)));
+        // Its length is not known before.
+        let parts = || Body::from_stream(stream::iter(["123", "45"].map(Ok::<_, axum::Error>)));
+        for (headers, body, status) in [
+            (&[json][..], Body::from("12345"), "413"),
+            (&[json], parts(), "413"),
+            (&[], "1".into(), "415"),
+            (&[kind("text/json")], "1".into(), "415"),
+            (&[kind("application/jsonx")], "1".into(), "415"),
+            (&[json, ("content-encoding", "gzip")], "1".into(), "415"),
+        ] {
+            let problem = outcome(headers, body).await.expect_err(status);
+            assert!(problem.contains(&format!("status: {status},")), "{status}: {problem}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_body_is_given_up() {
+        let never = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
+        let problem = outcome(&[("content-type", TYPES[0])], never).await.expect_err("slow");
+        assert!(problem.contains("status: 408,"), "{problem}");
+    }
+
+    /// However many connections send them.
+    #[tokio::test]
+    async fn all_bodies_together_have_a_limit() {
+        let part = vec![b' '; 1 << 20];
+        let body = || async {
+            let request = Request::builder().header("content-type", TYPES[0]);
+            let request = request.body(part.clone().into()).expect("a request");
+            read(request, TYPES, 1 << 20).await
+        };
+        let mut held = Vec::new();
+        // Other tests have small bodies at the same time.
+        for _ in 0..ALL_BYTES_MAX / (1 << 20) - 1 {
+            held.push(body().await.expect("room"));
+        }
+        let over = [body().await, body().await];
+        let refused = over.iter().filter_map(|one| one.as_ref().err()).collect::<Vec<_>>();
+        assert!(!refused.is_empty());
+        assert!(refused.iter().all(|problem| format!("{problem:?}").contains("status: 503,")));
+        drop((held, over));
+        body().await.expect("room again");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_json_is_a_mistake_of_the_body() {
+        let request = Request::builder().header("content-type", TYPES[0]).body("{".into());
+        let read = json_of::<serde_json::Value>(request.expect("a request"), 10).await;
+        let problem = format!("{:?}", read.expect_err("no JSON"));
+        assert!(problem.contains("body: EOF while parsing"), "{problem}");
+    }
+}

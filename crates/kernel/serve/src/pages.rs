@@ -1,0 +1,134 @@
+//! The pages of all domains: one frame, one look, and what they are made of.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `about.rs` | `/about`: the server and its settings |
+//! | `api.rs` | `/api`: the OpenAPI document for people |
+//! | `assets.rs` | the style sheet, the script and the icon, with a hash in their names |
+//! | `chart.rs` | charts as SVG, without a script |
+//! | `frame.rs` | what surrounds each page, and the headers of its answer |
+//! | `link.rs` | addresses with parameters |
+//! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
+
+mod about;
+pub(crate) mod api;
+mod assets;
+mod chart;
+mod frame;
+mod link;
+mod text;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+
+pub use self::about::{About, Setting};
+pub use self::chart::{Bar, Chart, Tick, sparkline};
+pub use self::frame::{Frame, Page};
+pub use self::link::Link;
+pub use self::text::{SHOWN_CHARS_MAX, change, compact, name, percent, plain, thousands};
+use crate::Domains;
+use crate::facts::Origin;
+
+/// The pages of a domain.
+#[derive(Default)]
+pub struct Pages {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) routes: Router,
+    pub(crate) overviews: Vec<Overview>,
+}
+
+/// A page that every page leads to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) path: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// A domain's part of `/`.
+pub(crate) type Overview = Arc<dyn Fn(String) -> Part + Send + Sync>;
+type Part = Pin<Box<dyn Future<Output = Markup> + Send>>;
+
+/// What all pages of a server have in common.
+pub(crate) struct Site {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) about: About,
+    /// What the server can say of itself.
+    origin: Option<(Domains, Origin)>,
+    overviews: Vec<Overview>,
+}
+
+// === impl Pages ===
+
+impl Pages {
+    /// No pages yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a page to the navigation.
+    #[must_use]
+    pub fn entry(mut self, path: &'static str, text: &'static str) -> Self {
+        self.entries.push(Entry { path, text });
+        self
+    }
+
+    /// Adds routes, whose handlers take a [`Frame`].
+    #[must_use]
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Adds a part to `/`: a function of what the browser calls this server, such as `localhost:7777`.
+    #[must_use]
+    pub fn overview<F>(mut self, part: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Markup> + Send + 'static,
+    {
+        self.overviews.push(Arc::new(move |host| Box::pin(part(host)) as Part));
+        self
+    }
+
+    /// The same with those of another domain.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.entries.extend(other.entries);
+        self.overviews.extend(other.overviews);
+        self.routes(other.routes)
+    }
+
+    /// All of them, and what their frames need. `text` is what programs get at `/`.
+    pub(crate) fn finish(
+        self,
+        about: About,
+        origin: Option<(Domains, Origin)>,
+        text: String,
+    ) -> (Router, Arc<Site>) {
+        let site = Site { entries: self.entries, about, origin, overviews: self.overviews };
+        let home = async move |frame: Frame| match frame.is_wanted() {
+            true => overview(&frame).await,
+            false => text.clone().into_response(),
+        };
+        let router = self.routes.route("/", get(home)).route("/about", get(about::page));
+        (router.merge(assets::router()), Arc::new(site))
+    }
+}
+
+/// `/`: what every domain has to say.
+async fn overview(frame: &Frame) -> Response {
+    let parts = frame.site.overviews.iter().map(|part| part(frame.host()));
+    let parts = futures_util::future::join_all(parts).await;
+    let body = html! {
+        h1.visually-hidden { "Overview" }
+        @if parts.is_empty() {
+            p.notice { "No domain of this server has pages. " a href="/about" { "About this server" } }
+        }
+        @for part in parts { (part) }
+    };
+    frame.page(Page { title: "Overview".into(), is_live: true, ..Page::new(body) })
+}

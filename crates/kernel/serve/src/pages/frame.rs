@@ -1,0 +1,154 @@
+//! What surrounds each page, and the headers of its answer.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::{Site, api, name, text};
+use crate::api::{tag_of, tagged, untagged, wants_page};
+
+/// Nothing from elsewhere, nothing inline.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The frame of one answer. Handlers of pages take it as an argument.
+pub struct Frame {
+    pub(super) site: Arc<Site>,
+    path: String,
+    headers: HeaderMap,
+}
+
+/// What a page has in its frame.
+pub struct Page {
+    /// What the tab is called.
+    pub title: String,
+    /// What it shows.
+    pub body: Markup,
+    /// Whether the numbers may change by themselves, so that the script asks again.
+    pub is_live: bool,
+    /// When the numbers are from, which alone makes no other page.
+    pub as_of: Option<Markup>,
+    /// The status of the answer.
+    pub status: StatusCode,
+}
+
+// === impl Page ===
+
+impl Page {
+    /// A page whose other fields are to be chosen.
+    #[must_use]
+    pub fn new(body: Markup) -> Self {
+        Self { title: String::new(), body, is_live: false, as_of: None, status: StatusCode::OK }
+    }
+}
+
+// === impl Frame ===
+
+impl Frame {
+    /// Whether the client prefers a page.
+    pub(super) fn is_wanted(&self) -> bool {
+        wants_page(&self.headers)
+    }
+
+    /// What the browser calls this server, such as `localhost:7777`.
+    #[must_use]
+    pub fn host(&self) -> String {
+        text::host(&self.headers)
+    }
+
+    /// The answer, which may be that the browser has this page.
+    #[must_use]
+    pub fn page(&self, page: Page) -> Response {
+        let (status, tag) = (page.status, tag_of(&page.body.0));
+        let mut response = if status == StatusCode::OK {
+            tagged(&self.headers, tag, HTML, || self.around(page).into_string().into())
+        } else {
+            let mut response = untagged(HTML, self.around(page).into_string().into());
+            *response.status_mut() = status;
+            response
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        response
+    }
+
+    /// There is no such page.
+    pub(crate) fn unknown(&self) -> Response {
+        let body = html! {
+            h1 { "There is no such page" }
+            p { code { (name(&self.path, false)) } }
+            p { a.button href="/" { "Overview" } }
+        };
+        let status = StatusCode::NOT_FOUND;
+        self.page(Page { title: "Not found".into(), status, ..Page::new(body) })
+    }
+
+    fn around(&self, page: Page) -> Markup {
+        let is_here = |path: &str| {
+            self.path == path || (path != "/" && self.path.starts_with(&format!("{path}/")))
+        };
+        let here = |path: &str| is_here(path).then_some("page");
+        let about = &self.site.about;
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (page.title) " · Tally" }
+                    link rel="icon" type="image/svg+xml" href=(ICON.path);
+                    link rel="stylesheet" href=(STYLE.path);
+                    script src=(SCRIPT.path) defer {}
+                }
+                body {
+                    a.skip href="#main" { "Skip to content" }
+                    header.site {
+                        a.brand href="/" aria-label="Tally, overview" { (mark()) span { "Tally" } }
+                        nav aria-label="Pages" {
+                            @for entry in &self.site.entries {
+                                a href=(entry.path) aria-current=[here(entry.path)] { (entry.text) }
+                            }
+                            a href=(api::PATH) aria-current=[here(api::PATH)] { "API" }
+                            a href="/about" aria-current=[here("/about")] { "About" }
+                        }
+                        div.state {
+                            @if let Some(as_of) = page.as_of { p #as-of { (as_of) } }
+                        }
+                    }
+                    main #main tabindex="-1" data-live[page.is_live] { (page.body) }
+                    footer.site { p { "Tally " (about.version) } }
+                }
+            }
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Frame {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let site = parts.extensions.get::<Arc<Site>>().cloned();
+        let site = site.expect("handlers of pages are routes of `Pages`");
+        let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
+        Ok(Self { site, path, headers })
+    }
+}
+
+/// Five strokes, as people tally.
+fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" {
+            path d="M5 4v16M9.5 4v16M14 4v16M18.5 4v16M2.5 17 21.5 7" {}
+        }
+    }
+}
