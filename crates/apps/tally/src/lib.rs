@@ -48,7 +48,7 @@ use crate::variables::Unknown;
 /// Exact counts of what other services do
 ///
 /// Start a server with `tally serve`, count a request with `tally add GET /hello`, and see it with
-/// `tally totals --live`. Settings come from flags, then the environment, then a file .env in the
+/// `tally totals --live`, or live with `tally top`. Settings come from flags, then the environment, then a file .env in the
 /// working directory, then defaults.
 #[derive(Debug, Parser)]
 #[command(name = "tally", version)]

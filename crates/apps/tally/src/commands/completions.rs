@@ -56,7 +56,9 @@ pub(crate) fn write_pages(args: &ManArgs, command: Command) -> anyhow::Result<Ex
     command.build();
     // Each knows by now that its page is called `tally-serve` and so on.
     let all: Vec<_> = std::iter::once(&command).chain(command.get_subcommands()).collect();
-    let pages = all.into_iter().cloned().map(clap_mangen::Man::new).collect::<Vec<_>>();
+    let source = concat!("tally ", env!("CARGO_PKG_VERSION"));
+    let page = |command: Command| clap_mangen::Man::new(command).source(source).manual("Tally");
+    let pages = all.into_iter().cloned().map(page).collect::<Vec<_>>();
     for page in &pages {
         let mut text = Vec::new();
         page.render(&mut text).with_context(failed)?;

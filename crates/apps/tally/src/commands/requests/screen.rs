@@ -42,7 +42,7 @@ impl Screen {
     pub(super) async fn input(&mut self) -> Input {
         tokio::select! {
             _ = self.signals.recv() => Input::End,
-            event = self.events.next() => event.and_then(Result::ok).map_or(Input::End, input),
+            event = self.events.next() => event.and_then(Result::ok).as_ref().map_or(Input::End, input),
         }
     }
 }
@@ -53,7 +53,7 @@ impl Drop for Screen {
     }
 }
 
-fn input(event: Event) -> Input {
+fn input(event: &Event) -> Input {
     match event {
         Event::Key(KeyEvent { kind: KeyEventKind::Release, .. }) => Input::Redraw,
         Event::Key(KeyEvent { code: KeyCode::Char('c' | 'd'), modifiers, .. })
@@ -61,7 +61,7 @@ fn input(event: Event) -> Input {
         {
             Input::End
         }
-        Event::Key(KeyEvent { code, .. }) => Input::Key(code),
+        Event::Key(KeyEvent { code, .. }) => Input::Key(*code),
         _ => Input::Redraw,
     }
 }

@@ -31,12 +31,18 @@ use crate::output;
 
 /// Show live how often each endpoint is called
 ///
-/// Rates are differences of exact totals, as far as the server has stored what clients sent. A client
-/// that sends batches may bring the requests of some seconds at once. Only requests of today and
-/// yesterday (UTC) count, by their own times.
+/// Rates are differences of exact totals: of what the server has stored, so a client
+/// that was away and sends what it has kept makes a peak. Requests of today and
+/// yesterday (UTC) are in them, by their own times.
 ///
-/// Keys: e s t c by endpoint, service, status, customer; o order; / filter; p pause; ? help; q quit.
-/// Where stdout is no terminal, it prints one table and ends, as with --once.
+/// Keys:
+///   e s t c   by endpoint, service, status, customer
+///   o         another order: rate, count, name
+///   /         show only lines that contain a text
+///   p         pause, and go on
+///   ? q       help; quit
+///
+/// Where stdout is not a terminal, it prints one table and ends, as with --once.
 ///
 /// Examples:
 ///   tally top
