@@ -10,9 +10,10 @@ use tally_testkit::bin_dir;
 /// Read by the packages before they create and start their own server, which the tests do not need.
 const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
 
-/// What the tests of the pages drive, and by what.
-const BROWSER: [&str; 2] = ["chromium", "chromium-driver"];
-const DRIVER: &str = "chromedriver";
+/// Programs that tests use besides Postgres, and their packages: the browser and its driver, and what the
+/// examples of the documentation use.
+const PROGRAMS: [(&str, &str); 4] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("curl", "curl"), ("jq", "jq")];
 
 /// A file that is removed on drop, with its folder if that was created for it.
 struct Temporary {
@@ -29,7 +30,7 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
         return Ok(false);
     }
     println!("Postgres: not found; installing the package postgresql");
-    install_first("postgresql-common")?;
+    install("postgresql-common")?;
     let no_server = Temporary::write(Path::new(NO_SERVER), "create_main_cluster = false\n")?;
     install("postgresql")?;
     drop(no_server);
@@ -39,35 +40,37 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Installs Chromium and its driver if they are not there and this is root on Debian. Without them, the
-/// tests of the pages fail, and say what to install.
+/// Installs the other programs, if they are missing and this is root on Debian or Ubuntu. Without them,
+/// tests say what to install.
 ///
 /// # Errors
 /// The packages cannot be installed.
-pub(crate) fn browser() -> anyhow::Result<()> {
-    let driver = Command::new(DRIVER).arg("--version").output();
-    if driver.is_ok_and(|output| output.status.success()) || !can_install() {
-        return Ok(());
+pub(crate) fn programs() -> anyhow::Result<()> {
+    let is_missing = |program: &str| {
+        let version = Command::new(program).arg("--version").output();
+        !version.is_ok_and(|output| output.status.success())
+    };
+    for (program, package) in PROGRAMS {
+        if is_missing(program) && can_install() {
+            println!("{program}: not found; installing the package {package}");
+            install(package)?;
+        }
     }
-    println!("Chromium: not found; installing the packages {}", BROWSER.join(" and "));
-    BROWSER.iter().try_for_each(|package| install_first(package))
+    Ok(())
 }
 
 fn can_install() -> bool {
     rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()
 }
 
-/// Installs a package, although there may be no lists of packages yet, as in a fresh container.
-fn install_first(package: &str) -> anyhow::Result<()> {
-    install(package).or_else(|_| {
-        apt_get(&["update"])?;
-        install(package)
-    })
-}
-
 fn install(package: &str) -> anyhow::Result<()> {
     // Leave installed packages unchanged.
-    apt_get(&["install", "-y", "--no-install-recommends", "--no-upgrade", package])
+    let install = ["install", "-y", "--no-install-recommends", "--no-upgrade", package];
+    apt_get(&install).or_else(|_| {
+        // A fresh container has no package lists.
+        apt_get(&["update"])?;
+        apt_get(&install)
+    })
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {

@@ -15,7 +15,7 @@ use crate::store::{Advance, Unfolded};
 
 /// What to do about days that nobody rolls up.
 const UNSCHEDULED: &str =
-    "nothing rolls them up: set --requests-roll-up-at, or run `tally roll-up` each day";
+    "this server has no schedule: set --requests-roll-up-at, or run `tally roll-up` daily";
 
 // === impl Service ===
 

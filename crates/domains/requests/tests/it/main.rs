@@ -38,6 +38,7 @@ mod record;
 mod record_faults;
 mod recording;
 mod resolution;
+mod rules;
 mod runs;
 mod server;
 mod setbacks;

@@ -96,8 +96,8 @@ const LIVE: Parameter = Parameter {
 };
 const SORT: Parameter = Parameter {
     name: "sort",
-    about: "Which totals are the first ones for `limit`: in the usual order, or the largest. The answer \
-            itself is in the usual order. Default: `path`.",
+    about: "The order: by period and group, or with `count` the largest first, of which there are at most \
+            10,000, as `limit` says. Default: `path`.",
     values: Values::OneOf(&["path", "count"]),
     is_repeated: false,
 };
@@ -133,6 +133,9 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     AFTER,
     FORMAT,
 ];
+
+/// How many totals may be sorted by their counts, because these take ten times as much memory.
+const SORTED_MAX: usize = 10_000;
 
 /// What stands for a sum of all groups.
 const NO_GROUPS: &str = "none";
@@ -175,6 +178,10 @@ impl Asked {
         if after.is_some() && order == LimitOrder::Count {
             given.mistakes.note(AFTER.name, "goes on in the usual order, and not with sort=count");
         }
+        if order == LimitOrder::Count && limit.is_none_or(|limit| limit > SORTED_MAX) {
+            let text = format!("give one of 1 to {SORTED_MAX} with sort=count");
+            given.mistakes.note(LIMIT.name, text);
+        }
         given.check()?;
         let query = Query {
             range,
@@ -191,11 +198,17 @@ impl Asked {
         Ok(Self { query, after })
     }
 
+    /// Whether the largest totals come first.
+    pub(super) fn is_largest_first(&self) -> bool {
+        self.query.limit.is_some_and(|(_, order)| order == LimitOrder::Count)
+    }
+
     /// Where an answer goes on that its limit has cut.
     pub(super) fn next(&self, totals: &Totals) -> Option<String> {
-        let is_cut = totals.omitted.is_some();
-        let is_usual = self.query.limit.is_none_or(|(_, order)| order == LimitOrder::Path);
-        (is_cut && is_usual).then(|| totals.last()).flatten().map(|last| cursor_of(&last))
+        (totals.omitted.is_some() && !self.is_largest_first())
+            .then(|| totals.last())
+            .flatten()
+            .map(|last| cursor_of(&last))
     }
 
     /// The query as it was understood.
@@ -271,10 +284,7 @@ impl Asked {
     }
 
     fn sort(&self) -> &'static str {
-        match self.query.limit {
-            Some((_, LimitOrder::Count)) => "count",
-            _ => "path",
-        }
+        if self.is_largest_first() { "count" } else { "path" }
     }
 }
 
