@@ -288,6 +288,14 @@ mod tests {
     }
 
     #[test]
+    fn a_form_that_keeps_its_dates_keeps_the_range() {
+        let ask = read("from=2026-10-29&to=2026-11-27&service=shop").expect("a question");
+        assert_eq!(ask.page().into_text(), "/requests?service=shop");
+        let own = read("from=2026-10-28&to=2026-11-27").expect("a question");
+        assert_eq!(own.page().into_text(), "/requests?from=2026-10-28&to=2026-11-27");
+    }
+
+    #[test]
     fn a_form_sends_what_is_empty() {
         let ask = read("from=&to=&tz=&service=&path_prefix=").expect("nothing is chosen");
         assert!(ask.is_unfiltered() && ask.span == Span::Month && ask.zone.name() == "UTC");

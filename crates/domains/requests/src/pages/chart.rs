@@ -60,7 +60,7 @@ fn numbers(view: &View) -> Markup {
         details.numbers {
             summary { "The numbers of this chart" }
             p { a href=(view.ask.csv(times.by, "none")) download { "As CSV" } }
-            div.table-frame tabindex="0" role="region" aria-label="The numbers of this chart" {
+            div.table-frame tabindex="0" role="group" aria-label="The numbers of this chart" {
                 table {
                     caption.visually-hidden { "Requests by " (by_words(times.by)) }
                     thead { tr { th scope="col" { "From" } th.number scope="col" { "Requests" } th.number scope="col" { "Server errors" } } }

@@ -52,6 +52,7 @@ pub(super) fn controls(view: &View) -> Markup {
                 summary {
                     span.range { (dates(times.first, times.last)) }
                     span.muted { (times.zone.name()) }
+                    span.choose { "Dates, zone, filters" }
                 }
                 (form(view))
             }

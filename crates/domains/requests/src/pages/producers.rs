@@ -76,7 +76,7 @@ fn missing(setbacks: &[Setback], clients: &[Producer]) -> Markup {
 
 fn table(producers: &[Producer], caption: &str, now: Timestamp) -> Markup {
     html! {
-        div.table-frame tabindex="0" role="region" aria-label=(caption) {
+        div.table-frame tabindex="0" role="group" aria-label=(caption) {
             table.producers {
                 caption.visually-hidden { (caption) }
                 thead { tr {

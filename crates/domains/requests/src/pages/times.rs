@@ -92,7 +92,10 @@ impl Span {
         if i32::from(last.year()) - i32::from(first.year()) > YEARS_MAX {
             return Err(("from", format!("{first} is more than {YEARS_MAX} years before {last}")));
         }
-        Ok(Self::Dates(first, last))
+        // The form sends dates, even if somebody chose something else in it.
+        let mut presets = Self::PRESETS.into_iter().map(|(span, _)| span);
+        let preset = presets.find(|preset| preset.dates(today)[..2] == [first, last]);
+        Ok(preset.unwrap_or(Self::Dates(first, last)))
     }
 
     /// Its name in an address.

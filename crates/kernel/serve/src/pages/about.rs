@@ -47,7 +47,7 @@ pub(super) async fn page(frame: Frame) -> Response {
                 "Set by flags, the environment, a file .env, or by default. "
                 code { "tally config" } " shows them before a server starts."
             }
-            div.table-frame {
+            div.table-frame tabindex="0" role="group" aria-label="Settings in force" {
                 table.settings {
                     caption.visually-hidden { "Settings in force" }
                     thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
