@@ -158,7 +158,7 @@ fn a_scrape_says_that_the_database_is_away() {
     let server = home.serve(&[]);
     assert_eq!(value(&server.scrape(), "tally_database_up", &[]), 1.0);
     let limits = |scraped: &Scraped| scraped["tally_database_connections_max"].sum();
-    assert_eq!(limits(&server.scrape()), 13.0);
+    assert_eq!(limits(&server.scrape()), 15.0);
     home.sql(
         "ALTER DATABASE CURRENT_DATABASE_NAME SET default_transaction_read_only = on"
             .replace("CURRENT_DATABASE_NAME", home.database().name())
