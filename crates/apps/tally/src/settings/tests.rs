@@ -60,8 +60,7 @@ fn every_domain_is_on_by_default_and_has_its_connections() {
         settings.on().map(|domain| domain.name).collect::<Vec<_>>(),
         ["requests", "made-up"]
     );
-    // 5 workers, 4 more that store, and 7 others; 4 and 3 of the other one; the health check, and the
-    // courier.
+    // 5 workers, 4 more that store, and 7 others; 4 and 3 of the other one; events; and the health check.
     let pool = settings.database.pool;
     assert_eq!((pool.connections_max, pool.writers_max), (25, 13));
     assert_eq!(pool.write_max, Duration::from_secs(60));
