@@ -1,4 +1,4 @@
-//! Installing Postgres, curl and jq from Debian's and Ubuntu's packages, if run as root.
+//! Installing what tests need from Debian's and Ubuntu's packages, if run as root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,11 @@ use tally_testkit::bin_dir;
 
 /// Read by the packages before they create and start their own server, which the tests do not need.
 const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
+
+/// Programs that tests use besides Postgres, and their packages: the browser and its driver, and what the
+/// examples of the documentation use.
+const PROGRAMS: [(&str, &str); 4] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("curl", "curl"), ("jq", "jq")];
 
 /// A file that is removed on drop, with its folder if that was created for it.
 struct Temporary {
@@ -21,7 +26,7 @@ struct Temporary {
 /// # Errors
 /// The packages cannot be installed.
 pub(crate) fn postgres() -> anyhow::Result<bool> {
-    if !is_possible() {
+    if !can_install() {
         return Ok(false);
     }
     println!("Postgres: not found; installing the package postgresql");
@@ -35,23 +40,26 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Installs the programs that the examples in the documentation use, if this is root on Debian or Ubuntu.
-/// Without them, the test of these examples says so.
+/// Installs the other programs, if they are missing and this is root on Debian or Ubuntu. Without them,
+/// tests say what to install.
 ///
 /// # Errors
 /// The packages cannot be installed.
-pub(crate) fn tools() -> anyhow::Result<()> {
-    let is_missing = |program: &&str| Command::new(program).arg("--version").output().is_err();
-    for program in ["curl", "jq"].into_iter().filter(is_missing) {
-        if is_possible() {
-            println!("{program}: not found; installing the package {program}");
-            install(program)?;
+pub(crate) fn programs() -> anyhow::Result<()> {
+    let is_missing = |program: &str| {
+        let version = Command::new(program).arg("--version").output();
+        !version.is_ok_and(|output| output.status.success())
+    };
+    for (program, package) in PROGRAMS {
+        if is_missing(program) && can_install() {
+            println!("{program}: not found; installing the package {package}");
+            install(package)?;
         }
     }
     Ok(())
 }
 
-fn is_possible() -> bool {
+fn can_install() -> bool {
     rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()
 }
 

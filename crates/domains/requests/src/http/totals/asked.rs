@@ -161,12 +161,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn read(mut given: Parameters, service: &Service) -> Result<Self, Problem> {
-        // In a query a `+` that is not encoded is a space.
-        let zone = |name: &str| match name.strip_prefix(' ') {
-            Some(offset) => Zone::named(&format!("+{offset}")),
-            None => Zone::named(name),
-        };
-        let zone = given.read(&TZ, zone).unwrap_or_else(Zone::utc);
+        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
         let range = range(&mut given, &zone, service);
         let granularity = given.one_of(&BY).unwrap_or("day");
         let granularity = GRANULARITIES.iter().find(|(name, _)| *name == granularity);
