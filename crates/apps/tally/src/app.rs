@@ -66,8 +66,7 @@ pub(crate) async fn serve(
         }
     };
     let about = About {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        database: url.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
         namespace: NAMESPACE.to_owned(),
         settings: in_force,
     };

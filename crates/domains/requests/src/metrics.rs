@@ -144,6 +144,11 @@ impl Measured {
         self.refused(reason, requests);
     }
 
+    /// What came in one call with so many entries is refused, for mistakes.
+    pub(crate) fn refused_entries(&self, entries: usize) {
+        self.refused("invalid", entries as u64);
+    }
+
     fn refused(&self, reason: &str, requests: u64) {
         let at = REASONS.iter().position(|one| *one == reason);
         self.refused[at.expect("it is one of them")].add(requests);

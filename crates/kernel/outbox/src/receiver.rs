@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::Uri;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 
 /// The longest URL.
 const URL_BYTES_MAX: usize = 2_000;
@@ -40,7 +40,7 @@ impl Receiver {
 
     /// The value of the header `host`.
     pub(crate) fn authority(&self) -> &str {
-        self.uri.authority().map(http::uri::Authority::as_str).unwrap_or_default()
+        self.uri.authority().map(Authority::as_str).unwrap_or_default()
     }
 
     /// What stands behind the host.
@@ -103,8 +103,8 @@ impl FromStr for Receiver {
         if uri.host().is_none_or(str::is_empty) {
             return Err("has no host");
         }
-        if uri.port().is_none() && uri.authority().is_some_and(|of| of.as_str().ends_with(':')) {
-            return Err("has no number as its port");
+        if uri.port_u16().is_none() && uri.host() != uri.authority().map(Authority::as_str) {
+            return Err("has a port that is not a number up to 65535");
         }
         let is_dots = |segment: &str| {
             matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
@@ -180,6 +180,8 @@ mod tests {
             "https://a/..;/c",
             "https://a:/",
             "https://a:99999/",
+            "https://[::1]:x/",
+            "https://[::1/",
             "https://a b/",
         ] {
             assert!(text.parse::<Receiver>().is_err(), "{text}");

@@ -137,6 +137,7 @@ impl Server {
         own.add_service(health_service);
         self.add_reflection(&mut own)?;
         let mut services = vec![""];
+        let of_pages = self.origin.clone().map(|origin| (self.domains.clone(), origin));
         if let Some(origin) = self.origin {
             let answering = Answering { domains: self.domains.clone(), origin };
             services.push(ServerServiceServer::<Answering>::NAME);
@@ -153,7 +154,7 @@ impl Server {
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
-        let (pages, site) = pages.finish(self.about, self.text);
+        let (pages, site) = pages.finish(self.about, of_pages, self.text);
         routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));

@@ -4,20 +4,20 @@ use maud::{Markup, html};
 use tally_serve::pages::{name, percent, sparkline, thousands};
 
 use super::ask::{Order, SHOWN_MAX};
-use super::parts;
 use super::view::{Endpoint, View};
+use super::{chart, controls, parts};
 use crate::periods::Granularity;
 
 pub(super) fn page(view: &View) -> Markup {
     html! {
         h1.visually-hidden { "Requests" }
-        (parts::controls(view))
+        (controls::controls(view))
         (parts::figures(view))
         @if view.total == 0 && view.endpoints.is_empty() {
             (parts::nothing(view))
         }
         (parts::shares(view))
-        (parts::chart(view))
+        (chart::chart(view))
         div.columns {
             (endpoints(view))
             div.side {

@@ -1,0 +1,5 @@
+//! The outbox in real databases, with a receiver of webhooks.
+
+mod delivering;
+mod failing;
+mod place;
