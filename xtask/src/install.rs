@@ -1,4 +1,4 @@
-//! Installing Postgres from Debian's and Ubuntu's packages, if run as root.
+//! Installing what tests need from Debian's and Ubuntu's packages, if run as root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,11 @@ use tally_testkit::bin_dir;
 
 /// Read by the packages before they create and start their own server, which the tests do not need.
 const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
+
+/// Programs that tests use besides Postgres, and their packages: the browser and its driver, and what the
+/// examples of the documentation use.
+const PROGRAMS: [(&str, &str); 4] =
+    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("curl", "curl"), ("jq", "jq")];
 
 /// A file that is removed on drop, with its folder if that was created for it.
 struct Temporary {
@@ -21,16 +26,11 @@ struct Temporary {
 /// # Errors
 /// The packages cannot be installed.
 pub(crate) fn postgres() -> anyhow::Result<bool> {
-    let root = rustix::process::geteuid().is_root();
-    if !root || !Path::new("/etc/debian_version").exists() {
+    if !can_install() {
         return Ok(false);
     }
     println!("Postgres: not found; installing the package postgresql");
-    if install("postgresql-common").is_err() {
-        // A fresh container has no package lists.
-        apt_get(&["update"])?;
-        install("postgresql-common")?;
-    }
+    install("postgresql-common")?;
     let no_server = Temporary::write(Path::new(NO_SERVER), "create_main_cluster = false\n")?;
     install("postgresql")?;
     drop(no_server);
@@ -40,9 +40,37 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// Installs the other programs, if they are missing and this is root on Debian or Ubuntu. Without them,
+/// tests say what to install.
+///
+/// # Errors
+/// The packages cannot be installed.
+pub(crate) fn programs() -> anyhow::Result<()> {
+    let is_missing = |program: &str| {
+        let version = Command::new(program).arg("--version").output();
+        !version.is_ok_and(|output| output.status.success())
+    };
+    for (program, package) in PROGRAMS {
+        if is_missing(program) && can_install() {
+            println!("{program}: not found; installing the package {package}");
+            install(package)?;
+        }
+    }
+    Ok(())
+}
+
+fn can_install() -> bool {
+    rustix::process::geteuid().is_root() && Path::new("/etc/debian_version").exists()
+}
+
 fn install(package: &str) -> anyhow::Result<()> {
     // Leave installed packages unchanged.
-    apt_get(&["install", "-y", "--no-install-recommends", "--no-upgrade", package])
+    let install = ["install", "-y", "--no-install-recommends", "--no-upgrade", package];
+    apt_get(&install).or_else(|_| {
+        // A fresh container has no package lists.
+        apt_get(&["update"])?;
+        apt_get(&install)
+    })
 }
 
 fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@
 //! | `cargo.rs` | running a program as from a shell, ended with us |
 //! | `ci.rs` | `ci`: the checks before a merge |
 //! | `codegen.rs` | `codegen`: the Rust code generated from `proto/` |
-//! | `install.rs` | Postgres from Debian's and Ubuntu's packages |
+//! | `install.rs` | what tests need of Debian's and Ubuntu's packages |
 //! | `programs.rs` | developers' programs that run `tally` |
 //! | `test.rs` | `test`: all tests, on a private Postgres |
 //! | `tidy/` | `tidy`: house rules checked by machine |

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests, on a private Postgres.
+//! `cargo xtask test`: all tests, on a private Postgres, and those of the pages in Chromium.
 
 use std::env;
 use std::path::Path;
@@ -35,6 +35,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> anyhow::Result<ExitCode>
     }
 
     build_examples(root, arguments)?;
+    install::programs()?;
     if env::var_os("TEST_DATABASE_URL").is_some_and(|url| !url.is_empty()) {
         println!("Postgres: the server of TEST_DATABASE_URL");
         return Ok(cargo::run(&command));

@@ -66,8 +66,7 @@ pub(crate) async fn serve(
         }
     };
     let about = About {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        database: url.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
         namespace: NAMESPACE.to_owned(),
         settings: in_force,
     };
@@ -235,8 +234,9 @@ async fn start(
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
     let couriers = Tasks::new();
-    couriers.spawn("deliver events", Courier::new(outbox, clock).run(drain.clone()));
-    Ok((database, server.saying(origin), couriers))
+    couriers.spawn("deliver events", Courier::new(outbox.clone(), clock).run(drain.clone()));
+    let server = server.saying(origin).measured(move |scrape| outbox.measure(scrape));
+    Ok((database, server, couriers))
 }
 
 /// Prints the first lines that a new user sees.

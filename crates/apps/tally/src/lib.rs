@@ -39,16 +39,16 @@ use tally_serve::Domain;
 
 use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
-    roll_up, rules, totals,
+    roll_up, rules, top, totals,
 };
-use crate::commands::{config, health, migrate, serve, status};
+use crate::commands::{completions, config, health, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
 /// Exact counts of what other services do
 ///
 /// Start a server with `tally serve`, count a request with `tally add GET /hello`, and see it with
-/// `tally totals --live`. Settings come from flags, then the environment, then a file .env in the
+/// `tally totals --live`, or live with `tally top`. Settings come from flags, then the environment, then a file .env in the
 /// working directory, then defaults.
 #[derive(Debug, Parser)]
 #[command(name = "tally", version)]
@@ -67,6 +67,7 @@ enum Command {
     RollUp(roll_up::RollUpArgs),
     Fold(fold::FoldArgs),
     Totals(totals::TotalsArgs),
+    Top(top::TopArgs),
     Correct(correct::CorrectArgs),
     Merge(merge::MergeArgs),
     Forget(forget::ForgetArgs),
@@ -79,6 +80,8 @@ enum Command {
     Health(health::HealthArgs),
     Status(status::StatusArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+    Man(completions::ManArgs),
 }
 
 // === impl Command ===
@@ -143,6 +146,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::RollUp(args) => roll_up::run(args, &SystemClock).await,
         Command::Fold(args) => fold::run(args).await,
         Command::Totals(args) => totals::run(args, &SystemClock).await,
+        Command::Top(args) => top::run(args, Arc::new(SystemClock)).await,
         Command::Correct(args) => correct::run(args, &SystemClock).await,
         Command::Merge(args) => merge::run(args).await,
         Command::Forget(args) => forget::run(args).await,
@@ -157,6 +161,8 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Health(args) => health::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
+        Command::Completions(args) => completions::run(&args, command(domains)),
+        Command::Man(args) => completions::write_pages(&args, command(domains)),
     };
     done.unwrap_or_else(|error| {
         output::say(format_args!("error: {error:#}"));

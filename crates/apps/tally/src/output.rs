@@ -34,6 +34,8 @@ pub(crate) enum OutputFormat {
     Csv,
     /// An array of objects, one per line
     Json,
+    /// Objects, one per line, without an array around them
+    Jsonl,
 }
 
 /// A value to print.
@@ -52,6 +54,11 @@ impl OutputFormat {
         given.unwrap_or(if stdout_is_terminal() { Self::Table } else { Self::Csv })
     }
 
+    /// Whether values are written as JSON has them.
+    pub(crate) fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+
     /// A text as a cell. What a program reads is exact: CSV escapes what would steer a terminal only on
     /// a terminal, and JSON has escapes of its own. For the same reason CSV does not alter cells that a
     /// spreadsheet takes for formulas.
@@ -60,7 +67,7 @@ impl OutputFormat {
             Self::Table => visible(text).into_owned(),
             Self::Csv if is_terminal => csv::quoted(&visible(text)).into_owned(),
             Self::Csv => csv::quoted(text).into_owned(),
-            Self::Json => json::quoted(text),
+            Self::Json | Self::Jsonl => json::quoted(text),
         }
     }
 }
@@ -73,7 +80,7 @@ impl Cell<'_> {
             (Self::Text(text), _) => format.text(text, is_terminal),
             (Self::Number(number), OutputFormat::Table) => thousands(*number),
             (Self::Number(number), _) => number.to_string(),
-            (Self::Unknown, OutputFormat::Json) => "null".to_owned(),
+            (Self::Unknown, OutputFormat::Json | OutputFormat::Jsonl) => "null".to_owned(),
             (Self::Unknown, _) => String::new(),
         }
     }
@@ -105,8 +112,8 @@ pub(crate) fn print<'a, const N: usize>(
             writeln!(out, "{}", names.join(","))?;
             rows.try_for_each(|row| writeln!(out, "{}", row.join(",")))?;
         }
-        OutputFormat::Json => {
-            let mut array = json::Array::new();
+        OutputFormat::Json | OutputFormat::Jsonl => {
+            let mut array = json::Array::of(format);
             for row in rows {
                 array.next(out)?;
                 let member = |(name, text)| format!("\"{name}\":{text}");
@@ -151,6 +158,35 @@ pub(crate) fn stdout() -> BufWriter<Stdout> {
 
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Whether the terminal can only be written to, line by line.
+pub(crate) fn terminal_is_dumb() -> bool {
+    std::env::var("TERM").is_ok_and(|term| term == "dumb")
+}
+
+/// Whether the terminal shows more than ASCII, as the locale says.
+pub(crate) fn is_utf8() -> bool {
+    let names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
+    let locale = names.filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty());
+    locale.is_some_and(|locale| is_utf8_locale(&locale))
+}
+
+fn is_utf8_locale(locale: &str) -> bool {
+    let charset = locale.split('.').nth(1).unwrap_or_default().to_ascii_lowercase();
+    charset.starts_with("utf-8") || charset.starts_with("utf8")
+}
+
+/// Numbers as a small chart: one character each, as high as its part of the largest. Only nothing has no
+/// height.
+pub(crate) fn sparkline(numbers: &[u64]) -> String {
+    const BARS: [char; 9] = [
+        ' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',
+        '\u{2588}',
+    ];
+    let max = u128::from(numbers.iter().copied().max().unwrap_or(0)).max(1);
+    let bar = |number: &u64| BARS[(u128::from(*number) * 8).div_ceil(max) as usize];
+    numbers.iter().map(bar).collect()
 }
 
 /// The width of the terminal; `None` if stdout is not one, so that nothing must fit.
@@ -284,6 +320,23 @@ mod tests {
         assert_eq!([-1_000, 0, 5].map(signed), ["-1,000", "+0", "+5"]);
         assert_eq!(plural(1, "day"), "1 day");
         assert_eq!(plural(2_000, "day"), "2,000 days");
+    }
+
+    #[test]
+    fn a_sparkline_is_as_high_as_its_numbers() {
+        assert_eq!(sparkline(&[]), "");
+        assert_eq!(sparkline(&[0, 0]), "  ");
+        assert_eq!(sparkline(&[0, 1, 4, 8]), " \u{2581}\u{2584}\u{2588}");
+        assert_eq!(sparkline(&[1, u64::MAX]), "\u{2581}\u{2588}");
+    }
+
+    #[test]
+    fn a_locale_says_what_the_terminal_shows() {
+        for (locale, is_utf8) in
+            [("de_DE.UTF-8", true), ("C.utf8", true), ("C", false), ("en_US.ISO-8859-1", false)]
+        {
+            assert_eq!(is_utf8_locale(locale), is_utf8, "{locale}");
+        }
     }
 
     #[test]

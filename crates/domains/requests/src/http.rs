@@ -5,9 +5,9 @@
 //! | `answers.rs` | the answers that clients are reading, in bounded memory |
 //! | `books.rs` | roll-ups and folds |
 //! | `cursor.rs` | where a list goes on |
-//! | `entries.rs` | entries from JSON, and everything that is wrong with them |
+//! | `entries.rs`, `entries/` | entries from JSON, and everything that is wrong with them |
 //! | `lists.rs` | endpoints, services, customers and producers |
-//! | `post.rs` | `POST /api/v1/requests` |
+//! | `submit.rs` | `POST /api/v1/requests` |
 //! | `schemas.rs` | what JSON answers and bodies look like |
 //! | `totals.rs`, `totals/` | totals: the query, and the answer as JSON or CSV |
 
@@ -16,12 +16,11 @@ mod books;
 mod cursor;
 mod entries;
 mod lists;
-mod post;
 mod schemas;
+mod submit;
 mod totals;
 
-use axum::routing::{MethodRouter, get};
-use http::{HeaderValue, header};
+use axum::routing::{MethodRouter, get, post};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
@@ -38,14 +37,14 @@ impl Service {
     pub fn api(&self) -> Api {
         let with = |does: MethodRouter<Self>| does.with_state(self.clone());
         let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
+            .route(&submit::SUBMIT, with(post(submit::submit)))
             .route(&totals::TOTALS, with(get(totals::totals)))
             .route(&lists::ENDPOINTS, with(get(lists::endpoints)))
             .route(&lists::SERVICES, with(get(lists::services)))
             .route(&lists::CUSTOMERS, with(get(lists::customers)))
             .route(&lists::PRODUCERS, with(get(lists::producers)))
-            .route(&books::ROLL_UP, with(axum::routing::post(books::roll_up)))
-            .route(&books::FOLD, with(axum::routing::post(books::fold)));
-        let api = post::add(api, self);
+            .route(&books::ROLL_UP, with(post(books::roll_up)))
+            .route(&books::FOLD, with(post(books::fold)));
         schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
     }
 }
@@ -58,10 +57,6 @@ impl From<Error> for Problem {
             Error::AnswerTooLarge(_) => Kind::InvalidArgument,
             _ => error.kind(),
         };
-        let problem = Self::new(kind, tell(&error, kind)).because(error.reason());
-        if kind == Kind::Unavailable {
-            return problem.with(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        problem
+        Self::new(kind, tell(&error, kind)).because(error.reason())
     }
 }

@@ -144,6 +144,11 @@ impl Measured {
         self.refused(reason, requests);
     }
 
+    /// What came in one call with so many entries is refused, for mistakes.
+    pub(crate) fn refused_entries(&self, entries: usize) {
+        self.refused("invalid", entries as u64);
+    }
+
     fn refused(&self, reason: &str, requests: u64) {
         let at = REASONS.iter().position(|one| *one == reason);
         self.refused[at.expect("it is one of them")].add(requests);
@@ -204,5 +209,45 @@ impl Measured {
     /// A poisoned lock is fine: no operation leaves it half done.
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_producers::{BatchEnd, Run};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Of a client that sends again what another server, or another stream, has stored.
+    #[test]
+    fn only_what_is_new_counts() {
+        let batch = |rows, dropped| {
+            let drops = vec![(Day(20_000), dropped)];
+            BatchEnd { rows, drops, checkpoint: None }
+        };
+        let batches = vec![batch(1, 50), batch(3, 2), batch(3, 4)];
+        let run = Run { producer: Uuid::from_u128(1), epoch: 1, first: 5, batches };
+        let rows: Rows = [(1, 0), (2, 0), (2, 1)].into_iter().collect();
+        let chunks = [rows.clone().of_run(run.clone()), rows.clone().of_run(run), rows.into()];
+        let started = Timestamp::UNIX_EPOCH;
+        for (fate, expected) in [
+            (Fate::Stored { committed: 7, known: 0 }, (3 + 3, 56)),
+            (Fate::Stored { committed: 7, known: 1 }, (3 + 2, 6)),
+            (Fate::Stored { committed: 9, known: 3 }, (3, 0)),
+            (Fate::Gap { committed: 3 }, (3, 0)),
+        ] {
+            let measured = Measured::new(started, 2);
+            let fates = [fate, Fate::Gap { committed: 1 }, Fate::Stored { committed: 0, known: 0 }];
+            measured.committed(&chunks, &fates);
+            let counted = (measured.committed.get(), measured.dropped.get());
+            assert_eq!(counted, expected, "{fate:?}");
+            // The endpoints add up to it.
+            let (known, mut scrape) = (KnownSeries::new(1), Scrape::new());
+            measured.measure(&known, None, started, &mut scrape);
+            let text = scrape.finish();
+            let others = format!("{{method=\"other\",path=\"other\"}} {}\n", expected.0);
+            assert!(text.contains(&others), "{text}");
+        }
     }
 }

@@ -3,22 +3,28 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `ask.rs` | what an address asks for: range, zone, filters, order |
+//! | `chart.rs` | the chart of a range, and its numbers as a table |
+//! | `controls.rs` | what a page can be asked for: range, dates, zone, filters |
 //! | `endpoint.rs` | one endpoint's page |
 //! | `first.rs` | what is shown before the first request is counted |
 //! | `overview.rs` | the domain's part of `/` |
-//! | `parts.rs` | what the pages have in common: controls, numbers, the chart, rankings |
+//! | `parts.rs` | what the pages have in common: numbers, statuses, rankings |
 //! | `producers.rs` | who counts |
 //! | `requests.rs` | the page of all requests |
+//! | `sums.rs` | one answer added up in several ways, and the endpoints in order |
 //! | `times.rs` | a range, the one before it, its periods, and what they are called |
 //! | `view.rs` | what a page shows, from one snapshot |
 
 mod ask;
+mod chart;
+mod controls;
 mod endpoint;
 mod first;
 mod overview;
 mod parts;
 mod producers;
 mod requests;
+mod sums;
 mod times;
 mod view;
 

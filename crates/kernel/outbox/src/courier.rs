@@ -211,12 +211,15 @@ impl Courier {
         let end = due.created.saturating_add(AGE_MAX).unwrap_or(now);
         is_over |= is_delivered || now >= end;
         let next = (!is_over).then(|| next.min(end));
-        let receiver = &*due.receiver;
+        let (receiver, measured) = (&*due.receiver, &self.outbox.measured);
         if is_delivered {
+            measured.delivered.add(1);
             tracing::debug!(event = %id, receiver, attempt, "delivered an event");
         } else if next.is_none() {
+            measured.given_up.add(1);
             tracing::warn!(event = %id, receiver, attempt, answer, "gave an event up");
         } else {
+            measured.failed.add(1);
             tracing::info!(event = %id, receiver, attempt, answer, "could not deliver an event yet");
         }
         let attempted = Attempted { id, attempt, due: next, now, is_delivered, answer };

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `courier.rs` | sends what is due, tries again, and gives up |
 //! | `event.rs` | an event, and the text that a receiver gets |
+//! | `metrics.rs` | what a scrape is told of deliveries |
 //! | `post.rs` | one attempt: a connection, a request, and the head of its answer |
 //! | `postgres.rs`, `postgres/` | the outbox in Postgres and CockroachDB |
 //! | `receiver.rs` | where events may go: URLs, and those that the operator allows |
@@ -15,6 +16,7 @@
 
 mod courier;
 mod event;
+mod metrics;
 mod post;
 pub mod postgres;
 mod receiver;

@@ -7,6 +7,7 @@ use tally_store::{Database, Error};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::metrics::Measured;
 use crate::{Webhooks, postgres, sqlite};
 
 /// Events that are on their way, and those that were for a while. Clones share everything.
@@ -16,6 +17,7 @@ pub struct Outbox {
     pub(crate) webhooks: Webhooks,
     /// This server has an event that may be due.
     pub(crate) wake: Arc<Notify>,
+    pub(crate) measured: Arc<Measured>,
 }
 
 /// An event that is due, as it is sent.
@@ -93,7 +95,7 @@ impl Outbox {
     /// The outbox of a database whose migrations are applied.
     #[must_use]
     pub fn new(database: Database, webhooks: Webhooks) -> Self {
-        Self { database, webhooks, wake: Arc::default() }
+        Self { database, webhooks, wake: Arc::default(), measured: Arc::default() }
     }
 
     /// Where events may go.

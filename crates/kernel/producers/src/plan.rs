@@ -93,7 +93,11 @@ impl<C: Content> Plan<C> {
                     }
                     match seen {
                         Some(Seen::WithOther) => Fate::OtherContent,
-                        _ => Fate::Stored { committed: 0, known: 0 },
+                        // By an earlier attempt, if this one is repeated.
+                        seen => {
+                            let known = usize::from(is_new && seen == Some(Seen::Before));
+                            Fate::Stored { committed: 0, known }
+                        }
                     }
                 }
             };

@@ -69,7 +69,7 @@ pub enum Fate {
         /// The last committed batch of the run's producer; 0 for rows without numbers.
         committed: i64,
         /// How many of the run's batches, from the first on, were stored before, and not by an earlier
-        /// attempt of this process.
+        /// attempt of this process; 1 for what came before under its key.
         known: usize,
     },
     /// None of it is stored: it does not follow the producer's last batch.
@@ -97,7 +97,11 @@ impl<C: Content> Parcel<C> {
     /// The rows that are new if this many batches of the run are known, and how much their client says that
     /// it has dropped.
     pub fn new_after(&self, known: usize) -> (C, u64) {
-        let batches = self.run.as_ref().map_or(&[][..], |run| &run.batches);
+        let Some(run) = &self.run else {
+            // Under its key all of it is known, or nothing.
+            return (self.content.skip(if known > 0 { self.content.rows() } else { 0 }), 0);
+        };
+        let batches = &run.batches;
         let (old, new) = batches.split_at(known.min(batches.len()));
         let drops = new.iter().flat_map(|batch| &batch.drops);
         let dropped =

@@ -15,6 +15,8 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 use tonic::Status;
 
+use crate::api::Problem;
+
 /// Which names of this server are right.
 #[derive(Debug)]
 pub(crate) struct Names {
@@ -66,12 +68,12 @@ pub(crate) async fn admit(
         if is_grpc(request.headers()) {
             return Status::permission_denied(reason).into_http();
         }
-        return refused(StatusCode::FORBIDDEN, &reason);
+        return Problem::of_protocol(StatusCode::FORBIDDEN, reason).into_response();
     }
     for origin in request.headers().get_all(header::ORIGIN) {
         if !authorities.iter().any(|name| is_of(origin, name)) {
             let reason = format!("a page of {origin:?} may not send requests to this server");
-            return refused(StatusCode::FORBIDDEN, &reason);
+            return Problem::of_protocol(StatusCode::FORBIDDEN, reason).into_response();
         }
     }
     next.run(request).await

@@ -33,7 +33,7 @@ const OWN: [&str; 6] = ["/", "/healthz", "/livez", "/metrics", "/readyz", DOCUME
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Tells a scrape more.
-pub(crate) type Measure = Arc<dyn Fn(&mut Scrape) + Send + Sync>;
+pub(crate) type Measure = Box<dyn Fn(&mut Scrape) + Send + Sync>;
 
 /// The requests of HTTP so far. Routes are those of the code, so there are few.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(crate) struct Metrics {
     pub(crate) requests: Requests,
     pub(crate) domains: Domains,
     pub(crate) serving: watch::Receiver<bool>,
-    pub(crate) more: Option<Measure>,
+    pub(crate) more: Vec<Measure>,
 }
 
 // === impl Requests ===
@@ -119,9 +119,7 @@ pub(crate) async fn count(
 pub(crate) async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response<Body> {
     let Metrics { requests, domains, serving, more } = &*metrics;
     let mut scrape = Scrape::new();
-    if let Some(more) = more {
-        more(&mut scrape);
-    }
+    more.iter().for_each(|measure| measure(&mut scrape));
     scrape.put(READY, &[], *serving.borrow());
     domains.measure(&mut scrape);
     requests.measure(&mut scrape);

@@ -30,7 +30,9 @@ pub use self::about::{About, Setting};
 pub use self::chart::{Bar, Chart, Tick, sparkline};
 pub use self::frame::{Frame, Page};
 pub use self::link::Link;
-pub use self::text::{change, compact, name, percent, thousands};
+pub use self::text::{SHOWN_CHARS_MAX, change, compact, name, percent, plain, thousands};
+use crate::Domains;
+use crate::facts::Origin;
 
 /// The pages of a domain.
 #[derive(Default)]
@@ -55,6 +57,8 @@ type Part = Pin<Box<dyn Future<Output = Markup> + Send>>;
 pub(crate) struct Site {
     pub(crate) entries: Vec<Entry>,
     pub(crate) about: About,
+    /// What the server can say of itself.
+    origin: Option<(Domains, Origin)>,
     overviews: Vec<Overview>,
 }
 
@@ -99,8 +103,13 @@ impl Pages {
     }
 
     /// All of them, and what their frames need. `text` is what programs get at `/`.
-    pub(crate) fn finish(self, about: About, text: String) -> (Router, Arc<Site>) {
-        let site = Site { entries: self.entries, about, overviews: self.overviews };
+    pub(crate) fn finish(
+        self,
+        about: About,
+        origin: Option<(Domains, Origin)>,
+        text: String,
+    ) -> (Router, Arc<Site>) {
+        let site = Site { entries: self.entries, about, origin, overviews: self.overviews };
         let home = async move |frame: Frame| match frame.is_wanted() {
             true => overview(&frame).await,
             false => text.clone().into_response(),

@@ -68,7 +68,7 @@ pub struct Server {
     about: About,
     domains: Domains,
     doors: Vec<Doors>,
-    measure: Option<Measure>,
+    measure: Vec<Measure>,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
 }
@@ -97,7 +97,7 @@ impl Server {
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);
         let (about, domains) = (About::default(), Domains(draining.into()));
-        Ok(Self { text, about, domains, doors, measure: None, origin: None })
+        Ok(Self { text, about, domains, doors, measure: Vec::new(), origin: None })
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
@@ -109,8 +109,9 @@ impl Server {
 
     /// What a scrape is told besides what the server and the domains know.
     #[must_use]
-    pub fn measured(self, measure: impl Fn(&mut Scrape) + Send + Sync + 'static) -> Self {
-        Self { measure: Some(Arc::new(measure)), ..self }
+    pub fn measured(mut self, measure: impl Fn(&mut Scrape) + Send + Sync + 'static) -> Self {
+        self.measure.push(Box::new(measure));
+        self
     }
 
     /// What `/about` says.
@@ -136,6 +137,7 @@ impl Server {
         own.add_service(health_service);
         self.add_reflection(&mut own)?;
         let mut services = vec![""];
+        let of_pages = self.origin.clone().map(|origin| (self.domains.clone(), origin));
         if let Some(origin) = self.origin {
             let answering = Answering { domains: self.domains.clone(), origin };
             services.push(ServerServiceServer::<Answering>::NAME);
@@ -152,7 +154,7 @@ impl Server {
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
-        let (pages, site) = pages.finish(self.about, self.text);
+        let (pages, site) = pages.finish(self.about, of_pages, self.text);
         routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));

@@ -12,9 +12,12 @@ pub(crate) mod merge;
 pub(crate) mod producers;
 pub(crate) mod roll_up;
 pub(crate) mod rules;
+mod screen;
 mod selection;
+mod series;
 mod setbacks;
 mod texts;
+pub(crate) mod top;
 pub(crate) mod totals;
 
 use std::process::ExitCode;

@@ -22,8 +22,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Show how the server is: its database, queue, folds, roll-ups, producers and drops
 ///
-/// The exit code is 0 if the server is ready, and 1 if it is not, or does not answer. `tally health`
-/// asks for that alone.
+/// The exit code is 0 if the server is ready, and 1 if it is not ready or does not
+/// answer. `tally health` asks for that alone.
 ///
 /// Examples:
 ///   tally status

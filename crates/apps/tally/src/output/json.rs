@@ -2,27 +2,39 @@
 
 use std::io::{self, Write};
 
-use super::is_hidden;
+use super::{OutputFormat, is_hidden};
 
-/// Writes what stands around the objects of an array.
+/// Writes what stands around the objects of an array, or of lines.
 pub(crate) struct Array {
+    is_lines: bool,
     empty: bool,
 }
 
 // === impl Array ===
 
 impl Array {
-    pub(crate) fn new() -> Self {
-        Self { empty: true }
+    /// For `Json` or `Jsonl`.
+    pub(crate) fn of(format: OutputFormat) -> Self {
+        Self { is_lines: format == OutputFormat::Jsonl, empty: true }
     }
 
     pub(crate) fn next(&mut self, out: &mut impl Write) -> io::Result<()> {
-        let before = if std::mem::take(&mut self.empty) { "[\n" } else { ",\n" };
+        let before = match (self.is_lines, std::mem::take(&mut self.empty)) {
+            (true, true) => "",
+            (true, false) => "\n",
+            (false, true) => "[\n",
+            (false, false) => ",\n",
+        };
         out.write_all(before.as_bytes())
     }
 
     pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(if self.empty { b"[]\n" } else { b"\n]\n" })
+        out.write_all(match (self.is_lines, self.empty) {
+            (true, true) => b"",
+            (true, false) => b"\n",
+            (false, true) => b"[]\n",
+            (false, false) => b"\n]\n",
+        })
     }
 }
 
@@ -47,7 +59,7 @@ mod tests {
     #[test]
     fn an_array_is_json_whatever_its_length() {
         for length in 0..3 {
-            let (mut out, mut array) = (Vec::new(), Array::new());
+            let (mut out, mut array) = (Vec::new(), Array::of(OutputFormat::Json));
             for _ in 0..length {
                 array.next(&mut out).expect("written");
                 out.extend_from_slice(quoted("a\"\n").as_bytes());
@@ -55,6 +67,13 @@ mod tests {
             array.end(&mut out).expect("written");
             let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
             assert_eq!(value, serde_json::json!(vec!["a\"\n"; length]));
+            let (mut out, mut lines) = (Vec::new(), Array::of(OutputFormat::Jsonl));
+            for _ in 0..length {
+                lines.next(&mut out).expect("written");
+                out.extend_from_slice(b"{}");
+            }
+            lines.end(&mut out).expect("written");
+            assert_eq!(String::from_utf8(out).expect("text"), "{}\n".repeat(length));
         }
     }
 }

@@ -76,7 +76,7 @@ fn fit(widths: &mut [usize], columns: &[(&str, Align)], width_max: usize) {
 }
 
 /// Cuts the middle out of text that is too wide: the ends of a path say most.
-fn shortened(text: &str, width_max: usize) -> Cow<'_, str> {
+pub(crate) fn shortened(text: &str, width_max: usize) -> Cow<'_, str> {
     if text.width() <= width_max {
         return Cow::Borrowed(text);
     }
@@ -87,7 +87,7 @@ fn shortened(text: &str, width_max: usize) -> Cow<'_, str> {
 }
 
 /// How many bytes the first characters have that fit this width.
-fn fitting(characters: impl Iterator<Item = char>, width_max: usize) -> usize {
+pub(crate) fn fitting(characters: impl Iterator<Item = char>, width_max: usize) -> usize {
     let (mut bytes, mut width) = (0, 0);
     for character in characters {
         width += character.width().unwrap_or(0);

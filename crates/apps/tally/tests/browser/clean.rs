@@ -18,6 +18,7 @@ const PAGES: &[(&str, &str)] = &[
     ("endpoint", "/requests/endpoint?method=GET&path=/products/%7Bid%7D&range=7d"),
     ("nothing", "/requests?from=2015-05-01&to=2015-05-31"),
     ("producers", "/producers"),
+    ("api", "/api"),
     ("about", "/about"),
 ];
 

@@ -1,6 +1,6 @@
 //! A browser without a window, and what its pages complain about.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -103,12 +103,9 @@ impl Browser {
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         );
         connection.write_all((head + &body).as_bytes()).expect("it reads");
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).expect("it answers");
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let mut body: Value = serde_json::from_str(body).expect("JSON");
-        assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {body:#}");
+        let (status, body) = answer(&mut BufReader::new(connection)).expect("it answers");
+        let mut body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert!(status.starts_with("HTTP/1.1 200"), "{method} {path}: {body:#}");
         body["value"].take()
     }
 
@@ -216,6 +213,24 @@ impl Drop for Browser {
             self.call("DELETE", "", &json!({}));
         }
     }
+}
+
+/// The first line of an answer, and its body. The driver keeps the connection.
+fn answer(connection: &mut BufReader<TcpStream>) -> io::Result<(String, Vec<u8>)> {
+    let mut status = String::new();
+    connection.read_line(&mut status)?;
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line)?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().unwrap_or_default();
+        }
+    }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body)?;
+    Ok((status, body))
 }
 
 /// Base64.

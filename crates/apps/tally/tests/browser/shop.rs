@@ -25,21 +25,12 @@ pub(crate) fn open(home: &Home) -> Server {
         let at = (tally_runtime::Clock::now(&tally_runtime::SystemClock).as_second()
             - days * 86_400)
             .to_string();
-        server.ok(&[
-            "add",
-            method,
-            path,
-            "--service",
-            service,
-            "--status",
-            status,
-            "--customer",
-            customer,
-            "--at",
-            &at,
-            "-n",
-            count,
-        ]);
+        let mut arguments = vec!["add", method, path, "--service", service, "--status", status];
+        arguments.extend(["--at", &at, "-n", count]);
+        if !customer.is_empty() {
+            arguments.extend(["--customer", customer]);
+        }
+        server.ok(&arguments);
     }
     server
 }

@@ -147,7 +147,7 @@ fn raise(home: &Home, server: &Server, more: u64) {
         "UPDATE tally_request_days SET total = total + {more},
              quarters = '[48,' || (substring(quarters from ',([0-9]+)')::INT8 + {more}) || ']'
          WHERE day = '2015-06-30';
-         UPDATE tally_request_calendar SET stamp = stamp + 1 WHERE day = '2015-06-30'"
+         UPDATE tally_request_calendar SET stamp = gen_random_uuid() WHERE day = '2015-06-30'"
     ));
 }
 

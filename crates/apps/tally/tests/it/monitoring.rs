@@ -211,10 +211,11 @@ fn promtool_accepts_the_rules_and_the_configuration() {
     }
 }
 
-/// Counts requests at the end of 17 May 2015.
+/// Counts requests at the end of 17 May 2015. Those of a service have a customer.
 fn add(server: &Server, path: &str, service: &str, status: &str, requests: &str) {
     let at = ["add", "GET", path, "-n", requests, "--at", "2015-05-17T23:59:59Z"];
-    let service = if service.is_empty() { vec![] } else { vec!["--service", service] };
+    let service =
+        if service.is_empty() { vec![] } else { vec!["--service", service, "--customer", "acme"] };
     server.ok(&[&at[..], &service, &["--status", status]].concat());
 }
 

@@ -72,12 +72,12 @@ impl<'a, 'c> Reading<'a, 'c> {
     ///
     /// # Errors
     /// With all mistakes.
-    pub(super) fn read(mut self, body: &'a [u8]) -> Result<Vec<Entry<'a>>, Problem> {
+    pub(super) fn read(&mut self, body: &'a [u8]) -> Result<Vec<Entry<'a>>, Problem> {
         match self.form {
             Form::List => self.list(body),
             Form::Lines => self.lines(body),
         }
-        let Self { entries, count, mut mistakes, .. } = self;
+        let (count, mut mistakes) = (self.count, std::mem::take(&mut self.mistakes));
         if count > ENTRIES_MAX {
             let text = format!("it has {count} entries, and may have at most {ENTRIES_MAX}");
             mistakes.note("body", text);
@@ -85,7 +85,12 @@ impl<'a, 'c> Reading<'a, 'c> {
             mistakes.note("body", "it has no entry");
         }
         mistakes.check()?;
-        Ok(entries)
+        Ok(std::mem::take(&mut self.entries))
+    }
+
+    /// How many entries it had.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     fn list(&mut self, body: &'a [u8]) {

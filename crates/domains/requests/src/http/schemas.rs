@@ -1,6 +1,9 @@
 //! What JSON answers and bodies look like.
 
 use serde_json::{Value, json};
+use tally_proto::wire::{ENTRY_REQUESTS_MAX, STATUS_MAX};
+
+use crate::submission::ENTRIES_MAX;
 
 /// The schemas, by the names that operations refer to.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
@@ -31,6 +34,9 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("RequestServices", list("services", json!({"service": text()}))),
         ("RequestCustomers", list("customers", json!({"customer": text()}))),
         ("RequestProducers", producers),
+        ("RequestEntries", entries()),
+        ("RequestEntry", entry()),
+        ("RequestsCounted", counted()),
         ("RollUp", roll_up()),
         ("RolledUp", rolled_up()),
         ("Fold", json!({"type": "object", "additionalProperties": false})),
@@ -43,6 +49,58 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
             }),
         ),
     ]
+}
+
+fn entries() -> Value {
+    json!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": ENTRIES_MAX,
+        "items": {"$ref": "#/components/schemas/RequestEntry"},
+    })
+}
+
+fn entry() -> Value {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    json!({
+        "type": "object",
+        "required": ["method", "path"],
+        "additionalProperties": false,
+        "properties": {
+            "method": text("Such as `GET`, or `GRPC`."),
+            "path": text("The route, such as `/users/{id}`."),
+            "time": {
+                "type": "string",
+                "format": "date-time",
+                "description": "When it came, with an offset; by default now. At most 24 h ahead.",
+            },
+            "service": text("Who served it."),
+            "status": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": STATUS_MAX,
+                "default": 0,
+                "description": "The HTTP status; 0 if it is not known.",
+            },
+            "customer": text("On whose behalf."),
+            "requests": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": ENTRY_REQUESTS_MAX,
+                "default": 1,
+                "description": "How many requests it stands for.",
+            },
+        },
+    })
+}
+
+fn counted() -> Value {
+    let number = json!({"type": "integer", "minimum": 1});
+    json!({
+        "type": "object",
+        "required": ["entries", "requests"],
+        "properties": {"entries": number, "requests": number},
+    })
 }
 
 fn totals() -> Value {

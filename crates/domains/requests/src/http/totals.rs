@@ -51,7 +51,10 @@ pub(super) async fn totals(
     let mut given = Parameters::of(request.uri().query(), TOTALS.parameters);
     let format = Format::of(&mut given, request.headers())?;
     let asked = Asked::read(given, &service)?;
-    let totals = service.totals_after(&asked.query, asked.after.as_ref()).await?;
+    let mut totals = service.totals_after(&asked.query, asked.after.as_ref()).await?;
+    if asked.is_largest_first() {
+        totals.put_largest_first();
+    }
     let head = Head {
         dropped: totals.dropped,
         omitted: totals.omitted,

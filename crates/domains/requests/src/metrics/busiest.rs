@@ -16,8 +16,8 @@ use crate::series::KnownSeries;
 
 const ENDPOINT: Metric = Metric::counter(
     "tally_endpoint_requests_total",
-    "Requests that this server has committed, of each of its busiest endpoints since they are, and of all \
-     others; only with --requests-metrics-endpoints.",
+    "Requests that this server has committed: for each of its busiest endpoints, since it became one, and for \
+     all others together; only with --requests-metrics-endpoints.",
 );
 
 /// The method and the path of the others. No endpoint with these names gets a counter.

@@ -6,8 +6,9 @@ use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
 use tally_serve::pages::Link;
 
 use super::times::{BY_DEFAULT, Span, Times};
+use crate::methods;
 use crate::periods::{Granularity, Zone};
-use crate::totals::{Filter, Group};
+use crate::totals::{Filter, Group, StatusIs};
 
 /// The page of all requests.
 pub(super) const REQUESTS: &str = "/requests";
@@ -66,18 +67,11 @@ pub(super) struct Ask {
     pub(super) method: Option<String>,
     pub(super) path: Option<String>,
     pub(super) path_prefix: Option<String>,
-    pub(super) status: Option<Status>,
+    pub(super) status: Option<StatusIs>,
     pub(super) customer: Option<String>,
     pub(super) order: Order,
     /// How many endpoints are shown.
     pub(super) shown: usize,
-}
-
-/// A status, or a class of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Exactly(u16),
-    Class(u8),
 }
 
 /// What endpoints are ordered by.
@@ -95,10 +89,8 @@ impl Ask {
     /// Reads a query; empty parameters are as good as none. Returns every mistake.
     pub(super) fn read(query: Option<&str>, now: Timestamp) -> Result<Self, Mistakes> {
         let mut given = Parameters::of(query, PARAMETERS);
-        let zone = given.read(&TZ, Zone::named).unwrap_or_else(Zone::utc);
-        let date = |text: &str| {
-            text.parse::<Date>().map_err(|_| format!("{text:?} is not a date such as 2026-05-17"))
-        };
+        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
+        let date = |text: &str| text.parse::<Date>().map_err(|_| "write a date as 2026-05-17");
         let dates = (given.read(&FROM, date), given.read(&TO, date));
         let span = Span::read(given.one_of(&RANGE), dates, &zone, now);
         let span = span.map_err(|(field, text)| given.mistakes.note(field, text));
@@ -106,14 +98,15 @@ impl Ask {
         let by = given.one_of(&BY).and_then(|name| {
             BY_DEFAULT.into_iter().find(|(_, one)| *one == name).map(|(of, _)| of)
         });
-        let status = given.read(&STATUS, Status::read);
+        let status = given.read(&STATUS, str::parse::<StatusIs>);
         let order = given.one_of(&SORT).and_then(Order::named).unwrap_or(Order::Count);
         let shown = given.whole(&SHOW).unwrap_or(SHOWN_DEFAULT);
         let times = Times::new(span, &zone, by, now);
         let times = given.mistakes.take(FROM.name, times.map_err(|error| error.to_string()));
+        let method = given.read(&METHOD, methods::of_series);
         let text = |parameter| given.one(parameter).map(str::to_owned);
-        let [service, method, path, path_prefix, customer] =
-            [&SERVICE, &METHOD, &PATH, &PATH_PREFIX, &CUSTOMER].map(text);
+        let [service, path, path_prefix, customer] =
+            [&SERVICE, &PATH, &PATH_PREFIX, &CUSTOMER].map(text);
         match times {
             Some(times) if given.mistakes.is_empty() => Ok(Self {
                 span,
@@ -148,10 +141,10 @@ impl Ask {
 
     fn filters(&self, link: Link) -> Link {
         link.with_some("service", self.service.as_ref())
-            .with_some("method", self.method.as_ref())
+            .with_some("method", self.method_in_query())
             .with_some("path", self.path.as_ref())
             .with_some("path_prefix", self.path_prefix.as_ref())
-            .with_some("status", self.status.map(Status::text))
+            .with_some("status", self.status.map(|status| status.to_string()))
             .with_some("customer", self.customer.as_ref())
     }
 
@@ -186,8 +179,12 @@ impl Ask {
             .with("to", &self.times.last.to_string())
             .with("by", name_of(by))
             .with("tz", self.zone.name());
-        let link = link.with_some("group_by", (!group_by.is_empty()).then_some(group_by));
-        self.filters(link).with("live", "true").with("format", "csv")
+        self.filters(link.with("group_by", group_by)).with("live", "true").with("format", "csv")
+    }
+
+    /// A series without a method has an empty one, which in a query would be none.
+    pub(super) fn method_in_query(&self) -> Option<&str> {
+        self.method.as_deref().map(|method| if method.is_empty() { "UNSPECIFIED" } else { method })
     }
 
     /// The filter of the endpoints alone.
@@ -209,47 +206,13 @@ impl Ask {
             customers: one(&self.customer),
             ..self.filter_of_endpoints()
         };
-        match self.status {
-            Some(Status::Exactly(status)) => drop(filter.statuses.insert(status)),
-            Some(Status::Class(class)) => drop(filter.status_classes.insert(class)),
-            None => {}
-        }
+        self.status.into_iter().for_each(|status| filter.with_status(status));
         filter
     }
 
     /// Whether nothing but the range and the zone is chosen.
     pub(super) fn is_unfiltered(&self) -> bool {
         self.filter().is_empty()
-    }
-}
-
-// === impl Status ===
-
-impl Status {
-    fn read(text: &str) -> Result<Self, String> {
-        let status = match text.strip_suffix("xx") {
-            Some(class) => {
-                class.parse().ok().filter(|class| (1..=5).contains(class)).map(Self::Class)
-            }
-            None => text.parse().ok().filter(|status| *status <= 999).map(Self::Exactly),
-        };
-        let wrong = || format!("{text:?} is neither a status such as 404 nor a class such as 4xx");
-        status.ok_or_else(wrong)
-    }
-
-    pub(super) fn text(self) -> String {
-        match self {
-            Self::Exactly(status) => status.to_string(),
-            Self::Class(class) => format!("{class}xx"),
-        }
-    }
-
-    /// Whether a group has it.
-    pub(super) fn is_of(self, group: &Group) -> bool {
-        match self {
-            Self::Exactly(status) => group.status == status,
-            Self::Class(class) => group.status_class == class,
-        }
     }
 }
 
@@ -275,4 +238,64 @@ impl Order {
 /// The word for it in an address.
 fn name_of(by: Granularity) -> &'static str {
     BY_DEFAULT.into_iter().find(|(of, _)| *of == by).map_or("whole", |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-27T20:20:00Z";
+
+    fn read(query: &str) -> Result<Ask, Mistakes> {
+        Ask::read(Some(query), NOW.parse().expect("a time"))
+    }
+
+    /// Whatever was chosen, its address leads to the same.
+    #[test]
+    fn an_address_is_the_state() {
+        for query in [
+            "",
+            "range=today",
+            "range=12mo&tz=Asia/Kolkata&by=month",
+            "from=2026-05-01&to=2026-05-31&tz=%2B05:30",
+            "service=shop&status=5xx&customer=a%20%26%20b&path_prefix=/a%3Fb",
+            "method=GET&path=/products/%7Bid%7D&status=404",
+            "method=UNSPECIFIED&path=/",
+            "sort=change&show=200",
+        ] {
+            let ask = read(query).expect(query);
+            let address = ask.page().into_text();
+            let (path, query) = address.split_once('?').unwrap_or((&address, ""));
+            assert_eq!(path == ENDPOINT, ask.path.is_some(), "{address}");
+            let again = read(query).expect(query);
+            assert_eq!(again.page().into_text(), address);
+            assert_eq!((again.filter(), again.span), (ask.filter(), ask.span), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let mistakes = read("from=yesterday&tz=Berlin&by=minute&status=9xx&sort=x&show=0&what=1");
+        let mistakes = mistakes.expect_err("mistakes");
+        let fields: Vec<_> = mistakes.all().map(|(field, _)| field.to_owned()).collect();
+        for field in ["from", "tz", "by", "status", "sort", "show", "what"] {
+            assert!(fields.iter().any(|one| one == field), "{field} is not in {fields:?}");
+        }
+        let backwards = read("from=2026-05-02&to=2026-05-01").expect_err("backwards");
+        assert_eq!(backwards.all().map(|(field, _)| field).collect::<Vec<_>>(), ["to"]);
+    }
+
+    #[test]
+    fn a_form_that_keeps_its_dates_keeps_the_range() {
+        let ask = read("from=2026-10-29&to=2026-11-27&service=shop").expect("a question");
+        assert_eq!(ask.page().into_text(), "/requests?service=shop");
+        let own = read("from=2026-10-28&to=2026-11-27").expect("a question");
+        assert_eq!(own.page().into_text(), "/requests?from=2026-10-28&to=2026-11-27");
+    }
+
+    #[test]
+    fn a_form_sends_what_is_empty() {
+        let ask = read("from=&to=&tz=&service=&path_prefix=").expect("nothing is chosen");
+        assert!(ask.is_unfiltered() && ask.span == Span::Month && ask.zone.name() == "UTC");
+    }
 }

@@ -1,11 +1,11 @@
 //! One endpoint's page.
 
 use maud::{Markup, html};
-use tally_serve::pages::name;
+use tally_serve::pages::{SHOWN_CHARS_MAX, name, plain};
 
 use super::ask::Ask;
-use super::parts;
 use super::view::View;
+use super::{chart, controls, parts};
 
 /// What the tab is called.
 pub(super) fn title(ask: &Ask) -> String {
@@ -14,16 +14,17 @@ pub(super) fn title(ask: &Ask) -> String {
         ask.method.as_deref().unwrap_or_default(),
         ask.path.as_deref().unwrap_or_default()
     );
-    text.trim().chars().filter(|one| !one.is_control()).take(80).collect()
+    plain(text.trim())
 }
 
 pub(super) fn page(view: &View) -> Markup {
     let ask = &view.ask;
+    let path = ask.path.as_deref().unwrap_or_default();
     let all = ask.with(|ask| (ask.method, ask.path) = (None, None));
     html! {
         nav.trail aria-label="Trail" {
             a href=(all) { "All endpoints" }
-            @for (prefix, segment) in segments(ask.path.as_deref().unwrap_or_default()) {
+            @for (prefix, segment) in segments(path) {
                 " " span.muted aria-hidden="true" { "/" } " "
                 a href=(ask.with(|ask| {
                     (ask.method, ask.path, ask.path_prefix) = (None, None, Some(prefix.to_owned()));
@@ -32,13 +33,16 @@ pub(super) fn page(view: &View) -> Markup {
         }
         h1.endpoint {
             @if let Some(method) = &ask.method { span.method { (name(method, true)) } " " }
-            span.path { (name(ask.path.as_deref().unwrap_or_default(), true)) }
+            span.path { (name(path, false)) }
         }
-        (parts::controls(view))
+        @if path.chars().count() > SHOWN_CHARS_MAX {
+            details.numbers { summary { "The whole path" } p.path { (name(path, true)) } }
+        }
+        (controls::controls(view))
         (parts::figures(view))
         @if view.total == 0 { (parts::nothing(view)) }
         (parts::shares(view))
-        (parts::chart(view))
+        (chart::chart(view))
         div.columns.even {
             (parts::statuses(view))
             (parts::ranking(view, ("services", "Services", "service"), &view.services,

@@ -2,14 +2,15 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use tally_producers::{Producer, Setback};
-use tally_serve::pages::{name, thousands};
+use tally_producers::{Producer, Setback, short_id};
+use tally_serve::pages::{Link, name, thousands};
 
 use crate::error::Error;
 use crate::model::DayRange;
 use crate::service::Service;
 
 pub(super) const PATH: &str = "/producers";
+const LIST: &str = "/api/v1/requests/producers";
 /// How many are shown; the CSV has all.
 const SHOWN_MAX: usize = 200;
 
@@ -22,7 +23,7 @@ pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
     let (workers, clients): (Vec<_>, Vec<_>) = producers.into_iter().partition(|one| one.is_worker);
     let body = html! {
         h1 { "Producers" }
-        p.lead { "Clients that number their batches, so that each is counted once. " }
+        p.lead { "Clients that number their batches, so that each is counted once. " a href=(Link::to(LIST).with("format", "csv")) download { "CSV" } }
         (missing(&setbacks, &clients))
         @if clients.is_empty() {
             p.notice { "None yet. The Rust client, " code { "tally add" } " and " code { "tally import" } " are producers; clients of " code { "count.v1" } " are not." }
@@ -51,7 +52,8 @@ fn missing(setbacks: &[Setback], clients: &[Producer]) -> Markup {
     html! {
         p.completeness.short[dropped > 0 || !setbacks.is_empty()] {
             @if dropped > 0 { span.badge { "Short by " (thousands(dropped)) } " Clients gave these requests up before they could send them." }
-            @else if setbacks.is_empty() { span.badge { "Complete" } " No client has given up a request, and the database has lost none." }
+            @else if !setbacks.is_empty() { span.badge { "Short" } " The database has lost batches that it had acknowledged." }
+            @else { span.badge { "Complete" } " No client has given up a request, and the database has lost none." }
         }
         @if !setbacks.is_empty() {
             section.ranking aria-labelledby="setbacks" {
@@ -62,7 +64,7 @@ fn missing(setbacks: &[Setback], clients: &[Producer]) -> Markup {
                         li {
                             strong { "at least " (thousands(one.batches)) @if one.batches == 1 { " batch" } @else { " batches" } }
                             " of "
-                            @if one.producers > 1 { (thousands(one.producers)) " producers" } @else { (name(&one.name, false)) " " code { (short(&one.producer.to_string())) } }
+                            @if one.producers > 1 { (thousands(one.producers)) " producers" } @else { (name(&one.name, false)) " " code { (short_id(one.producer)) } }
                             ", noticed " (moment(one.noticed_micros)) ", stored after " (moment(one.since_micros))
                         }
                     }
@@ -74,7 +76,7 @@ fn missing(setbacks: &[Setback], clients: &[Producer]) -> Markup {
 
 fn table(producers: &[Producer], caption: &str, now: Timestamp) -> Markup {
     html! {
-        div.table-frame tabindex="0" role="region" aria-label=(caption) {
+        div.table-frame tabindex="0" role="group" aria-label=(caption) {
             table.producers {
                 caption.visually-hidden { (caption) }
                 thead { tr {
@@ -85,7 +87,7 @@ fn table(producers: &[Producer], caption: &str, now: Timestamp) -> Markup {
                     @for one in producers.iter().take(SHOWN_MAX) {
                         tr {
                             th scope="row" { (name(&one.name, false)) }
-                            td { code { (short(&one.id.to_string())) } }
+                            td { code { (short_id(one.id)) } }
                             td.number { (thousands(one.accepted)) }
                             td.number.errors[one.dropped > 0] { (thousands(one.dropped)) }
                             td.number { (thousands(one.sequence)) }
@@ -96,11 +98,6 @@ fn table(producers: &[Producer], caption: &str, now: Timestamp) -> Markup {
             }
         }
     }
-}
-
-/// The first digits of an id, as everywhere.
-fn short(id: &str) -> &str {
-    id.get(..8).unwrap_or(id)
 }
 
 fn moment(micros: i64) -> Markup {

@@ -4,22 +4,22 @@ use maud::{Markup, html};
 use tally_serve::pages::{name, percent, sparkline, thousands};
 
 use super::ask::{Order, SHOWN_MAX};
-use super::parts;
 use super::view::{Endpoint, View};
+use super::{chart, controls, parts};
 use crate::periods::Granularity;
 
 pub(super) fn page(view: &View) -> Markup {
     html! {
         h1.visually-hidden { "Requests" }
-        (parts::controls(view))
+        (controls::controls(view))
         (parts::figures(view))
         @if view.total == 0 && view.endpoints.is_empty() {
             (parts::nothing(view))
         }
         (parts::shares(view))
-        (parts::chart(view))
+        @if view.total > 0 { (chart::chart(view)) }
         div.columns {
-            (endpoints(view))
+            @if !view.endpoints.is_empty() { (endpoints(view)) }
             div.side {
                 (parts::statuses(view))
                 (parts::ranking(view, ("services", "Services", "service"), &view.services,
@@ -48,23 +48,20 @@ fn endpoints(view: &View) -> Markup {
                 h2 #endpoints { "Endpoints" }
                 a.csv href=(view.ask.csv(Granularity::Whole, "method,path")) download { "CSV" span.visually-hidden { " of endpoints" } }
             }
-            @if view.endpoints.is_empty() { p.muted { "None in this range." } }
-            @else {
-                table.ranked {
-                    caption.visually-hidden { "Endpoints with their requests, the change against the time before, and the share of server errors" }
-                    thead {
-                        tr {
-                            (heading(Order::Name, "Endpoint", "name"))
-                            th.trend scope="col" { span.visually-hidden { "Over time" } }
-                            (heading(Order::Count, "Requests", "number"))
-                            (heading(Order::Change, "Change", "number"))
-                            (heading(Order::Errors, "Errors", "number"))
-                        }
+            table.ranked {
+                caption.visually-hidden { "Endpoints with their requests, the change against the time before, and the share of server errors" }
+                thead {
+                    tr {
+                        (heading(Order::Name, "Endpoint", "name"))
+                        th.trend scope="col" { span.visually-hidden { "Over time" } }
+                        (heading(Order::Count, "Requests", "number"))
+                        (heading(Order::Change, "Change", "number"))
+                        (heading(Order::Errors, "Errors", "number"))
                     }
-                    tbody { @for one in &view.endpoints { (row(view, one)) } }
                 }
-                (more(view))
+                tbody { @for one in &view.endpoints { (row(view, one)) } }
             }
+            (more(view))
         }
     }
 }

@@ -92,7 +92,10 @@ impl Span {
         if i32::from(last.year()) - i32::from(first.year()) > YEARS_MAX {
             return Err(("from", format!("{first} is more than {YEARS_MAX} years before {last}")));
         }
-        Ok(Self::Dates(first, last))
+        // The form sends dates, even if somebody chose something else in it.
+        let mut presets = Self::PRESETS.into_iter().map(|(span, _)| span);
+        let preset = presets.find(|preset| preset.dates(today)[..2] == [first, last]);
+        Ok(preset.unwrap_or(Self::Dates(first, last)))
     }
 
     /// Its name in an address.
@@ -284,4 +287,111 @@ pub(super) fn dates(first: Date, last: Date) -> String {
         _ => date(first),
     };
     format!("{start} \u{2013} {}", date(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(span: Span, zone: &str, now: &str) -> Times {
+        let zone = Zone::named(zone).expect("a zone");
+        Times::new(span, &zone, None, now.parse().expect("a time")).expect("quarters")
+    }
+
+    fn quarters(range: QuarterRange) -> [String; 2] {
+        let time = |quarter: Quarter| {
+            let time = Timestamp::from_microsecond(quarter.start_micros()).expect("a time");
+            time.strftime("%Y-%m-%d %H:%M").to_string()
+        };
+        [time(range.start), time(range.end)]
+    }
+
+    #[test]
+    fn a_range_is_compared_with_as_much_time_before_it() {
+        let now = "2026-11-27T20:20:00Z";
+        for (span, zone, range, before) in [
+            (
+                Span::Today,
+                "UTC",
+                ["2026-11-27 00:00", "2026-11-28 00:00"],
+                ["2026-11-26 00:00", "2026-11-26 20:30"],
+            ),
+            (
+                Span::Week,
+                "Asia/Kolkata",
+                ["2026-11-21 18:30", "2026-11-28 18:30"],
+                ["2026-11-14 18:30", "2026-11-20 20:30"],
+            ),
+            (
+                Span::Year,
+                "UTC",
+                ["2025-12-01 00:00", "2026-11-28 00:00"],
+                ["2024-12-01 00:00", "2025-11-28 00:00"],
+            ),
+            (
+                Span::Dates(jiff::civil::date(2026, 5, 1), jiff::civil::date(2026, 5, 31)),
+                "UTC",
+                ["2026-05-01 00:00", "2026-06-01 00:00"],
+                ["2026-03-31 00:00", "2026-05-01 00:00"],
+            ),
+        ] {
+            let times = times(span, zone, now);
+            assert_eq!(quarters(times.range), range, "{span:?}");
+            assert_eq!(quarters(times.before), before, "{span:?}");
+            assert_eq!(times.is_open, !matches!(span, Span::Dates(..)), "{span:?}");
+        }
+    }
+
+    /// On the day when the clock goes back, a day has 25 hours, and the one before it 24.
+    #[test]
+    fn a_change_of_clocks_compares_no_more_than_the_day_before() {
+        let late = times(Span::Today, "Europe/Berlin", "2026-10-25T22:50:00Z");
+        assert_eq!(quarters(late.range), ["2026-10-24 22:00", "2026-10-25 23:00"]);
+        assert_eq!(quarters(late.before), ["2026-10-23 22:00", "2026-10-24 22:00"]);
+        assert_eq!(late.periods().expect("quarters").len(), 100);
+    }
+
+    #[test]
+    fn a_chart_has_neither_too_many_bars_nor_too_few() {
+        let now = "2026-11-27T20:20:00Z";
+        for (span, by, choices) in [
+            (Span::Today, Granularity::Quarter, 2),
+            (Span::Week, Granularity::Hour, 2),
+            (Span::Month, Granularity::Day, 2),
+            (Span::Year, Granularity::Week, 3),
+        ] {
+            let times = times(span, "UTC", now);
+            assert_eq!((times.by, times.choices.len()), (by, choices), "{span:?}");
+        }
+        let century = Span::Dates(jiff::civil::date(1926, 1, 1), jiff::civil::date(2026, 1, 1));
+        assert_eq!(times(century, "UTC", now).by, Granularity::Year);
+        for span in [Span::Today, Span::Week, Span::Month, Span::Year, century] {
+            let times = times(span, "America/Havana", now);
+            let periods = times.periods().expect("quarters");
+            let labels: Vec<_> = (0..periods.len()).map(|at| periods.label(at)).collect();
+            let ticks = times.ticks(&labels);
+            assert!((2..=TICKS_MAX).contains(&ticks.len()), "{span:?}: {ticks:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_asked_for_no_more() {
+        let mut today = times(Span::Today, "UTC", "2026-11-27T20:20:00Z");
+        assert!(today.coarsen() && !today.is_compared && today.before.is_empty());
+        assert_eq!(today.by, Granularity::Quarter);
+        assert!(today.coarsen());
+        assert_eq!((today.by, today.choices.as_slice()), (Granularity::Day, &[][..]));
+        assert!(!today.coarsen());
+    }
+
+    #[test]
+    fn dates_say_once_what_they_share() {
+        let of = |first: &str, last: &str| {
+            dates(first.parse().expect("a date"), last.parse().expect("a date"))
+        };
+        assert_eq!(of("2026-11-27", "2026-11-27"), "27 Nov 2026");
+        assert_eq!(of("2026-11-21", "2026-11-27"), "21 \u{2013} 27 Nov 2026");
+        assert_eq!(of("2026-10-29", "2026-11-27"), "29 Oct \u{2013} 27 Nov 2026");
+        assert_eq!(of("2025-12-01", "2026-11-27"), "1 Dec 2025 \u{2013} 27 Nov 2026");
+    }
 }

@@ -7,18 +7,16 @@ use jiff::Timestamp;
 use tally_producers::Setback;
 use tally_runtime::Kind;
 
-use super::ask::{Ask, Order};
+use super::ask::Ask;
+pub(super) use super::sums::{CLASSES, Endpoint, Ranking};
+use super::sums::{Sums, endpoints, ranking};
 use super::times::Times;
 use crate::error::Error;
-use crate::model::Quarter;
+use crate::model::{Day, Quarter};
 use crate::periods::Granularity;
 use crate::service::Service;
-use crate::totals::{Filter, Group, GroupBy, Query, Questions, Totals};
+use crate::totals::{Filter, GroupBy, Query, Questions, Totals};
 
-/// The classes of statuses, and 0 for none.
-pub(super) const CLASSES: usize = 6;
-/// The class of a failure of the service.
-const SERVER_ERROR: usize = 5;
 /// How many points a sparkline has.
 const POINTS_MAX: usize = 40;
 
@@ -50,22 +48,10 @@ pub(super) struct View {
     /// How many requests of these days clients have given up on purpose.
     pub(super) dropped: i64,
     pub(super) setbacks: Vec<Setback>,
+    /// The last day that is rolled up.
+    pub(super) rolled_up_through: Option<Day>,
     /// Whether any request was ever counted.
     has_any: bool,
-}
-
-/// Names with their counts, the largest first.
-pub(super) type Ranking<T> = Vec<(T, i64)>;
-
-/// An endpoint in a ranking.
-#[derive(Debug, Clone)]
-pub(super) struct Endpoint {
-    /// Its method and path.
-    pub(super) group: Group,
-    pub(super) count: i64,
-    pub(super) before: i64,
-    pub(super) server_errors: i64,
-    pub(super) points: Vec<i64>,
 }
 
 /// A bar of the chart.
@@ -102,8 +88,10 @@ impl View {
         };
         let days = first(&ask, 0)[NOW].days();
         let setbacks = service.setbacks(days).await?;
+        let rolled_up_through = service.rolled_up_through().await?;
         let has_any = !answers[NOW].periods.is_empty() || service.has_series();
-        Self::of(ask, &answers, setbacks, now, has_any)
+        let view = Self::of(ask, &answers, setbacks, now, has_any)?;
+        Ok(Self { rolled_up_through, ..view })
     }
 
     fn of(
@@ -136,6 +124,7 @@ impl View {
             bars,
             dropped: answers[NOW].dropped,
             setbacks,
+            rolled_up_through: None,
             has_any,
             ask,
             times,
@@ -151,15 +140,6 @@ impl View {
     /// Whether any request has a status.
     pub(super) fn has_statuses(&self) -> bool {
         self.classes[1..].iter().any(|count| *count > 0)
-    }
-}
-
-// === impl Endpoint ===
-
-impl Endpoint {
-    /// Whether one of a hundred or more was a server error.
-    pub(super) fn has_many_errors(&self) -> bool {
-        self.server_errors > 0 && self.server_errors.saturating_mul(100) >= self.count
     }
 }
 
@@ -218,101 +198,6 @@ fn points_of(ask: &Ask, answers: &[Totals], totals_max: usize) -> Vec<Query> {
     };
     let [_, _, over_time] = &mut *first(ask, totals_max) else { return Vec::new() };
     vec![Query { filter, group_by: vec![GroupBy::Method, GroupBy::Path], ..over_time.clone() }]
-}
-
-/// Sums of one answer. Each ignores what was chosen of its own kind, so that there is something else to choose.
-#[derive(Default)]
-struct Sums<'a> {
-    total: i64,
-    classes: [i64; CLASSES],
-    statuses: HashMap<(u16, u8), i64>,
-    services: HashMap<&'a str, i64>,
-    customers: HashMap<&'a str, i64>,
-    /// Count and server errors.
-    endpoints: HashMap<(&'a str, &'a str), (i64, i64)>,
-}
-
-// === impl Sums ===
-
-impl<'a> Sums<'a> {
-    fn of(ask: &Ask, totals: &'a Totals) -> Self {
-        let mut sums = Self::default();
-        let counts = totals.periods.iter().flat_map(|period| &period.counts);
-        for (group, count) in counts {
-            let Some(group) = totals.groups.get(*group as usize) else { continue };
-            sums.add(ask, group, *count);
-        }
-        sums
-    }
-
-    fn add(&mut self, ask: &Ask, group: &'a Group, count: i64) {
-        let has_service = ask.service.as_deref().is_none_or(|one| *one == *group.service);
-        let has_customer = ask.customer.as_deref().is_none_or(|one| *one == *group.customer);
-        let has_status = ask.status.is_none_or(|status| status.is_of(group));
-        let class = usize::from(group.status_class);
-        if has_service && has_customer {
-            self.classes[class] += count;
-            *self.statuses.entry((group.status, group.status_class)).or_default() += count;
-        }
-        if has_customer && has_status {
-            *self.services.entry(&group.service).or_default() += count;
-        }
-        if has_service && has_status {
-            *self.customers.entry(&group.customer).or_default() += count;
-        }
-        if has_service && has_customer && has_status {
-            self.total += count;
-            let endpoint = self.endpoints.entry((&*group.method, &*group.path)).or_default();
-            endpoint.0 += count;
-            endpoint.1 += if class == SERVER_ERROR { count } else { 0 };
-        }
-    }
-}
-
-fn ranking<T: Into<U>, U: Ord>(counts: HashMap<T, i64>) -> Ranking<U> {
-    let counts = counts.into_iter().filter(|(_, count)| *count != 0);
-    let mut ranking: Vec<_> = counts.map(|(one, count)| (one.into(), count)).collect();
-    ranking.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    ranking
-}
-
-/// All endpoints of the range or the one before, in order.
-fn endpoints(ask: &Ask, sums: &Sums<'_>, before: &Totals) -> Vec<Endpoint> {
-    let mut befores: HashMap<(&str, &str), i64> = HashMap::new();
-    for (group, count) in before.periods.iter().flat_map(|period| &period.counts) {
-        let Some(group) = before.groups.get(*group as usize) else { continue };
-        *befores.entry((&*group.method, &*group.path)).or_default() += count;
-    }
-    let mut all: Vec<_> = sums
-        .endpoints
-        .iter()
-        .map(|(&(method, path), &(count, server_errors))| Endpoint {
-            group: Group { method: method.into(), path: path.into(), ..Group::default() },
-            count,
-            server_errors,
-            before: befores.remove(&(method, path)).unwrap_or_default(),
-            points: Vec::new(),
-        })
-        .collect();
-    let gone = befores.into_iter().map(|((method, path), before)| Endpoint {
-        group: Group { method: method.into(), path: path.into(), ..Group::default() },
-        count: 0,
-        server_errors: 0,
-        before,
-        points: Vec::new(),
-    });
-    all.extend(gone);
-    all.sort_unstable_by(|a, b| {
-        let by = |key: fn(&Endpoint) -> i64| key(b).cmp(&key(a));
-        match ask.order {
-            Order::Count => by(|one| one.count),
-            Order::Change => by(|one| one.count.saturating_sub(one.before).saturating_abs()),
-            Order::Errors => by(|one| one.server_errors),
-            Order::Name => std::cmp::Ordering::Equal,
-        }
-        .then_with(|| a.group.cmp(&b.group))
-    });
-    all
 }
 
 /// Adds the points of sparklines.

@@ -62,6 +62,17 @@ impl Zone {
         Ok(Self { name: name.into(), rules })
     }
 
+    /// The same in a query, where a `+` that is not encoded is a space.
+    ///
+    /// # Errors
+    /// As [`Self::named`].
+    pub(crate) fn in_query(name: &str) -> Result<Self, Error> {
+        match name.strip_prefix(' ') {
+            Some(offset) => Self::named(&format!("+{offset}")),
+            None => Self::named(name),
+        }
+    }
+
     fn fixed(offset: Offset) -> Result<Self, Error> {
         let minutes = offset.seconds() / 60;
         let sign = if minutes < 0 { '-' } else { '+' };

@@ -7,6 +7,7 @@ use tally_producers::Summary;
 use tally_serve::Fact;
 
 use super::Service;
+use crate::error::Error;
 use crate::keeper::{Told, Went};
 use crate::model::Day;
 use crate::schedule::Schedule;
@@ -14,7 +15,7 @@ use crate::store::{Advance, Unfolded};
 
 /// What to do about days that nobody rolls up.
 const UNSCHEDULED: &str =
-    "nothing rolls them up: set --requests-roll-up-at, or run `tally roll-up` each day";
+    "this server has no schedule: set --requests-roll-up-at, or run `tally roll-up` daily";
 
 // === impl Service ===
 
@@ -47,6 +48,13 @@ impl Service {
             Schedule::NEVER => "none".into(),
             daily => format!("daily at {daily} UTC").into(),
         }
+    }
+
+    /// The last day that is rolled up.
+    pub(crate) async fn rolled_up_through(&self) -> Result<Option<Day>, Error> {
+        let _place = self.queries.acquire().await;
+        let advance = self.house.store.advance(Day::of(self.now())).await;
+        Ok(advance.map_err(Error::store("ask how far days are rolled up"))?.rolled_up_through)
     }
 
     /// What the database knows.

@@ -53,12 +53,15 @@ impl Cells {
         match self {
             Self::Dense { groups: 0, .. } => {}
             Self::Dense { counts, groups } => {
+                let len = counts.iter().filter(|count| **count != 0).count();
+                if len > max {
+                    return Err(TooMany);
+                }
+                // Otherwise it grows to up to three times as much.
+                totals.reserve_exact(len);
                 for (period, counts) in (0..).zip(counts.chunks(groups)) {
                     let cells = (0..).zip(counts).filter(|(_, count)| **count != 0);
                     totals.extend(cells.map(|(group, count)| (period, group, *count)));
-                    if totals.len() > max {
-                        return Err(TooMany);
-                    }
                 }
             }
             Self::Sparse { counts, .. } => {

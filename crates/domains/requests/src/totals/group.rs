@@ -66,22 +66,23 @@ pub(crate) struct Groups {
 // === impl GroupBy ===
 
 impl GroupBy {
-    /// All of them, in the order of [`Self::NAMES`].
-    pub(crate) const ALL: [Self; 6] =
+    const ALL: [Self; 6] =
         [Self::Service, Self::Method, Self::Path, Self::Status, Self::StatusClass, Self::Customer];
-    /// What they are called.
-    pub(crate) const NAMES: [&'static str; 6] =
-        ["service", "method", "path", "status", "status_class", "customer"];
 
     /// What it is called.
     pub(crate) fn name(self) -> &'static str {
-        let at = Self::ALL.iter().position(|one| *one == self);
-        Self::NAMES[at.expect("all of them")]
+        match self {
+            Self::Service => "service",
+            Self::Method => "method",
+            Self::Path => "path",
+            Self::Status => "status",
+            Self::StatusClass => "status_class",
+            Self::Customer => "customer",
+        }
     }
 
     pub(crate) fn of_name(name: &str) -> Option<Self> {
-        let at = Self::NAMES.iter().position(|one| *one == name)?;
-        Some(Self::ALL[at])
+        Self::ALL.into_iter().find(|one| one.name() == name)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::Totals;
+use super::{PeriodTotals, Totals};
 
 /// The order that a limit uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,21 @@ impl Totals {
         Some(Omitted { totals, requests: requests - self.sum() })
     }
 
+    /// Puts the largest totals first, each with its period; ties stay in the usual order.
+    pub(crate) fn put_largest_first(&mut self) {
+        let periods = std::mem::take(&mut self.periods).into_iter();
+        let one = |period: PeriodTotals| {
+            let PeriodTotals { label, counts, corrections } = period;
+            counts.into_iter().map(move |count| PeriodTotals {
+                label,
+                counts: vec![count],
+                corrections: corrections.iter().filter(|one| one.0 == count.0).copied().collect(),
+            })
+        };
+        self.periods = periods.flat_map(one).collect();
+        self.periods.sort_by_key(|one| Reverse(one.sum()));
+    }
+
     /// Drops the groups that no total refers to.
     pub(super) fn forget_unused(&mut self) {
         let mut new_places = vec![None; self.groups.len()];
@@ -81,7 +96,7 @@ mod tests {
     use super::*;
     use crate::model::{Day, Quarter};
     use crate::periods::Label;
-    use crate::totals::{Group, PeriodTotals};
+    use crate::totals::Group;
 
     /// Of each period, the counts of some endpoints.
     fn totals(periods: &[&[(u32, i64)]]) -> Totals {
@@ -118,6 +133,14 @@ mod tests {
         let expected = [(0, "/1", 5), (0, "/3", 9), (2, "/9", 7)];
         assert_eq!(rows(&largest), expected.map(|(day, path, n)| (day, path.to_owned(), n)));
         assert_eq!(largest.groups.len(), 3);
+    }
+
+    #[test]
+    fn the_largest_come_first_if_they_shall() {
+        let mut largest = totals(&[&[(1, 5), (3, 9)], &[(2, 1)], &[(3, 5), (9, 7)]]);
+        largest.put_largest_first();
+        let expected = [(0, "/3", 9), (2, "/9", 7), (0, "/1", 5), (2, "/3", 5), (1, "/2", 1)];
+        assert_eq!(rows(&largest), expected.map(|(day, path, n)| (day, path.to_owned(), n)));
     }
 
     #[test]

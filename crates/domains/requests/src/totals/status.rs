@@ -1,10 +1,11 @@
 //! Statuses as people write them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use tally_proto::wire::STATUS_MAX;
 
-use super::Filter;
+use super::{Filter, Group};
 
 /// What a status must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,25 @@ impl FromStr for StatusIs {
             ([class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'], _) => Ok(Self::Class(class - b'0')),
             (_, Ok(status @ 0..=STATUS_MAX)) => Ok(Self::One(status)),
             _ => Err(InvalidStatus),
+        }
+    }
+}
+
+impl StatusIs {
+    /// Whether a group has it. Only of a query that is grouped by it.
+    pub(crate) fn is_of(self, group: &Group) -> bool {
+        match self {
+            Self::One(status) => group.status == status,
+            Self::Class(class) => group.status_class == class,
+        }
+    }
+}
+
+impl fmt::Display for StatusIs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(status) => write!(f, "{status}"),
+            Self::Class(class) => write!(f, "{class}xx"),
         }
     }
 }

@@ -244,6 +244,8 @@ async fn every_mistake_of_a_query_is_told_at_once() {
         ("?from=2030-06-15T12:00:00Z&to=2030-06-15T11:00:00Z", "to"),
         ("?tz=Africa/Monrovia&from=1971", "from"),
         ("?group_by=none,path", "group_by"),
+        ("?sort=count", "limit"),
+        ("?sort=count&limit=10001", "limit"),
     ] {
         let problem = json_of(&counting.http(&format!("{TOTALS}{query}"), &[], ""));
         assert_eq!(problem["mistakes"][0]["field"], field, "{query}: {problem}");
@@ -360,8 +362,9 @@ async fn totals_come_in_pages(backend: Backend) {
         assert_eq!(Value::from(paged), all, "{by}");
         assert_eq!(left, [Some(3), Some(1), None], "{by}");
     }
-    let top = ok(&counting, &format!("{TOTALS}?live=true&by=whole&sort=count&limit=1"));
-    assert_eq!(top["totals"], json!([{"time": null, "method": "GET", "path": "/a", "count": 5}]));
-    assert_eq!((&top["next"], &top["omitted"]["requests"]), (&Value::Null, &json!(10)));
+    let top = ok(&counting, &format!("{TOTALS}?live=true&by=whole&sort=count&limit=2"));
+    let total = |path: &str, count: i64| json!({"time": null, "method": "GET", "path": path, "count": count});
+    assert_eq!(top["totals"], json!([total("/a", 5), total("/b", 4)]));
+    assert_eq!((&top["next"], &top["omitted"]["requests"]), (&Value::Null, &json!(6)));
     counting.stop().await;
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tally_producers::{Fate, Once, Parcel};
+use tally_requests::store::Store;
 use tally_requests::{Rows, SeriesId};
 
 use crate::backend::{Backend, OLD, Producer, noon, sum};
@@ -22,10 +23,25 @@ on_every_backend!(crate::keys:
 const SIZES: [usize; 2] = [3, 2_500];
 
 /// Rows under a key. The fingerprint stands for what the caller meant.
-pub(crate) fn keyed(key: &str, fingerprint: u8, id: SeriesId, rows: usize) -> Parcel<Rows> {
+fn keyed(key: &str, fingerprint: u8, id: SeriesId, rows: usize) -> Parcel<Rows> {
     let once = Once { key: key.into(), fingerprint: [fingerprint; 16] };
     let rows = Rows::from_iter(vec![(id, noon(OLD)); rows]);
     Parcel { once: Some(Arc::new(once)), ..rows.into() }
+}
+
+/// Stores a batch, and says what became of it, whether it was known or not.
+async fn send(
+    backend: &Backend,
+    store: &Store,
+    worker: &mut Producer,
+    chunks: &[Parcel<Rows>],
+) -> Vec<Fate> {
+    let fates = worker.send(store, backend.is_cockroach(), chunks).await.into_iter();
+    let fate = |fate| match fate {
+        Fate::Stored { committed, .. } => stored(committed),
+        fate => fate,
+    };
+    fates.map(fate).collect()
 }
 
 async fn what_comes_under_a_key_is_stored_once(backend: Backend) {
@@ -36,14 +52,14 @@ async fn what_comes_under_a_key_is_stored_once(backend: Backend) {
         let mut worker = Producer::new();
         for store in [&backend.store, &backend.second, &backend.store] {
             let chunks = [keyed(&key, 1, id, size)];
-            let fates = worker.send(store, backend.is_cockroach(), &chunks).await;
+            let fates = send(&backend, store, &mut worker, &chunks).await;
             assert_eq!(fates, [stored(0)]);
             assert_eq!(sum(&backend.live().await), expected + size as i64);
         }
         // Something else, and with it the same again.
         let chunks =
             [keyed(&key, 2, id, size), keyed(&key, 1, id, size), keyed(&other, 2, id, size)];
-        let fates = worker.send(&backend.store, backend.is_cockroach(), &chunks).await;
+        let fates = send(&backend, &backend.store, &mut worker, &chunks).await;
         assert_eq!(fates, [Fate::OtherContent, stored(0), stored(0)]);
         expected += 2 * size as i64;
         assert_eq!(sum(&backend.live().await), expected);
@@ -68,7 +84,7 @@ async fn a_batch_with_keys_is_stored_once(backend: Backend) {
         ];
         expected += 2 * size as i64 + 1;
         for _ in 0..3 {
-            let fates = worker.send(&backend.store, backend.is_cockroach(), &chunks).await;
+            let fates = send(&backend, &backend.store, &mut worker, &chunks).await;
             let (is, other) = (stored(0), Fate::OtherContent);
             assert_eq!(fates, [is, is, other, is, is]);
             assert_eq!(sum(&backend.live().await), expected);
@@ -85,7 +101,7 @@ async fn a_key_does_not_fail_what_is_stored_with_it(backend: Backend) {
         let (key, client) = (format!("k{size}"), Client::open(&backend.producers).await);
         let mut worker = Producer::new();
         let known = [keyed(&key, 1, id, 1), client.run(1, &[1], id, OLD)];
-        worker.send(&backend.store, backend.is_cockroach(), &known).await;
+        send(&backend, &backend.store, &mut worker, &known).await;
         // The first batch of the run is stored already, so the batch does not fit as it is.
         let chunks = [
             keyed(&key, 2, id, size),
@@ -93,7 +109,7 @@ async fn a_key_does_not_fail_what_is_stored_with_it(backend: Backend) {
             keyed(&key, 1, id, size),
             Rows::from_iter(vec![(id, noon(OLD)); size]).into(),
         ];
-        let fates = worker.send(&backend.store, backend.is_cockroach(), &chunks).await;
+        let fates = send(&backend, &backend.store, &mut worker, &chunks).await;
         assert_eq!(fates, [Fate::OtherContent, stored(2), stored(0), stored(0)]);
         assert_eq!(sum(&backend.live().await) - before, 2 + 2 * size as i64);
     }
@@ -109,10 +125,9 @@ async fn two_servers_with_the_same_keys_at_once(backend: Backend) {
             names.iter().map(|name| keyed(&format!("{name} {round}"), round, id, 1)).collect();
         let turned: Vec<_> = chunks.iter().rev().cloned().collect();
         let (mut one, mut other) = (Producer::new(), Producer::new());
-        let is_cockroach = backend.is_cockroach();
         let (one, other) = tokio::join!(
-            one.send(&backend.store, is_cockroach, &chunks),
-            other.send(&backend.second, is_cockroach, &turned),
+            send(&backend, &backend.store, &mut one, &chunks),
+            send(&backend, &backend.second, &mut other, &turned),
         );
         assert_eq!((one, other), (vec![stored(0); 20], vec![stored(0); 20]));
         assert_eq!(sum(&backend.live().await), 20 * (i64::from(round) + 1));
@@ -123,13 +138,13 @@ async fn two_servers_with_the_same_keys_at_once(backend: Backend) {
 async fn old_keys_are_deleted(backend: Backend) {
     let id = backend.id(3, "/").await;
     let mut worker = Producer::new();
-    let mut send = async |key: &str| {
+    let mut store = async |key: &str| {
         let chunks = [keyed(key, 1, id, 1)];
-        let fates = worker.send(&backend.store, backend.is_cockroach(), &chunks).await;
+        let fates = send(&backend, &backend.store, &mut worker, &chunks).await;
         assert_eq!(fates, [stored(0)]);
         sum(&backend.live().await)
     };
-    assert_eq!((send("old").await, send("new").await), (1, 2));
+    assert_eq!((store("old").await, store("new").await), (1, 2));
     // More than one step deletes.
     let columns = match backend.is_sqlite() {
         true => "x'00', 0",
@@ -155,7 +170,7 @@ async fn old_keys_are_deleted(backend: Backend) {
     backend.execute(&sql).await;
     backend.producers.forget_keys(Duration::from_secs(3_590)).await.unwrap();
     assert_eq!(backend.count("tally_idempotency_keys").await, 1 + 7);
-    assert_eq!(send("new").await, 2, "it is known");
-    assert_eq!(send("old").await, 3, "it is new again");
+    assert_eq!(store("new").await, 2, "it is known");
+    assert_eq!(store("old").await, 3, "it is new again");
     backend.audit().await;
 }

@@ -29,6 +29,7 @@ mod keys;
 mod leaving;
 mod log;
 mod migrations;
+mod pages;
 mod plans;
 mod property;
 mod queries;

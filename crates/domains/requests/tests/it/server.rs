@@ -106,7 +106,8 @@ impl Counting {
                 .grpc(service.count_service())
                 .grpc(service.request_service())
                 .grpc(service.book_service())
-                .api(service.api()),
+                .api(service.api())
+                .pages(service.pages()),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");

@@ -208,14 +208,19 @@ fn once(key: &str, fingerprint: u8) -> Parcel<Pairs> {
 #[test]
 fn what_comes_under_a_key_is_stored_once() {
     let chunks = [once("new", 1), once("new", 1), once("new", 2), once("old", 3), once("old", 4)];
-    let stored = Fate::Stored { committed: 0, known: 0 };
-    for (is_repeated, last, rows) in [(false, 0, vec![1]), (true, 0, vec![1]), (true, 1, vec![])] {
+    let stored = |known| Fate::Stored { committed: 0, known };
+    // By an earlier attempt, if there was one.
+    for (is_repeated, last, rows, known) in
+        [(false, 0, vec![1], 1), (true, 0, vec![1], 1), (true, 1, vec![], 0)]
+    {
         let keys = Keys::from_iter([("old".into(), [3; 16])]);
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated, chunks: &chunks };
         let places = Places::from([(WORKER, Some(Place::hoped_for(0, last)))]);
         let plan = Plan::new(&batch, places, keys).unwrap();
         assert_eq!(sequences(&plan), rows);
-        let other = Fate::OtherContent;
-        assert_eq!(plan.fates, [stored, stored, other, stored, other]);
+        let (again, other) = (stored(known), Fate::OtherContent);
+        assert_eq!(plan.fates, [stored(0), again, other, again, other]);
+        let new = chunks[0].new_after(0).0.rows() + chunks[1].new_after(1).0.rows();
+        assert_eq!(new, 1);
     }
 }

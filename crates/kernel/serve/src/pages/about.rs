@@ -1,17 +1,17 @@
 //! `/about`: the server and its settings.
 
 use axum::response::Response;
-use maud::html;
+use jiff::Timestamp;
+use maud::{Markup, html};
 
-use super::{Frame, Page};
+use super::{Frame, Page, thousands};
+use crate::facts::{DomainFacts, Fact, Facts, Value};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default)]
 pub struct About {
     /// Tally's version.
-    pub version: String,
-    /// The database, without its password.
-    pub database: String,
+    pub version: &'static str,
     /// The namespace that the pages show.
     pub namespace: String,
     /// The settings in force.
@@ -33,20 +33,21 @@ pub struct Setting {
 
 pub(super) async fn page(frame: Frame) -> Response {
     let about = &frame.site.about;
+    let facts = match &frame.site.origin {
+        Some((domains, origin)) => Some(domains.facts(origin).await),
+        None => None,
+    };
     let body = html! {
         h1 { "About this server" }
-        dl.facts {
-            div { dt { "Version" } dd { (about.version) } }
-            div { dt { "Database" } dd { code { (about.database) } } }
-            div { dt { "Namespace" } dd { (about.namespace) } }
-        }
+        @if let Some(facts) = &facts { (server(facts, &about.namespace)) }
+        @for domain in facts.iter().flat_map(|facts| &facts.domains) { (of_domain(domain)) }
         section aria-labelledby="settings" {
             h2 #settings { "Settings in force" }
             p.muted {
                 "Set by flags, the environment, a file .env, or by default. "
                 code { "tally config" } " shows them before a server starts."
             }
-            div.table-frame {
+            div.table-frame tabindex="0" role="group" aria-label="Settings in force" {
                 table.settings {
                     caption.visually-hidden { "Settings in force" }
                     thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
@@ -67,4 +68,106 @@ pub(super) async fn page(frame: Frame) -> Response {
         }
     };
     frame.page(Page { title: "About".into(), ..Page::new(body) })
+}
+
+/// What the server is, and which database it has.
+fn server(facts: &Facts, namespace: &str) -> Markup {
+    let database = &facts.database;
+    html! {
+        dl.facts {
+            (entry("Health", &html! {
+                @match &facts.trouble {
+                    None => span.badge { "Ready" },
+                    Some(trouble) => span.short { span.badge { "Not ready" } " " (trouble) },
+                }
+            }))
+            (entry("Version", &html! { (facts.version) }))
+            (entry("Started", &html! { (moment(facts.started_at)) ", as process " (facts.process) }))
+            (entry("Database", &html! {
+                (database.kind) ", " code { (database.address) }
+                @if let Some(size) = database.bytes { ", " (bytes(size)) }
+                @if let Some(free) = database.free_bytes { "; its disk has " (bytes(free)) " free" }
+            }))
+            (entry("Schema", &html! {
+                @for (at, (set, version)) in database.schemas.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    (set) " " (version)
+                }
+            }))
+            (entry("Namespace", &html! { (namespace) }))
+        }
+    }
+}
+
+fn of_domain(domain: &DomainFacts) -> Markup {
+    html! {
+        section aria-label=(domain.name) {
+            h2 { (words(domain.name)) }
+            dl.facts {
+                @for fact in &domain.facts {
+                    (entry(&words(fact.name), &html! {
+                        (value(fact))
+                        @if let Some(note) = &fact.note { span.help { (note) } }
+                    }))
+                }
+                @if let Some(missing) = &domain.missing { (entry("The rest", &html! { (missing) })) }
+            }
+        }
+    }
+}
+
+fn entry(title: &str, text: &Markup) -> Markup {
+    html! { div { dt { (title) } dd { (text) } } }
+}
+
+fn value(fact: &Fact) -> Markup {
+    let of = |text: String, max: fn(u64) -> String| {
+        html! {
+            (text)
+            @if let Some(most) = fact.max { span.muted { " of at most " (max(most)) } }
+        }
+    };
+    let count = |number: u64| thousands(i64::try_from(number).unwrap_or(i64::MAX));
+    match &fact.value {
+        None => html! { span.muted { "none yet" } },
+        Some(Value::Count(number)) => of(count(*number), count),
+        Some(Value::Bytes(number)) => of(bytes(*number), bytes),
+        Some(Value::Time(at)) => moment(*at),
+        Some(Value::Text(text)) => html! { (text) },
+    }
+}
+
+/// `rolled_up_at` is `Rolled up`: the value says that it is a time.
+fn words(name: &str) -> String {
+    let name = name.strip_suffix("_at").or_else(|| name.strip_suffix("_bytes")).unwrap_or(name);
+    let text = name.replace('_', " ");
+    let mut letters = text.chars();
+    let first = letters.next().map(|one| one.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+fn moment(at: Timestamp) -> Markup {
+    html! { time datetime=(at) { (at.strftime("%-d %b %Y, %H:%M:%S")) " UTC" } }
+}
+
+/// Such as `5.2 MB`.
+fn bytes(number: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let unit = units.into_iter().find(|(size, _)| number >= *size);
+    unit.map_or_else(
+        || format!("{number} B"),
+        |(size, name)| format!("{:.1} {name}", number as f64 / size as f64),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_said_in_words() {
+        assert_eq!(words("rolled_up_at"), "Rolled up");
+        assert_eq!(words("queue_rows"), "Queue rows");
+        assert_eq!([9, 5_200_000].map(bytes), ["9 B", "5.2 MB"]);
+    }
 }

@@ -62,7 +62,7 @@ fn described(path: &str, method: &str, operation: &Value) -> Markup {
 
 fn parameters(path: &str, operation: &Value) -> Markup {
     html! {
-        div.table-frame {
+        div.table-frame tabindex="0" role="group" aria-label=(format!("Parameters of {path}")) {
             table.settings {
                 caption.visually-hidden { "Parameters of " (path) }
                 thead { tr { th scope="col" { "Parameter" } th scope="col" { "Meaning" } } }

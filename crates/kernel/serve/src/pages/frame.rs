@@ -118,6 +118,7 @@ impl Frame {
                             @for entry in &self.site.entries {
                                 a href=(entry.path) aria-current=[here(entry.path)] { (entry.text) }
                             }
+                            a href=(api::PATH) aria-current=[here(api::PATH)] { "API" }
                             a href="/about" aria-current=[here("/about")] { "About" }
                         }
                         div.state {
@@ -125,10 +126,7 @@ impl Frame {
                         }
                     }
                     main #main tabindex="-1" data-live[page.is_live] { (page.body) }
-                    footer.site {
-                        p { "Tally " (about.version) }
-                        p { a href=(api::PATH) { "API" } }
-                    }
+                    footer.site { p { "Tally " (about.version) } }
                 }
             }
         }

@@ -3,8 +3,8 @@
 use http::{HeaderMap, header};
 use maud::{Markup, html};
 
-/// How much of a name is shown where many are. The links have all of it.
-const SHOWN_CHARS_MAX: usize = 120;
+/// How much of a name is shown where many are, in characters. The links have all of it.
+pub const SHOWN_CHARS_MAX: usize = 120;
 /// From this factor on a change is said as one.
 const FACTOR_FROM: f64 = 10.0;
 
@@ -27,6 +27,13 @@ pub fn name(text: &str, is_whole: bool) -> Markup {
             @if end.is_some() { span.muted { "…" } }
         }
     }
+}
+
+/// The same where no markup can be.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let shown = |one: char| if is_hidden(one) { char::REPLACEMENT_CHARACTER } else { one };
+    text.chars().take(SHOWN_CHARS_MAX).map(shown).collect()
 }
 
 /// Control characters, and marks that reorder or hide text (Unicode UAX 9 among others).
@@ -131,6 +138,7 @@ mod tests {
         assert!(!text.contains(is_hidden), "{text}");
         assert!(text.contains("U+202E") && text.contains("U+0007"), "{text}");
         assert!(shown("").contains("none"));
+        assert_eq!(plain("/a\u{202e}b\n"), "/a\u{fffd}b\u{fffd}");
         let long = shown(&"é".repeat(SHOWN_CHARS_MAX + 1));
         assert_eq!(long.matches('é').count(), SHOWN_CHARS_MAX);
     }

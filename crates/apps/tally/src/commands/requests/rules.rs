@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use self::args::Bound;
-use super::totals::series::Filters;
+use super::series::Filters;
 use crate::client::{ServerArgs, describe};
 use crate::output::{self, OutputFormat, say, visible};
 

@@ -3,15 +3,21 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `print.rs` | printing totals as they arrive |
-//! | `series.rs` | what totals are told apart by and filtered by |
+//! | `trend.rs` | the sum of each group, and how it went |
+//! | `watch.rs` | the same table again and again, in one place |
+//! | `words.rs` | what is said of an answer |
 
 mod print;
-pub(super) mod series;
+mod trend;
+mod watch;
+mod words;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::{
     Granularity, LimitOrder, Omitted, QueryTotalsRequest, Resolved,
 };
@@ -19,13 +25,14 @@ use tally_requests::periods::Zone;
 use tally_runtime::Clock;
 
 use self::print::{How, Printed, Printer};
-use self::series::{Filters, Part};
+use self::trend::TrendHow;
 use super::flags::describe_in_flags;
+use super::series::{Filters, Part};
 use super::setbacks;
-use crate::client::ServerArgs;
+use crate::client::{Caller, ServerArgs};
 use crate::dates::{self, Period, PeriodArg, RangeArg};
 use crate::numbers;
-use crate::output::{self, OutputFormat, plural, say, signed, thousands, visible, wrong_usage};
+use crate::output::{self, OutputFormat, say, visible, wrong_usage};
 
 /// Print how often each endpoint was called
 ///
@@ -35,8 +42,10 @@ use crate::output::{self, OutputFormat, plural, say, signed, thousands, visible,
 ///
 /// Examples:
 ///   tally totals                                        every rolled-up day
-///   tally totals today --live --sort count --limit 10   today's top ten
+///   tally totals today --live --top 10                  today's top ten
+///   tally totals today --live --top 10 --watch          the same, always anew
 ///   tally totals 7d --live --sum                        sums of the last 7 days
+///   tally totals 30d --live --top 10 --trend            how the busiest went
 ///   tally totals --from yesterday --live                from yesterday to now
 ///   tally totals 2015-05 --by month --format csv
 ///   tally totals last-month --by whole --path-prefix /api/ --method POST
@@ -105,6 +114,32 @@ pub(crate) struct TotalsArgs {
     #[arg(long, value_name = "N", value_parser = numbers::within(1, u32::MAX))]
     limit: Option<u32>,
 
+    /// The N largest lines: short for --sort count --limit N
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = numbers::within(1, u32::MAX),
+        conflicts_with_all = ["sort", "limit"]
+    )]
+    top: Option<u32>,
+
+    /// One line for each group: its sum, and how it went from period to period as a small chart,
+    /// where the terminal can show one (UTF-8)
+    #[arg(long)]
+    trend: bool,
+
+    /// Ask again every 2 seconds, or as many as are given, and show the answer in the same place; q or
+    /// Ctrl-C ends it
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2",
+        value_parser = numbers::within(1, 86_400_u32)
+    )]
+    watch: Option<u32>,
+
     /// How to print [default: table on a terminal, csv elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
@@ -151,54 +186,21 @@ struct About {
 }
 
 pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
-    let today = args.tz.as_ref().unwrap_or(&Zone::utc()).date_at(clock.now());
-    let (from, to) = match args.period.map(|range| range.on(today)) {
-        Some((first, last)) => (Some(first), Some(last)),
-        None => (args.from.map(|from| from.first_on(today)), args.to.map(|to| to.last_on(today))),
-    };
-    if let (Some(from), Some(to)) = (from, to)
-        && to.last_day() < from.first_day()
-    {
-        return Ok(wrong_usage(match args.period {
-            Some(_) => format!("the range ends with {to}, before it begins with {from}"),
-            None => format!("--to {to} is before --from {from}"),
-        }));
+    if let Err(usage) = args.check().and_then(|()| args.range(clock)) {
+        return Ok(wrong_usage(usage));
     }
-    let format = OutputFormat::or_usual(args.format);
+    if args.watch.is_some() {
+        return watch::run(&args, clock).await;
+    }
+    let format = args.format();
+    let (from, to) = args.range(clock).map_err(anyhow::Error::msg)?;
     let mut client = args.server.requests().await?;
-    let failed = |status| anyhow!("cannot read the totals: {}", describe_in_flags(&status));
-    let asking = client.query_totals(args.request(from, to));
-    let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
-    let mut answer = answer.map_err(failed)?.into_inner();
-    let how = How {
-        format,
-        terminal_columns: output::terminal_columns(),
-        columns: args.columns(),
-        is_sum: args.sum,
-        has_corrections: args.with_corrections,
-        is_largest_first: args.sort == Sort::Count,
-    };
-    let mut printer = Printer::new(output::stdout(), how);
-    let (mut about, mut setbacks, mut is_first) = (About::default(), Vec::new(), true);
-    while let Some(mut part) = answer.message().await.map_err(failed)? {
-        if std::mem::take(&mut is_first) {
-            about.omitted = part.omitted;
-            about.resolved = part.resolved.take().ok_or_else(|| {
-                let server = visible(&args.server.server);
-                anyhow!("the server at {server} is older than this command: update it")
-            })?;
-        }
-        setbacks.append(&mut part.setbacks);
-        let rows = printer.take(part).context("the server's answer makes no sense")?;
-        if !output::written(rows)? {
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-    let printed = printer.printed();
-    about.incomplete = setbacks::summary(&setbacks);
-    output::written(printer.finish())?;
+    let how = args.how(format);
+    let reading = args.read(&mut client, args.request(from, to), how, output::stdout());
+    let read = if args.quiet { reading.await } else { args.server.answer(reading).await };
+    let Some((printed, about)) = read? else { return Ok(ExitCode::SUCCESS) };
     if !args.quiet {
-        args.say_what_it_is(format, printed, &about);
+        args.words(format, printed, &about).iter().for_each(say);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -206,6 +208,104 @@ pub(crate) async fn run(args: TotalsArgs, clock: &dyn Clock) -> anyhow::Result<E
 // === impl TotalsArgs ===
 
 impl TotalsArgs {
+    /// What is wrong with the flags together.
+    fn check(&self) -> Result<(), String> {
+        let is_table = self.format() == OutputFormat::Table;
+        if self.trend && self.by == By::Whole {
+            return Err("--trend shows how periods went: give it another --by than whole".into());
+        }
+        if self.trend && !is_table {
+            return Err("--trend is for tables: leave --format away".into());
+        }
+        if self.watch.is_some() && !(is_table && output::stdout_is_terminal()) {
+            return Err("--watch needs a terminal and a table; a script can ask again".into());
+        }
+        Ok(())
+    }
+
+    /// The range that is asked for, today.
+    fn range(&self, clock: &dyn Clock) -> Result<(Option<Period>, Option<Period>), String> {
+        let today = self.tz.as_ref().unwrap_or(&Zone::utc()).date_at(clock.now());
+        let (from, to) = match self.period.map(|range| range.on(today)) {
+            Some((first, last)) => (Some(first), Some(last)),
+            None => {
+                (self.from.map(|from| from.first_on(today)), self.to.map(|to| to.last_on(today)))
+            }
+        };
+        match (from, to) {
+            (Some(from), Some(to)) if to.last_day() < from.first_day() => Err(match self.period {
+                Some(_) => format!("the range ends with {to}, before it begins with {from}"),
+                None => format!("--to {to} is before --from {from}"),
+            }),
+            range => Ok(range),
+        }
+    }
+
+    fn format(&self) -> OutputFormat {
+        // A trend, or what is watched, is a table.
+        let usual = (self.trend || self.watch.is_some()).then_some(OutputFormat::Table);
+        OutputFormat::or_usual(self.format.or(usual))
+    }
+
+    fn sort(&self) -> Sort {
+        if self.top.is_some() { Sort::Count } else { self.sort }
+    }
+
+    fn limit(&self) -> Option<u32> {
+        self.top.or(self.limit)
+    }
+
+    fn how(&self, format: OutputFormat) -> How {
+        let is_shown = output::stdout_is_terminal() && output::is_utf8();
+        let trend = TrendHow { by: self.by, limit: self.limit(), is_shown };
+        How {
+            format,
+            terminal_columns: output::terminal_columns(),
+            columns: self.columns(),
+            is_sum: self.sum,
+            has_corrections: self.with_corrections,
+            is_largest_first: self.sort() == Sort::Count,
+            trend: self.trend.then_some(trend),
+        }
+    }
+
+    /// Asks, and prints the answer as it comes. `None` if nobody reads it any more.
+    async fn read(
+        &self,
+        client: &mut RequestServiceClient<Caller>,
+        request: QueryTotalsRequest,
+        how: How,
+        out: impl Write,
+    ) -> anyhow::Result<Option<(Printed, About)>> {
+        let failed = |status| anyhow!("cannot read the totals: {}", describe_in_flags(&status));
+        let mut answer = client.query_totals(request).await.map_err(failed)?.into_inner();
+        let mut printer = Printer::new(out, how);
+        let (mut about, mut setbacks, mut is_first) = (About::default(), Vec::new(), true);
+        while let Some(mut part) = answer.message().await.map_err(failed)? {
+            if std::mem::take(&mut is_first) {
+                about.omitted = part.omitted;
+                about.resolved = part.resolved.take().ok_or_else(|| {
+                    let server = visible(&self.server.server);
+                    anyhow!("the server at {server} is older than this command: update it")
+                })?;
+            }
+            setbacks.append(&mut part.setbacks);
+            let rows = printer.take(part).context("the server's answer makes no sense")?;
+            if !output::written(rows)? {
+                return Ok(None);
+            }
+        }
+        about.incomplete = setbacks::summary(&setbacks);
+        let mut printed = printer.printed();
+        let finished = printer.finish().map(|(all, omitted)| {
+            about.omitted = about.omitted.or(omitted);
+            printed = all;
+        });
+        // Nobody may read the end of it, and the words are for somebody else.
+        output::written(finished)?;
+        Ok(Some((printed, about)))
+    }
+
     fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
         let granularity = match self.by {
             By::Hour => Granularity::Hour,
@@ -215,7 +315,7 @@ impl TotalsArgs {
             By::Year => Granularity::Year,
             By::Whole => Granularity::Whole,
         };
-        let limit_order = match self.sort {
+        let limit_order = match self.sort() {
             Sort::Path => LimitOrder::Path,
             Sort::Count => LimitOrder::Count,
         };
@@ -228,7 +328,8 @@ impl TotalsArgs {
             with_corrections: self.with_corrections,
             paths: self.filters.path.clone(),
             sum: self.sum,
-            limit: self.limit.unwrap_or(0),
+            // Of a trend, groups are left out, not totals.
+            limit: if self.trend { 0 } else { self.limit().unwrap_or(0) },
             limit_order: limit_order.into(),
             time_zone: self.tz.as_ref().map(|zone| zone.name().to_owned()).unwrap_or_default(),
             group_by: self.columns().iter().map(|part| part.to_proto().into()).collect(),
@@ -253,71 +354,6 @@ impl TotalsArgs {
             }
         }
         columns
-    }
-
-    fn say_what_it_is(&self, format: OutputFormat, printed: Printed, about: &About) {
-        let is_filtered = !self.filters.is_empty();
-        if printed.totals == 0 {
-            say(match (self.live, is_filtered) {
-                (true, false) => "nothing was counted in this range",
-                (true, true) => "nothing that matches was counted in this range",
-                (false, false) => {
-                    "no rolled-up days in this range; add --live to include requests that are not \
-                     rolled up yet"
-                }
-                (false, true) => {
-                    "nothing that matches is rolled up in this range; add --live to include \
-                     requests that are not rolled up yet"
-                }
-            });
-        } else if format == OutputFormat::Table {
-            let is_complete = printed.dropped == 0 && about.incomplete.is_none();
-            let more = match (self.live, is_complete) {
-                (true, true) => "; complete: no drops are known",
-                (true, false) => "",
-                (false, _) => ", rolled up; --live adds later ones",
-            };
-            say(format_args!("{}{more}", self.how_much(printed, about)));
-        }
-        if printed.dropped > 0 {
-            let of_all = if is_filtered { ", over all series" } else { "" };
-            let drops = plural(printed.dropped, "known drop");
-            say(format_args!(
-                "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
-            ));
-        }
-        about.incomplete.iter().for_each(say);
-    }
-
-    fn how_much(&self, printed: Printed, about: &About) -> String {
-        let requests = plural(printed.requests, "request");
-        let corrections = match (self.with_corrections, &about.omitted) {
-            (true, None) => format!(", corrections {}", signed(printed.corrections)),
-            // The server says of what the limit leaves out only how many requests it has.
-            (true, Some(_)) => {
-                format!(", corrections of these lines {}", signed(printed.corrections))
-            }
-            (false, _) => String::new(),
-        };
-        let much = match &about.omitted {
-            Some(Omitted { totals: more, requests: others }) => {
-                let of_all = thousands(i128::from(printed.totals) + i128::from(*more));
-                let of_requests = plural(printed.requests + i128::from(*others), "request");
-                let (lines, some) = (thousands(printed.totals), thousands(printed.requests));
-                format!("{lines} of {of_all} lines, with {some} of {of_requests}")
-            }
-            None if self.sum => requests,
-            None if self.columns() == Part::USUAL => {
-                format!("{requests} to {}", plural(printed.groups, "endpoint"))
-            }
-            None => format!("{requests} in {}", plural(printed.groups, "group")),
-        } + &corrections;
-        let Resolved { time_zone, tzdb_version, .. } = &about.resolved;
-        match visible(time_zone) {
-            zone if zone.is_empty() || zone == "UTC" => much,
-            offset if offset.starts_with(['+', '-']) => format!("{much}, in {offset}"),
-            zone => format!("{much}, in {zone} (tz database {})", visible(tzdb_version)),
-        }
     }
 }
 

@@ -96,8 +96,8 @@ const LIVE: Parameter = Parameter {
 };
 const SORT: Parameter = Parameter {
     name: "sort",
-    about: "Which totals are the first ones for `limit`: in the usual order, or the largest. The answer \
-            itself is in the usual order. Default: `path`.",
+    about: "The order: by period and group, or with `count` the largest first, of which there are at most \
+            10,000, as `limit` says. Default: `path`.",
     values: Values::OneOf(&["path", "count"]),
     is_repeated: false,
 };
@@ -134,6 +134,9 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     FORMAT,
 ];
 
+/// How many totals may be sorted by their counts, because these take ten times as much memory.
+const SORTED_MAX: usize = 10_000;
+
 /// What stands for a sum of all groups.
 const NO_GROUPS: &str = "none";
 
@@ -158,12 +161,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn read(mut given: Parameters, service: &Service) -> Result<Self, Problem> {
-        // In a query a `+` that is not encoded is a space.
-        let zone = |name: &str| match name.strip_prefix(' ') {
-            Some(offset) => Zone::named(&format!("+{offset}")),
-            None => Zone::named(name),
-        };
-        let zone = given.read(&TZ, zone).unwrap_or_else(Zone::utc);
+        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
         let range = range(&mut given, &zone, service);
         let granularity = given.one_of(&BY).unwrap_or("day");
         let granularity = GRANULARITIES.iter().find(|(name, _)| *name == granularity);
@@ -179,6 +177,10 @@ impl Asked {
         let after = given.read(&AFTER, after);
         if after.is_some() && order == LimitOrder::Count {
             given.mistakes.note(AFTER.name, "goes on in the usual order, and not with sort=count");
+        }
+        if order == LimitOrder::Count && limit.is_none_or(|limit| limit > SORTED_MAX) {
+            let text = format!("give one of 1 to {SORTED_MAX} with sort=count");
+            given.mistakes.note(LIMIT.name, text);
         }
         given.check()?;
         let query = Query {
@@ -196,11 +198,17 @@ impl Asked {
         Ok(Self { query, after })
     }
 
+    /// Whether the largest totals come first.
+    pub(super) fn is_largest_first(&self) -> bool {
+        self.query.limit.is_some_and(|(_, order)| order == LimitOrder::Count)
+    }
+
     /// Where an answer goes on that its limit has cut.
     pub(super) fn next(&self, totals: &Totals) -> Option<String> {
-        let is_cut = totals.omitted.is_some();
-        let is_usual = self.query.limit.is_none_or(|(_, order)| order == LimitOrder::Path);
-        (is_cut && is_usual).then(|| totals.last()).flatten().map(|last| cursor_of(&last))
+        (totals.omitted.is_some() && !self.is_largest_first())
+            .then(|| totals.last())
+            .flatten()
+            .map(|last| cursor_of(&last))
     }
 
     /// The query as it was understood.
@@ -276,10 +284,7 @@ impl Asked {
     }
 
     fn sort(&self) -> &'static str {
-        match self.query.limit {
-            Some((_, LimitOrder::Count)) => "count",
-            _ => "path",
-        }
+        if self.is_largest_first() { "count" } else { "path" }
     }
 }
 

@@ -14,7 +14,7 @@ fn series(path: &str, status: u16) -> Series {
 
 /// Endpoints that a server knows, each with two statuses.
 fn known(endpoints: usize) -> (KnownSeries, Vec<[SeriesId; 2]>) {
-    let known = KnownSeries::new(2 * endpoints);
+    let known = KnownSeries::new(8 * endpoints);
     let ids = (0..endpoints).map(|at| {
         [200, 404].map(|status| {
             let one = series(&format!("/{at}"), status);

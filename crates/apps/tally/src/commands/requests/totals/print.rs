@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-use tally_proto::tally::requests::v1::{Group, PeriodTotals, QueryTotalsResponse};
+use tally_proto::tally::requests::v1::{Group, Omitted, PeriodTotals, QueryTotalsResponse};
 
-use super::series::Part;
+use super::super::series::Part;
+use super::trend::{TrendHow, Trends};
 use crate::dates;
 use crate::output::json::Array;
 use crate::output::table::{self, Align};
@@ -21,6 +22,8 @@ pub(super) struct Printer<W> {
     groups: Vec<Box<[String]>>,
     /// The dates; empty for the whole range.
     periods: Vec<String>,
+    /// For trends, where each of them is in time.
+    slots: Vec<i64>,
     /// The held rows: period, group, count, correction.
     rows: Vec<(usize, usize, i64, i64)>,
     /// The next line; at first the header of CSV.
@@ -41,6 +44,8 @@ pub(super) struct How {
     /// Whether corrections have a column beside the count.
     pub(super) has_corrections: bool,
     pub(super) is_largest_first: bool,
+    /// A table of groups with the trend of each, in place of one of periods.
+    pub(super) trend: Option<TrendHow>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,23 +85,25 @@ impl How {
 
 impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, how: How) -> Self {
-        let header = match how.format {
+        let format = how.format;
+        let header = match format {
             OutputFormat::Csv => {
                 let names = how.columns.iter().map(|part| part.name());
                 let counts = ["count", CORRECTION].into_iter().take(how.counts());
                 let names: Vec<_> = ["date"].into_iter().chain(names).chain(counts).collect();
                 names.join(",") + "\n"
             }
-            OutputFormat::Json | OutputFormat::Table => String::new(),
+            OutputFormat::Json | OutputFormat::Jsonl | OutputFormat::Table => String::new(),
         };
         Self {
             out,
             how,
             groups: Vec::new(),
             periods: Vec::new(),
+            slots: Vec::new(),
             rows: Vec::new(),
             line: header.into(),
-            array: Array::new(),
+            array: Array::of(format),
             printed: Printed::default(),
         }
     }
@@ -122,7 +129,11 @@ impl<W: Write> Printer<W> {
         Ok(Ok(()))
     }
 
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    /// Returns what was printed, and what a trend's limit has left out.
+    pub(super) fn finish(mut self) -> io::Result<(Printed, Option<Omitted>)> {
+        if let Some(how) = self.how.trend {
+            return self.print_trends(how);
+        }
         if self.how.is_largest_first {
             // A stable sort: equal counts stay in the usual order.
             self.rows.sort_by_key(|(_, _, count, _)| Reverse(*count));
@@ -133,10 +144,11 @@ impl<W: Write> Printer<W> {
             self.print_rows()?;
             self.out.write_all(&self.line)?;
         }
-        if self.how.format == OutputFormat::Json {
+        if self.how.format.is_json() {
             self.array.end(&mut self.out)?;
         }
-        self.out.flush()
+        self.out.flush()?;
+        Ok((self.printed(), None))
     }
 
     fn name(&mut self, groups: &[Group]) {
@@ -166,6 +178,9 @@ impl<W: Write> Printer<W> {
     fn hold(&mut self, period: PeriodTotals) {
         let at = self.periods.len();
         self.periods.push(date(&period));
+        if let Some(how) = &self.how.trend {
+            self.slots.push(how.by.slot(&period));
+        }
         let PeriodTotals { number: mut groups, count, mut correction, .. } = period;
         groups.resize(count.len(), 0);
         correction.resize(count.len(), 0);
@@ -179,7 +194,7 @@ impl<W: Write> Printer<W> {
 
     /// Prints the held rows as CSV or JSON.
     fn print_rows(&mut self) -> io::Result<()> {
-        let is_json = self.how.format == OutputFormat::Json;
+        let is_json = self.how.format.is_json();
         let line = &mut self.line;
         let has_corrections = self.how.has_corrections;
         for (period, group, count, correction) in self.rows.drain(..) {
@@ -211,6 +226,46 @@ impl<W: Write> Printer<W> {
         }
         self.periods.clear();
         Ok(())
+    }
+
+    /// Prints a line for each group: its sums, and how it went.
+    fn print_trends(mut self, how: TrendHow) -> io::Result<(Printed, Option<Omitted>)> {
+        let mut trends = Trends::new(&self.slots);
+        for (period, group, count, correction) in self.rows.drain(..) {
+            trends.add(group, self.slots[period], count, correction);
+        }
+        let cells = |group: usize| self.groups.get(group).map(AsRef::as_ref).unwrap_or_default();
+        let is_largest_first = self.how.is_largest_first;
+        let (lines, omitted) = trends.finish(how.limit, |one, other| {
+            let by_name = cells(one.group).cmp(cells(other.group));
+            if is_largest_first { other.count.cmp(&one.count).then(by_name) } else { by_name }
+        });
+        let mut columns: Vec<_> =
+            self.how.columns.iter().map(|part| (part.name(), part.align())).collect();
+        let counts = ["count", CORRECTION].map(|name| (name, Align::Right));
+        columns.extend(counts.into_iter().take(self.how.counts()));
+        columns.extend(how.is_shown.then_some(("trend", Align::Left)));
+        let rows = lines.iter().map(|line| {
+            let names = cells(line.group).iter().map(|cell| Cow::Borrowed(cell.as_str()));
+            let mut row: Vec<Cow<'_, str>> = names.collect();
+            row.push(thousands(line.count).into());
+            if self.how.has_corrections {
+                row.push(thousands(line.correction).into());
+            }
+            row.extend(how.is_shown.then(|| line.trend().into()));
+            row
+        });
+        if !lines.is_empty() {
+            table::write(&mut self.out, self.how.terminal_columns, &columns, rows)?;
+        }
+        self.out.flush()?;
+        let printed = Printed {
+            requests: lines.iter().map(|line| line.count).sum(),
+            corrections: lines.iter().map(|line| line.correction).sum(),
+            totals: lines.len() as u64,
+            ..self.printed()
+        };
+        Ok((printed, omitted))
     }
 
     fn print_table(&mut self) -> io::Result<()> {

@@ -116,3 +116,39 @@ fn help_fits_80_columns() {
     let long = help.lines().find(|line| line.chars().count() > 80);
     assert_eq!(long, None);
 }
+
+#[test]
+fn the_top_is_an_order_and_a_limit() {
+    let top = request(&["--top", "10"]);
+    assert_eq!((top.limit, top.limit_order), (10, LimitOrder::Count.into()));
+    assert!(
+        parsed(&["--top", "10"]).expect("they are right").how(OutputFormat::Csv).is_largest_first
+    );
+    for others in [["--sort", "path"], ["--limit", "3"]] {
+        assert!(parsed(&[&["--top", "10"][..], &others[..]].concat()).is_err());
+    }
+    assert!(parsed(&["--top", "0"]).is_err());
+}
+
+#[test]
+fn a_trend_limits_its_groups_itself() {
+    let args = parsed(&["--top", "3", "--trend"]).expect("they are right");
+    assert_eq!(args.request(None, None).limit, 0);
+    assert_eq!(args.how(args.format()).trend.and_then(|trend| trend.limit), Some(3));
+    assert_eq!(args.format(), OutputFormat::Table, "also in a pipe");
+    assert!(args.check().is_ok());
+    for wrong in [&["--trend", "--by", "whole"][..], &["--trend", "--format", "csv"]] {
+        assert!(parsed(wrong).expect("clap knows no better").check().is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_is_watched_needs_a_terminal() {
+    let interval = |given: &[&str]| parsed(given).expect("they are right").watch;
+    assert_eq!(interval(&["--watch"]), Some(2));
+    assert_eq!(interval(&["--watch=10"]), Some(10));
+    assert_eq!(interval(&["--watch", "today"]), Some(2), "the day is the range");
+    assert!(parsed(&["--watch=0"]).is_err());
+    let wrong = parsed(&["--watch", "--format", "csv"]).expect("clap knows no better").check();
+    assert!(wrong.expect_err("wrong").contains("terminal"));
+}

@@ -42,6 +42,7 @@ fn usual(format: OutputFormat) -> How {
         is_sum: false,
         has_corrections: false,
         is_largest_first: false,
+        trend: None,
     }
 }
 
@@ -224,4 +225,49 @@ fn corrections_have_a_column_of_their_own() {
     // Where none is, they are 0.
     part.periods[0].correction.clear();
     assert!(printed(OutputFormat::Csv, &[part]).contains(",1000,0\n"));
+}
+
+#[test]
+fn lines_of_json_have_no_array() {
+    let text = printed(OutputFormat::Jsonl, &parts());
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let array: serde_json::Value =
+        serde_json::from_str(&printed(OutputFormat::Json, &parts())).expect("JSON");
+    assert_eq!(serde_json::Value::Array(lines), array);
+    assert_eq!(printed(OutputFormat::Jsonl, &[]), "");
+}
+
+#[test]
+fn a_trend_is_a_line_for_each_group() {
+    let of_day = |day, counts: &[i64]| QueryTotalsResponse {
+        groups: if day == 1 { vec![endpoint("GET", "/b"), endpoint("GET", "/a")] } else { vec![] },
+        periods: vec![period(5, day, &[0, 1], counts)],
+        ..Default::default()
+    };
+    let parts = [of_day(1, &[10, 1_000]), of_day(3, &[30, 500])];
+    let printed = |is_largest_first, limit, is_shown| {
+        let trend =
+            Some(TrendHow { by: crate::commands::requests::totals::By::Day, limit, is_shown });
+        let mut out = Vec::new();
+        let how = How { is_largest_first, trend, ..usual(OutputFormat::Table) };
+        let mut printer = Printer::new(&mut out, how);
+        for part in &parts {
+            printer.take(part.clone()).expect("sense").expect("written");
+        }
+        let said = printer.finish().expect("written");
+        (String::from_utf8(out).expect("text"), said)
+    };
+    let (table, (said, omitted)) = printed(false, None, true);
+    let expected = "\
+method  path  count  trend
+GET     /a    1,500  \u{2588} \u{2584}
+GET     /b       40  \u{2583} \u{2588}
+";
+    assert_eq!(table, expected);
+    assert_eq!((said.requests, said.totals, said.groups, omitted), (1_540, 2, 2, None));
+    let (table, (said, omitted)) = printed(true, Some(1), false);
+    assert_eq!(table, "method  path  count\nGET     /a    1,500\n");
+    assert_eq!((said.requests, said.totals), (1_500, 1));
+    assert_eq!(omitted, Some(Omitted { totals: 1, requests: 40 }));
 }

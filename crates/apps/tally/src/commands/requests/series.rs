@@ -95,7 +95,7 @@ impl Part {
             Self::Method if group.method.is_empty() => Cow::Borrowed("UNSPECIFIED"),
             Self::Method => Cow::Borrowed(&*group.method),
             Self::Path => Cow::Borrowed(&*group.path),
-            Self::Status if format == OutputFormat::Json && group.status == 0 => {
+            Self::Status if format.is_json() && group.status == 0 => {
                 return "null".to_owned();
             }
             Self::Status if group.status == 0 => return String::new(),

@@ -2,19 +2,16 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::post;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
-use serde_json::json;
 use tally_ingest::Failure;
 use tally_producers::KEY_BYTES_MAX;
-use tally_proto::wire::{ENTRY_REQUESTS_MAX, STATUS_MAX};
-use tally_serve::api::{self, Api, Body, Mistakes, Operation, Parameter, Problem, Reply, Values};
+use tally_serve::api::{self, Body, Mistakes, Operation, Parameter, Problem, Reply, Values};
 
 use super::entries::{Form, Reading};
 use crate::error::{Ended, Error};
 use crate::service::Service;
-use crate::submission::{ENTRIES_MAX, Submission};
+use crate::submission::Submission;
 
 /// How large a body may be.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -26,11 +23,11 @@ const LINES: &str = "application/x-ndjson";
 /// draft-ietf-httpapi-idempotency-key-header-07.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-const OPERATION: Operation = Operation {
+pub(super) static SUBMIT: Operation = Operation {
     method: "post",
     path: "/api/v1/requests",
     id: "countRequests",
-    summary: "Counts requests, all of them or none.",
+    summary: "Counts requests, all of them or none",
     about: "The answer comes after the COMMIT. After any other answer than 200 nothing is counted, \
             except that of 503 and of a connection that broke it may not be known: with an \
             `Idempotency-Key`, send the same again, through any server, until there is another answer.",
@@ -74,46 +71,10 @@ struct Counted {
     requests: u64,
 }
 
-/// Adds the operation.
-pub(super) fn add(api: Api, service: &Service) -> Api {
-    let text = |about: &str| json!({"type": "string", "description": about});
-    let counted = json!({"type": "integer", "minimum": 1});
-    api.route(&OPERATION, post(count).with_state(service.clone()))
-        .schema("RequestEntries", json!({
-            "type": "array", "minItems": 1, "maxItems": ENTRIES_MAX,
-            "items": {"$ref": "#/components/schemas/RequestEntry"},
-        }))
-        .schema("RequestEntry", json!({
-            "type": "object",
-            "required": ["method", "path"],
-            "additionalProperties": false,
-            "properties": {
-                "method": text("Such as `GET`, or `GRPC`."),
-                "path": text("The route, such as `/users/{id}`."),
-                "time": {
-                    "type": "string", "format": "date-time",
-                    "description": "When it came, with an offset; by default now. At most 24 h ahead.",
-                },
-                "service": text("Who served it."),
-                "status": {
-                    "type": "integer", "minimum": 0, "maximum": STATUS_MAX, "default": 0,
-                    "description": "The HTTP status; 0 if it is not known.",
-                },
-                "customer": text("On whose behalf."),
-                "requests": {
-                    "type": "integer", "minimum": 1, "maximum": ENTRY_REQUESTS_MAX, "default": 1,
-                    "description": "How many requests it stands for.",
-                },
-            },
-        }))
-        .schema("RequestsCounted", json!({
-            "type": "object",
-            "required": ["entries", "requests"],
-            "properties": {"entries": counted, "requests": counted},
-        }))
-}
-
-async fn count(State(service): State<Service>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn submit(
+    State(service): State<Service>,
+    request: Request,
+) -> Result<Response, Problem> {
     let mut mistakes = Mistakes::default();
     let key = mistakes.take("Idempotency-Key", key(request.headers())).flatten();
     let body = api::read(request, &[LIST, LINES], BODY_BYTES_MAX).await?;
@@ -122,7 +83,10 @@ async fn count(State(service): State<Service>, request: Request) -> Result<Respo
         let rules = intake.rules();
         let form = if body.media_type == LINES { Form::Lines } else { Form::List };
         let check = |entry: &_| intake.check(rules, entry);
-        let entries = Reading::new(form, mistakes, &check).read(&body.bytes)?;
+        let mut reading = Reading::new(form, mistakes, &check);
+        let entries = reading.read(&body.bytes).inspect_err(|_| {
+            intake.measured.refused_entries(reading.count());
+        })?;
         Submission::new(&entries, key.as_deref(), intake, rules)
     };
     let counted = Counted { entries: submission.entries, requests: submission.requests };

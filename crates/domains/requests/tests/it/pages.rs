@@ -1,0 +1,187 @@
+//! The pages say what the API says, and lead to it.
+
+use tally_proto::tally::requests::v1 as proto;
+use tally_testkit::Response;
+
+use crate::add::on_sqlite;
+use crate::backend::{Backend, NOW, TODAY, at, day, one_day};
+use crate::conformance::on_every_backend;
+use crate::record::drops;
+use crate::recording::Recording;
+use crate::server::{Counting, settings};
+
+on_every_backend!(crate::pages:
+    pages_agree_with_the_api,
+    pages_say_what_is_missing,
+);
+
+const HTML: &[&str] = &["accept: text/html"];
+const HOUR: i64 = 3_600_000_000;
+
+/// Requests of two services over three days and both sides of midnight, from the client on a stream.
+async fn count(counting: &Counting) -> Recording {
+    let series = |service: &str, path: &str, status, customer: &str| proto::Series {
+        service: service.into(),
+        method: "GET".into(),
+        path: path.into(),
+        status,
+        customer: customer.into(),
+    };
+    let mut stream = Recording::start(counting).await;
+    stream.send(proto::Batch {
+        sequence: 1,
+        series: vec![
+            series("shop", "/a", 200, "acme"),
+            series("shop", "/a", 503, ""),
+            series("search", "/b", 404, "acme"),
+        ],
+        number: vec![0, 1, 2, 0, 1],
+        // Each from the one before.
+        time_delta: vec![at(NOW) - 50 * HOUR, 20 * HOUR, 10 * HOUR, 10 * HOUR, 10 * HOUR],
+        requests: vec![1, 20, 300, 4_000, 50_000],
+        count: 5,
+        ..Default::default()
+    });
+    stream.acknowledged(1).await.expect("stored");
+    stream
+}
+
+#[track_caller]
+fn page(counting: &Counting, path: &str) -> Response {
+    let reply = counting.http(&format!("GET {path}"), HTML, "");
+    assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    reply
+}
+
+/// The text between two others.
+#[track_caller]
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let start = text.find(before).unwrap_or_else(|| panic!("{before} is not in {text}"));
+    text[start + before.len()..].split(after).next().unwrap_or_default()
+}
+
+/// The number on a page.
+#[track_caller]
+fn total(page: &Response) -> i64 {
+    let text = between(&page.body, "id=\"total\">", "<").replace(',', "");
+    text.parse().expect("a number")
+}
+
+/// What a CSV sums up to.
+#[track_caller]
+fn sum(csv: &str) -> i64 {
+    let counts = csv.lines().skip(1).map(|line| line.rsplit(',').next().unwrap_or_default());
+    counts.map(|count| count.parse::<i64>().expect("a count")).sum()
+}
+
+/// Where the links of a page lead to that have this in them.
+fn links(page: &Response, part: &str) -> Vec<String> {
+    let hrefs = page.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    hrefs.filter(|href| href.contains(part)).map(|href| href.replace("&amp;", "&")).collect()
+}
+
+/// All that is seen can be had as CSV, and adds up to the same number: rows, days or months, in any zone.
+async fn pages_agree_with_the_api(backend: Backend) {
+    let counting = Counting::on(backend.database.clone(), settings()).await;
+    count(&counting).await.finish().await.expect("a good end");
+    let store = counting.service.store();
+    let asked = [
+        ("?range=7d", 54_321),
+        ("?range=today", 54_000),
+        ("?range=today&tz=Asia/Kolkata", 54_000),
+        ("?range=7d&tz=America/St_Johns&by=day", 54_321),
+        ("?range=7d&service=shop&status=5xx", 50_020),
+        ("?range=30d&path_prefix=/b", 300),
+        ("?from=2030-06-14&to=2030-06-14", 320),
+    ];
+    for state in ["rows", "folded", "rolled up"] {
+        match state {
+            "folded" => drop(store.fold().await.expect("folds")),
+            "rolled up" => drop(store.roll_up(one_day("2030-06-13")).await.expect("rolls up")),
+            _ => {}
+        }
+        for (query, expected) in asked {
+            let page = page(&counting, &format!("/requests{query}"));
+            assert_eq!(total(&page), expected, "{query}, {state}");
+            let links = links(&page, "/api/v1/requests/totals");
+            assert!(links.len() >= 3, "{links:?}");
+            for link in links {
+                let csv = counting.http(&format!("GET {link}"), &[], "");
+                assert_eq!(csv.status, 200, "{link}: {csv:?}");
+                assert_eq!(sum(&csv.body), expected, "{link}, {state}");
+            }
+        }
+        // One that is cached is asked for by its tag.
+        let whole = page(&counting, "/requests?range=7d");
+        let tag = whole.header("etag").expect("a tag").to_owned();
+        let again = counting.http(
+            "GET /requests?range=7d",
+            &["accept: text/html", &format!("if-none-match: {tag}")],
+            "",
+        );
+        assert_eq!((again.status, &*again.body), (304, ""), "{state}");
+    }
+    counting.stop().await;
+}
+
+/// Drops of clients make a range short; one without them is complete.
+async fn pages_say_what_is_missing(backend: Backend) {
+    let counting = Counting::on(backend.database.clone(), settings()).await;
+    let mut stream = count(&counting).await;
+    let complete = page(&counting, "/requests");
+    assert!(complete.body.contains(">Complete<"), "{}", complete.body);
+    stream.send(drops(2, &[(day(TODAY).0, 1_234)]));
+    stream.acknowledged(2).await.expect("stored");
+    stream.finish().await.expect("a good end");
+    for path in ["/requests", "/requests?range=today", "/producers", "/"] {
+        let page = page(&counting, path);
+        assert!(page.body.contains("Short by 1,234"), "{path}: {}", page.body);
+    }
+    let other = page(&counting, "/requests?from=2030-05-01&to=2030-05-31");
+    assert!(other.body.contains(">Complete<"), "{}", other.body);
+    counting.stop().await;
+}
+
+/// A page is for people: nothing of it is inline, from elsewhere or guessed.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_forbid_what_they_do_not_need() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let first = page(&counting, "/requests");
+    assert!(first.body.contains("Count the first request"), "{}", first.body);
+    count(&counting).await.finish().await.expect("a good end");
+    for path in ["/", "/requests", "/requests/endpoint?method=GET&path=/a", "/producers", "/about"]
+    {
+        let page = page(&counting, path);
+        let policy = page.header("content-security-policy").expect("a policy").to_owned();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert!(!page.body.contains(" style=") && !page.body.contains("<script>"), "{path}");
+        for asset in links(&page, "/static/") {
+            let asset = counting.http(&format!("GET {asset}"), &[], "");
+            assert_eq!(asset.status, 200, "{asset:?}");
+            let kept = asset.header("cache-control").expect("a rule");
+            assert!(kept.contains("immutable"), "{kept}");
+        }
+    }
+    // Programs get what they always got.
+    let text = counting.http("GET /", &["accept: */*"], "");
+    assert!(text.body.contains("count.v1.CountService"), "{}", text.body);
+    counting.stop().await;
+}
+
+/// Every mistake of an address is on the page that refuses it, and nothing of it is markup.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_for_is_said() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let line = "GET /requests?from=%3Cb%3E&tz=Berlin&status=9xx&nothing=1";
+    let refused = counting.http(line, HTML, "");
+    assert_eq!(refused.status, 400, "{refused:?}");
+    for text in ["&lt;b&gt;", "Europe/Berlin", "5xx", "nothing"] {
+        assert!(refused.body.contains(text), "{text}: {}", refused.body);
+    }
+    assert!(!refused.body.contains("<b>"), "{}", refused.body);
+    let unknown = counting.http("GET /nowhere/%3Cb%3E", HTML, "");
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+    assert!(unknown.body.contains("There is no such page") && !unknown.body.contains("<b>"));
+    counting.stop().await;
+}
