@@ -1,5 +1,7 @@
 //! A page follows what is counted, without being loaded again.
 
+use std::process::Command;
+
 use tokio_stream::iter;
 
 use crate::driver::Browser;
@@ -44,10 +46,16 @@ fn the_first_request_replaces_the_hints() {
     let browser = Browser::start();
     browser.open(&format!("{}/requests", server.url));
     browser.await_that("document.querySelector('h1').textContent === 'Count the first request'");
-    count(&server, "/first");
+    // What stands there to be pasted works.
+    let pre = |at| browser.text(&format!("document.querySelectorAll('pre')[{at}].textContent"));
+    let (of_tally, of_curl) = (pre(0), pre(1));
+    server.ok(&of_tally.split(' ').skip(1).collect::<Vec<_>>());
     browser.await_that("document.querySelector('#total')?.textContent === '1'");
     browser
         .await_that("!!document.querySelector('svg.chart') && !!document.querySelector('#as-of')");
+    let pasted = Command::new("sh").args(["-c", &of_curl]).output().expect("a shell");
+    assert!(pasted.status.success(), "{of_curl}: {pasted:?}");
+    browser.await_that("document.querySelector('#total').textContent === '2'");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

@@ -90,9 +90,7 @@ impl Ask {
     pub(super) fn read(query: Option<&str>, now: Timestamp) -> Result<Self, Mistakes> {
         let mut given = Parameters::of(query, PARAMETERS);
         let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
-        let date = |text: &str| {
-            text.parse::<Date>().map_err(|_| format!("{text:?} is not a date such as 2026-05-17"))
-        };
+        let date = |text: &str| text.parse::<Date>().map_err(|_| "write a date as 2026-05-17");
         let dates = (given.read(&FROM, date), given.read(&TO, date));
         let span = Span::read(given.one_of(&RANGE), dates, &zone, now);
         let span = span.map_err(|(field, text)| given.mistakes.note(field, text));

@@ -23,9 +23,9 @@ pub(super) fn how(host: &str) -> Markup {
                  -H 'Idempotency-Key: \"hello-1\"' \\\n  \
                  -d '[{{\"method\": \"GET\", \"path\": \"/hello\", \"status\": 200}}]'")))
             (snippet("Rust", false, "A tower layer counts what a service answers, for axum, tonic and anything else on tower.", &format!(
-                "let queue = tally_client::Queue::connect(\"{url}\")?;\n\
+                "let queue = tally_client::Queue::connect(\"{url}\").await?;\n\
                  let app = Router::new()\n    .route(\"/hello\", get(hello))\n    \
-                 .layer(tally_client::CountLayer::new(queue.clone()).service(\"shop\"));")))
+                 .layer(queue.layer());")))
             (snippet("Go", false, "Clients of count.v1 need no change but the address.", &format!(
                 "conn, err := grpc.NewClient(\"{host}\",\n    \
                  grpc.WithTransportCredentials(insecure.NewCredentials()))\n\

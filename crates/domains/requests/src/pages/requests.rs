@@ -17,9 +17,9 @@ pub(super) fn page(view: &View) -> Markup {
             (parts::nothing(view))
         }
         (parts::shares(view))
-        (chart::chart(view))
+        @if view.total > 0 { (chart::chart(view)) }
         div.columns {
-            (endpoints(view))
+            @if !view.endpoints.is_empty() { (endpoints(view)) }
             div.side {
                 (parts::statuses(view))
                 (parts::ranking(view, ("services", "Services", "service"), &view.services,
@@ -48,23 +48,20 @@ fn endpoints(view: &View) -> Markup {
                 h2 #endpoints { "Endpoints" }
                 a.csv href=(view.ask.csv(Granularity::Whole, "method,path")) download { "CSV" span.visually-hidden { " of endpoints" } }
             }
-            @if view.endpoints.is_empty() { p.muted { "None in this range." } }
-            @else {
-                table.ranked {
-                    caption.visually-hidden { "Endpoints with their requests, the change against the time before, and the share of server errors" }
-                    thead {
-                        tr {
-                            (heading(Order::Name, "Endpoint", "name"))
-                            th.trend scope="col" { span.visually-hidden { "Over time" } }
-                            (heading(Order::Count, "Requests", "number"))
-                            (heading(Order::Change, "Change", "number"))
-                            (heading(Order::Errors, "Errors", "number"))
-                        }
+            table.ranked {
+                caption.visually-hidden { "Endpoints with their requests, the change against the time before, and the share of server errors" }
+                thead {
+                    tr {
+                        (heading(Order::Name, "Endpoint", "name"))
+                        th.trend scope="col" { span.visually-hidden { "Over time" } }
+                        (heading(Order::Count, "Requests", "number"))
+                        (heading(Order::Change, "Change", "number"))
+                        (heading(Order::Errors, "Errors", "number"))
                     }
-                    tbody { @for one in &view.endpoints { (row(view, one)) } }
                 }
-                (more(view))
+                tbody { @for one in &view.endpoints { (row(view, one)) } }
             }
+            (more(view))
         }
     }
 }
