@@ -176,6 +176,14 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::ServerConfig;
+    use rustls_pki_types::pem::PemObject as _;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    use tally_testkit::Tls;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
 
     #[test]
@@ -192,5 +200,68 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    /// A client that trusts an authority, or nobody.
+    fn trusting(authority: Option<&str>) -> Client {
+        let mut roots = RootCertStore::empty();
+        if let Some(pem) = authority {
+            let certificate =
+                CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+            roots.add(certificate).expect("a certificate");
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Client { tls: OnceLock::from(TlsConnector::from(Arc::new(config))) }
+    }
+
+    /// Answers each connection with 204.
+    async fn answer(listener: TcpListener, tls: Tls) {
+        let certificate = CertificateDer::from_pem_slice(tls.certificate_pem.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(tls.key_pem.as_bytes());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.expect("one")], key.expect("a key"))
+            .expect("they fit");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = [0; 4_096];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_shows_a_certificate_of_a_known_authority() {
+        let tls = Tls::for_names(&["localhost"]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
+        let authority = tls.ca_pem.clone();
+        let asking = async {
+            let (url, now) = (format!("https://localhost:{port}/"), Timestamp::UNIX_EPOCH);
+            let receiver: Receiver = url.parse().expect("a URL");
+            let message = || Message { id: Uuid::nil(), body: "{}", secrets: &secrets, now };
+            let answer = trusting(Some(&authority)).post(&receiver, message()).await;
+            assert_eq!(answer.map(|answer| answer.status.as_u16()), Ok(204));
+            let why = trusting(None).post(&receiver, message()).await.expect_err("not known");
+            assert!(why.starts_with("TLS: "), "{why}");
+            // The certificate is for a name.
+            let receiver: Receiver = format!("https://127.0.0.1:{port}/").parse().expect("a URL");
+            let why = trusting(Some(&authority)).post(&receiver, message()).await;
+            assert!(why.expect_err("another name").starts_with("TLS: "));
+        };
+        tokio::select! {
+            () = asking => {}
+            () = answer(listener, tls) => {}
+        }
     }
 }

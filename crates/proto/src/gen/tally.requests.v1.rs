@@ -2053,7 +2053,7 @@ pub struct ShowRuleRequest {
 pub struct ShowRuleResponse {
     #[prost(message, optional, tag = "1")]
     pub rule: ::core::option::Option<KeptRule>,
-    /// The last window that is complete, and the one that ends now.
+    /// The last window that is complete, and the one after it, which ends now.
     #[prost(message, optional, tag = "2")]
     pub complete: ::core::option::Option<Window>,
     #[prost(message, optional, tag = "3")]
@@ -2071,7 +2071,7 @@ pub struct ShowRuleResponse {
 pub struct Window {
     #[prost(message, optional, tag = "1")]
     pub from: ::core::option::Option<::prost_types::Timestamp>,
-    /// Not included. Of the running one, when it was counted.
+    /// Not included. Of the running one, when it was counted, or its end.
     #[prost(message, optional, tag = "2")]
     pub to: ::core::option::Option<::prost_types::Timestamp>,
     /// What the filters let through.

@@ -155,10 +155,10 @@ fn the_busiest_endpoints_have_counters_on_request() {
 #[test]
 fn a_scrape_says_that_the_database_is_away() {
     let home = Home::postgres("scrape_away");
-    let server = home.serve(&[]);
+    let server = home.serve(&["--connections-max", "20"]);
     assert_eq!(value(&server.scrape(), "tally_database_up", &[]), 1.0);
     let limits = |scraped: &Scraped| scraped["tally_database_connections_max"].sum();
-    assert_eq!(limits(&server.scrape()), 13.0);
+    assert_eq!(limits(&server.scrape()), 20.0);
     home.sql(
         "ALTER DATABASE CURRENT_DATABASE_NAME SET default_transaction_read_only = on"
             .replace("CURRENT_DATABASE_NAME", home.database().name())
@@ -184,8 +184,11 @@ pub(crate) fn complete(hint: &str) -> (Home, Server, Scraped) {
     // What the database is asked once a minute was asked before the day was rolled up.
     server.stop();
     let server = home.serve(&["--requests-metrics-endpoints", "5"]);
-    let rolled_up = "tally_requests_roll_up_last_success_timestamp_seconds";
-    let is_complete = || server.scrape().contains_key(rolled_up);
+    let asked = ["tally_producers", "tally_requests_roll_up_last_success_timestamp_seconds"];
+    let is_complete = || {
+        let scraped = server.scrape();
+        asked.iter().all(|name| scraped.contains_key(*name))
+    };
     assert_eq!(eventually_blocking(LIMIT, is_complete), Ok(()), "{}", server.log());
     let scraped = server.scrape();
     (home, server, scraped)

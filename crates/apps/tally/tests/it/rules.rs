@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use tally_testkit::{Hook, Posted, eventually_blocking};
+use tally_testkit::{Hook, Output, Posted, Reply, Stream, eventually_blocking, run_with};
 
 use crate::support::{Home, LIMIT, Server, assert_fails};
 
@@ -91,4 +91,172 @@ fn a_rule_fires_and_is_told_on_sqlite() {
 #[test]
 fn a_rule_fires_and_is_told_on_postgres() {
     fires_and_is_told(&Home::postgres("rules"));
+}
+
+/// Kills a server at a point between a verdict and the end of its delivery. The event arrives all the same,
+/// and if it arrives twice, it is the same one.
+fn killed_between(home: &Home, point: &str) {
+    let hook = Hook::start();
+    let server = serve(home, &hook);
+    add_busy(&server, &hook);
+    server.stop();
+    let server = Server::start(&command(home, &hook, point));
+    server.ok(&["add", "GET", "/a"]);
+    server.process.wait_for_line(Stream::Stderr, &format!("stopped at {point}"), LIMIT);
+    let was_sent = point == "outbox.sent";
+    assert_eq!(hook.posted().len(), usize::from(was_sent), "{point}");
+    server.kill();
+    let server = serve(home, &hook);
+    let posted = wait_for(&hook, 1 + usize::from(was_sent));
+    let told: Vec<_> = posted.iter().map(body).collect();
+    for one in &told {
+        assert_eq!(
+            (&one["type"], &one["data"]["number"]),
+            (&"requests.rule.firing".into(), &1.into())
+        );
+        assert_eq!(one, &told[0], "the same one");
+    }
+    let seen = eventually_blocking(LIMIT, || {
+        let shown = server.ok(&["rules", "show", "busy"]).stdout;
+        if shown.matches("delivered").count() == 1 { Ok(()) } else { Err(shown) }
+    });
+    assert_eq!(seen, Ok(()));
+    server.stop();
+    assert_eq!(hook.posted().len(), told.len(), "nothing else is told");
+}
+
+/// Defines one test for each point on one database.
+macro_rules! killed_at {
+    ($database:ident = $home:expr) => {
+        mod $database {
+            use super::*;
+
+            #[test]
+            fn before_the_verdict() {
+                killed_between(&$home, "rules.before_commit");
+            }
+
+            #[test]
+            fn after_the_verdict() {
+                killed_between(&$home, "rules.committed");
+            }
+
+            #[test]
+            fn before_an_attempt() {
+                killed_between(&$home, "outbox.taken");
+            }
+
+            #[test]
+            fn after_an_attempt() {
+                killed_between(&$home, "outbox.sent");
+            }
+        }
+    };
+}
+
+killed_at!(killed_on_sqlite = Home::sqlite());
+killed_at!(killed_on_postgres = Home::postgres("rules_killed"));
+
+/// Each has the lease or not, and each of them sends what is due.
+#[test]
+fn two_servers_tell_it_once() {
+    let (home, hook) = (Home::postgres("rules_two"), Hook::start());
+    let servers = [serve(&home, &hook), serve(&home, &hook)];
+    add_busy(&servers[0], &hook);
+    servers[1].ok(&["add", "GET", "/a"]);
+    wait_for(&hook, 1);
+    for server in &servers {
+        let tested = server.ok(&["rules", "test", "busy"]);
+        assert!(tested.stderr.contains("delivered"), "{tested:?}");
+    }
+    servers.iter().for_each(Server::stop);
+    let kinds: Vec<_> = hook.posted().iter().map(|one| body(one)["type"].clone()).collect();
+    assert_eq!(kinds, ["requests.rule.firing", "requests.rule.test", "requests.rule.test"]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let (home, hook) = (Home::sqlite(), Hook::start());
+    // With the usual pauses between attempts.
+    let server = Server::start(command(&home, &hook, "").env("TALLY_FAULT", "duties.eager"));
+    let add = |rest: &[&str]| {
+        let first = ["rules", "add", "a", "--webhook", "http://192.0.2.1/s3cret"];
+        server.run(&[&first[..], rest].concat())
+    };
+    let output = add(&["--above", "5%", "--in", "20m"]);
+    let words = ["window_minutes: is 20", "statuses: are missing", "TALLY_WEBHOOKS_ALLOW"];
+    assert_fails(&output, 1, &words);
+    for wrong in [
+        &["--in", "15m"][..],
+        &["--above", "1"],
+        &["--above", "1", "--below", "1", "--in", "15m"],
+        &["--above", "1.5", "--in", "15m"],
+        &["--above", "1", "--in", "15"],
+    ] {
+        assert_eq!(add(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+    // What a receiver answers is said at once.
+    hook.reply([Reply::status("404 Not Found")]);
+    add_busy(&server, &hook);
+    assert_fails(&server.run(&["rules", "test", "busy"]), 1, &["404 Not Found", "tries it again"]);
+    let again = ["rules", "add", "busy", "--above", "1", "--in", "15m"];
+    assert_fails(&server.run(&again), 1, &["another rule has it"]);
+    server.stop();
+    // A server without the settings keeps its rules, and shows no secret.
+    let output = home.run(&["config"]);
+    assert!(output.stdout.contains("TALLY_WEBHOOKS_SECRET="), "{output:?}");
+    let mut config = home.command(&["config"]);
+    config.env("TALLY_WEBHOOKS_SECRET", SECRET);
+    let output = run_with(&config, b"", LIMIT, None);
+    assert!(output.stdout.contains("TALLY_WEBHOOKS_SECRET=(secret)"), "{output:?}");
+    assert!(!format!("{output:?}").contains(SECRET), "{output:?}");
+    let mut serve = home.serve_command(&["--webhooks-allow", "https://a/"]);
+    assert_fails_to_start(&run_with(&serve, b"", LIMIT, None), "--webhooks-secret");
+    serve.env("TALLY_WEBHOOKS_SECRET", "whsec_c2hvcnQ=");
+    assert_fails_to_start(&run_with(&serve, b"", LIMIT, None), "24 to 64 random bytes");
+}
+
+#[track_caller]
+fn assert_fails_to_start(output: &Output, words: &str) {
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stderr.contains(words) && !output.stderr.contains("c2hvcnQ"), "{output:?}");
+}
+
+/// The example of the documentation, with an event as it came.
+#[test]
+fn a_receiver_checks_the_signature() {
+    let is_there = Command::new("python3").arg("--version").output().is_ok();
+    if !is_there {
+        assert!(std::env::var_os("CI").is_none(), "python3 is not installed");
+        eprintln!("skipped: python3 is not installed");
+        return;
+    }
+    let (home, hook) = (Home::sqlite(), Hook::start());
+    let server = serve(&home, &hook);
+    add_busy(&server, &hook);
+    server.ok(&["rules", "test", "busy"]);
+    server.stop();
+    let posted = wait_for(&hook, 1).remove(0);
+    let text = include_str!("../../../../../docs/rules.md");
+    let example = text.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let check = r#"
+import json, sys
+given = json.load(sys.stdin)
+headers, body = given["headers"], given["body"].encode()
+now = lambda: int(headers["webhook-timestamp"]) + 299
+assert is_from_tally(given["secret"], headers, body, now)
+assert not is_from_tally(given["secret"], headers, body + b" ", now)
+assert not is_from_tally(given["secret"], {**headers, "webhook-id": "x"}, body, now)
+assert not is_from_tally("whsec_" + "A" * 32, headers, body, now)
+assert not is_from_tally(given["secret"], headers, body, lambda: now() + 2)
+print("checked")
+"#;
+    let script = format!("{}{check}", example.expect("an example in Python"));
+    let input = serde_json::json!({
+        "headers": posted.headers, "body": posted.body, "secret": SECRET,
+    });
+    let mut python = Command::new("python3");
+    python.args(["-c", &script]);
+    let output = run_with(&python, input.to_string().as_bytes(), LIMIT, None);
+    assert_eq!(output.stdout, "checked\n", "{output:?}");
 }

@@ -23,7 +23,7 @@ async fn a_server_that_stands_still_in_its_duties_is_succeeded() {
         client.query_one(sql, &[]).await.expect("a count").get::<_, i64>(0) == 0
     };
     let holder = async || {
-        let sql = "SELECT holder::TEXT FROM tally_leases";
+        let sql = "SELECT holder::TEXT FROM tally_leases WHERE name = 'requests'";
         client.query_opt(sql, &[]).await.expect("the lease").map(|row| row.get::<_, String>(0))
     };
     let one = eager(&home);

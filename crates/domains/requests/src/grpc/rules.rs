@@ -170,7 +170,11 @@ impl From<ShownRule> for proto::ShowRuleResponse {
                 start_of(complete.end),
                 counted.complete,
             )),
-            running: Some(window(start_of(running.start), now, counted.running)),
+            running: Some(window(
+                start_of(running.start),
+                now.min(start_of(running.end)),
+                counted.running,
+            )),
             events: events.into_iter().map(event).collect(),
             watched_since: watched_since.map(at),
         }

@@ -196,7 +196,7 @@ pub(super) async fn producers(
         columns: &["id", "name", "sequence", "last_seen", "accepted", "dropped", "is_worker"],
         items: listed.into_iter().map(|(id, one)| cells(&id, one)).collect(),
         next,
-        setbacks: Some(setbacks.into_iter().map(about).collect()),
+        setbacks: Some(setbacks.iter().map(about).collect()),
     };
     Ok(list.answer(request.headers(), asked.format))
 }

@@ -65,14 +65,14 @@ pub(super) async fn totals(
     // Before anything else is waited for, because it takes a sixth of the memory.
     let totals = Compact::new(totals);
     let setbacks = service.setbacks(asked.query.days()).await?;
-    let head = Head { setbacks: setbacks.into_iter().map(about).collect(), ..head };
+    let head = Head { setbacks: setbacks.iter().map(about).collect(), ..head };
     let written = head.json(&asked);
     let tag = tag_of(&(&totals, written.as_str(), format.content_type()));
     let answer = service.answers.keep(tag, totals)?;
     let is_csv = format == Format::Csv;
     let headers = if is_csv { csv_headers(&head, &asked) } else { Vec::new() };
     let mut response = tagged(request.headers(), tag, format.content_type(), || {
-        let mut writer = Writer::new(answer, &asked.query, format, written);
+        let mut writer = Writer::new(answer, &asked.query, format, &written);
         streamed(move |part| writer.write(part))
     });
     response.headers_mut().extend(headers);
@@ -95,7 +95,7 @@ fn csv_headers(head: &Head, asked: &Asked) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// A setback as JSON has it.
-pub(super) fn about(setback: Setback) -> serde_json::Value {
+pub(super) fn about(setback: &Setback) -> serde_json::Value {
     serde_json::json!({
         "producer": tally_producers::short_id(setback.producer),
         "name": setback.name,

@@ -182,7 +182,9 @@ impl Counted {
             Which::Complete => {
                 (self.windows.complete, start_of(self.windows.complete.end), self.complete)
             }
-            Which::Running => (self.windows.running, now, self.running),
+            Which::Running => {
+                (self.windows.running, now.min(start_of(self.windows.running.end)), self.running)
+            }
         };
         Seen { from: start_of(range.start), to, sum }
     }

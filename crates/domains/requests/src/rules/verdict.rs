@@ -1,9 +1,10 @@
 //! Whether a rule fires, by what was counted in its windows.
 //!
 //! Counts are kept by quarter-hour, so windows are made of whole ones. There are two of them. The
-//! *complete* one has ended, and what was counted in it is believed to be there. The *running* one ends
-//! now: what it has so far is true, and can only grow. So too many requests are seen at once, and that
-//! there are too few is known at the end of a quarter-hour.
+//! *complete* one has ended, and what was counted in it is believed to be there. The *running* one is a
+//! quarter-hour later: what it has so far is true, and can only grow. So too many requests are seen at
+//! once, and that there are too few is known at the end of a quarter-hour. Nothing that came since lies
+//! between the two.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const LATE_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Windows {
     pub(crate) complete: QuarterRange,
-    /// With all of the quarter that it ends in.
+    /// With all of the quarter that it ends in. What comes in the next one waits until this one is complete.
     pub(crate) running: QuarterRange,
 }
 
@@ -55,13 +56,10 @@ pub(super) enum Which {
 impl Windows {
     /// Those of a window of this many quarters.
     pub(crate) fn at(now: Timestamp, quarters: i32) -> Self {
-        let micros = now.as_microsecond();
-        let over = micros - i64::try_from(LATE_MAX.as_micros()).unwrap_or_default();
+        let late_max = i64::try_from(LATE_MAX.as_micros()).unwrap_or_default();
+        let last = Quarter::of_micros(now.as_microsecond() - late_max).0;
         let until = |end: i32| QuarterRange { start: Quarter(end - quarters), end: Quarter(end) };
-        Self {
-            complete: until(Quarter::of_micros(over).0),
-            running: until(Quarter::of_micros(micros).0 + 1),
-        }
+        Self { complete: until(last), running: until(last + 1) }
     }
 }
 

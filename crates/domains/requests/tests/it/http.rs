@@ -59,15 +59,21 @@ fn ok(counting: &Counting, line: &str) -> Value {
     json_of(&reply)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_repeats_the_query_and_is_flat() {
-    let (_folder, counting) = on_sqlite(settings()).await;
+/// Three series, the first one of yesterday.
+async fn three() -> (tempfile::TempDir, Counting) {
+    let (folder, counting) = on_sqlite(settings()).await;
     let all = vec![
         series("shop", "GET", "/a", 200, "acme"),
         series("shop", "GET", "/a", 503, ""),
         series("", "GRPC", "/x.Y/Z", 0, ""),
     ];
     count(&counting, all).await;
+    (folder, counting)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_repeats_the_query_and_is_flat() {
+    let (_folder, counting) = three().await;
     let query = "?from=2030-06-14&to=today&tz=Europe/Berlin&live=true\
                  &group_by=status,service,status_class,method";
     let answer = ok(&counting, &format!("{TOTALS}{query}"));
@@ -104,6 +110,12 @@ async fn an_answer_repeats_the_query_and_is_flat() {
     let again = counting.http(&format!("{TOTALS}?{asked}"), &["accept: text/csv"], "");
     assert_eq!(again.body, csv.body, "{asked}");
     assert_eq!(csv.header("tally-complete"), Some("true"));
+    counting.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_filters_and_periods_are_those_that_are_asked_for() {
+    let (_folder, counting) = three().await;
     for (query, expected) in [
         ("?live=true&by=whole&group_by=none", json!([{"time": null, "count": 6}])),
         (

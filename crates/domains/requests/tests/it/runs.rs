@@ -76,10 +76,7 @@ pub(crate) async fn opened(
 /// Stores one run by a worker of its own.
 pub(crate) async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = Producer::new().send(&backend.store, backend.is_cockroach(), &[rows]).await;
-    match *fates.first().expect("one for each chunk") {
-        Fate::Stored { committed, .. } => stored(committed),
-        other => other,
-    }
+    *fates.first().expect("one for each chunk")
 }
 
 pub(crate) fn stored(committed: i64) -> Fate {

@@ -75,10 +75,7 @@ async fn opened(backend: &Backend, opening: &Opening) -> Result<Standing, Refusa
 /// Stores one batch by a worker of its own.
 async fn store(backend: &Backend, rows: Parcel<Rows>) -> Fate {
     let fates = Producer::new().send(&backend.store, backend.is_cockroach(), &[rows]).await;
-    match *fates.first().expect("one for each chunk") {
-        Fate::Stored { committed, .. } => stored(committed),
-        other => other,
-    }
+    *fates.first().expect("one for each chunk")
 }
 
 fn stored(committed: i64) -> Fate {

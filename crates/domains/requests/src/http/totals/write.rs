@@ -68,7 +68,7 @@ impl Head {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(answer: Arc<Answer>, query: &Query, format: Format, head: String) -> Self {
+    pub(super) fn new(answer: Arc<Answer>, query: &Query, format: Format, head: &str) -> Self {
         let columns = if query.sum { Vec::new() } else { query.group_by.clone() };
         let is_csv = format == Format::Csv;
         let head = if is_csv {

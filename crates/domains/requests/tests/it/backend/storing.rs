@@ -122,10 +122,18 @@ pub(crate) async fn appended(
     for _ in 0..10 {
         let names = Names::new(names.to_vec(), store.state());
         if let Appended::Stored { fates, renumbered } = store.append(batch, &names, now()).await? {
-            return Ok((fates, renumbered));
+            return Ok((fates.into_iter().map(as_clients_see_it).collect(), renumbered));
         }
     }
     panic!("the store never stays in one state");
+}
+
+/// How much of a run was known is for scrapes only.
+fn as_clients_see_it(fate: Fate) -> Fate {
+    match fate {
+        Fate::Stored { committed, .. } => Fate::Stored { committed, known: 0 },
+        other => other,
+    }
 }
 
 /// A name as a new row has it.

@@ -44,7 +44,7 @@ fn screen(view: &View, width: u16, height: u16) -> Vec<String> {
     terminal.draw(draw).expect("it draws");
     let buffer = terminal.backend().buffer();
     let cells: Vec<_> = buffer.content().iter().map(ratatui::buffer::Cell::symbol).collect();
-    let lines = cells.chunks(width.into()).map(|line| line.concat());
+    let lines = cells.chunks(width.into()).map(<[&str]>::concat);
     lines.map(|line| line.trim_end().to_owned()).collect()
 }
 
