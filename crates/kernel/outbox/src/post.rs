@@ -205,7 +205,7 @@ mod tests {
     /// A client that trusts an authority, or nobody.
     fn trusting(authority: Option<&str>) -> Client {
         let mut roots = RootCertStore::empty();
-        for pem in authority {
+        if let Some(pem) = authority {
             let certificate =
                 CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
             roots.add(certificate).expect("a certificate");

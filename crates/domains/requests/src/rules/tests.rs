@@ -1,3 +1,5 @@
+//! What is wrong with a rule, and how it is stored.
+
 use tally_outbox::Secrets;
 
 use super::*;

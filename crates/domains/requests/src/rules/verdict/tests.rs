@@ -1,3 +1,5 @@
+//! When a rule fires, and that it does not flap.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
