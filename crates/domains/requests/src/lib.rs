@@ -12,12 +12,12 @@
 //! | `domain.rs` | the domain as an app lists it |
 //! | `due.rs` | which trays are due to be folded, and which ones others hold |
 //! | `error.rs` | what can go wrong, and what it means to the client |
-//! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `grpc.rs` | `count.v1.CountService`, and `RequestService`, `BookService` and `RuleService` of `tally.requests.v1` |
 //! | `house.rs` | the store with the names that its batches need, and its producers |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
-//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, judging rules, pruning |
+//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `methods.rs` | methods as people write and read them |
 //! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
