@@ -20,11 +20,13 @@ mod schemas;
 mod submit;
 mod totals;
 
+use std::sync::Arc;
+
 use axum::routing::{MethodRouter, get, post};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
-pub(crate) use self::answers::Answers;
+use self::answers::Answers;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::service::Service;
@@ -36,9 +38,10 @@ impl Service {
     #[must_use]
     pub fn api(&self) -> Api {
         let with = |does: MethodRouter<Self>| does.with_state(self.clone());
+        let answers: Arc<Answers> = Arc::default();
         let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
             .route(&submit::SUBMIT, with(post(submit::submit)))
-            .route(&totals::TOTALS, with(get(totals::totals)))
+            .route(&totals::TOTALS, get(totals::totals).with_state((self.clone(), answers)))
             .route(&lists::ENDPOINTS, with(get(lists::endpoints)))
             .route(&lists::SERVICES, with(get(lists::services)))
             .route(&lists::CUSTOMERS, with(get(lists::customers)))
