@@ -25,6 +25,7 @@
 //! | `model.rs` | series, endpoint, quarter, day |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `pages.rs`, `pages/` | the pages: what is asked for, what is read, how it looks |
+//! | `parameters.rs` | the query parameters that the API and the pages share |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `protobuf.rs` | protobuf's encoding, for messages that are read in place |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
@@ -66,6 +67,7 @@ mod migrations;
 pub mod model;
 pub mod packed;
 mod pages;
+mod parameters;
 pub mod periods;
 mod protobuf;
 mod record;
