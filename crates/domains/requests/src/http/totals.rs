@@ -17,6 +17,8 @@ use tally_producers::Setback;
 use tally_serve::api::{Format, Operation, Parameters, Problem, Reply, streamed, tag_of, tagged};
 
 use self::asked::Asked;
+#[cfg(test)]
+pub(super) use self::asked::{SORT, SORTED_MAX};
 use self::write::{Head, Writer};
 use super::answers::Answers;
 use crate::periods::TZDB_VERSION;

@@ -42,7 +42,7 @@ const LIVE: Parameter = Parameter {
     values: Values::Flag,
     is_repeated: false,
 };
-const SORT: Parameter = Parameter {
+pub(in super::super) const SORT: Parameter = Parameter {
     name: "sort",
     about: "The order: by period and group, or with `count` the largest first, of which there are at most \
             10,000, as `limit` says. Default: `path`.",
@@ -83,7 +83,7 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 ];
 
 /// How many totals may be sorted by their counts, because these take ten times as much memory.
-const SORTED_MAX: usize = 10_000;
+pub(in super::super) const SORTED_MAX: usize = 10_000;
 
 /// What stands for a sum of all groups.
 const NO_GROUPS: &str = "none";
