@@ -41,7 +41,7 @@ const AFTER: Parameter = Parameter {
 const WORKERS: Parameter = Parameter {
     name: "workers",
     about: "List the insert workers of servers too.",
-    values: Values::Flag,
+    values: Values::Flag(false),
     is_repeated: false,
 };
 

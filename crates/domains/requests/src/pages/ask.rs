@@ -181,7 +181,7 @@ impl Ask {
             .with("to", &self.times.last.to_string())
             .with("by", word_of(by))
             .with("tz", self.zone.name());
-        self.filters(link.with("group_by", group_by)).with("live", "true").with("format", "csv")
+        self.filters(link.with("group_by", group_by)).with("format", "csv")
     }
 
     /// A series without a method has an empty one, which in a query would be none.

@@ -38,8 +38,9 @@ const GROUP_BY: Parameter = Parameter {
 };
 const LIVE: Parameter = Parameter {
     name: "live",
-    about: "Add what is not rolled up yet: everything that was counted until now.",
-    values: Values::Flag,
+    about: "Whether what is not rolled up yet is in it: everything that was counted until now. With \
+            `false`, days that are not rolled up are missing, and `complete` says nothing of them.",
+    values: Values::Flag(true),
     is_repeated: false,
 };
 pub(in super::super) const SORT: Parameter = Parameter {
