@@ -5,6 +5,7 @@ use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
 use tally_serve::pages::Link;
 
 use super::times::{Span, Times};
+use crate::dates::{End, PeriodArg};
 use crate::methods;
 use crate::parameters::{self, FROM, PATH_PREFIX, TO, TZ, word_of};
 use crate::periods::{Granularity, Zone};
@@ -90,7 +91,8 @@ impl Ask {
     pub(super) fn read(query: Option<&str>, now: Timestamp) -> Result<Self, Mistakes> {
         let mut given = Parameters::of(query, PARAMETERS);
         let zone = parameters::zone(&mut given);
-        let ends = parameters::ends(&mut given);
+        let (from, to) = parameters::ends(&mut given);
+        let ends = (of_days(&mut given, &FROM, from), of_days(&mut given, &TO, to));
         let span =
             Span::read(given.one_of(&RANGE), ends, &zone, now).unwrap_or_else(|(field, text)| {
                 // What could not be read is not missing.
@@ -215,6 +217,17 @@ impl Ask {
     /// Whether nothing but the range and the zone is chosen.
     pub(super) fn is_unfiltered(&self) -> bool {
         self.filter().is_empty()
+    }
+}
+
+/// The days of an end.
+fn of_days(given: &mut Parameters, parameter: &Parameter, end: Option<End>) -> Option<PeriodArg> {
+    match end? {
+        End::Period(period) => Some(period),
+        End::Moment(_) => {
+            given.mistakes.note(parameter.name, "a page has whole days: write a day");
+            None
+        }
     }
 }
 

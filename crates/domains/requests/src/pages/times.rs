@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::{Timestamp, ToSpan as _};
 use tally_serve::pages::Tick;
 
-use crate::dates::{End, PeriodArg};
+use crate::dates::PeriodArg;
 use crate::model::Quarter;
 use crate::parameters::GRANULARITIES;
 use crate::periods::{Error, Granularity, Label, Periods, QuarterRange, Zone};
@@ -62,12 +62,12 @@ impl Span {
     /// Reads a range; own dates win. Without an end it ends today.
     pub(super) fn read(
         name: Option<&str>,
-        (from, to): (Option<End>, Option<End>),
+        (from, to): (Option<PeriodArg>, Option<PeriodArg>),
         zone: &Zone,
         now: Timestamp,
     ) -> Result<Self, (&'static str, String)> {
         let today = zone.date_at(now);
-        let (first, last) = match (of_days("from", from)?, of_days("to", to)?) {
+        let (first, last) = match (from, to) {
             (None, None) => {
                 let mut known = Self::PRESETS.into_iter().map(|(span, _)| span);
                 return Ok(known.find(|span| Some(span.name()) == name).unwrap_or(Self::Month));
@@ -247,18 +247,6 @@ impl Times {
         let tick =
             |(nth, (at, text)): (usize, (usize, String))| Tick { at, text, is_minor: nth % 2 == 1 };
         named.into_iter().step_by(every).enumerate().map(tick).collect()
-    }
-}
-
-/// The days of an end.
-fn of_days(
-    field: &'static str,
-    end: Option<End>,
-) -> Result<Option<PeriodArg>, (&'static str, String)> {
-    match end {
-        Some(End::Moment(_)) => Err((field, "a page has whole days: write a day".to_owned())),
-        Some(End::Period(period)) => Ok(Some(period)),
-        None => Ok(None),
     }
 }
 
