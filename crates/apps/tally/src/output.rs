@@ -256,15 +256,6 @@ pub(crate) fn age(seconds: i64) -> String {
     }
 }
 
-/// A size in the largest unit of which there is one: `512 B`, `1.5 KiB`, `256.0 MiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let Some(at) = (bytes.max(1).ilog2() / 10).checked_sub(1) else { return format!("{bytes} B") };
-    // In tenths, rounded down, so that no size shows as more than there is.
-    let tenths = (u128::from(bytes) * 10) >> (10 * (at + 1));
-    format!("{}.{} {}", tenths / 10, tenths % 10, units[at as usize])
-}
-
 /// Text that is safe to show: characters that steer a terminal, or hide or reorder text, are escaped.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -336,20 +327,6 @@ mod tests {
             [("de_DE.UTF-8", true), ("C.utf8", true), ("C", false), ("en_US.ISO-8859-1", false)]
         {
             assert_eq!(is_utf8_locale(locale), is_utf8, "{locale}");
-        }
-    }
-
-    #[test]
-    fn sizes_have_the_unit_that_suits_them() {
-        for (size, text) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (1_535, "1.4 KiB"),
-            (256 << 20, "256.0 MiB"),
-            (u64::MAX, "15.9 EiB"),
-        ] {
-            assert_eq!(bytes(size), text);
         }
     }
 

@@ -205,3 +205,32 @@ async fn in_time<T>(
         Err(Error::permanent(step, Kind::Unavailable).because(silence))
     })
 }
+
+/// A size in the largest unit of which there is one: `512 B`, `1.5 KiB`, `256.0 MiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let Some(at) = (bytes.max(1).ilog2() / 10).checked_sub(1) else { return format!("{bytes} B") };
+    // In tenths, rounded down, so that no size shows as more than there is.
+    let tenths = (u128::from(bytes) * 10) >> (10 * (at + 1));
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[at as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_the_unit_that_suits_them() {
+        for (size, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_535, "1.4 KiB"),
+            (256 << 20, "256.0 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(bytes(size), text);
+        }
+    }
+}

@@ -11,11 +11,12 @@ use serde_json::{Map, Value, json};
 use tally_proto::tally::server::v1::fact::Value as Of;
 use tally_proto::tally::server::v1::server_service_client::ServerServiceClient;
 use tally_proto::tally::server::v1::{Domain, Fact, GetStatusRequest, GetStatusResponse};
+use tally_serve::facts::bytes;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::client::{ServerArgs, describe};
-use crate::output::{self, age, bytes, thousands, visible};
+use crate::output::{self, age, thousands, visible};
 
 /// How long connecting and the answer may take: a server whose database is silent needs some seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);

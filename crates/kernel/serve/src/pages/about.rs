@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{Frame, Page, thousands};
-use crate::facts::{DomainFacts, Fact, Facts, Value};
+use crate::facts::{DomainFacts, Fact, Facts, Value, bytes};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default)]
@@ -150,16 +150,6 @@ fn moment(at: Timestamp) -> Markup {
     html! { time datetime=(at) { (at.strftime("%-d %b %Y, %H:%M:%S")) " UTC" } }
 }
 
-/// Such as `5.2 MB`.
-fn bytes(number: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    let unit = units.into_iter().find(|(size, _)| number >= *size);
-    unit.map_or_else(
-        || format!("{number} B"),
-        |(size, name)| format!("{:.1} {name}", number as f64 / size as f64),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +158,5 @@ mod tests {
     fn facts_are_said_in_words() {
         assert_eq!(words("rolled_up_at"), "Rolled up");
         assert_eq!(words("queue_rows"), "Queue rows");
-        assert_eq!([9, 5_200_000].map(bytes), ["9 B", "5.2 MB"]);
     }
 }
