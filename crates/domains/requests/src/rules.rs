@@ -173,7 +173,7 @@ impl Rule {
         self.check_filters(&mut problems);
         problems.extend(self.limit.problem());
         let minutes = self.window_minutes;
-        if !(MINUTES_MIN..=MINUTES_MAX).contains(&minutes) || minutes % MINUTES_MIN != 0 {
+        if !(MINUTES_MIN..=MINUTES_MAX).contains(&minutes) || !minutes.is_multiple_of(MINUTES_MIN) {
             problems.push(format!(
                 "window_minutes: is {minutes} minutes, and can be a multiple of 15, from 15 to \
                  {MINUTES_MAX}: counts are kept by quarter-hour"

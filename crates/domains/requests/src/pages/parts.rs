@@ -66,7 +66,7 @@ fn against(view: &View) -> Markup {
     html! {
         @match view.before {
             None => span.muted {
-                "Not compared: the quarter-hours of " (then) " are not kept any more."
+                "Not compared: there are no quarter-hours of " (then) "."
             },
             Some(0) => span.muted { "None " (words) },
             Some(before) => {

@@ -142,10 +142,13 @@ impl Times {
         let today = zone.date_at(now);
         let [first, last, before_first, before_last] = span.dates(today);
         let range = QuarterRange::of_dates(Some(first), Some(last), zone)?;
-        let mut before = QuarterRange::of_dates(Some(before_first), Some(before_last), zone)?;
+        // Long ago some days do not begin on a quarter: then there is nothing to compare with.
+        let before = QuarterRange::of_dates(Some(before_first), Some(before_last), zone).ok();
+        let is_compared = before.is_some();
+        let mut before = before.unwrap_or(QuarterRange { end: range.start, ..range });
         let now = Quarter::of_micros(now.as_microsecond());
         let is_open = range.start <= now && now < range.end;
-        if is_open && span != Span::Year {
+        if is_open && is_compared && span != Span::Year {
             // Today until now is compared with as much of the day then.
             let day = QuarterRange::of_dates(Some(today), Some(today), zone)?;
             let then = QuarterRange::of_dates(Some(before_last), Some(before_last), zone)?;
@@ -163,7 +166,7 @@ impl Times {
             last,
             range,
             before,
-            is_compared: true,
+            is_compared,
             before_first,
             before_last,
             is_open,

@@ -72,7 +72,8 @@ fn what_is_out_of_bounds_is_refused() {
     };
     assert_eq!(with(|_| {}), None);
     assert_eq!(with(|rule| rule.window_minutes = 10_080), None);
-    let changes: [(fn(&mut Rule), &str); 11] = [
+    type Change = fn(&mut Rule);
+    let changes: [(Change, &str); 11] = [
         (|rule| rule.name = "x".repeat(201), "name: has 201 bytes"),
         (|rule| rule.name = "a\nb".to_owned(), "name: has control characters"),
         (|rule| rule.name = Uuid::nil().to_string(), "name: is a UUID"),

@@ -82,6 +82,7 @@ mod tests {
                 }
                 let omitted = page.keep_first(size, LimitOrder::Path);
                 pages.extend(counts(&page));
+                assert!(pages.len() <= 5, "{pages:?}");
                 after = page.last();
                 assert!(page.groups.len() <= size);
                 if omitted.is_none() {

@@ -3,3 +3,4 @@
 mod delivering;
 mod failing;
 mod place;
+mod plans;

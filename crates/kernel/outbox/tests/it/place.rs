@@ -50,7 +50,7 @@ impl Place {
         let url = format!("sqlite:{}", folder.path().join("tally.db").display());
         let mut all = vec![Self::migrated(&url, Home::Sqlite(folder)).await];
         if let Some(database) = TestDatabase::create_or_skip(hint) {
-            all.push(Self::migrated(&database.url(), Home::Postgres(database)).await);
+            all.push(Self::postgres(database).await);
         }
         all.extend(Self::cockroach(hint).await);
         all
@@ -75,6 +75,11 @@ impl Place {
         let url = format!("cockroachdb://{rest}{separator}{isolation}");
         let place = Self::open(&url, Home::Postgres(database)).await;
         Some(Self { disturber: Some(disturber), ..place })
+    }
+
+    /// On this Postgres.
+    pub(crate) async fn postgres(database: TestDatabase) -> Self {
+        Self::migrated(&database.url(), Home::Postgres(database)).await
     }
 
     async fn migrated(url: &str, home: Home) -> Self {

@@ -47,7 +47,7 @@ fn judged(kept: &KeptRule, now: &str, complete: (u64, u64), running: (u64, u64))
 fn a_window_is_complete_a_minute_after_its_end() {
     let windows = |now: &str, quarters| {
         let Windows { complete, running } = Windows::at(time(now), quarters);
-        [complete.start, complete.end, running.start, running.end].map(|one| start_of(one))
+        [complete.start, complete.end, running.start, running.end].map(start_of)
     };
     let times = |texts: [&str; 4]| texts.map(time);
     let before = times(["11:45:00", "12:00:00", "12:00:00", "12:15:00"]);

@@ -188,8 +188,8 @@ fn became(event: &Event) -> String {
 
 fn minutes(number: u32) -> String {
     match number {
-        number if number % (24 * 60) == 0 => plural(number / (24 * 60), "day"),
-        number if number % 60 == 0 => plural(number / 60, "hour"),
+        number if number.is_multiple_of(24 * 60) => plural(number / (24 * 60), "day"),
+        number if number.is_multiple_of(60) => plural(number / 60, "hour"),
         number => plural(number, "minute"),
     }
 }
