@@ -134,8 +134,8 @@ fn brief(rule: &Rule) -> String {
         None => "?".to_owned(),
     };
     let window = match rule.window_minutes {
-        minutes if minutes % (24 * 60) == 0 => format!("{}d", minutes / (24 * 60)),
-        minutes if minutes % 60 == 0 => format!("{}h", minutes / 60),
+        minutes if minutes.is_multiple_of(24 * 60) => format!("{}d", minutes / (24 * 60)),
+        minutes if minutes.is_multiple_of(60) => format!("{}h", minutes / 60),
         minutes => format!("{minutes}m"),
     };
     format!("{limit} in {window}")
