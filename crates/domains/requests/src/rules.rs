@@ -10,6 +10,7 @@ mod event;
 mod judge;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use hashbrown::HashSet;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub use self::judge::Judge;
 pub(crate) use self::judge::{Counted, LEASE};
 pub(crate) use self::verdict::Sum;
+use crate::methods;
 use crate::model::{Namespace, Quarter};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::totals::{Filter, GroupBy, Query};
@@ -200,6 +202,19 @@ impl Rule {
         let receiver = (!webhook.is_empty()).then(|| webhooks.receiver(webhook)).transpose();
         let receiver = receiver.map_err(|why| problems.push(format!("webhook: {why}")));
         if problems.is_empty() { Ok(receiver.unwrap_or_default()) } else { Err(problems) }
+    }
+
+    /// With its methods as series have them: one in another form would match nothing, and silence would be
+    /// told for ever.
+    pub(crate) fn with_methods_of_series(mut self) -> Result<Self, String> {
+        let of_series = |method: &String| match method.as_str() {
+            "" => Ok(String::new()),
+            method => methods::of_series(method)
+                .map_err(|why| format!("methods: {}: {why}", method.escape_debug())),
+        };
+        let methods: Result<BTreeSet<_>, _> = self.methods.iter().map(of_series).collect();
+        self.methods = methods?.into_iter().collect();
+        Ok(self)
     }
 
     fn check_filters(&self, problems: &mut Vec<String>) {
