@@ -20,6 +20,7 @@ use tally_outbox::{Receiver, Webhooks};
 use tally_proto::wire::STATUS_MAX;
 use uuid::Uuid;
 
+pub(crate) use self::event::TESTS;
 pub use self::judge::Judge;
 pub(crate) use self::judge::{Counted, LEASE};
 pub(crate) use self::verdict::Sum;
