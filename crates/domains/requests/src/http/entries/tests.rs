@@ -135,7 +135,7 @@ async fn a_body_that_is_no_list_of_a_few_entries_is_refused() {
     assert_eq!(read(Form::List, list(&most).as_bytes()).expect("a list").len(), ENTRIES_MAX);
     let more = [&most[..], &[entry]].concat();
     let words = ("body".to_owned(), "it has 10001 entries, and may have at most 10000".to_owned());
-    assert_eq!(mistakes(Form::List, &list(&more)).await, [words.clone()]);
+    assert_eq!(mistakes(Form::List, &list(&more)).await, std::slice::from_ref(&words));
     assert_eq!(mistakes(Form::Lines, &more.join("\n")).await, [words]);
 }
 
