@@ -110,7 +110,7 @@ pub(crate) struct ServeArgs {
     producers: ProducerArgs,
 
     #[command(flatten)]
-    webhooks: WebhooksArgs,
+    pub(crate) webhooks: WebhooksArgs,
 
     /// How long a stopping server may take to store and acknowledge what it accepted
     #[arg(long, env = "TALLY_DRAIN_TIMEOUT_MS", value_name = "MS", default_value = "30000")]

@@ -20,11 +20,13 @@ mod schemas;
 mod submit;
 mod totals;
 
+use std::sync::Arc;
+
 use axum::routing::{MethodRouter, get, post};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
-pub(crate) use self::answers::Answers;
+use self::answers::Answers;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::service::Service;
@@ -36,9 +38,10 @@ impl Service {
     #[must_use]
     pub fn api(&self) -> Api {
         let with = |does: MethodRouter<Self>| does.with_state(self.clone());
+        let answers: Arc<Answers> = Arc::default();
         let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
             .route(&submit::SUBMIT, with(post(submit::submit)))
-            .route(&totals::TOTALS, with(get(totals::totals)))
+            .route(&totals::TOTALS, get(totals::totals).with_state((self.clone(), answers)))
             .route(&lists::ENDPOINTS, with(get(lists::endpoints)))
             .route(&lists::SERVICES, with(get(lists::services)))
             .route(&lists::CUSTOMERS, with(get(lists::customers)))
@@ -58,5 +61,29 @@ impl From<Error> for Problem {
             _ => error.kind(),
         };
         Self::new(kind, tell(&error, kind)).because(error.reason())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_producers::KEY_BYTES_MAX;
+    use tally_serve::pages::thousands;
+
+    use super::*;
+    use crate::submission::ENTRIES_MAX;
+
+    /// What is described is what holds.
+    #[test]
+    fn descriptions_have_the_limits() {
+        let body = submit::SUBMIT.body.expect("a body").about;
+        for (text, limit) in [
+            (totals::SORT.about, totals::SORTED_MAX),
+            (lists::LIMIT.about, lists::LIMIT_USUAL),
+            (body, ENTRIES_MAX),
+            (submit::SUBMIT.headers[0].about, KEY_BYTES_MAX),
+        ] {
+            let limit = thousands(i64::try_from(limit).expect("a limit"));
+            assert!(text.contains(&limit), "{limit} is not in {text}");
+        }
     }
 }

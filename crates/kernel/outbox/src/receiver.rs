@@ -10,6 +10,10 @@ use http::uri::{Authority, PathAndQuery};
 /// The longest URL.
 const URL_BYTES_MAX: usize = 2_000;
 
+/// What a path has not, because some servers read it as a separator of segments, or decode it twice: then
+/// dots behind it lead out of what is allowed.
+const AMBIGUOUS: [&str; 8] = ["\\", ";", "%00", "%25", "%2e", "%2f", "%3b", "%5c"];
+
 /// A URL that events are sent to, by POST.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receiver {
@@ -106,11 +110,14 @@ impl FromStr for Receiver {
         if uri.port_u16().is_none() && uri.host() != uri.authority().map(Authority::as_str) {
             return Err("has a port that is not a number up to 65535");
         }
-        let is_dots = |segment: &str| {
-            matches!(&*segment.to_ascii_lowercase().replace("%2e", "."), "." | "..")
-        };
-        if uri.path().contains(['\\', ';']) || uri.path().split('/').any(is_dots) {
-            return Err("has . or .. as a segment of its path, a backslash or a semicolon");
+        let path = uri.path().to_ascii_lowercase();
+        if AMBIGUOUS.iter().any(|text| path.contains(text))
+            || path.split('/').any(|segment| matches!(segment, "." | ".."))
+        {
+            return Err(
+                "has in its path a segment . or .., a backslash or a semicolon, or one of \
+                        %00, %25, %2e, %2f, %3b and %5c",
+            );
         }
         Ok(Self { uri })
     }
@@ -132,20 +139,29 @@ impl Allowed {
     }
 }
 
+/// The origins only.
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origins: Vec<_> = self.0.iter().map(Receiver::origin).collect();
+        f.write_str(&origins.join(","))
+    }
+}
+
 impl FromStr for Allowed {
     type Err = String;
 
+    /// No error repeats a URL: its path may be a secret.
     fn from_str(text: &str) -> Result<Self, String> {
-        let one = |text: &str| {
-            let prefix: Receiver =
-                text.parse().map_err(|why| format!("\u{201c}{text}\u{201d} {why}"))?;
-            match prefix.uri.query() {
-                Some(_) => Err(format!("\u{201c}{text}\u{201d} has a query (?)")),
+        let one = |(at, text): (usize, &str)| {
+            let prefix: Result<Receiver, _> = text.parse();
+            let prefix = prefix.and_then(|prefix| match prefix.uri.query() {
+                Some(_) => Err("has a query (?)"),
                 None => Ok(prefix),
-            }
+            });
+            prefix.map_err(|why| format!("URL {} {why}", at + 1))
         };
         let all = text.split(',').map(str::trim).filter(|text| !text.is_empty());
-        all.map(one).collect::<Result<_, _>>().map(Self)
+        all.enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -177,6 +193,13 @@ mod tests {
             "https://a/b/%2E%2e/c",
             "https://a/./c",
             "https://a/b\\c",
+            "https://a/b/..%2f..%2Fc",
+            "https://a/b/%2e%2E%2f..%2fc",
+            "https://a/b/..%5c..%5Cc",
+            "https://a/b/..%3bc",
+            "https://a/b/..%3Bc",
+            "https://a/b/..%252fc",
+            "https://a/b/..%00/c",
             "https://a/..;/c",
             "https://a:/",
             "https://a:99999/",
@@ -224,5 +247,8 @@ mod tests {
         for text in ["a", "https://a/?b", "https://a/,*", "https://user@a/"] {
             assert!(text.parse::<Allowed>().is_err(), "{text}");
         }
+        let why = "https://a/b, https://c/s3cret?d".parse::<Allowed>().expect_err("a query");
+        assert_eq!(why, "URL 2 has a query (?)");
+        assert_eq!(allowed.to_string(), "https://hooks.example.com,http://127.0.0.1:9000");
     }
 }

@@ -9,7 +9,7 @@ use crate::{Allowed, Receiver, Secrets};
 pub struct WebhooksArgs {
     /// Where webhooks may go: URLs with commas between them; what begins with one of them is allowed,
     /// such as every path of https://hooks.example.com/. Nothing else is, so by default there are none
-    #[arg(long, env = "TALLY_WEBHOOKS_ALLOW", value_name = "URLS")]
+    #[arg(long, env = "TALLY_WEBHOOKS_ALLOW", hide_env_values = true, value_name = "URLS")]
     webhooks_allow: Option<Given<Allowed>>,
 
     /// What webhooks are signed with: whsec_ and 24 to 64 random bytes in base64. While it is being
@@ -29,6 +29,16 @@ pub struct Webhooks {
 // === impl WebhooksArgs ===
 
 impl WebhooksArgs {
+    /// Where webhooks may go, as people see it.
+    #[must_use]
+    pub fn shown_allowed(&self) -> String {
+        let allowed = self.webhooks_allow.as_ref();
+        let allowed = allowed.map(|given| Problems::new().take_secret("", given));
+        allowed.map_or_else(String::new, |allowed| {
+            allowed.map_or_else(|| "(invalid)".to_owned(), |allowed| allowed.to_string())
+        })
+    }
+
     /// Checks them.
     pub fn check(&self, problems: &mut Problems) -> Webhooks {
         let (allow, secret) = (name("webhooks-allow"), name("webhooks-secret"));
@@ -65,9 +75,10 @@ impl Webhooks {
         if self.allowed.allows(&receiver) {
             return Ok(receiver);
         }
+        let secret = if self.secrets.is_none() { " and a --webhooks-secret" } else { "" };
         Err(format!(
             "is not allowed: the server sends webhooks only to what its --webhooks-allow \
-             (TALLY_WEBHOOKS_ALLOW) names, such as {}",
+             (TALLY_WEBHOOKS_ALLOW) names; restart it with one that names {}{secret}",
             receiver.origin()
         ))
     }
@@ -98,6 +109,8 @@ mod tests {
         assert!(why.contains("--webhooks-secret (TALLY_WEBHOOKS_SECRET) is missing"), "{why}");
         let why = check("a", Some("s3cret")).expect_err("both are wrong");
         assert!(why.contains("2 settings are wrong") && !why.contains("s3cret"), "{why}");
-        assert!(check("", None).expect("none").receiver("https://a/").is_err());
+        assert!(why.ends_with("restart it with one that names http://127.0.0.1"), "{why}");
+        let why = check("", None).expect("none").receiver("https://a/").expect_err("not allowed");
+        assert!(why.ends_with("names https://a and a --webhooks-secret"), "{why}");
     }
 }

@@ -14,11 +14,9 @@ use tally_serve::pages::Setting;
 use crate::output::{say, written, wrong_usage};
 use crate::settings::{ServeArgs, Settings};
 
-/// The variable that may hold a password.
-const SECRET: &str = "DB_URL";
-
-/// The variable that holds nothing else.
-const WEBHOOKS_SECRET: &str = "TALLY_WEBHOOKS_SECRET";
+/// The variables that may hold a secret besides what can be shown.
+const DATABASE: &str = "DB_URL";
+const WEBHOOKS: &str = "TALLY_WEBHOOKS_ALLOW";
 
 /// The variable whose default depends on the domains.
 const CONNECTIONS: &str = "TALLY_CONNECTIONS_MAX";
@@ -80,8 +78,7 @@ pub(crate) fn in_force(
         let raw = matches.get_raw(id).and_then(|mut values| values.next());
         let text = raw.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
         let (value, source) = match (&*name, checked) {
-            (SECRET, _) => (without_password(args), source),
-            (WEBHOOKS_SECRET, _) if !text.is_empty() => ("(secret)".to_owned(), source),
+            _ if argument.is_hide_env_values_set() => (without_secret(args, &name, &text), source),
             (CONNECTIONS, Some(settings)) if text.is_empty() => {
                 (settings.database.pool.connections_max.to_string(), "default")
             }
@@ -93,8 +90,15 @@ pub(crate) fn in_force(
     command.get_arguments().filter_map(setting).collect()
 }
 
-/// The database as `tally serve` would open it; mistakes are reported with the others.
-fn without_password(args: &ServeArgs) -> String {
-    let url = args.database.url(&mut Problems::new());
-    url.map_or_else(|| "(invalid)".into(), |url| url.to_string())
+/// What can be shown of a setting whose value the help hides; mistakes are reported with the others.
+fn without_secret(args: &ServeArgs, name: &str, text: &str) -> String {
+    match name {
+        DATABASE => {
+            let url = args.database.url(&mut Problems::new());
+            url.map_or_else(|| "(invalid)".into(), |url| url.to_string())
+        }
+        WEBHOOKS => args.webhooks.shown_allowed(),
+        _ if text.is_empty() => String::new(),
+        _ => "(secret)".to_owned(),
+    }
 }

@@ -23,11 +23,11 @@ const STALLED: Duration = Duration::from_secs(10);
 
 /// The answers that are being read.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(Mutex<Vec<Weak<Answer>>>);
+pub(super) struct Answers(Mutex<Vec<Weak<Answer>>>);
 
 /// An answer, until its last reader has it.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(super) struct Answer {
     tag: u64,
     bytes: usize,
     /// None if it is given up.

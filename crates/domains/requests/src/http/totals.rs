@@ -8,6 +8,8 @@
 mod asked;
 mod write;
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
@@ -15,7 +17,10 @@ use tally_producers::Setback;
 use tally_serve::api::{Format, Operation, Parameters, Problem, Reply, streamed, tag_of, tagged};
 
 use self::asked::Asked;
+#[cfg(test)]
+pub(super) use self::asked::{SORT, SORTED_MAX};
 use self::write::{Head, Writer};
+use super::answers::Answers;
 use crate::periods::TZDB_VERSION;
 use crate::service::Service;
 use crate::totals::Compact;
@@ -45,7 +50,7 @@ pub(super) static TOTALS: Operation = Operation {
 };
 
 pub(super) async fn totals(
-    State(service): State<Service>,
+    State((service, answers)): State<(Service, Arc<Answers>)>,
     request: Request,
 ) -> Result<Response, Problem> {
     let mut given = Parameters::of(request.uri().query(), TOTALS.parameters);
@@ -68,7 +73,7 @@ pub(super) async fn totals(
     let head = Head { setbacks: setbacks.iter().map(about).collect(), ..head };
     let written = head.json(&asked);
     let tag = tag_of(&(&totals, written.as_str(), format.content_type()));
-    let answer = service.answers.keep(tag, totals)?;
+    let answer = answers.keep(tag, totals)?;
     let is_csv = format == Format::Csv;
     let headers = if is_csv { csv_headers(&head, &asked) } else { Vec::new() };
     let mut response = tagged(request.headers(), tag, format.content_type(), || {

@@ -9,6 +9,9 @@ use super::verdict::Sum;
 use super::{KeptRule, Limit, Rule, percent};
 use crate::NAME;
 
+/// Whose test events are: not the rule's, so that no event waits for one of them, or has its number.
+pub(crate) const TESTS: &str = "requests.tests";
+
 /// What has happened to a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -23,8 +26,9 @@ pub(crate) enum Kind {
 struct Data<'a> {
     rule: Named<'a>,
     /// The number of the event among those of the rule. A receiver that knows a higher one has seen what
-    /// came later.
-    number: i64,
+    /// came later. A test has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<i64>,
     /// Whether it says again that the rule still fires.
     is_repeated: bool,
     /// Since when the rule fires, or fired.
@@ -92,37 +96,31 @@ impl KeptRule {
             of_requests,
         };
         let is_repeated = kind == Kind::Firing && self.firing_since.is_some();
-        self.tell(receiver, kind, now, is_repeated, since, Some((seen, window)))
-    }
-
-    /// An event that says nothing.
-    pub(crate) fn test_event(&self, receiver: Receiver, now: Timestamp) -> Event {
-        self.tell(receiver, Kind::Test, now, false, None, None)
-    }
-
-    fn tell(
-        &self,
-        receiver: Receiver,
-        kind: Kind,
-        now: Timestamp,
-        is_repeated: bool,
-        since: Option<Timestamp>,
-        seen: Option<(Seen, Window)>,
-    ) -> Event {
-        let about = About { domain: NAME, subject: self.id, number: self.events + 1 };
-        let text = match &seen {
-            Some((seen, _)) => text(&self.rule, kind, *seen),
-            None => format!("{}: this is a test", self.rule.name),
-        };
+        let number = self.events + 1;
         let data = Data {
             rule: Named { id: id(self.id), rule: &self.rule },
-            number: about.number,
+            number: Some(number),
             is_repeated,
             since: since.map(|since| since.to_string()),
-            window: seen.map(|(_, window)| window),
-            text,
+            window: Some(window),
+            text: text(&self.rule, kind, seen),
         };
+        let about = About { domain: NAME, subject: self.id, number };
         Event::new(about, receiver, kind.r#type(), now, &data)
+    }
+
+    /// An event that says nothing, the how many-th of its kind.
+    pub(crate) fn test_event(&self, receiver: Receiver, number: i64, now: Timestamp) -> Event {
+        let data = Data {
+            rule: Named { id: id(self.id), rule: &self.rule },
+            number: None,
+            is_repeated: false,
+            since: None,
+            window: None,
+            text: format!("{}: this is a test", self.rule.name),
+        };
+        let about = About { domain: TESTS, subject: self.id, number };
+        Event::new(about, receiver, Kind::Test.r#type(), now, &data)
     }
 }
 

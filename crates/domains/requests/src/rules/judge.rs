@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tally_outbox::Outbox;
-use tally_runtime::{Error, chain, faults};
+use tally_runtime::{Error, Outcome, chain, faults};
 use tally_serve::Next;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::event::{Kind, Seen};
 use super::verdict::{self, Sum, Verdict, Which, Windows};
@@ -31,6 +31,10 @@ const INTERVAL_MAX: Duration = Duration::from_secs(60);
 const GAP_MAX: Duration = Duration::from_secs(180);
 /// How often it is noted in a round that takes long.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a trial of whether requests can be stored may take.
+const TRIAL_MAX: Duration = Duration::from_secs(10);
+/// How often a rule is judged again at once because another server has written a verdict meanwhile.
+const ATTEMPTS_MAX: usize = 3;
 
 /// Judges rules. Clones share everything.
 #[derive(Clone)]
@@ -86,17 +90,31 @@ impl Judge {
         if rules.is_empty() {
             return Ok(());
         }
-        let mut watched_since = store.watch(now, GAP_MAX).await?;
+        let mut watched = self.watch(now).await;
         let (mut done, mut noted) = (Ok(()), now);
         for kept in rules {
             now = self.house.clock.now();
             if is_over(WATCH_INTERVAL, now, Some(noted)) {
-                (watched_since, noted) = (store.watch(now, GAP_MAX).await?, now);
+                done = done.and(watched.map(drop));
+                (watched, noted) = (self.watch(now).await, now);
             }
-            let judged = self.one(&kept, now, watched_since).await;
+            // Unwatched, nothing is silent; what is counted is counted all the same.
+            let watched_since = watched.as_ref().map_or(Timestamp::MAX, |since| *since);
+            let judged = self.one(kept, now, watched_since).await;
             done = done.and(judged.map_err(|error| error.within("judge a rule")));
         }
-        done
+        done.and(watched.map(drop))
+    }
+
+    /// Notes that rules are judged now, if requests can be stored, and returns since when that is so: while
+    /// they are refused, that there are none says nothing. What other servers store is counted all the same.
+    async fn watch(&self, now: Timestamp) -> Result<Timestamp, Error> {
+        let store = &self.house.store;
+        let tried = timeout(TRIAL_MAX, store.try_write(now)).await.unwrap_or_else(|_| {
+            Err(Error::transient("wait for a trial of storing", Outcome::Indeterminate))
+        });
+        tried.map_err(|error| error.within("see whether requests can be stored"))?;
+        store.watch(now, GAP_MAX).await
     }
 
     /// Counts what a rule is about.
@@ -125,7 +143,32 @@ impl Judge {
         Ok(sum)
     }
 
-    async fn one(&self, kept: &KeptRule, now: Timestamp, watched: Timestamp) -> Result<(), Error> {
+    /// Judges a rule. If another server has told something of it meanwhile, it is judged again at once.
+    async fn one(
+        &self,
+        mut kept: KeptRule,
+        now: Timestamp,
+        watched: Timestamp,
+    ) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS_MAX {
+            if self.attempt(&kept, now, watched).await? {
+                return Ok(());
+            }
+            let again = self.house.store.rules().await?.into_iter().find(|one| one.id == kept.id);
+            let Some(again) = again else { return Ok(()) };
+            kept = again;
+        }
+        tracing::warn!(rule = %kept.id, "other servers judge the same rule all the time: it waits");
+        Ok(())
+    }
+
+    /// False if it has changed since it was read.
+    async fn attempt(
+        &self,
+        kept: &KeptRule,
+        now: Timestamp,
+        watched: Timestamp,
+    ) -> Result<bool, Error> {
         let counted = self.count(kept, now).await?;
         let sums = (counted.complete, counted.running);
         match (verdict::judge(kept, counted.windows, sums, watched), kept.firing_since) {
@@ -138,11 +181,11 @@ impl Judge {
             (Verdict::Fine(which), Some(_)) => {
                 self.tell(kept, Kind::Resolved, None, counted.seen(which, now), now).await
             }
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
-    /// Writes a verdict and its event.
+    /// Writes a verdict and its event. False if the rule has changed since it was read.
     async fn tell(
         &self,
         kept: &KeptRule,
@@ -150,7 +193,7 @@ impl Judge {
         firing_since: Option<Timestamp>,
         seen: Seen,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let since = firing_since.or(kept.firing_since);
         let event = match kept.receiver(self.outbox.webhooks()) {
             Ok(receiver) => receiver.map(|to| kept.event(to, kind, since, seen, now)),
@@ -162,15 +205,13 @@ impl Judge {
         };
         let told = (kind == Kind::Firing).then_some(now);
         let judged = Judged { firing_since, told, event };
-        match self.house.store.tell(kept, &judged).await {
-            Ok(true) => self.outbox.notice(),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::debug!(rule = %kept.id, error = chain(&error), "a verdict waits");
-                return Err(error);
-            }
+        let told = self.house.store.tell(kept, &judged).await.inspect_err(|error| {
+            tracing::debug!(rule = %kept.id, error = chain(error), "a verdict waits");
+        })?;
+        if told {
+            self.outbox.notice();
         }
-        Ok(())
+        Ok(told)
     }
 }
 

@@ -1,19 +1,19 @@
 //! Rules about counts.
 
-use tally_outbox::Delivery;
+use std::cmp::Reverse;
+
+use tally_outbox::{Delivery, State};
 use tally_runtime::{Kind, random};
 use uuid::Uuid;
 
 use super::Service;
 use crate::NAME;
 use crate::error::Error;
-use crate::rules::{Counted, KeptRule, RULES_MAX, Rule};
-use crate::store::{Added, Judged};
+use crate::rules::{Counted, KeptRule, RULES_MAX, Rule, TESTS};
+use crate::store::Added;
 
 /// How many of its events a rule shows.
 const EVENTS_SHOWN: u32 = 20;
-/// How often a test event is tried if something else happens to the rule.
-const ATTEMPTS_MAX: usize = 10;
 
 /// A rule, what it counts now, and its latest events.
 pub(crate) struct ShownRule {
@@ -33,6 +33,7 @@ impl Service {
         rule: Rule,
         webhook: String,
     ) -> Result<(KeptRule, bool), Error> {
+        let rule = rule.with_methods_of_series().map_err(Error::invalid)?;
         let webhooks = self.outbox.webhooks();
         rule.check(&webhook, webhooks, self.quarter_retention_days)
             .map_err(|problems| Error::invalid(problems.join("; ")))?;
@@ -80,8 +81,13 @@ impl Service {
         let counted = self.judge.count(&kept, now).await.map_err(Error::store("count"))?;
         let watched_since = self.house.store.watched_since().await;
         let watched_since = watched_since.map_err(Error::store("show a rule"))?;
-        let events = self.outbox.deliveries(NAME, kept.id, EVENTS_SHOWN).await;
-        let events = events.map_err(Error::store("list events"))?;
+        let mut events = Vec::new();
+        for domain in [NAME, TESTS] {
+            let some = self.outbox.deliveries(domain, kept.id, EVENTS_SHOWN).await;
+            events.extend(some.map_err(Error::store("list events"))?);
+        }
+        events.sort_by_key(|event| Reverse(event.created));
+        events.truncate(EVENTS_SHOWN as usize);
         Ok(ShownRule { kept, counted, now, watched_since, events })
     }
 
@@ -94,26 +100,34 @@ impl Service {
         Ok(kept)
     }
 
-    /// Sends an event that says nothing, in the way of all others. Returns its id.
+    /// Sends an event that says nothing, in the way of all others. Returns its id. There is one at a time:
+    /// they are not to flood the outbox.
     pub(crate) async fn test_rule(&self, name_or_id: &str) -> Result<Uuid, Error> {
-        for _ in 0..ATTEMPTS_MAX {
-            let kept = self.rule(name_or_id).await?;
-            let receiver = kept.receiver(self.outbox.webhooks());
-            let receiver = receiver.and_then(|receiver| receiver.ok_or("is missing".to_owned()));
-            let receiver = receiver.map_err(|why| {
-                Error::Refused(Kind::FailedPrecondition, format!("webhook: {why}").into())
-            })?;
-            let event = kept.test_event(receiver, self.intake.clock.now());
-            let id = event.id();
-            let _place = self.queries.acquire().await;
-            let told = self.house.store.tell(&kept, &Judged::besides(&kept, event)).await;
-            if told.map_err(Error::store("write an event"))? {
+        let kept = self.rule(name_or_id).await?;
+        let receiver = kept.receiver(self.outbox.webhooks());
+        let receiver = receiver.and_then(|receiver| receiver.ok_or("is missing".to_owned()));
+        let refused = |text: String| Error::Refused(Kind::FailedPrecondition, text.into());
+        let receiver = receiver.map_err(|why| refused(format!("webhook: {why}")))?;
+        let _place = self.queries.acquire().await;
+        let last = async || {
+            let last = self.outbox.deliveries(TESTS, kept.id, 1).await;
+            last.map(|all| all.into_iter().next()).map_err(Error::store("list events"))
+        };
+        let before = last().await?;
+        let is_pending = |one: &Delivery| matches!(one.state, State::Pending { .. });
+        if !before.as_ref().is_some_and(is_pending) {
+            let number = before.map_or(1, |before| before.number + 1);
+            let event = kept.test_event(receiver, number, self.intake.clock.now());
+            let added = self.house.store.add_test(&event).await;
+            added.map_err(Error::store("write an event"))?;
+            if last().await?.is_some_and(|last| last.id == event.id()) {
                 self.outbox.notice();
-                return Ok(id);
+                return Ok(event.id());
             }
         }
-        let text = "the rule changes all the time: try again later";
-        Err(Error::Refused(Kind::Unavailable, text.into()))
+        let text = "a test of this rule is still on its way, and there is one at a time: see what becomes \
+                    of it, and try again when it is delivered or given up";
+        Err(refused(text.to_owned()))
     }
 
     async fn rule(&self, name_or_id: &str) -> Result<KeptRule, Error> {

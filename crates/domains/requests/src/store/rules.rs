@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::{Result, Store, postgres, sqlite};
 use crate::rules::KeptRule;
 
+/// The SQLSTATE of a second row of the same key.
+const UNIQUE_VIOLATION: &str = "23505";
+
 /// How a rule stands after a verdict, and what its webhook is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Judged {
@@ -25,15 +28,6 @@ pub(crate) enum Added {
     /// There is one of this name: this.
     Taken(Box<KeptRule>),
     TooMany,
-}
-
-// === impl Judged ===
-
-impl Judged {
-    /// An event after which a rule stands as before.
-    pub(crate) fn besides(kept: &KeptRule, event: Event) -> Self {
-        Self { firing_since: kept.firing_since, told: kept.told, event: Some(event) }
-    }
 }
 
 // === impl Store ===
@@ -108,5 +102,20 @@ impl Store {
                     .await
             }
         }
+    }
+
+    /// Writes a test event, unless there is one of its number. Safe to repeat.
+    pub(crate) async fn add_test(&self, event: &Event) -> Result<()> {
+        let done = match &self.database {
+            Database::Postgres(database) => postgres::rules::add_test(database, event).await,
+            Database::Sqlite(database) => {
+                let event = event.clone();
+                database.write(move |connection| sqlite::rules::add_test(connection, &event)).await
+            }
+        };
+        done.or_else(|error| match error.sqlstate() {
+            Some(UNIQUE_VIOLATION) => Ok(()),
+            _ => Err(error),
+        })
     }
 }

@@ -134,6 +134,7 @@ on_every_backend!(crate::rules:
     two_servers_tell_once,
     a_rule_is_kept_once,
     a_test_is_an_event_of_the_rule,
+    tests_do_not_flood_the_outbox,
 );
 
 async fn silence_is_told_once_and_so_is_its_end(backend: Backend) {
@@ -297,6 +298,18 @@ async fn a_rule_is_kept_once(backend: Backend) {
     let again = server.add(same).await.expect("it is there");
     assert!(!added.is_repeated && again.is_repeated);
     assert_eq!(added.rule, again.rule);
+    let by_method = |methods: [&str; 3]| proto::Rule {
+        methods: methods.map(str::to_owned).to_vec(),
+        ..rule("by method", Limit::Below(1))
+    };
+    let of_methods = server.add(by_method(["get", "unspecified", "3"])).await.expect("added");
+    let again = server.add(by_method(["GET", "", "Get"])).await.expect("it is there");
+    assert!(again.is_repeated);
+    assert_eq!(of_methods.rule.and_then(|kept| kept.rule).expect("a rule").methods, ["", "GET"]);
+    let error = server.add(by_method(["GET", "a b", ""])).await.expect_err("no method");
+    assert!(error.message().contains("methods: a b: not a method"), "{error:?}");
+    let by_method = proto::RemoveRuleRequest { rule: "by method".into() };
+    server.service.remove_rule(Request::new(by_method)).await.expect("it is there");
     for other in [
         proto::Rule { window_minutes: 30, ..first.clone() },
         proto::Rule { webhook: String::new(), ..first.clone() },
@@ -342,11 +355,15 @@ async fn a_test_is_an_event_of_the_rule(backend: Backend) {
     let events = server.events("busy").await;
     assert_eq!(events.len(), 1);
     assert_eq!((kind(&events[0]), events[0]["id"].as_str()), ("test", Some(&*id)));
+    let error = server.service.test_rule(request("busy")).await.expect_err("it is on its way");
+    assert_eq!(error.code(), Code::FailedPrecondition);
+    assert!(error.message().contains("still on its way"), "{error:?}");
+    // It stands before no verdict, and has no number among them.
     count(&backend, "shop", &[200], "12:00:30").await;
     server.judge("12:01:00").await;
-    let numbers: Vec<_> =
-        server.events("busy").await.iter().map(|one| one["data"]["number"].clone()).collect();
-    assert_eq!(numbers, [1, 2]);
+    let events = server.events("busy").await;
+    let numbers: Vec<_> = events.iter().map(|one| one["data"]["number"].as_i64()).collect();
+    assert_eq!(numbers, [None, Some(1)]);
     // What is told of a rule that is gone is gone with it.
     let remove = Request::new(proto::RemoveRuleRequest { rule: "busy".to_owned() });
     server.service.remove_rule(remove).await.expect("removed");
@@ -362,6 +379,52 @@ async fn a_test_is_an_event_of_the_rule(backend: Backend) {
     let shown = server.show("quiet").await;
     assert!(shown.rule.is_some_and(|kept| kept.firing_since.is_some()));
     assert_eq!(shown.running.expect("a window").requests, 1);
+}
+
+/// Of many at the same time, one is written, whichever server is asked.
+async fn tests_do_not_flood_the_outbox(backend: Backend) {
+    let one = Judging::new(&backend.database).await;
+    let two = Judging::new(&backend.second_database).await;
+    one.add(rule("busy", Limit::Above(0))).await.expect("added");
+    let test = async |server: &Judging| {
+        let request = Request::new(proto::TestRuleRequest { rule: "busy".to_owned() });
+        server.service.test_rule(request).await.map_err(|status| status.code())
+    };
+    let all = tokio::join!(test(&one), test(&two), test(&one), test(&two));
+    let all = [all.0, all.1, all.2, all.3];
+    assert_eq!(all.iter().filter(|one| one.is_ok()).count(), 1, "{all:?}");
+    let is_refused = |one: &Code| *one == Code::FailedPrecondition;
+    assert!(all.iter().filter_map(|one| one.as_ref().err()).all(is_refused), "{all:?}");
+    assert_eq!(backend.count("tally_outbox").await, 1);
+}
+
+/// Clients had a server to send to, and it refused what they sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_stored_is_not_silence() {
+    let Some(backend) = Backend::postgres("rules_refused").await else { return };
+    let server = Judging::new(&backend.database).await;
+    server.add(rule("silent", Limit::Below(1))).await.expect("added");
+    server.add(rule("busy", Limit::Above(0))).await.expect("added");
+    count(&backend, "shop", &[200], "12:01:00").await;
+    assert_eq!(server.judge_all("silent", "12:00:00", "12:14:00").await, []);
+    let client = backend.connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_requests IN EXCLUSIVE MODE";
+    client.batch_execute(lock).await.expect("locked");
+    // What is counted can be read, and is judged.
+    for now in ["12:16:00", "12:19:00", "12:22:00", "12:25:00", "12:28:00", "12:31:00"] {
+        server.clock.set(time(now));
+        let error = server.service.judge().tick().await.expect_err("nothing can be stored");
+        let error = tally_runtime::chain(&error);
+        assert!(error.contains("see whether requests can be stored"), "{error}");
+        assert_eq!(server.events("silent").await, [] as [Value; 0], "{now}");
+    }
+    let kinds: Vec<_> =
+        server.events("busy").await.iter().map(|one| kind(one).to_owned()).collect();
+    assert_eq!(kinds, ["firing", "resolved"]);
+    client.batch_execute("COMMIT").await.expect("free again");
+    // 12:45 to 13:00 is the first one that was watched as a whole.
+    let told = server.judge_all("silent", "12:32:00", "13:05:00").await;
+    assert_eq!(told, [("13:01".to_owned(), "firing".to_owned())]);
 }
 
 /// One statement after the other goes wrong in every way. Each verdict is told once, at once or by the next

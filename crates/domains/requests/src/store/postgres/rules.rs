@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tally_outbox::postgres as outbox;
+use tally_outbox::{Event, postgres as outbox};
 use tally_runtime::{Kind, faults};
 use tally_store::Error;
 use tally_store::postgres::{Database, Isolation};
@@ -16,7 +16,7 @@ use super::super::Result;
 use super::super::rules::{Added, Judged};
 use crate::NAME;
 use crate::model::Namespace;
-use crate::rules::KeptRule;
+use crate::rules::{KeptRule, TESTS};
 
 pub(crate) async fn list(database: &Database) -> Result<Vec<KeptRule>> {
     let (step, sql) = ("list rules", include_str!("rules.sql"));
@@ -49,6 +49,7 @@ pub(crate) async fn remove(database: &Database, id: Uuid) -> Result<()> {
         let transaction = database.begin(Isolation::Default).await?;
         transaction.write(step, include_str!("remove_rule.sql"), &[&id]).await?;
         outbox::remove(&transaction, NAME, id).await?;
+        outbox::remove(&transaction, TESTS, id).await?;
         transaction.commit().await
     };
     Policy::short(step).run(once).await
@@ -93,6 +94,16 @@ pub(crate) async fn tell(database: &Database, kept: &KeptRule, judged: &Judged) 
         Ok(true)
     };
     Policy::short(step).run(once).await
+}
+
+/// Writes a test event.
+pub(crate) async fn add_test(database: &Database, event: &Event) -> Result<()> {
+    let once = || async {
+        let transaction = database.begin(Isolation::Default).await?;
+        outbox::append(&transaction, event).await?;
+        transaction.commit().await
+    };
+    Policy::short("write a test event").run(once).await
 }
 
 /// What is stored of what was asked for, besides its URL.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
-use tally_outbox::sqlite as outbox;
+use tally_outbox::{Event, sqlite as outbox};
 use tally_runtime::{Kind, faults};
 use tally_store::Error;
 use tally_store::error::Step as _;
@@ -15,7 +15,7 @@ use super::super::Result;
 use super::super::rules::{Added, Judged};
 use crate::NAME;
 use crate::model::Namespace;
-use crate::rules::KeptRule;
+use crate::rules::{KeptRule, TESTS};
 
 pub(crate) fn list(connection: &Connection) -> Result<Vec<KeptRule>> {
     let sql = include_str!("rules.sql");
@@ -44,6 +44,7 @@ pub(crate) fn remove(connection: &mut Connection, id: Uuid) -> Result<()> {
     let sql = include_str!("remove_rule.sql");
     transaction.execute(sql, [id.as_bytes()]).step("remove a rule")?;
     outbox::remove(&transaction, NAME, id)?;
+    outbox::remove(&transaction, TESTS, id)?;
     transaction.commit().step("commit")
 }
 
@@ -83,6 +84,13 @@ pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, judged: &Judged
     transaction.commit().step("commit")?;
     faults::blocking_point("rules.committed");
     Ok(true)
+}
+
+/// Writes a test event.
+pub(crate) fn add_test(connection: &mut Connection, event: &Event) -> Result<()> {
+    let transaction = begin(connection)?;
+    outbox::append(&transaction, event)?;
+    transaction.commit().step("commit")
 }
 
 fn kept(row: &Row<'_>) -> Result<KeptRule> {
