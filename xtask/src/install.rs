@@ -1,19 +1,20 @@
 //! Installing what tests need from Debian's and Ubuntu's packages, if run as root.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use tally_testkit::bin_dir;
+use tally_testkit::{PROGRAMS, bin_dir, is_installed};
 
 /// Read by the packages before they create and start their own server, which the tests do not need.
 const NO_SERVER: &str = "/etc/postgresql-common/createcluster.d/tally-tests.conf";
 
-/// Programs that tests use besides Postgres, and their packages: the browser and its driver, and what the
-/// examples of the documentation use.
-const PROGRAMS: [(&str, &str); 4] =
-    [("chromium", "chromium"), ("chromedriver", "chromium-driver"), ("curl", "curl"), ("jq", "jq")];
+/// Asked by packages before they start a server of theirs, as Prometheus' does.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// What it answers if they may not.
+const FORBIDDEN: &str = "#!/bin/sh\nexit 101\n";
 
 /// A file that is removed on drop, with its folder if that was created for it.
 struct Temporary {
@@ -46,15 +47,19 @@ pub(crate) fn postgres() -> anyhow::Result<bool> {
 /// # Errors
 /// The packages cannot be installed.
 pub(crate) fn programs() -> anyhow::Result<()> {
-    let is_missing = |program: &str| {
-        let version = Command::new(program).arg("--version").output();
-        !version.is_ok_and(|output| output.status.success())
-    };
-    for (program, package) in PROGRAMS {
-        if is_missing(program) && can_install() {
-            println!("{program}: not found; installing the package {package}");
-            install(package)?;
-        }
+    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).collect();
+    if missing.is_empty() || !can_install() {
+        return Ok(());
+    }
+    // Containers have such a file of their own.
+    let policy = Path::new(POLICY);
+    let no_servers = (!policy.exists()).then(|| Temporary::write(policy, FORBIDDEN)).transpose()?;
+    if no_servers.is_some() {
+        fs::set_permissions(policy, Permissions::from_mode(0o755)).context("cannot set a mode")?;
+    }
+    for (program, package) in missing {
+        println!("{program}: not found; installing the package {package}");
+        install(package)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
 use crate::grpc::MarkServer;
 use crate::service::{Service, WORKERS};
-use crate::{http, store};
+use crate::{http, pages, store};
 
 /// The domain's name, in the tables as well.
 pub(crate) const NAME: &str = "marks";
@@ -66,7 +66,10 @@ impl Configured for Settings {
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
         let service = Service::start(parts, &self);
-        let doors = Doors::new().grpc(MarkServer(Arc::clone(&service)));
-        Ok((Arc::clone(&service) as _, doors.http(http::routes(service))))
+        let doors = Doors::new()
+            .grpc(MarkServer(Arc::clone(&service)))
+            .api(http::api(Arc::clone(&service)))
+            .pages(pages::pages(Arc::clone(&service)));
+        Ok((service, doors))
     }
 }

@@ -1,30 +1,42 @@
-//! `GET /api/v1/marks/count`.
+//! The HTTP API: one operation, on the frame that all domains share.
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::State;
+use axum::response::Response;
 use axum::routing::get;
-use tally_runtime::chain_for_clients;
+use serde_json::json;
+use tally_runtime::tell;
+use tally_serve::api::{Api, Operation, Problem, Reply, json};
+use tally_store::Error;
 
+use crate::domain::NAME;
 use crate::service::Service;
 
-pub(crate) fn routes(service: Arc<Service>) -> Router {
-    Router::new().route("/api/v1/marks/count", get(async move || count(&service).await))
+static COUNT: Operation = Operation {
+    method: "get",
+    path: "/api/v1/marks/count",
+    id: "countMarks",
+    summary: "How many marks there are",
+    about: "And how often their producers were looked after.",
+    parameters: &[],
+    headers: &[],
+    body: None,
+    replies: &[Reply {
+        status: 200,
+        about: "The numbers.",
+        media_types: &[("application/json", Some("MarkCount"))],
+    }],
+};
+
+pub(crate) fn api(service: Arc<Service>) -> Api {
+    Api::new(NAME, "Numbers, each stored once.")
+        .route(&COUNT, get(count).with_state(service))
+        .schema("MarkCount", json!({"type": "object"}))
 }
 
-async fn count(service: &Service) -> Response {
-    match service.count().await {
-        Ok((count, rounds)) => {
-            let json = format!("{{\"count\":{count},\"rounds\":{rounds}}}\n");
-            ([(CONTENT_TYPE, "application/json")], json).into_response()
-        }
-        Err(error) => {
-            let status = StatusCode::from_u16(error.kind().http_status());
-            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, chain_for_clients(&error)).into_response()
-        }
-    }
+async fn count(State(service): State<Arc<Service>>) -> Result<Response, Problem> {
+    let problem = |error: Error| Problem::new(error.kind(), tell(&error, error.kind()));
+    let (count, rounds) = service.count().await.map_err(problem)?;
+    Ok(json(&json!({"count": count, "rounds": rounds})))
 }

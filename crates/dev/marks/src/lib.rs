@@ -8,8 +8,9 @@
 //! | `batches.rs` | from the messages of a stream to marks |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `grpc.rs` | `Record`, the one gRPC method |
-//! | `http.rs` | how many marks there are, as JSON |
+//! | `http.rs` | the HTTP API: how many marks there are |
 //! | `message.rs` | what clients send |
+//! | `pages.rs` | `/marks`, and the domain's part of `/` |
 //! | `service.rs` | the operations, and the parts that they are made of |
 //! | `store.rs`, `store/` | the one table, in each kind of database |
 
@@ -18,6 +19,7 @@ mod domain;
 mod grpc;
 mod http;
 pub mod message;
+mod pages;
 mod service;
 mod store;
 

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use tally_ingest::Limits;
 use tally_producers::Producers;
 use tally_producers::stream::Streams;
+use tally_runtime::metrics::{Metric, Scrape};
 use tally_runtime::{Clock, Drain, chain};
-use tally_serve::{Parts, Running};
+use tally_serve::{Fact, Parts, Running};
 use tally_store::Error;
 
 use crate::batches::Marks;
@@ -26,6 +27,10 @@ pub(crate) const WORKERS: tally_ingest::Settings = tally_ingest::Settings {
 };
 const LIMITS: Limits =
     Limits { rows_max: 10_000, bytes_max: 1 << 20, wait_max: Duration::from_secs(5) };
+const ROUNDS: Metric = Metric::counter(
+    "tally_marks_rounds_total",
+    "How often the producers of marks were looked after.",
+);
 
 /// Stores marks.
 pub(crate) struct Service {
@@ -77,6 +82,15 @@ impl Running for Service {
 
     fn queued_rows(&self) -> usize {
         self.streams.queued_rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        self.streams.measure(self.clock.now(), scrape);
+        scrape.put(ROUNDS, &[], self.rounds.load(Ordering::Relaxed));
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        vec![Fact::count("rounds", self.rounds.load(Ordering::Relaxed))]
     }
 
     async fn finished(&self) {

@@ -20,6 +20,7 @@
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
 //! | `postgres.rs` | [`Cluster`]: a private Postgres server that can be stopped and killed |
 //! | `process.rs` | [`Process`] and [`run`]: child processes |
+//! | `programs.rs` | [`PROGRAMS`]: what tests use besides Postgres |
 //! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy with faults on demand |
 //! | `standby.rs` | COMMITs that hang because the synchronous standby is missing |
 //! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
@@ -41,6 +42,7 @@ mod output;
 mod port;
 mod postgres;
 mod process;
+mod programs;
 #[cfg(feature = "async")]
 mod proxy;
 #[cfg(feature = "async")]
@@ -63,6 +65,7 @@ pub use output::Stream;
 pub use port::free_port;
 pub use postgres::{Cluster, Error, Options};
 pub use process::{Output, Process, Spawn, User, run, run_with};
+pub use programs::{PROGRAMS, has_programs, is_installed};
 #[cfg(feature = "async")]
 pub use proxy::{Direction, Proxy};
 pub use tls::Tls;

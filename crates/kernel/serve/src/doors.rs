@@ -60,13 +60,6 @@ impl Doors {
         self
     }
 
-    /// Adds HTTP routes. Panics if two domains have the same route.
-    #[must_use]
-    pub fn http(mut self, routes: Router) -> Self {
-        self.http = self.http.merge(routes);
-        self
-    }
-
     /// Adds pages. Panics if two domains have the same route.
     #[must_use]
     pub fn pages(mut self, pages: Pages) -> Self {
@@ -78,9 +71,9 @@ impl Doors {
     /// route.
     #[must_use]
     pub fn api(mut self, mut api: Api) -> Self {
-        let routes = std::mem::take(&mut api.router);
+        self.http = self.http.merge(std::mem::take(&mut api.router));
         self.apis.push(api);
-        self.http(routes)
+        self
     }
 
     /// Adds a UDP socket, which is bound to `address` when the server starts.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
-use tally_testkit::{Response, http, run_with};
+use tally_testkit::{Response, has_programs, http, run_with};
 
 use crate::support::{Home, LIMIT, Server, wait_for};
 
@@ -212,10 +212,7 @@ fn arguments(question: &str) -> Vec<&str> {
 
 #[test]
 fn the_documented_examples_print_what_is_documented() {
-    if !["curl", "jq"].iter().all(|program| is_there(program)) {
-        // `cargo xtask test` installs them.
-        assert!(std::env::var_os("CI").is_none(), "curl and jq are not installed");
-        eprintln!("skipped: curl and jq are not installed");
+    if !has_programs(&["curl", "jq"]) {
         return;
     }
     let home = Home::sqlite();
@@ -239,11 +236,6 @@ fn the_documented_examples_print_what_is_documented() {
         asked += 1;
     }
     assert!(asked >= 15, "{asked} examples");
-}
-
-fn is_there(program: &str) -> bool {
-    let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// The commands with curl of a page's consoles, and what they print.

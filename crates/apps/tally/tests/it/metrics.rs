@@ -1,13 +1,11 @@
 //! `GET /metrics`, as Prometheus asks for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 
 use tally_proto::count::v1::AddRequest;
 use tally_testkit::exposition::{Family, families};
-use tally_testkit::{eventually_blocking, run_with};
+use tally_testkit::{eventually_blocking, has_programs, http, run_with};
 
 use crate::support::{Home, LIMIT, Server, request, wait_for};
 
@@ -17,24 +15,11 @@ pub(crate) type Scraped = BTreeMap<String, Family>;
 const DOCS: &str = include_str!("../../../../../docs/metrics.md");
 
 impl Server {
-    /// What a request of HTTP is answered: the head, and the body.
-    pub(crate) fn http(&self, method: &str, target: &str) -> (String, String) {
-        let address = self.url.strip_prefix("http://").expect("an address");
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        let head = "HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0";
-        write!(stream, "{method} {target} {head}\r\n\r\n").expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("a complete answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        (head.to_owned(), body.to_owned())
-    }
-
     fn scrape_text(&self) -> String {
-        let (head, body) = self.http("GET", "/metrics");
-        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        let kind = "content-type: text/plain; version=0.0.4; charset=utf-8";
-        assert!(head.lines().any(|line| line == kind), "{head}");
-        body
+        let answer = http(&self.url, "GET /metrics", &[], "");
+        let kind = Some("text/plain; version=0.0.4; charset=utf-8");
+        assert_eq!((answer.status, answer.header("content-type")), (200, kind));
+        answer.body
     }
 
     #[track_caller]
@@ -97,14 +82,8 @@ fn a_server_tells_what_it_has_committed_and_refused() {
 fn requests_of_http_are_counted_by_the_pattern_of_their_route() {
     let home = Home::sqlite();
     let server = home.serve(&[]);
-    for (method, target) in [
-        ("GET", "/?a=b"),
-        ("HEAD", "/"),
-        ("POST", "/"),
-        ("GET", "/nothing/of/this"),
-        ("BREW", "/nothing/else"),
-    ] {
-        server.http(method, target);
+    for line in ["GET /?a=b", "HEAD /", "POST /", "GET /nothing/of/this", "BREW /nothing/else"] {
+        let _ = http(&server.url, line, &[], "");
     }
     server.ok(&["add", "GET", "/a"]);
     let scraped = server.scrape();
@@ -218,17 +197,11 @@ fn every_metric_is_in_the_docs_and_the_docs_name_no_other() {
     }
     let scraped: BTreeSet<String> = scraped.into_keys().collect();
     assert_eq!(documented, scraped);
-    let checked = promtool(&["check", "metrics"], &server.scrape_text());
-    assert!(checked.is_none_or(|(success, said)| success && said.is_empty()));
-}
-
-/// What `promtool` says, if it is installed.
-fn promtool(arguments: &[&str], stdin: &str) -> Option<(bool, String)> {
-    let there = Command::new("promtool").arg("--version").output();
-    if there.is_err() {
-        eprintln!("promtool is not installed: apt-get install prometheus");
-        return None;
+    if has_programs(&["promtool"]) {
+        let mut promtool = Command::new("promtool");
+        promtool.args(["check", "metrics"]);
+        let output = run_with(&promtool, server.scrape_text().as_bytes(), LIMIT, None);
+        let is_silent = output.stdout.is_empty() && output.stderr.is_empty();
+        assert!(output.status.success() && is_silent, "{output:?}");
     }
-    let output = run_with(Command::new("promtool").args(arguments), stdin.as_bytes(), LIMIT, None);
-    Some((output.status.success(), output.stdout + &output.stderr))
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use regex_lite::Regex;
 use serde_json::Value;
-use tally_testkit::run_with;
+use tally_testkit::{has_programs, http, run_with};
 use tokio_postgres::types::Type;
 
 use crate::metrics::{Scraped, complete};
@@ -195,8 +195,7 @@ fn every_alert_is_explained_and_tested() {
 /// Prometheus' own word on it, where it is installed.
 #[test]
 fn promtool_accepts_the_rules_and_the_configuration() {
-    if Command::new("promtool").arg("--version").output().is_err() {
-        eprintln!("promtool is not installed: apt-get install prometheus");
+    if !has_programs(&["promtool"]) {
         return;
     }
     for (command, file) in [
@@ -295,10 +294,10 @@ fn every_url_of_the_http_dashboard_is_answered_by_a_server() {
     for by in text(by, "/query").split(',') {
         for (title, query) in queries(dashboard, INFINITY) {
             let target = url_as_sent(text(query, "/url"), by);
-            let (head, body) = server.http("GET", &target);
-            assert!(head.starts_with("HTTP/1.1 200 "), "{title}, {target}: {head}\n{body}");
-            let answer: Value = serde_json::from_str(&unchunked(&head, &body))
-                .unwrap_or_else(|error| panic!("{title}: {error}\n{body}"));
+            let answer = http(&server.url, &format!("GET {target}"), &[], "");
+            assert_eq!(answer.status, 200, "{title}, {target}: {answer:?}");
+            let answer: Value = serde_json::from_str(&answer.body)
+                .unwrap_or_else(|error| panic!("{title}: {error}\n{answer:?}"));
             let totals = list(&answer, &format!("/{}", text(query, "/root_selector")));
             assert!(!totals.is_empty(), "{title}: {answer}");
             let mut sum = 0;
@@ -325,18 +324,4 @@ fn every_url_of_the_http_dashboard_is_answered_by_a_server() {
         assert_eq!(answer("Endpoints"), (2, 8));
         assert_eq!(answer("Errors"), (1, 2));
     }
-}
-
-/// The body of an answer that may have come in chunks.
-fn unchunked(head: &str, body: &str) -> String {
-    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-        return body.to_owned();
-    }
-    let (mut whole, mut rest) = (String::new(), body);
-    while let Some((size, chunk)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size, 16).expect("a size");
-        whole.push_str(&chunk[..size]);
-        rest = &chunk[size + 2..];
-    }
-    whole
 }

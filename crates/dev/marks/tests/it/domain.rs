@@ -1,5 +1,9 @@
 //! What listing a domain gives, and what leaving it out does.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tally_testkit::exposition::families;
 use tally_testkit::{eventually_blocking, run};
 use tonic::Code;
 
@@ -43,12 +47,44 @@ fn stored_once(home: &Home) {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
         assert!(status.message().starts_with("batch 4: it has 1001 marks"), "{status}");
     });
-    let answer = server.get("/api/v1/marks/count");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(answer.contains("\r\ncontent-type: application/json\r\n"), "{answer}");
-    assert!(answer.ends_with("\r\n\r\n{\"count\":4,\"rounds\":0}\n"), "{answer}");
+    let answer = server.get("/api/v1/marks/count", &[]);
+    assert_eq!((answer.status, &*answer.body), (200, "{\"count\":4,\"rounds\":0}\n"));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
     server.stop();
     assert_eq!(home.column::<i64>("SELECT mark FROM tally_marks ORDER BY mark"), [10, 11, 20, 30]);
+}
+
+/// Two domains of one server have no path, no id, no schema and no metric in common.
+#[test]
+fn every_door_has_both_domains() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let document = server.get("/api/v1/openapi.json", &[]).body;
+    let document: Value = serde_json::from_str(&document).expect("JSON");
+    let paths = document["paths"].as_object().expect("paths");
+    let operations = paths.values().flat_map(|path| path.as_object().expect("methods").values());
+    let ids: Vec<_> = operations.filter_map(|one| one["operationId"].as_str()).collect();
+    for id in ["countMarks", "listRequestEndpoints"] {
+        assert!(ids.contains(&id), "{id}: {ids:?}");
+    }
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+    let page = |path| server.get(path, &["accept: text/html"]).body;
+    for (path, texts) in [
+        ("/", ["href=\"/requests\"", "marks are stored"]),
+        ("/marks", ["href=\"/requests\"", "marks are stored"]),
+        ("/about", ["<h2>Requests</h2>", "<dt>Rounds</dt>"]),
+    ] {
+        let page = page(path);
+        assert!(texts.iter().all(|text| page.contains(text)), "{path}: {page}");
+    }
+    let scraped = families(&server.get("/metrics", &[]).body).expect("the format is right");
+    assert!(scraped.contains_key("tally_requests_series"), "{scraped:?}");
+    assert_eq!(scraped["tally_marks_rounds_total"].sum(), 0.0);
+    for domain in ["requests", "marks"] {
+        let queue = scraped["tally_queue_rows"].value(&[("domain", domain)]);
+        assert_eq!(queue, Some(0.0), "{domain}");
+    }
+    server.stop();
 }
 
 #[test]
@@ -79,12 +115,13 @@ fn left_out(home: impl Fn() -> Home) {
     {
         let home = home();
         let server = home.serve(&["--domains", domains]);
-        let about = server.get("/");
+        let about = server.get("/", &[]).body;
         assert_eq!(about.contains("tally.marks.v1.MarkService"), marks, "{about}");
         assert_eq!(about.contains("tally.requests.v1.RequestService"), requests, "{about}");
-        let status = if marks { "HTTP/1.1 200 " } else { "HTTP/1.1 404 " };
-        let answer = server.get("/api/v1/marks/count");
-        assert!(answer.starts_with(status), "{domains}: {answer}");
+        let status = if marks { 200 } else { 404 };
+        for path in ["/api/v1/marks/count", "/marks"] {
+            assert_eq!(server.get(path, &[]).status, status, "{domains}: {path}");
+        }
         server.stop();
         let tables = home.tables();
         for table in ["tally_marks", "tally_migrations_marks"] {

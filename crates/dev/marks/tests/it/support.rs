@@ -1,7 +1,5 @@
 //! A database, the server with both domains, and a client that numbers its batches.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,7 +7,7 @@ use tally_marks::RECORD;
 use tally_marks::message::{Batch, Kind, MarkRequest};
 use tally_proto::tally::producers::v1::{Acknowledgement, Open};
 use tally_runtime::{Clock as _, SystemClock, random};
-use tally_testkit::{Process, Stream, TestDatabase};
+use tally_testkit::{Process, Response, Stream, TestDatabase, http};
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -127,20 +125,14 @@ impl Server {
         Self { address: address.expect("an address").to_owned(), process }
     }
 
-    /// The answer to a GET, with its head.
-    pub(crate) fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        answer
+    /// The answer to a GET.
+    pub(crate) fn get(&self, path: &str, headers: &[&str]) -> Response {
+        http(&self.address, &format!("GET {path}"), headers, "")
     }
 
     /// One number of the JSON at `/api/v1/marks/count`.
     pub(crate) fn number(&self, name: &str) -> u64 {
-        let answer = self.get("/api/v1/marks/count");
+        let answer = self.get("/api/v1/marks/count", &[]).body;
         let rest = answer.split(&format!("\"{name}\":")).nth(1).unwrap_or_default();
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().unwrap_or_else(|_| panic!("no {name} in {answer}"))

@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::routing::get;
 use futures_util::stream;
 use tally_runtime::{Drain, Tasks};
+use tally_serve::pages::Pages;
 use tally_serve::{Datagrams, Doors, Error, Listener, Server, Started};
 use tally_testkit::{eventually, free_port};
 use tokio::sync::{Notify, Semaphore};
@@ -102,7 +103,7 @@ async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
     let routes = Router::new().route("/made-up", get(async || "made up"));
     let domains = vec![
         made_up.started(Doors::new().grpc(gate.clone())),
-        made_up.started(Doors::new().http(routes)),
+        made_up.started(Doors::new().pages(Pages::new().routes(routes))),
     ];
     let server = Running::with(domains, Drain::new(), listener().await).await;
     assert_eq!(server.domains.queued_rows(), 6);

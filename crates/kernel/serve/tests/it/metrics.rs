@@ -4,6 +4,7 @@ use axum::Router;
 use axum::routing::get;
 use tally_runtime::metrics::{Metric, Scrape};
 use tally_runtime::{Drain, Tasks};
+use tally_serve::pages::Pages;
 use tally_serve::{Doors, Listener, Started};
 use tally_testkit::exposition::{Family, families};
 use tonic::async_trait;
@@ -41,7 +42,7 @@ fn started(domain: Counted, doors: Doors) -> Started {
 async fn domains_share_a_family_and_routes_are_counted_by_their_pattern() {
     let routes = Router::new().route("/of/{name}", get(async || "here"));
     let domains = vec![
-        started(Counted("one", 3), Doors::new().http(routes)),
+        started(Counted("one", 3), Doors::new().pages(Pages::new().routes(routes))),
         started(Counted("two", 4), Doors::new()),
     ];
     let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
