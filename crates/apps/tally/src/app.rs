@@ -57,6 +57,7 @@ pub(crate) async fn serve(
     let drain = Drain::new();
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
+    let host_names = settings.host_names.clone();
     let starting = start(settings, &mut port, clock, &drain);
     let (database, server, couriers) = tokio::select! {
         started = starting => started?,
@@ -72,7 +73,7 @@ pub(crate) async fn serve(
     };
     let server = server.about(about);
     let offer = port.offer();
-    let listener = port.listener;
+    let listener = port.listener.named(host_names);
     greet(&listener, &url, &on);
     let domains = server.domains();
     let watched = Watched::new(&database);

@@ -8,7 +8,7 @@ use tally_outbox::{Webhooks, WebhooksArgs};
 use tally_producers::Terms;
 use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
-use tally_serve::{Configured, Connections, Domain};
+use tally_serve::{Configured, Connections, Domain, HostNames};
 use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::schema::Sets;
@@ -96,6 +96,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     listen: Given<String>,
 
+    /// By which names browsers may ask for the server, such as that of a proxy: names with commas between
+    /// them, besides addresses, localhost, names without a dot, and the host of --listen
+    #[arg(long, env = "TALLY_HOST_NAMES", value_name = "NAMES")]
+    host_names: Option<Given<HostNames>>,
+
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 
@@ -138,6 +143,7 @@ pub(crate) struct LogSettings {
 /// The server's settings, checked.
 pub(crate) struct Settings {
     pub(crate) listen: String,
+    pub(crate) host_names: HostNames,
     pub(crate) database: DatabaseSettings,
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
@@ -277,6 +283,10 @@ impl ServeArgs {
             };
             host_and_port(&listen).map_err(wrong).ok()
         });
+        let host_names = self.host_names.as_ref();
+        let host_names =
+            host_names.and_then(|given| problems.take_secret(&name("host-names"), given));
+        let host_names = host_names.unwrap_or_default();
         let migrate = problems.take(&name("migrate"), &self.migrate);
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
@@ -295,7 +305,17 @@ impl ServeArgs {
         };
         let version = Sets::of(known).version(dialect);
         let (listen, migrate, log) = (listen?, migrate?, log?);
-        Some(Settings { listen, database, migrate, drain_timeout, log, webhooks, domains, version })
+        Some(Settings {
+            listen,
+            host_names,
+            database,
+            migrate,
+            drain_timeout,
+            log,
+            webhooks,
+            domains,
+            version,
+        })
     }
 }
 

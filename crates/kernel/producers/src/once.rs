@@ -2,7 +2,7 @@
 //! whether it was stored, without a number.
 //!
 //! The key is stored in the transaction of the rows, so both are there, or neither is. Whoever comes second
-//! with a key waits for the first one's transaction.
+//! with a key waits for the first one's transaction, but only for a moment, because others are stored with it.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -37,9 +37,18 @@ pub struct Once {
     pub fingerprint: Fingerprint,
 }
 
-/// What the keys of a batch stand for that were used before.
+/// What the keys of a batch stand for that are not new.
 #[derive(Debug, Default)]
-pub(crate) struct Keys(HashMap<Box<str>, Fingerprint>);
+pub(crate) struct Keys(HashMap<Box<str>, Known>);
+
+/// What a key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// What this is the fingerprint of.
+    For(Fingerprint),
+    /// What another transaction is storing.
+    Locked,
+}
 
 /// What is known of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +59,8 @@ pub(crate) enum Seen {
     Before,
     /// Something else is.
     WithOther,
+    /// Another transaction is storing something under it.
+    Locked,
 }
 
 /// The keys that a batch stores, if none of them was used before. Of parcels with the same key, the first
@@ -73,18 +84,19 @@ impl Keys {
         match self.0.get(&once.key) {
             None => {
                 if !faults::is_on("append.without_keys") {
-                    self.0.insert(once.key.clone(), once.fingerprint);
+                    self.0.insert(once.key.clone(), Known::For(once.fingerprint));
                 }
                 Seen::Never
             }
-            Some(known) if *known == once.fingerprint => Seen::Before,
+            Some(Known::Locked) => Seen::Locked,
+            Some(Known::For(known)) if *known == once.fingerprint => Seen::Before,
             Some(_) => Seen::WithOther,
         }
     }
 }
 
-impl FromIterator<(Box<str>, Fingerprint)> for Keys {
-    fn from_iter<I: IntoIterator<Item = (Box<str>, Fingerprint)>>(keys: I) -> Self {
+impl FromIterator<(Box<str>, Known)> for Keys {
+    fn from_iter<I: IntoIterator<Item = (Box<str>, Known)>>(keys: I) -> Self {
         Self(keys.into_iter().collect())
     }
 }

@@ -93,6 +93,7 @@ impl<C: Content> Plan<C> {
                     }
                     match seen {
                         Some(Seen::WithOther) => Fate::OtherContent,
+                        Some(Seen::Locked) => Fate::Locked,
                         // By an earlier attempt, if this one is repeated.
                         seen => {
                             let known = usize::from(is_new && seen == Some(Seen::Before));

@@ -83,6 +83,8 @@ pub enum Fate {
     InDoubt(Refusal),
     /// None of it is stored: its key stands for something else.
     OtherContent,
+    /// None of it is stored: another transaction is storing something under its key.
+    Locked,
 }
 
 // === impl Parcel ===

@@ -5,6 +5,7 @@
 //! (DNS rebinding), so that its pages can read the answers, with the site's name as `Host`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,26 +18,56 @@ use tonic::Status;
 
 use crate::api::Problem;
 
+/// What else a server is called, such as the name of a proxy in front of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostNames(Vec<String>);
+
 /// Which names of this server are right.
 #[derive(Debug)]
 pub(crate) struct Names {
-    /// On a loopback address, only names of this machine are right. Elsewhere DNS and proxies decide.
+    /// On a loopback address, only names of this machine are right, whoever asks. Elsewhere programs may use
+    /// any name, and browsers those that no other site can have.
     is_loopback: bool,
-    /// The name in `--listen`.
-    configured: Option<String>,
+    /// The name in `--listen`, and those in `--host-names`.
+    configured: Vec<String>,
+}
+
+// === impl HostNames ===
+
+impl FromStr for HostNames {
+    type Err = String;
+
+    /// Names with commas between them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_name = |name: &&str| {
+            let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+            !name.is_empty() && name.chars().all(is_of_name)
+        };
+        let names: Vec<_> = text.split(',').map(str::trim).collect();
+        match names.iter().find(|name| !is_name(name)) {
+            Some(wrong) if !text.is_empty() => Err(format!(
+                "\u{201c}{wrong}\u{201d} is not a name: write names without ports, with commas between \
+                 them, as in tally.example,counts.example"
+            )),
+            Some(_) => Ok(Self::default()),
+            None => Ok(Self(names.into_iter().map(str::to_ascii_lowercase).collect())),
+        }
+    }
 }
 
 // === impl Names ===
 
 impl Names {
-    pub(crate) fn new(address: SocketAddr, configured: Option<&str>) -> Self {
+    pub(crate) fn new(address: SocketAddr, listen: Option<&str>, names: HostNames) -> Self {
         let is_loopback = address.ip().to_canonical().is_loopback();
-        Self { is_loopback, configured: configured.map(str::to_ascii_lowercase) }
+        let listen = listen.map(str::to_ascii_lowercase);
+        Self { is_loopback, configured: names.0.into_iter().chain(listen).collect() }
     }
 
     /// The first name of this server that the request has wrong.
-    fn foreign(&self, authorities: &[String]) -> Option<String> {
-        authorities.iter().find(|name| self.is_loopback && !self.is_own(name)).cloned()
+    fn foreign(&self, request: &Request, authorities: &[String]) -> Option<String> {
+        let is_checked = self.is_loopback || is_of_browser(request.headers());
+        authorities.iter().find(|name| is_checked && !self.is_own(name)).cloned()
     }
 
     fn is_own(&self, authority: &str) -> bool {
@@ -44,12 +75,14 @@ impl Names {
         let host = authority.host().to_ascii_lowercase();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(ip) = bare.parse::<IpAddr>() {
-            return ip.to_canonical().is_loopback();
+            return !self.is_loopback || ip.to_canonical().is_loopback();
         }
         let name = host.trim_end_matches('.');
         name == "localhost"
             || name.ends_with(".localhost")
-            || self.configured.as_deref() == Some(name)
+            || self.configured.iter().any(|own| own.trim_end_matches('.') == name)
+            // No site has such a name: it is one of this network.
+            || (!self.is_loopback && !name.is_empty() && !name.contains('.'))
     }
 }
 
@@ -60,10 +93,15 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response<Body> {
     let authorities = authorities(&request);
-    if let Some(host) = names.foreign(&authorities) {
+    if let Some(host) = names.foreign(&request, &authorities) {
+        let way = if names.is_loopback {
+            "use localhost, have the proxy in between send \"Host: localhost\", or"
+        } else {
+            "use its address, or"
+        };
         let reason = format!(
-            "this server listens on loopback, where {host:?} is not its name: use localhost, or \
-             have the proxy in between send \"Host: localhost\""
+            "{host:?} is not known as a name of this server: {way} start it with the name in \
+             --host-names (TALLY_HOST_NAMES)"
         );
         if is_grpc(request.headers()) {
             return Status::permission_denied(reason).into_http();
@@ -113,6 +151,14 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
         || kind.eq_ignore_ascii_case(b"application/grpc+proto")
 }
 
+/// Whether a browser may have sent it. Browsers send `Accept-Language` with everything, and no page can take it
+/// away; `Origin` not with each GET, and `Sec-Fetch-*` only where a connection is secure.
+fn is_of_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ACCEPT_LANGUAGE)
+        || headers.contains_key(header::ORIGIN)
+        || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
+}
+
 /// What the request calls this server, in its target and in its `Host`.
 fn authorities(request: &Request) -> Vec<String> {
     let of_target = request.uri().authority().map(ToString::to_string);
@@ -137,10 +183,12 @@ mod tests {
 
     #[test]
     fn on_loopback_only_names_of_this_machine_are_right() {
-        let names = Names::new(([127, 0, 0, 1], 7777).into(), Some("Tally.internal"));
+        let more = "Tally.example, b.example".parse().expect("names");
+        let names = Names::new(([127, 0, 0, 1], 7777).into(), Some("Tally.internal"), more);
         let own = ["localhost", "LOCALHOST:1", "a.localhost:80", "localhost.", "127.0.0.1:7777"];
         let also = ["127.8.8.8", "[::1]:7777", "[::ffff:127.0.0.1]", "tally.internal:7777"];
-        for name in own.into_iter().chain(also) {
+        let more = ["TALLY.example:1", "b.example."];
+        for name in own.into_iter().chain(also).chain(more) {
             assert!(names.is_own(name), "{name}");
         }
         let foreign = ["evil.example", "localhost.evil.example", "notlocalhost", "10.0.0.1"];
@@ -150,9 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn elsewhere_any_name_may_be_right() {
-        let names = Names::new(([0, 0, 0, 0], 7777).into(), None);
-        assert_eq!(names.foreign(&["tally.example".to_owned()]), None);
+    fn elsewhere_names_that_no_site_can_have_are_right_too() {
+        let more = "tally.example".parse().expect("names");
+        let names = Names::new(([0, 0, 0, 0], 7777).into(), Some("0.0.0.0"), more);
+        for name in ["tally.example:80", "localhost", "nas:7777", "10.0.0.1:7777", "[::2]:7777"] {
+            assert!(names.is_own(name), "{name}");
+        }
+        for name in ["evil.example:7777", "evil.tally.example", "10.0.0.1.evil.example", "."] {
+            assert!(!names.is_own(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_read() {
+        let read = |text: &str| text.parse::<HostNames>().map(|names| names.0);
+        assert_eq!(read("a.example, B.example"), Ok(vec!["a.example".into(), "b.example".into()]));
+        assert_eq!(read(""), Ok(vec![]));
+        for wrong in ["https://a.example", "a.example:80", "a,,b", "*.example"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

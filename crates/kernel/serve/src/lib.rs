@@ -42,6 +42,7 @@ mod server;
 mod udp;
 mod unfinished;
 
+pub use admission::HostNames;
 pub use domain::{Configured, Connections, Domain, Domains, Parts, Running, Started};
 pub use doors::Doors;
 pub use duties::{Duties, Next};

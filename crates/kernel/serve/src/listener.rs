@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use crate::Error;
+use crate::admission::HostNames;
 
 /// A port that this server listens on.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Listener {
     address: SocketAddr,
     /// The host's name or address, as configured.
     pub(crate) host: Option<String>,
+    /// What else the server is called.
+    pub(crate) names: HostNames,
 }
 
 /// What a server works on. Its successor must work on the same.
@@ -61,6 +64,12 @@ impl Listener {
         Ok(None)
     }
 
+    /// By these names browsers may ask for it, too.
+    #[must_use]
+    pub fn named(self, names: HostNames) -> Self {
+        Self { names, ..self }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -82,6 +91,6 @@ impl Listener {
     fn new(socket: TcpListener, configured: Option<&str>) -> io::Result<Self> {
         let host = configured.and_then(|address| address.rsplit_once(':'));
         let host = host.map(|(host, _)| host.to_owned());
-        Ok(Self { address: socket.local_addr()?, socket, host })
+        Ok(Self { address: socket.local_addr()?, socket, host, names: HostNames::default() })
     }
 }

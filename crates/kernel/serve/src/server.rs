@@ -158,7 +158,7 @@ impl Server {
         routes = routes.merge(pages);
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
-        let names = Names::new(listener.address(), listener.host.as_deref());
+        let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
         let metrics = Metrics {
             requests,
             domains: self.domains,

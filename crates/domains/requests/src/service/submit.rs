@@ -45,6 +45,12 @@ impl Service {
                      whatever is new needs a new one"
                         .into(),
                 )),
+                Some(Fate::Locked) => Err(Error::Refused(
+                    Kind::FailedPrecondition,
+                    "Idempotency-Key: what came first under it is still being stored, and nothing of \
+                     this is: send it again later"
+                        .into(),
+                )),
                 _ => Err(Ended::Panicked.into()),
             }
         };

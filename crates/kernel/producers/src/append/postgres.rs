@@ -196,7 +196,7 @@ async fn begin<T: Table>(
     let transaction = connection.transaction(Isolation::Default).await?;
     let keys = match once::postgres::store(&transaction, table.domain(), batch).await {
         Ok(keys) => keys,
-        Err(error) => return Err(once::postgres::judge(batch, transaction.failed(error).await)),
+        Err(error) => return Err(transaction.failed(error).await),
     };
     table.store_more(&transaction).await?;
     Ok((transaction, keys))

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tally_ingest::Batch;
-use tally_runtime::{Kind, Namespace};
+use tally_runtime::Namespace;
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
@@ -12,53 +12,99 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
-use super::{FORGET_MAX, Keys, wanted};
+use super::{FORGET_MAX, Keys, Known, wanted};
 use crate::run::Parcel;
 
-/// Stores the keys of a batch that are new, and returns those that were used before. A key that another
-/// transaction is storing is waited for, up to the session's limit for locks.
+const STEP: &str = "store idempotency keys";
+
+/// How often a transaction waits for a key. What is left then counts as locked.
+const WAITS_MAX: usize = 100;
+
+/// Stores the keys of a batch that are new, and returns the others: those that were used before, and those
+/// that another transaction is storing, which it waits for only a moment. If that may be an earlier attempt
+/// of the same batch, the batch fails, and comes back.
 pub(crate) async fn store<C>(
     transaction: &Transaction,
     domain: &str,
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Keys, Error> {
     let wanted = wanted(batch);
+    let wanted: Vec<(&str, &[u8])> =
+        wanted.iter().map(|(key, fingerprint)| (&**key, &fingerprint[..])).collect();
     if wanted.is_empty() {
         return Ok(Keys::default());
     }
-    let step = "store idempotency keys";
-    let namespace = Namespace::DEFAULT.0;
-    let (keys, fingerprints): (Vec<&str>, Vec<&[u8]>) =
-        wanted.iter().map(|(key, fingerprint)| (&**key, &fingerprint[..])).unzip();
-    let values: [&(dyn ToSql + Sync); 4] = [&domain, &namespace, &keys, &fingerprints];
-    let stored = transaction.rows(step, include_str!("postgres/store_keys.sql"), &values).await?;
-    let stored: HashSet<&str> = stored.iter().map(|row| row.get(0)).collect();
-    let used: Vec<&str> = keys.into_iter().filter(|key| !stored.contains(key)).collect();
-    if used.is_empty() {
-        return Ok(Keys::default());
+    let (mut used, mut locked, mut waits) = (Vec::new(), Vec::new(), 0);
+    // From the first key to the last, so that all transactions lock keys in one order.
+    let mut parts = vec![&wanted[..]];
+    while let Some(part) = parts.pop() {
+        if waits == WAITS_MAX {
+            locked.extend(part);
+            continue;
+        }
+        let begin = match waits {
+            0 => include_str!("postgres/begin_keys.sql"),
+            _ => include_str!("postgres/begin_part_of_keys.sql"),
+        };
+        transaction.script(STEP, begin).await?;
+        match store_part(transaction, domain, part).await {
+            Ok(more) => used.extend(more),
+            Err(error) if !is_locked(&error) || batch.is_repeated => return Err(error),
+            Err(_) => {
+                transaction.script(STEP, include_str!("postgres/leave_keys.sql")).await?;
+                waits += 1;
+                match part.split_at(part.len() / 2) {
+                    ([], one) => locked.extend(one),
+                    (first, second) => parts.extend([second, first]),
+                }
+            }
+        }
     }
-    let values: [&(dyn ToSql + Sync); 3] = [&domain, &namespace, &used];
-    let found = transaction.rows(step, include_str!("postgres/find_keys.sql"), &values).await?;
-    let key =
-        |row: &Row| Some((row.get::<_, &str>(0).into(), row.get::<_, &[u8]>(1).try_into().ok()?));
-    let found: Vec<_> = found.iter().filter_map(key).collect();
+    transaction.script(STEP, include_str!("postgres/end_keys.sql")).await?;
+    let found = find(transaction, domain, &used).await?;
+    let locked = locked.into_iter().map(|(key, _)| ((*key).into(), Known::Locked));
+    Ok(found.into_iter().chain(locked).collect())
+}
+
+/// Stores those that are new, and returns the others.
+async fn store_part<'a>(
+    transaction: &Transaction,
+    domain: &str,
+    part: &[(&'a str, &[u8])],
+) -> Result<Vec<&'a str>, Error> {
+    let namespace = Namespace::DEFAULT.0;
+    let (keys, fingerprints): (Vec<&str>, Vec<&[u8]>) = part.iter().copied().unzip();
+    let values: [&(dyn ToSql + Sync); 4] = [&domain, &namespace, &keys, &fingerprints];
+    let stored = transaction.rows(STEP, include_str!("postgres/store_keys.sql"), &values).await?;
+    let stored: HashSet<&str> = stored.iter().map(|row| row.get(0)).collect();
+    Ok(part.iter().map(|(key, _)| *key).filter(|key| !stored.contains(key)).collect())
+}
+
+/// What is stored under keys that are there.
+async fn find(
+    transaction: &Transaction,
+    domain: &str,
+    used: &[&str],
+) -> Result<Vec<(Box<str>, Known)>, Error> {
+    if used.is_empty() {
+        return Ok(Vec::new());
+    }
+    let values: [&(dyn ToSql + Sync); 3] = [&domain, &Namespace::DEFAULT.0, &used];
+    let found = transaction.rows(STEP, include_str!("postgres/find_keys.sql"), &values).await?;
+    let known = |row: &Row| {
+        let fingerprint = row.get::<_, &[u8]>(1).try_into().ok()?;
+        Some((row.get::<_, &str>(0).into(), Known::For(fingerprint)))
+    };
+    let found: Vec<_> = found.iter().filter_map(known).collect();
     if found.len() < used.len() {
         // Deleted between the two statements. The next attempt stores it.
         return Err(Error::transient("find idempotency keys", Outcome::Determinate));
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
-/// What an error of [`store`] means to the parcels of the batch. A key that is locked for long fails only
-/// its own parcel, because a worker then tries each parcel alone; unless the lock may be that of an earlier
-/// attempt of the same batch.
-pub(crate) fn judge<C>(batch: &Batch<'_, Parcel<C>>, error: Error) -> Error {
-    if error.sqlstate() != Some(SqlState::LOCK_NOT_AVAILABLE.code()) || batch.is_repeated {
-        return error;
-    }
-    let text =
-        "what came first under this Idempotency-Key is still being stored: send it again later";
-    Error::permanent(text, Kind::FailedPrecondition)
+fn is_locked(error: &Error) -> bool {
+    error.sqlstate() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
 }
 
 /// Deletes those that are older than this, in bounded steps.

@@ -9,7 +9,7 @@ use tally_store::Error;
 use tally_store::error::Step as _;
 use tally_store::sqlite::begin;
 
-use super::{FORGET_MAX, Keys, wanted};
+use super::{FORGET_MAX, Keys, Known, wanted};
 use crate::run::Parcel;
 
 /// Stores the keys of a batch that are new, and returns those that were used before.
@@ -35,7 +35,7 @@ pub(crate) fn store<C>(
                     statement.query_row((domain, namespace, &key), |row| row.get(0))
                 })
                 .step(step)?;
-            used.push((key.into(), found));
+            used.push((key.into(), Known::For(found)));
         }
     }
     Ok(used.into_iter().collect())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::once::Once;
+use crate::once::{Known, Once};
 use crate::run::BatchEnd;
 
 /// Rows of two numbers, all of one day.
@@ -182,7 +182,7 @@ proptest! {
                         prop_assert!(database[&run.producer].sequence >= committed);
                     }
                     Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
-                    Fate::OtherContent => prop_assert!(false, "a run has no key"),
+                    Fate::OtherContent | Fate::Locked => prop_assert!(false, "a run has no key"),
                     Fate::Refused(refusal) | Fate::InDoubt(refusal) => {
                         prop_assert!(false, "{refusal}");
                     }
@@ -207,19 +207,27 @@ fn once(key: &str, fingerprint: u8) -> Parcel<Pairs> {
 
 #[test]
 fn what_comes_under_a_key_is_stored_once() {
-    let chunks = [once("new", 1), once("new", 1), once("new", 2), once("old", 3), once("old", 4)];
+    let chunks = [
+        once("new", 1),
+        once("new", 1),
+        once("new", 2),
+        once("old", 3),
+        once("old", 4),
+        once("locked", 5),
+    ];
     let stored = |known| Fate::Stored { committed: 0, known };
     // By an earlier attempt, if there was one.
     for (is_repeated, last, rows, known) in
         [(false, 0, vec![1], 1), (true, 0, vec![1], 1), (true, 1, vec![], 0)]
     {
-        let keys = Keys::from_iter([("old".into(), [3; 16])]);
+        let old = [("old", Known::For([3; 16])), ("locked", Known::Locked)];
+        let keys = Keys::from_iter(old.map(|(key, known)| (key.into(), known)));
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated, chunks: &chunks };
         let places = Places::from([(WORKER, Some(Place::hoped_for(0, last)))]);
         let plan = Plan::new(&batch, places, keys).unwrap();
         assert_eq!(sequences(&plan), rows);
         let (again, other) = (stored(known), Fate::OtherContent);
-        assert_eq!(plan.fates, [stored(0), again, other, again, other]);
+        assert_eq!(plan.fates, [stored(0), again, other, again, other, Fate::Locked]);
         let new = chunks[0].new_after(0).0.rows() + chunks[1].new_after(1).0.rows();
         assert_eq!(new, 1);
     }

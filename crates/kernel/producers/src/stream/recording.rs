@@ -280,7 +280,7 @@ impl<'a, B: Batches> Recording<'a, B> {
                 Error::Refused(refusal)
             }
             // A run has no key.
-            (Ok(_), None | Some(Fate::OtherContent)) => Error::Panicked,
+            (Ok(_), None | Some(Fate::OtherContent | Fate::Locked)) => Error::Panicked,
             (Err(failure), _) => Error::Write(failure),
         };
         self.in_doubt |= error.is_indeterminate();

@@ -121,16 +121,36 @@ async fn on_loopback_a_foreign_name_of_the_server_is_refused() {
     server.stop().await;
 }
 
+/// A site can give its name this server's address. Then its page is of the same origin.
 #[tokio::test(flavor = "multi_thread")]
-async fn on_other_addresses_any_name_is_accepted() {
+async fn on_other_addresses_a_browser_may_not_use_the_name_of_a_site() {
     let gate = Gate::new(true);
     let listener = Listener::bind("0.0.0.0:0").await.expect("a free port");
+    let listener = listener.named("tally.example".parse().expect("a name"));
     let server = Running::on(&gate, listener).await;
     let address = SocketAddr::from(([127, 0, 0, 1], server.address.port()));
-    let answer = ask(address, "GET /", &["host: tally.example", "origin: https://tally.example"]);
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let (origin, language) = ("origin: http://evil.example:7777", "accept-language: en");
+    for header in [origin, language, "accept-language:", "sec-fetch-mode: cors"] {
+        for line in ["GET /", "POST /nothing", "GET /healthz", &format!("POST {METHOD}")] {
+            let answer = ask(address, line, &["host: evil.example:7777", header]);
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{line} {header}: {answer}");
+            assert!(answer.contains("--host-names (TALLY_HOST_NAMES)"), "the advice: {answer}");
+        }
+        let target = ask(address, "GET http://evil.example/", &["host: localhost", header]);
+        assert!(target.starts_with("HTTP/1.1 403 "), "{target}");
+    }
+    assert_eq!(gate.calls(), 0);
+    for host in ["tally.example", "TALLY.example:1", "127.0.0.1:80", "10.0.0.1", "nas", "localhost"]
+    {
+        let own = [format!("host: {host}"), format!("origin: https://{host}")];
+        let answer = ask(address, "GET /", &[&own[0], &own[1], language]);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+    }
     let answer = ask(address, "GET /", &["host: tally.example", "origin: https://evil.example"]);
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    // A program.
+    let answer = ask(address, "GET /", &["host: other.example"]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     server.stop().await;
 }
 

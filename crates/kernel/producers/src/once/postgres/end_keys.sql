@@ -1,0 +1,2 @@
+-- As for every connection of the pool.
+SET LOCAL lock_timeout = '5s'
