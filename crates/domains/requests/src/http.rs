@@ -2,7 +2,6 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `answers.rs` | the answers that clients are reading, in bounded memory |
 //! | `books.rs` | roll-ups and folds |
 //! | `cursor.rs` | where a list goes on |
 //! | `entries.rs`, `entries/` | entries from JSON, and everything that is wrong with them |
@@ -11,7 +10,6 @@
 //! | `schemas.rs` | what JSON answers and bodies look like |
 //! | `totals.rs`, `totals/` | totals: the query, and the answer as JSON or CSV |
 
-mod answers;
 mod books;
 mod cursor;
 mod entries;
@@ -24,7 +22,6 @@ use axum::routing::{MethodRouter, get, post};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
-pub(crate) use self::answers::Answers;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::service::Service;

@@ -36,7 +36,6 @@ use crate::changes::Version;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::house::House;
-use crate::http::Answers;
 use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::listing::{Listed, Listing};
@@ -62,8 +61,6 @@ pub struct Service {
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
     pub(crate) totals_max: usize,
-    /// The answers that HTTP's clients are reading.
-    pub(crate) answers: Arc<Answers>,
     house: House,
     keeper: Arc<Keeper>,
     judge: Judge,
@@ -137,7 +134,6 @@ impl Service {
             intake: Arc::new(intake),
             streams: Arc::new(streams),
             totals_max: settings.totals_max,
-            answers: Arc::default(),
             house,
             keeper,
             judge,
