@@ -267,7 +267,8 @@ fn hints<'a>(domains: impl IntoIterator<Item = &'a Domain>, address: SocketAddr)
         let words = format!("{}:", hint.0);
         format!("{words:<width$} {}{server}\n", hint.1)
     };
-    hints.iter().map(line).collect()
+    let browser = format!("{:<width$} http://{address}\n", "in a browser:");
+    hints.iter().map(line).chain([browser]).collect()
 }
 
 /// A warning if other machines can reach the address.

@@ -31,6 +31,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_requests::dates;
 use tally_runtime::SystemClock;
@@ -114,7 +115,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     };
     let matches = match variables::without_empty(command(domains)).try_get_matches() {
         Ok(matches) => matches,
-        Err(error) if error.use_stderr() => error.exit(),
+        Err(error) if error.use_stderr() => with_tip(error, std::env::args_os()).exit(),
         // The help names every variable, even an empty one.
         Err(_) => command(domains).get_matches(),
     };
@@ -168,6 +169,23 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         output::say(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// The seconds of `--watch` stand behind `=`, because a period may come next.
+fn with_tip(mut error: clap::Error, given: impl Iterator<Item = OsString>) -> clap::Error {
+    let given: Vec<_> = given.map(|one| one.to_string_lossy().into_owned()).collect();
+    let seconds = given.windows(2).find(|pair| {
+        pair[0] == "--watch" && !pair[1].is_empty() && pair[1].bytes().all(|b| b.is_ascii_digit())
+    });
+    let wrong = [ContextKind::InvalidArg, ContextKind::InvalidValue].map(|kind| error.get(kind));
+    let is_wrong = |value: &str| {
+        wrong.iter().flatten().any(|one| matches!(one, ContextValue::String(s) if s == value))
+    };
+    if let Some(seconds) = seconds.map(|pair| &pair[1]).filter(|seconds| is_wrong(seconds)) {
+        let tip = format!("write --watch={seconds}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// The command line, with the settings of the domains.
@@ -269,6 +287,20 @@ mod tests {
                 ["=", "]"].iter().any(|end| listed.contains(&format!("[env: {name}{end}")));
             assert!(is_listed, "{name} is not in {listed}");
         }
+    }
+
+    #[test]
+    fn the_seconds_of_watch_are_written_behind_an_equals_sign() {
+        let said = |words: &str| {
+            let given = || words.split(' ').map(OsString::from);
+            let error = command(DOMAINS).try_get_matches_from(given()).expect_err(words);
+            with_tip(error, given()).to_string()
+        };
+        for words in ["tally totals today --live --watch 5", "tally totals --watch 5"] {
+            assert!(said(words).contains("tip: write --watch=5"), "{}", said(words));
+        }
+        assert!(!said("tally totals --watch 5 --from x").contains("tip: write --watch=x"));
+        assert!(!said("tally totals --watch today 7").contains("--watch="));
     }
 
     #[test]

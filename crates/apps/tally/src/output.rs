@@ -11,6 +11,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use tally_runtime::text::is_hidden;
+pub(crate) use tally_runtime::text::{age, thousands};
 
 use self::table::Align;
 
@@ -216,23 +218,6 @@ pub(crate) fn wrong_usage(line: impl Display) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// A number with thousands separators: `1,234,567`.
-pub(crate) fn thousands(number: impl Into<i128>) -> String {
-    let number = number.into();
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    if number < 0 {
-        text.push('-');
-    }
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A difference, always with its sign: `+1,234`, `-1`, `+0`.
 pub(crate) fn signed(number: impl Into<i128>) -> String {
     let number = number.into();
@@ -243,26 +228,6 @@ pub(crate) fn signed(number: impl Into<i128>) -> String {
 pub(crate) fn plural(number: impl Into<i128>, noun: &str) -> String {
     let number = number.into();
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
-}
-
-/// How long ago, in the largest unit of which there are two.
-pub(crate) fn age(seconds: i64) -> String {
-    let seconds = seconds.max(0);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-/// A size in the largest unit of which there is one: `512 B`, `1.5 KiB`, `256.0 MiB`.
-pub(crate) fn bytes(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let Some(at) = (bytes.max(1).ilog2() / 10).checked_sub(1) else { return format!("{bytes} B") };
-    // In tenths, rounded down, so that no size shows as more than there is.
-    let tenths = (u128::from(bytes) * 10) >> (10 * (at + 1));
-    format!("{}.{} {}", tenths / 10, tenths % 10, units[at as usize])
 }
 
 /// Text that is safe to show: characters that steer a terminal, or hide or reorder text, are escaped.
@@ -291,32 +256,12 @@ pub(crate) fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Control characters, and marks that reorder or hide text (Unicode UAX 9 among others).
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{2069}' | '\u{feff}'
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_grouped() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (1_234_567, "1,234,567"),
-            (-123_456, "-123,456"),
-            (i64::MIN, "-9,223,372,036,854,775,808"),
-        ] {
-            assert_eq!(thousands(number), text);
-        }
+    fn numbers_have_their_sign_or_their_noun() {
         assert_eq!([-1_000, 0, 5].map(signed), ["-1,000", "+0", "+5"]);
         assert_eq!(plural(1, "day"), "1 day");
         assert_eq!(plural(2_000, "day"), "2,000 days");
@@ -340,24 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn sizes_have_the_unit_that_suits_them() {
-        for (size, text) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (1_535, "1.4 KiB"),
-            (256 << 20, "256.0 MiB"),
-            (u64::MAX, "15.9 EiB"),
-        ] {
-            assert_eq!(bytes(size), text);
-        }
-    }
-
-    #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(visible("/a/\u{e4}\u{1f600}"), "/a/\u{e4}\u{1f600}");
         assert_eq!(visible("/\x1b[2J\x07\n"), "/\\u{1b}[2J\\u{7}\\n");
         assert_eq!(visible("\u{9b}\u{202e}\u{7f}"), "\\u{9b}\\u{202e}\\u{7f}");
+        assert_eq!(visible("\u{180e}\u{e0041}"), "\\u{180e}\\u{e0041}");
     }
 
     #[test]

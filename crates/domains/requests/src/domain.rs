@@ -22,6 +22,7 @@ pub const DOMAIN: Domain = Domain {
     hints: &[
         ("count something", "tally add GET /hello"),
         ("and look at it", "tally totals --live"),
+        ("or watch it", "tally top"),
     ],
     arguments: Arguments::augment_args,
     check,

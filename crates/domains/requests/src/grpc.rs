@@ -1,4 +1,4 @@
-//! `count.v1.CountService` and `tally.requests.v1.RequestService`: between messages and service.
+//! `count.v1.CountService`, and `RequestService`, `BookService` and `RuleService` of `tally.requests.v1`: between messages and service.
 //!
 //! | file | what it owns |
 //! |---|---|

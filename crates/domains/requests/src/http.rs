@@ -57,3 +57,27 @@ impl From<Error> for Problem {
         Self::new(kind, tell(&error, kind)).because(error.reason())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tally_producers::KEY_BYTES_MAX;
+    use tally_serve::pages::thousands;
+
+    use super::*;
+    use crate::submission::ENTRIES_MAX;
+
+    /// What is described is what holds.
+    #[test]
+    fn descriptions_have_the_limits() {
+        let body = submit::SUBMIT.body.expect("a body").about;
+        for (text, limit) in [
+            (totals::SORT.about, totals::SORTED_MAX),
+            (lists::LIMIT.about, lists::LIMIT_USUAL),
+            (body, ENTRIES_MAX),
+            (submit::SUBMIT.headers[0].about, KEY_BYTES_MAX),
+        ] {
+            let limit = thousands(i64::try_from(limit).expect("a limit"));
+            assert!(text.contains(&limit), "{limit} is not in {text}");
+        }
+    }
+}

@@ -12,12 +12,12 @@
 //! | `domain.rs` | the domain as an app lists it |
 //! | `due.rs` | which trays are due to be folded, and which ones others hold |
 //! | `error.rs` | what can go wrong, and what it means to the client |
-//! | `grpc.rs` | `count.v1.CountService` and `tally.requests.v1.RequestService` |
+//! | `grpc.rs` | `count.v1.CountService`, and `RequestService`, `BookService` and `RuleService` of `tally.requests.v1` |
 //! | `house.rs` | the store with the names that its batches need, and its producers |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `intake.rs` | what requests are checked against |
-//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, judging rules, pruning |
+//! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `methods.rs` | methods as people write and read them |
 //! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
 //! | `migrations.rs` | the tables, for each kind of database |
@@ -25,6 +25,7 @@
 //! | `model.rs` | series, endpoint, quarter, day |
 //! | `packed.rs` | counts of a day's quarters or a month's days in one text |
 //! | `pages.rs`, `pages/` | the pages: what is asked for, what is read, how it looks |
+//! | `parameters.rs` | the query parameters that the API and the pages share |
 //! | `periods.rs`, `periods/` | time zones, ranges of dates and their periods, as quarters |
 //! | `protobuf.rs` | protobuf's encoding, for messages that are read in place |
 //! | `record.rs` | how the batches of a `Record` stream become rows |
@@ -66,6 +67,7 @@ mod migrations;
 pub mod model;
 pub mod packed;
 mod pages;
+mod parameters;
 pub mod periods;
 mod protobuf;
 mod record;

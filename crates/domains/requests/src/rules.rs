@@ -10,6 +10,7 @@ mod event;
 mod judge;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use hashbrown::HashSet;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub use self::judge::Judge;
 pub(crate) use self::judge::{Counted, LEASE};
 pub(crate) use self::verdict::Sum;
+use crate::methods;
 use crate::model::{Namespace, Quarter};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::totals::{Filter, GroupBy, Query};
@@ -110,10 +112,16 @@ impl Limit {
         match self {
             Self::Below(0) => Some("below: is 0, and no count is less".to_owned()),
             Self::ShareBelowMillionths(share) if !(1..=WHOLE_MILLIONTHS).contains(&share) => {
-                Some(format!("share_below_millionths: is {share}, and can be 1 to 1000000"))
+                let is = percent(share);
+                Some(format!(
+                    "share_below_millionths: is {is} ({share} millionths), and can be 0.0001% to 100%"
+                ))
             }
             Self::ShareAboveMillionths(share @ WHOLE_MILLIONTHS..) => {
-                Some(format!("share_above_millionths: is {share}, and can be 0 to 999999"))
+                let is = percent(share);
+                Some(format!(
+                    "share_above_millionths: is {is} ({share} millionths), and can be 0% to 99.9999%"
+                ))
             }
             _ => None,
         }
@@ -169,15 +177,15 @@ impl Rule {
         let minutes = self.window_minutes;
         if !(MINUTES_MIN..=MINUTES_MAX).contains(&minutes) || !minutes.is_multiple_of(MINUTES_MIN) {
             problems.push(format!(
-                "window_minutes: is {minutes}, and can be a multiple of 15, from 15 to {MINUTES_MAX}: \
-                 counts are kept by quarter-hour"
+                "window_minutes: is {minutes} minutes, and can be a multiple of 15, from 15 to \
+                 {MINUTES_MAX}: counts are kept by quarter-hour"
             ));
         }
         // The window, the day that it begins in, and one until days are pruned.
         let days = minutes.div_ceil(24 * 60) + 2;
         if quarter_retention_days > 0 && days > quarter_retention_days {
             problems.push(format!(
-                "window_minutes: is {minutes}, and the server keeps quarter-hours for \
+                "window_minutes: is {minutes} minutes, and the server keeps quarter-hours for \
                  {quarter_retention_days} days only (--requests-quarter-retention-days)"
             ));
         }
@@ -188,12 +196,25 @@ impl Rule {
             && !(MINUTES_MIN..=MINUTES_MAX).contains(&repeat)
         {
             problems.push(format!(
-                "repeat_minutes: is {repeat}, and can be {MINUTES_MIN} to {MINUTES_MAX}"
+                "repeat_minutes: is {repeat} minutes, and can be {MINUTES_MIN} to {MINUTES_MAX}"
             ));
         }
         let receiver = (!webhook.is_empty()).then(|| webhooks.receiver(webhook)).transpose();
         let receiver = receiver.map_err(|why| problems.push(format!("webhook: {why}")));
         if problems.is_empty() { Ok(receiver.unwrap_or_default()) } else { Err(problems) }
+    }
+
+    /// With its methods as series have them: one in another form would match nothing, and silence would be
+    /// told for ever.
+    pub(crate) fn with_methods_of_series(mut self) -> Result<Self, String> {
+        let of_series = |method: &String| match method.as_str() {
+            "" => Ok(String::new()),
+            method => methods::of_series(method)
+                .map_err(|why| format!("methods: {}: {why}", method.escape_debug())),
+        };
+        let methods: Result<BTreeSet<_>, _> = self.methods.iter().map(of_series).collect();
+        self.methods = methods?.into_iter().collect();
+        Ok(self)
     }
 
     fn check_filters(&self, problems: &mut Vec<String>) {
@@ -223,7 +244,7 @@ impl Rule {
         }
         let statuses = self.statuses.len() + self.status_classes.len();
         if self.limit.is_share() && statuses == 0 {
-            problems.push("statuses: are missing: say of which ones the share is".to_owned());
+            problems.push("statuses: is missing: say of which ones the share is".to_owned());
         }
         let entries = texts.iter().map(|(_, texts)| texts.len()).sum::<usize>() + statuses;
         if entries > ENTRIES_MAX {

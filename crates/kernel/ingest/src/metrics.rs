@@ -37,7 +37,7 @@ const COMMIT_SECONDS: Metric = Metric::histogram(
 );
 const BATCH_ROWS: Metric = Metric::histogram(
     "tally_batch_rows",
-    "Rows of the batches that were committed, before those of one series and step become one.",
+    "Rows of the batches that were committed, before any of them become one.",
 );
 
 /// In milliseconds: from a batch in memory to the longest attempt.

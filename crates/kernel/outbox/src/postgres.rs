@@ -5,6 +5,7 @@ use tally_store::Error;
 use tally_store::postgres::{Database, Transaction};
 use tally_store::retry::Policy;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::Event;
@@ -87,7 +88,14 @@ pub(crate) async fn take(
     next: Timestamp,
 ) -> Result<bool, Error> {
     let (step, sql) = ("take an event", include_str!("postgres/take.sql"));
-    Ok(!database.commit_rows(step, sql, &[&id, &attempts, &next]).await?.is_empty())
+    match database.commit_rows(step, sql, &[&id, &attempts, &next]).await {
+        Ok(rows) => Ok(!rows.is_empty()),
+        // Another server takes it at the same moment.
+        Err(error) if error.sqlstate() == Some(SqlState::T_R_SERIALIZATION_FAILURE.code()) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(crate) async fn note(database: &Database, attempted: &Attempted) -> Result<(), Error> {

@@ -65,9 +65,10 @@ impl Webhooks {
         if self.allowed.allows(&receiver) {
             return Ok(receiver);
         }
+        let secret = if self.secrets.is_none() { " and a --webhooks-secret" } else { "" };
         Err(format!(
             "is not allowed: the server sends webhooks only to what its --webhooks-allow \
-             (TALLY_WEBHOOKS_ALLOW) names, such as {}",
+             (TALLY_WEBHOOKS_ALLOW) names; restart it with one that names {}{secret}",
             receiver.origin()
         ))
     }
@@ -98,6 +99,8 @@ mod tests {
         assert!(why.contains("--webhooks-secret (TALLY_WEBHOOKS_SECRET) is missing"), "{why}");
         let why = check("a", Some("s3cret")).expect_err("both are wrong");
         assert!(why.contains("2 settings are wrong") && !why.contains("s3cret"), "{why}");
-        assert!(check("", None).expect("none").receiver("https://a/").is_err());
+        assert!(why.ends_with("restart it with one that names http://127.0.0.1"), "{why}");
+        let why = check("", None).expect("none").receiver("https://a/").expect_err("not allowed");
+        assert!(why.ends_with("names https://a and a --webhooks-secret"), "{why}");
     }
 }

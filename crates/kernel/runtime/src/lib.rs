@@ -18,6 +18,7 @@
 //! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
+//! | `text.rs` | texts from strangers, numbers, sizes and ages as people read them |
 
 pub mod backoff;
 mod clock;
@@ -33,6 +34,7 @@ pub mod random;
 mod signal;
 mod tasks;
 pub mod telemetry;
+pub mod text;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;

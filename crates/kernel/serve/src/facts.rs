@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use tally_runtime::text::{age, bytes, thousands};
 use tally_runtime::{Clock, Kind, chain};
 use tally_store::{Database, DatabaseUrl, Error};
 use tokio::time::timeout;
@@ -144,6 +145,33 @@ impl Fact {
     }
 }
 
+/// What people call a fact, such as `rolled up` for `rolled_up_at`: the value says that it is a time, or
+/// which unit it has.
+#[must_use]
+pub fn label(name: &str) -> String {
+    let name = name.strip_suffix("_at").or_else(|| name.strip_suffix("_bytes")).unwrap_or(name);
+    name.replace('_', " ")
+}
+
+/// The value of the fact of this name, and the most that it may be, as people read them at this moment.
+#[must_use]
+pub fn in_words(name: &str, value: Option<&Value>, max: Option<u64>, now: Timestamp) -> String {
+    let of: fn(u64) -> String = match value {
+        Some(Value::Bytes(_)) => bytes,
+        _ => |number| thousands(number),
+    };
+    let text = match value {
+        None if name.ends_with("_at") => return "never".to_owned(),
+        None => return "none".to_owned(),
+        Some(Value::Count(number) | Value::Bytes(number)) => of(*number),
+        Some(Value::Time(at)) => {
+            format!("{} ago, {at:.0}", age(now.as_second() - at.as_second()))
+        }
+        Some(Value::Text(text)) => text.clone().into_owned(),
+    };
+    max.map_or_else(|| text.clone(), |max| format!("{text} of {}", of(max)))
+}
+
 // === impl Domains ===
 
 impl Domains {
@@ -204,4 +232,27 @@ async fn in_time<T>(
         let silence = format!("no answer within {} s", ANSWER_MAX.as_secs());
         Err(Error::permanent(step, Kind::Unavailable).because(silence))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_said_in_words() {
+        let names = ["rolled_up_at", "queue_rows", "unfolded_bytes"];
+        assert_eq!(names.map(label), ["rolled up", "queue rows", "unfolded"]);
+        let now: Timestamp = "2030-06-15T12:05:00.5Z".parse().expect("a time");
+        let at = Value::Time("2030-06-15T12:00:00Z".parse().expect("a time"));
+        for (name, value, max, words) in [
+            ("rolled_up_at", Some(at), None, "5 min ago, 2030-06-15T12:00:00Z"),
+            ("rolled_up_at", None, None, "never"),
+            ("state", None, None, "none"),
+            ("state", Some(Value::Text("poor".into())), None, "poor"),
+            ("queue_rows", Some(Value::Count(3)), Some(500_000), "3 of 500,000"),
+            ("queue_bytes", Some(Value::Bytes(9)), Some(64 << 20), "9 B of 64.0 MiB"),
+        ] {
+            assert_eq!(in_words(name, value.as_ref(), max, now), words);
+        }
+    }
 }

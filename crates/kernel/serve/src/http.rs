@@ -10,11 +10,14 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::{Response, StatusCode, header};
 use serde_json::Value;
+use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
 use tokio::sync::watch;
 use tonic::Status;
+use tonic::server::NamedService as _;
 
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
+use crate::grpc::Answering;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
 use crate::unfinished::held;
@@ -25,16 +28,19 @@ pub(crate) fn about(
     services: impl Iterator<Item = &'static str>,
     hints: &str,
 ) -> String {
-    let services: Vec<_> = services.chain(["grpc.health.v1.Health", "reflection"]).collect();
+    let own = [ServerServiceServer::<Answering>::NAME, "grpc.health.v1.Health", "reflection"];
+    let services: Vec<_> = services.chain(own).collect();
     format!(
         "{title}\n\n\
          gRPC   {}\n\
          HTTP   GET /livez: 200 while the server runs\n\
          \x20      GET /readyz, /healthz: 200 while the domains can store, 503 otherwise\n\
          \x20      GET /metrics: for Prometheus\n\
-         \x20      GET {DOCUMENT_PATH}: what else there is\n\n\
+         \x20      GET {DOCUMENT_PATH}: what else there is; {} as a page\n\
+         \x20      in a browser, pages of what is counted and of this server\n\n\
          {hints}",
-        services.join("\n       ")
+        services.join("\n       "),
+        api::PATH
     )
 }
 

@@ -1957,7 +1957,8 @@ pub struct Rule {
     /// Unique. 1 to 200 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Which requests it is about, as of QueryTotalsRequest. At most 100 entries of at most 2,048 bytes.
+    /// Which requests it is about, as of QueryTotalsRequest, except that methods are read in any case and by
+    /// number, as series have them. At most 100 entries of at most 2,048 bytes.
     #[prost(string, repeated, tag = "2")]
     pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "3")]

@@ -11,11 +11,13 @@ use serde_json::{Map, Value, json};
 use tally_proto::tally::server::v1::fact::Value as Of;
 use tally_proto::tally::server::v1::server_service_client::ServerServiceClient;
 use tally_proto::tally::server::v1::{Domain, Fact, GetStatusRequest, GetStatusResponse};
+use tally_runtime::text::bytes;
+use tally_serve::facts::{self, in_words, label};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::client::{ServerArgs, describe};
-use crate::output::{self, age, bytes, thousands, visible};
+use crate::output::{self, age, visible};
 
 /// How long connecting and the answer may take: a server whose database is silent needs some seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -114,7 +116,7 @@ fn write_text(out: &mut impl Write, server: &str, status: &GetStatusResponse) ->
         writeln!(out, "\n{}", visible(&domain.name))?;
         let mut lines = Vec::new();
         for fact in &domain.facts {
-            lines.push((label(&fact.name), shown(fact, now)));
+            lines.push((visible(&label(&fact.name)).into_owned(), shown(fact, now)));
             if !fact.note.is_empty() {
                 lines.push((String::new(), visible(&fact.note).into_owned()));
             }
@@ -136,31 +138,19 @@ fn write_lines(out: &mut impl Write, indent: &str, lines: &[(String, String)]) -
     })
 }
 
-/// `rolled_up_at` is `rolled up`: the value says that it is a time.
-fn label(name: &str) -> String {
-    visible(name.strip_suffix("_at").unwrap_or(name)).replace('_', " ")
-}
-
+/// As the pages have it.
 fn shown(fact: &Fact, now: Timestamp) -> String {
     let value = match &fact.value {
-        None if fact.name.ends_with("_at") => return "never".to_owned(),
-        None => return "none".to_owned(),
-        Some(Of::Count(count)) => thousands(*count),
-        Some(Of::Bytes(size)) => bytes(*size),
-        Some(Of::Text(text)) => visible(text).into_owned(),
+        None => None,
+        Some(Of::Count(count)) => Some(facts::Value::Count(*count)),
+        Some(Of::Bytes(size)) => Some(facts::Value::Bytes(*size)),
+        Some(Of::Text(text)) => Some(facts::Value::Text(text.clone().into())),
         Some(Of::Time(at)) => match time(Some(at)) {
-            Some(at) => {
-                let ago = age(now.as_second() - at.as_second());
-                format!("{ago} ago, {at:.0}")
-            }
-            None => "at an unknown time".to_owned(),
+            Some(at) => Some(facts::Value::Time(at)),
+            None => return "at an unknown time".to_owned(),
         },
     };
-    match (fact.max, &fact.value) {
-        (Some(max), Some(Of::Bytes(_))) => format!("{value} of {}", bytes(max)),
-        (Some(max), _) => format!("{value} of {}", thousands(max)),
-        (None, _) => value,
-    }
+    visible(&in_words(&fact.name, value.as_ref(), fact.max, now)).into_owned()
 }
 
 fn time(time: Option<&prost_types::Timestamp>) -> Option<Timestamp> {

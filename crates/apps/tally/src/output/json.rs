@@ -44,9 +44,13 @@ pub(crate) fn quoted(text: &str) -> String {
     if !json.contains(is_hidden) {
         return json;
     }
-    // All of them have four digits at most.
+    // JSON has one escape for each of its UTF-16 units.
     let escaped = |character: char| match is_hidden(character) {
-        true => format!("\\u{:04x}", u32::from(character)),
+        true => {
+            let mut units = [0; 2];
+            let units = character.encode_utf16(&mut units).iter();
+            units.map(|unit| format!("\\u{unit:04x}")).collect()
+        }
         false => character.to_string(),
     };
     json.chars().map(escaped).collect()
@@ -55,6 +59,13 @@ pub(crate) fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_hidden_reads_as_the_same() {
+        let json = quoted("\u{202e}\u{e0041}");
+        assert_eq!(json, "\"\\u202e\\udb40\\udc41\"");
+        assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), "\u{202e}\u{e0041}");
+    }
 
     #[test]
     fn an_array_is_json_whatever_its_length() {

@@ -17,6 +17,11 @@ fn an_empty_folder_is_enough() {
     let server = Server::start(&home.command(&["serve", "--listen", "127.0.0.1:0"]));
     let command = format!("count something: tally add GET /hello --server {}", server.url);
     server.process.wait_for_line(tally_testkit::Stream::Stderr, &command, LIMIT);
+    server.process.wait_for_line(
+        tally_testkit::Stream::Stderr,
+        &format!("in a browser:    {}", server.url),
+        LIMIT,
+    );
     assert!(server.log().contains("database: sqlite:tally.db\n"), "{}", server.log());
     assert!(home.path("tally.db").exists());
     counts_and_rolls_up(&server);

@@ -184,7 +184,7 @@ fn what_is_wrong_is_said() {
         server.run(&[&first[..], rest].concat())
     };
     let output = add(&["--above", "5%", "--in", "20m"]);
-    let words = ["window_minutes: is 20", "statuses: are missing", "TALLY_WEBHOOKS_ALLOW"];
+    let words = ["--in is 20 minutes, ", "; --webhook is not allowed", "TALLY_WEBHOOKS_ALLOW"];
     assert_fails(&output, 1, &words);
     for wrong in [
         &["--in", "15m"][..],
@@ -201,6 +201,8 @@ fn what_is_wrong_is_said() {
     assert_fails(&server.run(&["rules", "test", "busy"]), 1, &["404 Not Found", "tries it again"]);
     let again = ["rules", "add", "busy", "--above", "1", "--in", "15m"];
     assert_fails(&server.run(&again), 1, &["another rule has it"]);
+    let wrong = ["rules", "add", "x", "--status", "5xx", "--above", "500%", "--in", "15m"];
+    assert_fails(&server.run(&wrong), 1, &["--above is 500% ("]);
     server.stop();
     // A server without the settings keeps its rules, and shows no secret.
     let output = home.run(&["config"]);

@@ -133,6 +133,11 @@ fn each_command_has_a_manual_page() {
         let title = format!(".TH tally-{command} 1");
         assert!(page.contains(&title) && page.contains(".SH OPTIONS"), "{page}");
     }
+    assert!(page("tally-rules").contains("tally\\-rules\\-add(1)"));
+    let add = page("tally-rules-add");
+    assert!(add.contains("\n\\fBtally rules add\\fR [OPTIONS] \\-\\-in <TIME>"), "{add}");
+    let examples = "Examples:\n.nf\n  tally rules add \\*(Aqshop is silent";
+    assert!(page("tally-rules").contains(examples), "{}", page("tally-rules"));
     assert!(
         page("tally-serve").contains("requests\\-roll\\-up\\-at"),
         "with the domains' settings"

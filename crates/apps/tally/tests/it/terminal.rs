@@ -191,6 +191,23 @@ fn totals_are_watched_until_ctrl_c() {
 }
 
 #[test]
+fn rules_fit_the_terminal_with_their_names() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let long = ["--service", "shop", "--path-prefix", "/a/long/path/prefix/", "--customer", "acme"];
+    let rule = ["rules", "add", "shop is silent at night", "--below", "1", "--in", "15m"];
+    server.ok(&[&rule[..], &long].concat());
+    let mut terminal = Terminal::run(server.command(&["rules", "list"]));
+    let ended = eventually_blocking(LIMIT, || terminal.child.try_wait().expect("ours").is_some());
+    assert_eq!(ended, Ok(()));
+    terminal.shows("shop is silent at night");
+    terminal.shows("below 1 in 15m");
+    let text = terminal.text();
+    assert!(text.lines().count() == 2 && text.lines().all(|line| line.len() <= 82), "{text}");
+    server.stop();
+}
+
+#[test]
 fn top_in_a_pipe_is_one_table() {
     let home = Home::sqlite();
     let server = home.serve(&[]);

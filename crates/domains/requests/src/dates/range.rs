@@ -58,7 +58,10 @@ impl FromStr for End {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if !text.contains(['T', 't']) || text.starts_with('t') {
+        // Words have a `t` as well.
+        let is_number =
+            text.starts_with(|first: char| first.is_ascii_digit() || "+- ".contains(first));
+        if !is_number || !text.contains(['T', 't']) {
             let or_moment = |reason: String| match reason.starts_with("write a day") {
                 true => reason + ", or a moment as 2015-05-17T10:00:00+02:00",
                 false => reason,
@@ -77,6 +80,7 @@ impl FromStr for End {
 mod tests {
     use jiff::civil::date;
 
+    use super::super::written::NAMED;
     use super::*;
 
     /// As two moments, in a zone that is ahead by 1 or 2 hours.
@@ -127,11 +131,24 @@ mod tests {
 
     #[test]
     fn a_moment_has_an_offset() {
-        for text in ["2024-03-01T00:00:00", "2024-03-01T", "T", "2024-13-01T00:00Z"] {
+        for text in ["2024-03-01T00:00:00", "2024-03-01T", "2024-13-01T00:00Z", "-2024-03-01T"] {
             let error = text.parse::<End>().expect_err(text);
             assert!(error.contains("with its offset"), "{text}: {error}");
         }
-        let error = "tomorrow".parse::<End>().expect_err("no word");
-        assert!(error.contains("write a day as") && error.contains("or a moment as"), "{error}");
+        for text in ["tomorrow", "next-month", "T", "Tuesday"] {
+            let error = text.parse::<End>().expect_err("no word");
+            assert!(
+                error.contains("write a day as") && error.contains("or a moment as"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_word_is_a_period() {
+        for (word, period) in NAMED {
+            assert_eq!(word.parse(), Ok(End::Period(period)), "{word}");
+        }
+        assert_eq!("7d".parse(), Ok(End::Period(PeriodArg::LastDays(7))));
     }
 }

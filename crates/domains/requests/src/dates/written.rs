@@ -22,7 +22,7 @@ pub enum PeriodArg {
     Fixed(Period),
 }
 
-const NAMED: [(&str, PeriodArg); 8] = [
+pub(super) const NAMED: [(&str, PeriodArg); 8] = [
     ("today", PeriodArg::Day(0)),
     ("yesterday", PeriodArg::Day(1)),
     ("this-week", PeriodArg::Week(0)),

@@ -20,7 +20,7 @@ pub(super) static ROLL_UP: Operation = Operation {
     id: "rollUpRequests",
     summary: "Rolls days up",
     about: "It adds the totals of these days, which are of UTC, to their months: from then on they are in \
-            totals without `live`. It folds first, and can be repeated. It goes on if the client goes \
+            totals with `live=false` too. It folds first, and can be repeated. It goes on if the client goes \
             away.",
     parameters: &[],
     headers: &[],
@@ -40,7 +40,7 @@ pub(super) static FOLD: Operation = Operation {
     path: "/api/v1/requests/fold",
     id: "foldRequests",
     summary: "Folds everything that is stored now",
-    about: "Servers do it by themselves. No total with `live` changes by it.",
+    about: "Servers do it by themselves. No total changes by it, except with `live=false`.",
     parameters: &[],
     headers: &[],
     body: Some(Body {

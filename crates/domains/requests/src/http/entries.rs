@@ -95,6 +95,16 @@ impl<'a, 'c> Reading<'a, 'c> {
     }
 
     fn list(&mut self, body: &'a [u8]) {
+        let no_list = match body.trim_ascii_start().first() {
+            None => Some("it is empty: send a list of entries"),
+            Some(b'{') => {
+                Some("it is no list: put the entry into [ ], or send application/x-ndjson")
+            }
+            Some(_) => None,
+        };
+        if let Some(text) = no_list {
+            return self.mistakes.note("body", text);
+        }
         let mut json = serde_json::Deserializer::from_slice(body);
         let read = (&mut json).deserialize_any(List(self)).and_then(|()| json.end());
         if let Err(error) = read

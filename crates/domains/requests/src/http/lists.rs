@@ -17,7 +17,7 @@ use crate::model::DayRange;
 use crate::service::Service;
 
 /// How many items a list has, unless it is told otherwise, and at most.
-const LIMIT_USUAL: usize = 1_000;
+pub(super) const LIMIT_USUAL: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
 /// How many bytes the names of a list have about at most.
 const BYTES_MAX: usize = 1 << 20;
@@ -28,9 +28,9 @@ const SEARCH: Parameter = Parameter {
     values: Values::Text,
     is_repeated: false,
 };
-const LIMIT: Parameter = Parameter {
+pub(super) const LIMIT: Parameter = Parameter {
     name: "limit",
-    about: "At most this many; fewer if their names have more than 1 MiB. Default: 1000.",
+    about: "At most this many; fewer if their names have more than 1 MiB. Default: 1,000.",
     values: Values::Whole(1, LIMIT_MAX),
     is_repeated: false,
 };
@@ -43,7 +43,7 @@ const AFTER: Parameter = Parameter {
 const WORKERS: Parameter = Parameter {
     name: "workers",
     about: "List the insert workers of servers too.",
-    values: Values::Flag,
+    values: Values::Flag(false),
     is_repeated: false,
 };
 

@@ -117,7 +117,8 @@ fn totals() -> Value {
             "tzdb": {"type": "string", "description": "The version of the tz database."},
             "complete": {
                 "type": "boolean",
-                "description": "Whether nothing is known to be missing from these days.",
+                "description": "Whether nothing is known to be missing from these days: by drops and \
+                                setbacks, and not by `live=false`.",
             },
             "dropped": {
                 "type": "integer",

@@ -17,6 +17,8 @@ use tally_serve::api::{
 };
 
 use self::asked::Asked;
+#[cfg(test)]
+pub(super) use self::asked::{SORT, SORTED_MAX};
 use self::write::{Head, Writer};
 use crate::periods::TZDB_VERSION;
 use crate::service::Service;

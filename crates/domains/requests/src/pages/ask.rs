@@ -1,12 +1,12 @@
 //! What an address asks for: range, zone, filters, order. The address is the state of a page.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
 use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
 use tally_serve::pages::Link;
 
-use super::times::{BY_DEFAULT, Span, Times};
+use super::times::{Span, Times};
 use crate::methods;
+use crate::parameters::{self, FROM, PATH_PREFIX, TO, TZ, word_of};
 use crate::periods::{Granularity, Zone};
 use crate::totals::{Filter, Group, StatusIs};
 
@@ -22,21 +22,16 @@ const RANGE: Parameter = parameter(
     "The range that ends today.",
     Values::OneOf(&["today", "7d", "30d", "12mo"]),
 );
-const FROM: Parameter = parameter("from", "The first day; then `range` is not used.", Values::Text);
-const TO: Parameter = parameter("to", "The last day.", Values::Text);
-const TZ: Parameter = parameter("tz", "The time zone of all days.", Values::Text);
 const BY: Parameter = parameter(
     "by",
     "What the chart is summed by.",
     Values::OneOf(&["quarter", "hour", "day", "week", "month", "year"]),
 );
-const SERVICE: Parameter = parameter("service", "Only this service.", Values::Text);
-const METHOD: Parameter = parameter("method", "Only this method.", Values::Text);
-const PATH: Parameter = parameter("path", "Only this path.", Values::Text);
-const PATH_PREFIX: Parameter =
-    parameter("path_prefix", "Only paths that begin with this.", Values::Text);
-const STATUS: Parameter = parameter("status", "Only this status, or class of them.", Values::Text);
-const CUSTOMER: Parameter = parameter("customer", "Only this customer.", Values::Text);
+const SERVICE: Parameter = once(parameters::SERVICE);
+const METHOD: Parameter = once(parameters::METHOD);
+const PATH: Parameter = once(parameters::PATH);
+const STATUS: Parameter = once(parameters::STATUS);
+const CUSTOMER: Parameter = once(parameters::CUSTOMER);
 const SORT: Parameter = parameter(
     "sort",
     "What endpoints are ordered by.",
@@ -49,6 +44,11 @@ const PARAMETERS: &[Parameter] =
 
 const fn parameter(name: &'static str, about: &'static str, values: Values) -> Parameter {
     Parameter { name, about, values, is_repeated: false }
+}
+
+/// As of the API, and a page has one of it. A form sends an empty text for none.
+const fn once(parameter: Parameter) -> Parameter {
+    Parameter { values: Values::Text, is_repeated: false, ..parameter }
 }
 
 /// How many endpoints are shown, unless more are asked for.
@@ -89,15 +89,17 @@ impl Ask {
     /// Reads a query; empty parameters are as good as none. Returns every mistake.
     pub(super) fn read(query: Option<&str>, now: Timestamp) -> Result<Self, Mistakes> {
         let mut given = Parameters::of(query, PARAMETERS);
-        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
-        let date = |text: &str| text.parse::<Date>().map_err(|_| "write a date as 2026-05-17");
-        let dates = (given.read(&FROM, date), given.read(&TO, date));
-        let span = Span::read(given.one_of(&RANGE), dates, &zone, now);
-        let span = span.map_err(|(field, text)| given.mistakes.note(field, text));
-        let span = span.unwrap_or(Span::Month);
-        let by = given.one_of(&BY).and_then(|name| {
-            BY_DEFAULT.into_iter().find(|(_, one)| *one == name).map(|(of, _)| of)
-        });
+        let zone = parameters::zone(&mut given);
+        let ends = parameters::ends(&mut given);
+        let span =
+            Span::read(given.one_of(&RANGE), ends, &zone, now).unwrap_or_else(|(field, text)| {
+                // What could not be read is not missing.
+                if !given.mistakes.all().any(|(of, _)| of == field) {
+                    given.mistakes.note(field, text);
+                }
+                Span::Month
+            });
+        let by = given.one_of(&BY).and_then(parameters::granularity);
         let status = given.read(&STATUS, str::parse::<StatusIs>);
         let order = given.one_of(&SORT).and_then(Order::named).unwrap_or(Order::Count);
         let shown = given.whole(&SHOW).unwrap_or(SHOWN_DEFAULT);
@@ -152,7 +154,7 @@ impl Ask {
     pub(super) fn page(&self) -> Link {
         let is_endpoint = self.method.is_some() && self.path.is_some();
         self.link(if is_endpoint { ENDPOINT } else { REQUESTS })
-            .with_some("by", self.by.map(name_of))
+            .with_some("by", self.by.map(word_of))
             .with_some("sort", (self.order != Order::Count).then(|| self.order.name()))
             .with_some("show", (self.shown != SHOWN_DEFAULT).then(|| self.shown.to_string()))
     }
@@ -177,9 +179,9 @@ impl Ask {
         let link = Link::to(TOTALS)
             .with("from", &self.times.first.to_string())
             .with("to", &self.times.last.to_string())
-            .with("by", name_of(by))
+            .with("by", word_of(by))
             .with("tz", self.zone.name());
-        self.filters(link.with("group_by", group_by)).with("live", "true").with("format", "csv")
+        self.filters(link.with("group_by", group_by)).with("format", "csv")
     }
 
     /// A series without a method has an empty one, which in a query would be none.
@@ -235,11 +237,6 @@ impl Order {
     }
 }
 
-/// The word for it in an address.
-fn name_of(by: Granularity) -> &'static str {
-    BY_DEFAULT.into_iter().find(|(of, _)| *of == by).map_or("whole", |(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told() {
-        let mistakes = read("from=yesterday&tz=Berlin&by=minute&status=9xx&sort=x&show=0&what=1");
+        let mistakes = read("from=tomorrow&tz=Berlin&by=minute&status=9xx&sort=x&show=0&what=1");
         let mistakes = mistakes.expect_err("mistakes");
         let fields: Vec<_> = mistakes.all().map(|(field, _)| field.to_owned()).collect();
         for field in ["from", "tz", "by", "status", "sort", "show", "what"] {
@@ -283,6 +280,36 @@ mod tests {
         }
         let backwards = read("from=2026-05-02&to=2026-05-01").expect_err("backwards");
         assert_eq!(backwards.all().map(|(field, _)| field).collect::<Vec<_>>(), ["to"]);
+        for (query, text) in [
+            ("from=2026-11-01T10:00Z", "whole days"),
+            ("from=2026-11-01T10:00:00", "with its offset"),
+            ("from=20261101", "write a day as"),
+            ("from=today&to=yesterday", "is before"),
+            ("to=2026-05", "is missing"),
+            ("from=tomorrow&to=2026-05", "write a day as"),
+        ] {
+            let mistakes = read(query).expect_err(query);
+            let told: Vec<_> = mistakes.all().map(|(_, text)| text).collect();
+            assert!(told.len() == 1 && told[0].contains(text), "{query}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_written_as_for_the_api() {
+        for (query, first, last) in [
+            ("from=2026-05&to=2026-05", "2026-05-01", "2026-05-31"),
+            ("from=today", "2026-11-27", "2026-11-27"),
+            ("from=7d", "2026-11-21", "2026-11-27"),
+            ("from=last-month&to=yesterday", "2026-10-01", "2026-11-26"),
+            ("from=2025&to=last-year", "2025-01-01", "2025-12-31"),
+        ] {
+            let times = read(query).expect(query).times;
+            assert_eq!(
+                [times.first, times.last].map(|day| day.to_string()),
+                [first, last],
+                "{query}"
+            );
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 use tally_serve::pages::{Bar, Chart, percent, thousands};
 
 use super::parts::KINDS;
-use super::times::BY_DEFAULT;
 use super::view::{CLASSES, Period, View};
+use crate::parameters::word_of;
 use crate::periods::Granularity;
 
 /// The classes of the style sheet, as [`KINDS`] has them.
@@ -86,10 +86,8 @@ fn numbers(view: &View) -> Markup {
 }
 
 pub(super) fn by_words(by: Granularity) -> &'static str {
-    let found = BY_DEFAULT.into_iter().find(|(of, _)| *of == by);
-    match found {
-        Some((Granularity::Quarter, _)) => "quarter-hour",
-        Some((_, name)) => name,
-        None => "whole",
+    match by {
+        Granularity::Quarter => "quarter-hour",
+        by => word_of(by),
     }
 }

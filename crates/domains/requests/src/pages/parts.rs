@@ -214,7 +214,7 @@ pub(super) fn statuses(view: &View) -> Markup {
                             (share_bar(*count, view.statuses[0].1))
                             span.name {
                                 svg.key width="10" height="10" aria-hidden="true" { rect.(format!("s{class}")) width="10" height="10" rx="2" {} }
-                                @if *status == 0 { em.muted { "none" } }
+                                @if *status == 0 { em.muted { "not known" } }
                                 @else {
                                     a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(StatusIs::One(*status))))
                                         aria-current=[is_chosen.then_some("true")] { (status) }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_producers::{Producer, Setback, short_id};
+use tally_runtime::text::age;
 use tally_serve::pages::{Link, name, thousands};
 
 use crate::error::Error;
@@ -112,10 +113,8 @@ fn moment(micros: i64) -> Markup {
 fn ago(micros: i64, now: Timestamp) -> Markup {
     let seconds = (now.as_microsecond() - micros).max(0) / 1_000_000;
     let words = match seconds {
-        ..60 => "within a minute".to_owned(),
-        60..3_600 => format!("{} min ago", seconds / 60),
-        3_600..86_400 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} d ago", seconds / 86_400),
+        ..120 => "within two minutes".to_owned(),
+        _ => format!("{} ago", age(seconds)),
     };
     html! { span title=(moment(micros).into_string()) { (words) } }
 }

@@ -4,18 +4,10 @@ use jiff::civil::{Date, DateTime};
 use jiff::{Timestamp, ToSpan as _};
 use tally_serve::pages::Tick;
 
+use crate::dates::{End, PeriodArg};
 use crate::model::Quarter;
+use crate::parameters::GRANULARITIES;
 use crate::periods::{Error, Granularity, Label, Periods, QuarterRange, Zone};
-
-/// The periods of charts, from the finest on, and their names in addresses.
-pub(super) const BY_DEFAULT: [(Granularity, &str); 6] = [
-    (Granularity::Quarter, "quarter"),
-    (Granularity::Hour, "hour"),
-    (Granularity::Day, "day"),
-    (Granularity::Week, "week"),
-    (Granularity::Month, "month"),
-    (Granularity::Year, "year"),
-];
 
 /// How many bars a chart may have, and how many it has unless a finer one is asked for.
 const BARS_MAX: i32 = 400;
@@ -67,24 +59,26 @@ impl Span {
         (Self::Year, "12 months"),
     ];
 
-    /// Reads a range; own dates win. A missing one is today, or the same as the other.
+    /// Reads a range; own dates win. Without an end it ends today.
     pub(super) fn read(
         name: Option<&str>,
-        dates: (Option<Date>, Option<Date>),
+        (from, to): (Option<End>, Option<End>),
         zone: &Zone,
         now: Timestamp,
     ) -> Result<Self, (&'static str, String)> {
         let today = zone.date_at(now);
-        let (first, last) = match dates {
-            (None, None) => match name {
-                None => return Ok(Self::Month),
-                Some(name) => {
-                    let mut known = Self::PRESETS.into_iter().map(|(span, _)| span);
-                    return Ok(known.find(|span| span.name() == name).unwrap_or(Self::Month));
-                }
-            },
-            (Some(first), last) => (first, last.unwrap_or(today.max(first))),
-            (None, Some(last)) => (last, last),
+        let (first, last) = match (of_days("from", from)?, of_days("to", to)?) {
+            (None, None) => {
+                let mut known = Self::PRESETS.into_iter().map(|(span, _)| span);
+                return Ok(known.find(|span| Some(span.name()) == name).unwrap_or(Self::Month));
+            }
+            (Some(from), to) => {
+                let first = from.first_on(today).first_day();
+                (first, to.map_or(today.max(first), |to| to.last_on(today).last_day()))
+            }
+            (None, Some(_)) => {
+                return Err(("from", "is missing: a page needs a first day".to_owned()));
+            }
         };
         if last < first {
             return Err(("to", format!("{last} is before {first}")));
@@ -156,7 +150,8 @@ impl Times {
         }
         let quarters = range.end.0 - range.start.0;
         let bars = |by: &Granularity| quarters / quarters_of(*by).max(1);
-        let possible = BY_DEFAULT.into_iter().map(|(by, _)| by);
+        let possible = GRANULARITIES.into_iter().map(|(_, by)| by);
+        let possible = possible.filter(|by| *by != Granularity::Whole);
         let choices: Vec<_> = possible.filter(|by| (2..=BARS_MAX).contains(&bars(by))).collect();
         let finest = choices.iter().copied().find(|by| bars(by) <= BARS_DEFAULT_MAX);
         let usual = finest.or(choices.last().copied()).unwrap_or(Granularity::Quarter);
@@ -252,6 +247,18 @@ impl Times {
         let tick =
             |(nth, (at, text)): (usize, (usize, String))| Tick { at, text, is_minor: nth % 2 == 1 };
         named.into_iter().step_by(every).enumerate().map(tick).collect()
+    }
+}
+
+/// The days of an end.
+fn of_days(
+    field: &'static str,
+    end: Option<End>,
+) -> Result<Option<PeriodArg>, (&'static str, String)> {
+    match end {
+        Some(End::Moment(_)) => Err((field, "a page has whole days: write a day".to_owned())),
+        Some(End::Period(period)) => Ok(Some(period)),
+        None => Ok(None),
     }
 }
 

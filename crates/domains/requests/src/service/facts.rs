@@ -13,6 +13,9 @@ use crate::model::Day;
 use crate::schedule::Schedule;
 use crate::store::{Advance, Unfolded};
 
+/// What may be wrong with no days behind: which days the rows have is not known before they are folded.
+const UNFOLDED: &str = "of folded days: the next fold adds those of new rows";
+
 /// What to do about days that nobody rolls up.
 const UNSCHEDULED: &str =
     "this server has no schedule: set --requests-roll-up-at, or run `tally roll-up` daily";
@@ -66,12 +69,17 @@ impl Service {
             self.house.producers.summary().await?;
         let Advance { rolled_up_at, rolled_up_through, days_open, unfolded, .. } = advance;
         let is_left = days_open > 0 && self.keeper.roll_up_at() == Schedule::NEVER;
-        let unscheduled = is_left.then_some(UNSCHEDULED);
+        let is_folded = matches!(unfolded, Some(Unfolded::Rows(..=0) | Unfolded::Bytes(..=0)));
+        let note = match () {
+            () if is_left => Some(UNSCHEDULED),
+            () if days_open <= 0 && !is_folded => Some(UNFOLDED),
+            () => None,
+        };
         let through = rolled_up_through.map(|day| day.to_string().into());
         let mut facts = vec![
             Fact::time("rolled_up_at", rolled_up_at),
             Fact::of("rolled_up_through", through.map(tally_serve::facts::Value::Text)),
-            Fact::count("days_behind", days_open).noted(unscheduled),
+            Fact::count("days_behind", days_open).noted(note),
         ];
         facts.extend(unfolded.map(|unfolded| match unfolded {
             Unfolded::Rows(rows) => Fact::count("unfolded_rows", rows),

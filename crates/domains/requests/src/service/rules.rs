@@ -33,6 +33,7 @@ impl Service {
         rule: Rule,
         webhook: String,
     ) -> Result<(KeptRule, bool), Error> {
+        let rule = rule.with_methods_of_series().map_err(Error::invalid)?;
         let webhooks = self.outbox.webhooks();
         rule.check(&webhook, webhooks, self.quarter_retention_days)
             .map_err(|problems| Error::invalid(problems.join("; ")))?;

@@ -64,8 +64,14 @@ async fn said(backend: Option<Backend>) {
     assert_eq!(count(&facts, "dropped"), 7);
     assert!(unfolded(&facts) > Some(0) || backend.is_cockroach(), "{facts:?}");
 
+    // The fold finds that one of the days is over.
+    assert_eq!(count(&facts, "days_behind"), 0);
+    let note = |facts: &[Fact]| of(facts, "days_behind").note.unwrap_or_default();
+    assert!(note(&facts).contains("the next fold"), "{facts:?}");
+
     service.store().fold().await.expect("a fold");
     let facts = stored().await;
+    assert!(!note(&facts).contains("the next fold"), "{facts:?}");
     assert_eq!(count(&facts, "days_behind"), 1, "today is not over");
     assert!(unfolded(&facts) == Some(0) || backend.is_cockroach(), "{facts:?}");
 

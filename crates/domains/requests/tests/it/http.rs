@@ -142,7 +142,8 @@ async fn groups_filters_and_periods_are_those_that_are_asked_for() {
             "?live=true&by=quarter&from=today&group_by=none&tz=Asia/Kathmandu",
             json!([{"time": "2030-06-15T17:45:00+05:45", "count": 5}]),
         ),
-        ("", json!([])),
+        ("?live=false", json!([])),
+        ("?by=whole&group_by=none", json!([{"time": null, "count": 6}])),
     ] {
         assert_eq!(ok(&counting, &format!("{TOTALS}{query}"))["totals"], expected, "{query}");
     }
@@ -253,6 +254,7 @@ async fn every_mistake_of_a_query_is_told_at_once() {
     assert_eq!(told.len(), 13, "{problem:#}");
     for (query, field) in [
         ("?from=2016&to=2015", "to"),
+        ("?from=today&to=yesterday", "to"),
         ("?from=2030-06-15T12:00:00Z&to=2030-06-15T11:00:00Z", "to"),
         ("?tz=Africa/Monrovia&from=1971", "from"),
         ("?group_by=none,path", "group_by"),

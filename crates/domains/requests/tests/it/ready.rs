@@ -28,7 +28,7 @@ async fn a_trial_row_leaves_nothing_behind(backend: Backend) {
 #[tokio::test]
 async fn a_full_sqlite_file_and_new_room_are_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("sqlite:{}?size_bytes_max=262144", folder.path().join("tally.db").display());
+    let url = format!("sqlite:{}?size_bytes_max=524288", folder.path().join("tally.db").display());
     let store = tally_requests::store::open(&crate::backend::migrated(&url).await);
     let id = crate::backend::named(3, "/").id;
     let mut worker = Producer::new();

@@ -297,6 +297,18 @@ async fn a_rule_is_kept_once(backend: Backend) {
     let again = server.add(same).await.expect("it is there");
     assert!(!added.is_repeated && again.is_repeated);
     assert_eq!(added.rule, again.rule);
+    let by_method = |methods: [&str; 3]| proto::Rule {
+        methods: methods.map(str::to_owned).to_vec(),
+        ..rule("by method", Limit::Below(1))
+    };
+    let of_methods = server.add(by_method(["get", "unspecified", "3"])).await.expect("added");
+    let again = server.add(by_method(["GET", "", "Get"])).await.expect("it is there");
+    assert!(again.is_repeated);
+    assert_eq!(of_methods.rule.and_then(|kept| kept.rule).expect("a rule").methods, ["", "GET"]);
+    let error = server.add(by_method(["GET", "a b", ""])).await.expect_err("no method");
+    assert!(error.message().contains("methods: a b: not a method"), "{error:?}");
+    let by_method = proto::RemoveRuleRequest { rule: "by method".into() };
+    server.service.remove_rule(Request::new(by_method)).await.expect("it is there");
     for other in [
         proto::Rule { window_minutes: 30, ..first.clone() },
         proto::Rule { webhook: String::new(), ..first.clone() },

@@ -133,7 +133,7 @@ fn content(media_types: &[(&str, Option<&str>)]) -> Value {
 fn parameter(of: &Parameter, place: &str) -> Value {
     let one = match of.values {
         Values::Text | Values::Name => json!({"type": "string"}),
-        Values::Flag => json!({"type": "boolean", "default": false}),
+        Values::Flag(default) => json!({"type": "boolean", "default": default}),
         Values::Whole(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         Values::OneOf(values) | Values::SomeOf(values) => json!({"type": "string", "enum": values}),
     };

@@ -65,6 +65,9 @@ pub async fn json_of<T: DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<T, Problem> {
     let body = read(request, &["application/json"], bytes_max).await?;
+    if body.bytes.trim_ascii().is_empty() {
+        return Err(Problem::of_field("body", "it is empty: send a JSON object, at least {}"));
+    }
     serde_json::from_slice(&body.bytes)
         .map_err(|error| Problem::of_field("body", error.to_string()))
 }
@@ -228,9 +231,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_json_is_a_mistake_of_the_body() {
-        let request = Request::builder().header("content-type", TYPES[0]).body("{".into());
-        let read = json_of::<serde_json::Value>(request.expect("a request"), 10).await;
-        let problem = format!("{:?}", read.expect_err("no JSON"));
-        assert!(problem.contains("body: EOF while parsing"), "{problem}");
+        for (body, told) in
+            [("{", "EOF while parsing"), ("", "it is empty"), (" \n", "at least {}")]
+        {
+            let request = Request::builder().header("content-type", TYPES[0]).body(body.into());
+            let read = json_of::<serde_json::Value>(request.expect("a request"), 10).await;
+            let problem = format!("{:?}", read.expect_err("no JSON"));
+            assert!(problem.contains("body: ") && problem.contains(told), "{problem}");
+        }
     }
 }

@@ -28,8 +28,8 @@ pub enum Values {
     Text,
     /// A text; an empty one is a value.
     Name,
-    /// `true` or `false`.
-    Flag,
+    /// `true` or `false`, and which one it is if it is not given.
+    Flag(bool),
     /// A whole number within these bounds.
     Whole(u64, u64),
     /// One of these.
@@ -116,14 +116,15 @@ impl Parameters {
         read.into_iter().filter_map(|one| self.mistakes.take(parameter.name, one)).collect()
     }
 
-    /// A flag, which is false unless it is given.
+    /// A flag.
     pub fn flag(&mut self, parameter: &Parameter) -> bool {
+        let Values::Flag(default) = parameter.values else { return false };
         let flag = |text: &str| match text {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err("write true or false"),
         };
-        self.read(parameter, flag).unwrap_or_default()
+        self.read(parameter, flag).unwrap_or(default)
     }
 
     /// A whole number within the parameter's bounds.
@@ -213,14 +214,15 @@ mod tests {
     }
 
     const PATH: Parameter = Parameter { is_repeated: true, ..parameter("path", Values::Name) };
-    const LIVE: Parameter = parameter("live", Values::Flag);
+    const LIVE: Parameter = parameter("live", Values::Flag(false));
+    const NEW: Parameter = parameter("new", Values::Flag(true));
     const LIMIT: Parameter = parameter("limit", Values::Whole(1, 10));
     const BY: Parameter = parameter("by", Values::OneOf(&["day", "hour"]));
     const GROUP_BY: Parameter = Parameter {
         is_repeated: true,
         ..parameter("group_by", Values::SomeOf(&["path", "status"]))
     };
-    const KNOWN: &[Parameter] = &[PATH, LIVE, LIMIT, BY, GROUP_BY];
+    const KNOWN: &[Parameter] = &[PATH, LIVE, NEW, LIMIT, BY, GROUP_BY];
 
     fn mistakes(parameters: Parameters) -> String {
         match parameters.check() {
@@ -242,7 +244,8 @@ mod tests {
         assert_eq!(mistakes(given), "");
         // As a form sends what nobody has filled in.
         let mut empty = Parameters::of(Some("live=&limit=&by=&group_by="), KNOWN);
-        assert!(!empty.flag(&LIVE));
+        assert!(!empty.flag(&LIVE) && empty.flag(&NEW));
+        assert!(!Parameters::of(Some("new=false"), KNOWN).flag(&NEW));
         assert_eq!((empty.whole::<u8>(&LIMIT), empty.one_of(&BY)), (None, None));
         assert_eq!(empty.some_of(&GROUP_BY), None);
         assert_eq!(mistakes(empty), "");
@@ -260,7 +263,7 @@ mod tests {
         let told = mistakes(given);
         for words in [
             "did you mean path?",
-            "there are path, live, limit, by, group_by",
+            "there are path, live, new, limit, by, group_by",
             "is not percent-encoded UTF-8",
             "write true or false",
             "limit\", detail: \"is given several times",

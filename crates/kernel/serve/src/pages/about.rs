@@ -3,9 +3,10 @@
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use tally_runtime::text::bytes;
 
-use super::{Frame, Page, thousands};
-use crate::facts::{DomainFacts, Fact, Facts, Value};
+use super::{Frame, Page};
+use crate::facts::{DomainFacts, Fact, Facts, Value, in_words, label};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +41,7 @@ pub(super) async fn page(frame: Frame) -> Response {
     let body = html! {
         h1 { "About this server" }
         @if let Some(facts) = &facts { (server(facts, &about.namespace)) }
-        @for domain in facts.iter().flat_map(|facts| &facts.domains) { (of_domain(domain)) }
+        @for (domain, now) in facts.iter().flat_map(|facts| facts.domains.iter().map(|one| (one, facts.now))) { (of_domain(domain, now)) }
         section aria-labelledby="settings" {
             h2 #settings { "Settings in force" }
             p.muted {
@@ -99,14 +100,14 @@ fn server(facts: &Facts, namespace: &str) -> Markup {
     }
 }
 
-fn of_domain(domain: &DomainFacts) -> Markup {
+fn of_domain(domain: &DomainFacts, now: Timestamp) -> Markup {
     html! {
         section aria-label=(domain.name) {
-            h2 { (words(domain.name)) }
+            h2 { (capitalized(domain.name)) }
             dl.facts {
                 @for fact in &domain.facts {
-                    (entry(&words(fact.name), &html! {
-                        (value(fact))
+                    (entry(&capitalized(&label(fact.name)), &html! {
+                        (value(fact, now))
                         @if let Some(note) = &fact.note { span.help { (note) } }
                     }))
                 }
@@ -120,27 +121,16 @@ fn entry(title: &str, text: &Markup) -> Markup {
     html! { div { dt { (title) } dd { (text) } } }
 }
 
-fn value(fact: &Fact) -> Markup {
-    let of = |text: String, max: fn(u64) -> String| {
-        html! {
-            (text)
-            @if let Some(most) = fact.max { span.muted { " of at most " (max(most)) } }
-        }
-    };
-    let count = |number: u64| thousands(i64::try_from(number).unwrap_or(i64::MAX));
+fn value(fact: &Fact, now: Timestamp) -> Markup {
+    let words = in_words(fact.name, fact.value.as_ref(), fact.max, now);
     match &fact.value {
-        None => html! { span.muted { "none yet" } },
-        Some(Value::Count(number)) => of(count(*number), count),
-        Some(Value::Bytes(number)) => of(bytes(*number), bytes),
-        Some(Value::Time(at)) => moment(*at),
-        Some(Value::Text(text)) => html! { (text) },
+        None => html! { span.muted { (words) } },
+        Some(Value::Time(at)) => html! { time datetime=(at) { (words) } },
+        Some(_) => html! { (words) },
     }
 }
 
-/// `rolled_up_at` is `Rolled up`: the value says that it is a time.
-fn words(name: &str) -> String {
-    let name = name.strip_suffix("_at").or_else(|| name.strip_suffix("_bytes")).unwrap_or(name);
-    let text = name.replace('_', " ");
+fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|one| one.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
@@ -148,26 +138,4 @@ fn words(name: &str) -> String {
 
 fn moment(at: Timestamp) -> Markup {
     html! { time datetime=(at) { (at.strftime("%-d %b %Y, %H:%M:%S")) " UTC" } }
-}
-
-/// Such as `5.2 MB`.
-fn bytes(number: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    let unit = units.into_iter().find(|(size, _)| number >= *size);
-    unit.map_or_else(
-        || format!("{number} B"),
-        |(size, name)| format!("{:.1} {name}", number as f64 / size as f64),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn facts_are_said_in_words() {
-        assert_eq!(words("rolled_up_at"), "Rolled up");
-        assert_eq!(words("queue_rows"), "Queue rows");
-        assert_eq!([9, 5_200_000].map(bytes), ["9 B", "5.2 MB"]);
-    }
 }

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, header};
 use maud::{Markup, html};
+use tally_runtime::text::is_hidden;
 
 /// How much of a name is shown where many are, in characters. The links have all of it.
 pub const SHOWN_CHARS_MAX: usize = 120;
@@ -36,27 +37,10 @@ pub fn plain(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).map(shown).collect()
 }
 
-/// Control characters, and marks that reorder or hide text (Unicode UAX 9 among others).
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
-}
-
 /// A number with separators, such as `1,234,567`.
 #[must_use]
 pub fn thousands(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = String::from(if number < 0 { "\u{2212}" } else { "" });
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    signed(&tally_runtime::text::thousands(number))
 }
 
 /// A round number for an axis, such as `1.5k`.

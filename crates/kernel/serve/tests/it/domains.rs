@@ -124,7 +124,14 @@ async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
     let unknown = call(address, &own, "POST", "/test.Nothing/Pass", grpc).await;
     assert_eq!(unknown, (200, Some("12".to_owned())), "unimplemented");
     let about = ask(address, "GET /", &["host: localhost"]);
-    for words in ["\r\n\r\na title\n", "test.Gate\n", "reflection\n", "\na hint\n"] {
+    for words in [
+        "\r\n\r\na title\n",
+        "test.Gate\n",
+        "ServerService\n",
+        "reflection\n",
+        " /api ",
+        "\na hint\n",
+    ] {
         assert!(about.contains(words), "{words:?} is not in {about}");
     }
     server.stop().await;

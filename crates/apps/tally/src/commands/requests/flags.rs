@@ -1,11 +1,13 @@
 //! What a server says about a field of a request, said about the flag that it came from.
 
+use std::borrow::Cow;
+
 use tonic::Status;
 
 use crate::client::describe;
 
 /// The fields that have a flag of the same name, with `-` for `_`.
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 17] = [
     "requests",
     "reason",
     "author",
@@ -19,6 +21,23 @@ const FLAGS: [&str; 13] = [
     "into_service",
     "into_customer",
     "with_corrections",
+    "below",
+    "above",
+    "at_least",
+    "webhook",
+];
+/// The fields that have a flag of another name.
+const RENAMED: [(&str, &str); 10] = [
+    ("services", "service"),
+    ("methods", "method"),
+    ("paths", "path"),
+    ("statuses", "status"),
+    ("status_classes", "status"),
+    ("customers", "customer"),
+    ("share_below_millionths", "below"),
+    ("share_above_millionths", "above"),
+    ("window_minutes", "in"),
+    ("repeat_minutes", "repeat"),
 ];
 /// The fields that no flag stands for alone.
 const OTHERS: [&str; 4] = ["selection", "into", "series", "day"];
@@ -30,17 +49,26 @@ pub(super) fn describe_in_flags(status: &Status) -> String {
 
 fn in_flags(message: &str) -> String {
     let message = message.replace("`everything`", "--everything");
-    match message.split_once(": ") {
-        Some((field, rest)) if FLAGS.contains(&field) => {
-            let is_said_of_it = rest.starts_with("is ") || rest.starts_with("has ");
+    // Several mistakes come in one message.
+    let parts: Vec<_> = message.split("; ").map(part_in_flags).collect();
+    parts.join("; ")
+}
+
+fn part_in_flags(message: &str) -> Cow<'_, str> {
+    let Some((field, rest)) = message.split_once(": ") else { return message.into() };
+    let flag = RENAMED.iter().find(|(name, _)| *name == field).map(|(_, flag)| (*flag).to_owned());
+    let flag = flag.or_else(|| FLAGS.contains(&field).then(|| field.replace('_', "-")));
+    match (flag, field) {
+        (Some(flag), _) => {
+            let is_said_of_it = ["is ", "has ", "contains "].iter().any(|is| rest.starts_with(is));
             let colon = if is_said_of_it { "" } else { ":" };
-            format!("--{}{colon} {rest}", field.replace('_', "-"))
+            format!("--{flag}{colon} {rest}").into()
         }
-        Some(("into", rest)) if rest.starts_with("is ") => {
-            format!("what the --into-... flags name {rest}")
+        (_, "into") if rest.starts_with("is ") => {
+            format!("what the --into-... flags name {rest}").into()
         }
-        Some((field, rest)) if OTHERS.contains(&field) => rest.to_owned(),
-        _ => message,
+        _ if OTHERS.contains(&field) => rest.into(),
+        _ => message.into(),
     }
 }
 
@@ -59,6 +87,12 @@ mod tests {
             ("day: 2999-01-01 is in the future", "2999-01-01 is in the future"),
             ("cannot connect: requests: no", "cannot connect: requests: no"),
             ("no field", "no field"),
+            ("statuses: 1000 is not between 0 and 999", "--status: 1000 is not between 0 and 999"),
+            (
+                "name: is empty; share_above_millionths: is 500% (5000000 millionths); at_least: is 1",
+                "name: is empty; --above is 500% (5000000 millionths); --at-least is 1",
+            ),
+            ("window_minutes: is 20 minutes", "--in is 20 minutes"),
         ] {
             assert_eq!(in_flags(said), shown);
         }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use self::args::Bound;
+use super::flags::describe_in_flags;
 use super::series::Filters;
 use crate::client::{ServerArgs, describe};
 use crate::output::{self, OutputFormat, say, visible};
@@ -166,7 +167,8 @@ async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
     let mut client = args.server.rules().await?;
     let request = AddRuleRequest { rule: Some(rule) };
     let answer = args.server.answer_or_signal(client.add_rule(request)).await?;
-    let answer = answer.map_err(|status| failed("add the rule", &status))?.into_inner();
+    let failed = |status| anyhow!("cannot add the rule: {}", describe_in_flags(&status));
+    let answer = answer.map_err(failed)?.into_inner();
     let kept = answer.rule.unwrap_or_default();
     let rule = kept.rule.unwrap_or_default();
     let done = if answer.is_repeated { "is there already" } else { "added" };

@@ -23,7 +23,7 @@ pub(super) enum Part {
 /// Only series that match.
 #[derive(Debug, Args)]
 pub(crate) struct Filters {
-    /// Only this service, or "" for those without one; repeatable
+    /// Only this service, or "" for none; repeatable
     #[arg(long, value_name = "NAME")]
     pub(crate) service: Vec<String>,
 
@@ -45,7 +45,7 @@ pub(crate) struct Filters {
     #[arg(long, value_parser = str::parse::<StatusIs>)]
     pub(crate) status: Vec<StatusIs>,
 
-    /// Only this customer, or "" for those without one; repeatable
+    /// Only this customer, or "" for none; repeatable
     #[arg(long, value_name = "NAME")]
     pub(crate) customer: Vec<String>,
 }

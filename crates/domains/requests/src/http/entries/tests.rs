@@ -115,10 +115,12 @@ async fn every_mistake_has_its_position_and_its_field() {
 #[tokio::test]
 async fn a_body_that_is_no_list_of_a_few_entries_is_refused() {
     for (form, body, text) in [
-        (Form::List, "", "EOF while parsing a value at line 1 column 0"),
+        (Form::List, "", "it is empty: send a list"),
         (Form::List, "[", "EOF while parsing a list at line 1 column 1"),
         (Form::List, "[]", "it has no entry"),
-        (Form::List, "{}", "invalid type: map, expected a list of entries at line 1"),
+        (Form::List, " \n", "it is empty: send a list"),
+        (Form::List, "{}", "it is no list: put the entry into [ ], or send application/x-ndjson"),
+        (Form::List, "7", "invalid type: integer `7`, expected a list of entries at line 1"),
         (Form::List, "[] []", "trailing characters at line 1 column 4"),
         (Form::List, "[7]", "expected an entry, which is an object at line 1 column 2"),
         (Form::Lines, "\n \n", "it has no entry"),

@@ -1,45 +1,25 @@
 //! From the parameters of a request to a query.
 
-use std::fmt::Write as _;
-
 use hashbrown::HashSet;
 use serde_json::{Value, json};
 use tally_serve::api::{FORMAT, Parameter, Parameters, Problem, Values};
+use tally_serve::pages::Link;
 
 use super::super::cursor;
 use crate::dates::End;
 use crate::methods;
 use crate::model::{Namespace, Quarter};
+use crate::parameters::{self, CUSTOMER, FROM, METHOD, PATH, PATH_PREFIX, SERVICE, STATUS, TO, TZ};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::service::Service;
 use crate::totals::{After, Filter, Group, GroupBy, LimitOrder, Query, StatusIs, Totals};
 
-const FROM: Parameter = Parameter {
-    name: "from",
-    about: "The first day, or the period that begins with it: `2015-05-17`, `2015-05`, `2015`, `today`, \
-            `yesterday`, `this-week`, `last-week` (also `-month` and `-year`), or the last days as in \
-            `7d`. Or a moment with its offset, such as `2015-05-17T10:00:00+02:00`; one within a \
-            quarter-hour means its beginning. Default: the beginning.",
-    values: Values::Text,
-    is_repeated: false,
-};
-const TO: Parameter = Parameter {
-    name: "to",
-    about: "The last day, which is included, or the period that ends with it. Or a moment, which is not \
-            included; one within a quarter-hour means its end. Default: no end.",
-    ..FROM
-};
 const BY: Parameter = Parameter {
     name: "by",
     about: "What to sum by; `quarter` is a quarter-hour. A week begins with Monday; the first and the \
             last period have only what lies in the range. Default: `day`.",
     values: Values::OneOf(&["quarter", "hour", "day", "week", "month", "year", "whole"]),
     is_repeated: false,
-};
-const TZ: Parameter = Parameter {
-    name: "tz",
-    about: "The time zone of all dates, such as `Europe/Berlin` or `+05:30`. Default: `UTC`.",
-    ..FROM
 };
 const GROUP_BY: Parameter = Parameter {
     name: "group_by",
@@ -56,45 +36,14 @@ const GROUP_BY: Parameter = Parameter {
     ]),
     is_repeated: true,
 };
-const SERVICE: Parameter = Parameter {
-    name: "service",
-    about: "Only this service; an empty one is a request without one.",
-    values: Values::Name,
-    is_repeated: true,
-};
-const METHOD: Parameter = Parameter {
-    name: "method",
-    about: "Only this method, a name or a number; `UNSPECIFIED` is a request without one.",
-    values: Values::Text,
-    is_repeated: true,
-};
-const PATH: Parameter =
-    Parameter { name: "path", about: "Only this path.", values: Values::Text, is_repeated: true };
-const PATH_PREFIX: Parameter = Parameter {
-    name: "path_prefix",
-    about: "Only paths that begin with this.",
-    values: Values::Text,
-    is_repeated: false,
-};
-const STATUS: Parameter = Parameter {
-    name: "status",
-    about: "Only this status or class, such as `404` or `5xx`; `0` is not known. Of gRPC: the code, `200` \
-            for OK; other codes are in the class of the HTTP status that stands for them.",
-    values: Values::Text,
-    is_repeated: true,
-};
-const CUSTOMER: Parameter = Parameter {
-    name: "customer",
-    about: "Only this customer; an empty one is a request without one.",
-    ..SERVICE
-};
 const LIVE: Parameter = Parameter {
     name: "live",
-    about: "Add what is not rolled up yet: everything that was counted until now.",
-    values: Values::Flag,
+    about: "Whether what is not rolled up yet is in it: everything that was counted until now. With \
+            `false`, days that are not rolled up are missing, and `complete` says nothing of them.",
+    values: Values::Flag(true),
     is_repeated: false,
 };
-const SORT: Parameter = Parameter {
+pub(in super::super) const SORT: Parameter = Parameter {
     name: "sort",
     about: "The order: by period and group, or with `count` the largest first, of which there are at most \
             10,000, as `limit` says. Default: `path`.",
@@ -135,20 +84,10 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 ];
 
 /// How many totals may be sorted by their counts, because these take ten times as much memory.
-const SORTED_MAX: usize = 10_000;
+pub(in super::super) const SORTED_MAX: usize = 10_000;
 
 /// What stands for a sum of all groups.
 const NO_GROUPS: &str = "none";
-
-const GRANULARITIES: [(&str, Granularity); 7] = [
-    ("quarter", Granularity::Quarter),
-    ("hour", Granularity::Hour),
-    ("day", Granularity::Day),
-    ("week", Granularity::Week),
-    ("month", Granularity::Month),
-    ("year", Granularity::Year),
-    ("whole", Granularity::Whole),
-];
 
 /// What is asked for.
 #[derive(Debug)]
@@ -161,11 +100,10 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn read(mut given: Parameters, service: &Service) -> Result<Self, Problem> {
-        let zone = given.read(&TZ, Zone::in_query).unwrap_or_else(Zone::utc);
+        let zone = parameters::zone(&mut given);
         let range = range(&mut given, &zone, service);
-        let granularity = given.one_of(&BY).unwrap_or("day");
-        let granularity = GRANULARITIES.iter().find(|(name, _)| *name == granularity);
-        let granularity = granularity.map_or(Granularity::Day, |(_, of)| *of);
+        let granularity = given.one_of(&BY).and_then(parameters::granularity);
+        let granularity = granularity.unwrap_or(Granularity::Day);
         let (group_by, sum) = group_by(&mut given);
         let filter = filter(&mut given);
         let live = given.flag(&LIVE);
@@ -218,7 +156,7 @@ impl Asked {
         json!({
             "from": bound(query.range.start, QuarterRange::ALL.start),
             "to": bound(query.range.end, QuarterRange::ALL.end),
-            "by": self.by(),
+            "by": parameters::word_of(query.granularity),
             "tz": query.zone.name(),
             "group_by": self.groups(),
             "service": sorted(&query.filter.services),
@@ -236,7 +174,7 @@ impl Asked {
 
     /// The same as the query of a URL.
     pub(super) fn as_query(&self) -> String {
-        let mut text = String::new();
+        let mut link = Link::to("");
         for (name, value) in self.as_json().as_object().into_iter().flatten() {
             let values = match value {
                 Value::Array(values) if name != "group_by" => values.clone(),
@@ -249,17 +187,11 @@ impl Asked {
                 one => vec![one.clone()],
             };
             for value in values {
-                let value = value.as_str().map_or_else(|| value.to_string(), encoded);
-                let and = if text.is_empty() { "" } else { "&" };
-                let _ = write!(text, "{and}{name}={value}");
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                link = link.with(name, &value);
             }
         }
-        text
-    }
-
-    fn by(&self) -> &'static str {
-        let name = GRANULARITIES.iter().find(|(_, of)| *of == self.query.granularity);
-        name.map_or("day", |(name, _)| name)
+        link.into_text().trim_start_matches('?').to_owned()
     }
 
     fn groups(&self) -> Vec<&'static str> {
@@ -316,14 +248,11 @@ fn after(cursor: &str) -> Result<After, &'static str> {
 
 fn range(given: &mut Parameters, zone: &Zone, service: &Service) -> QuarterRange {
     let is_wrong = !given.mistakes.is_empty();
-    let from = given.read(&FROM, str::parse::<End>);
-    let to = given.read(&TO, str::parse::<End>);
+    let (from, to) = parameters::ends(given);
     let range = End::range(from, to, zone, service.today(zone)).map_err(|error| error.to_string());
     let range = given.mistakes.take(FROM.name, range).unwrap_or(QuarterRange::ALL);
     if range.is_empty() && from.is_some() && to.is_some() && !is_wrong {
-        let (start, end) = (zone.time(range.start), zone.time(range.end));
-        let ends = format!("the range ends at {end}, and begins at {start}");
-        given.mistakes.note(TO.name, ends);
+        given.mistakes.note(TO.name, "the range ends before it begins");
     }
     range
 }
@@ -361,18 +290,4 @@ fn sorted(texts: &HashSet<String>) -> Vec<&str> {
     let mut sorted: Vec<_> = texts.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     sorted
-}
-
-/// A text as a value in the query of a URL.
-fn encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:,".contains(&byte);
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if is_plain(byte) {
-            value.push(byte.into());
-        } else {
-            let _ = write!(value, "%{byte:02X}");
-        }
-    }
-    value
 }

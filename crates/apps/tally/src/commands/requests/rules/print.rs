@@ -18,10 +18,10 @@ pub(super) fn list(
 ) -> io::Result<()> {
     let is_table = format == OutputFormat::Table;
     let columns = [
-        ("name", Align::Shorten),
+        ("name", Align::Left),
         ("state", Align::Left),
         (if is_table { "since" } else { "firing_since" }, Align::Left),
-        (if is_table { "fires at" } else { "condition" }, Align::Left),
+        ("condition", Align::Left),
         ("filters", Align::Shorten),
         ("webhook", Align::Shorten),
         ("id", Align::Left),
@@ -32,11 +32,14 @@ pub(super) fn list(
         [
             text(rule.map(|rule| rule.name.clone()).unwrap_or_default()),
             text(if kept.firing_since.is_some() { "firing" } else { "ok" }.to_owned()),
-            kept.firing_since.map_or(Cell::Unknown, |since| text(time(Some(since)))),
-            text(rule.map(condition).unwrap_or_default()),
+            kept.firing_since.map_or(Cell::Unknown, |since| {
+                text(if is_table { minute(Some(since)) } else { time(Some(since)) })
+            }),
+            text(rule.map(if is_table { brief } else { condition }).unwrap_or_default()),
             text(rule.map(filters).unwrap_or_default()),
             text(rule.map(|rule| rule.webhook.clone()).unwrap_or_default()),
-            text(kept.id.clone()),
+            // It takes half of a line, and `tally rules show` has it.
+            if is_table { Cell::Unknown } else { text(kept.id.clone()) },
         ]
     });
     output::print(out, format, columns, rows)
@@ -58,7 +61,7 @@ pub(super) fn show(out: &mut impl Write, shown: &ShowRuleResponse) -> io::Result
     let lines = [
         ("name", visible(&rule.name).into_owned()),
         ("id", kept.id.clone()),
-        ("fires at", condition(&rule)),
+        ("condition", condition(&rule)),
         ("filters", if all.is_empty() { "none: every request".to_owned() } else { all }),
         ("state", state),
         ("complete", count(&shown.complete)),
@@ -85,20 +88,19 @@ pub(super) fn show(out: &mut impl Write, shown: &ShowRuleResponse) -> io::Result
         ("state", Align::Left),
         ("attempts", Align::Right),
         ("answer", Align::Shorten),
-        ("id", Align::Left),
     ];
     let text = |text: String| Cell::Text(Cow::Owned(text));
     let rows = shown.events.iter().map(|event| {
         [
             text(kind(event)),
-            text(time(event.created_at)),
+            text(minute(event.created_at)),
             text(became(event)),
             Cell::Number(event.attempts.into()),
             text(event.answer.clone()),
-            text(event.id.clone()),
         ]
     });
-    output::print(out, OutputFormat::Table, columns, rows)
+    let ids = shown.events.iter().map(|event| event.id.clone());
+    output::print_noted(out, columns, rows, ids)
 }
 
 /// When a rule fires, as in `fewer than 1 request in 15 minutes`.
@@ -120,6 +122,23 @@ pub(super) fn condition(rule: &Rule) -> String {
         number => format!(", told again after {}", minutes(number)),
     };
     format!("{limit}{at_least} in {}{repeat}", minutes(rule.window_minutes))
+}
+
+/// The same in short, nearly as it is typed: `below 1 in 15m`.
+fn brief(rule: &Rule) -> String {
+    let limit = match rule.limit {
+        Some(Limit::Below(number)) => format!("below {number}"),
+        Some(Limit::Above(number)) => format!("above {number}"),
+        Some(Limit::ShareBelowMillionths(share)) => format!("below {}", percent(share)),
+        Some(Limit::ShareAboveMillionths(share)) => format!("above {}", percent(share)),
+        None => "?".to_owned(),
+    };
+    let window = match rule.window_minutes {
+        minutes if minutes.is_multiple_of(24 * 60) => format!("{}d", minutes / (24 * 60)),
+        minutes if minutes.is_multiple_of(60) => format!("{}h", minutes / 60),
+        minutes => format!("{minutes}m"),
+    };
+    format!("{limit} in {window}")
 }
 
 /// The filters, as flags.
@@ -186,6 +205,12 @@ fn time(time: Option<prost_types::Timestamp>) -> String {
     time.map(|time| time.to_string()).unwrap_or_default()
 }
 
+/// In UTC, to the minute, where there is little room.
+fn minute(time: Option<prost_types::Timestamp>) -> String {
+    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
+    time.map(|time| time.strftime("%Y-%m-%dT%H:%MZ").to_string()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,8 +231,10 @@ mod tests {
             condition(&rule),
             "more than 2.5% of at least 100 requests in 90 minutes, told again after 4 hours"
         );
+        assert_eq!(brief(&rule), "above 2.5% in 90m");
         assert_eq!(filters(&rule), "--service shop --service '' --path-prefix '/a b' --status 5xx");
         let rule = Rule { limit: Some(Limit::Below(1)), window_minutes: 1_440, ..Rule::default() };
         assert_eq!(condition(&rule), "fewer than 1 request in 1 day");
+        assert_eq!(brief(&rule), "below 1 in 1d");
     }
 }

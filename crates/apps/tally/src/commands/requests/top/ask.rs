@@ -12,6 +12,7 @@ use tally_proto::tally::requests::v1::{Granularity, Group, LimitOrder, QueryTota
 use tally_runtime::Clock;
 use tokio::time::timeout;
 
+use super::super::series::Part;
 use super::history::{Name, Sample};
 use super::{By, TopArgs};
 use crate::client::{Caller, describe};
@@ -85,9 +86,7 @@ impl Asker {
                 sample.others = omitted.totals;
                 sample.total += i128::from(omitted.requests);
             }
-            let name = |group: &Group| {
-                parts.iter().map(|part| part.cell(group, OutputFormat::Table, true)).collect()
-            };
+            let name = |group: &Group| parts.iter().map(|part| cell(*part, group)).collect();
             names.extend(part.groups.iter().map(name));
             for period in part.periods {
                 if period.number.len() != period.count.len() {
@@ -127,5 +126,25 @@ impl Asker {
             customers: filters.customer.clone(),
             ..QueryTotalsRequest::default()
         }
+    }
+}
+
+/// A code of gRPC says that it is one, because it stands among the statuses of HTTP.
+fn cell(part: Part, group: &Group) -> String {
+    match (part, group.status) {
+        (Part::Status, code @ 1..=16) => format!("gRPC {code}"),
+        _ => part.cell(group, OutputFormat::Table, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_grpc_are_told_from_statuses_of_http() {
+        let shown = [0, 5, 16, 17, 200]
+            .map(|status| cell(Part::Status, &Group { status, ..Group::default() }));
+        assert_eq!(shown, ["", "gRPC 5", "gRPC 16", "17", "200"]);
     }
 }

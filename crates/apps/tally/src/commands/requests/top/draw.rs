@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::super::series::Part;
 use super::By;
 use super::history::{self, Rate, TREND_INTERVALS};
 use super::view::View;
@@ -180,7 +181,8 @@ impl Table {
     fn row(&self, view: &View, line: &history::Line, all: Option<Rate>) -> Line<'static> {
         let history::Line { name, rate, count } = line;
         let trend = self.has_trend.then(|| sparkline(&view.history.trend(Some(name))));
-        let names: Vec<_> = name.iter().map(|cell| known(cell)).collect();
+        let names: Vec<_> =
+            name.iter().zip(self.by.parts()).map(|(cell, part)| named(cell, *part)).collect();
         let line = self.line(&text(*rate), &share(*rate, all), &thousands(*count), trend, &names);
         let is_busy = rate.is_some_and(|rate| !rate.is_zero());
         let weight = if is_busy { Modifier::empty() } else { Modifier::DIM };
@@ -220,9 +222,13 @@ fn share(rate: Option<Rate>, all: Option<Rate>) -> String {
     share.map_or(String::new(), |share| format!("{}.{}%", share / 10, share % 10))
 }
 
-/// An empty name is one that is not known.
-fn known(cell: &str) -> String {
-    if cell.is_empty() { "(not known)".to_owned() } else { cell.to_owned() }
+/// A status may be unknown; what else is empty, there is none of.
+fn named(cell: &str, part: Part) -> String {
+    match (cell, part) {
+        ("", Part::Status) => "(not known)".to_owned(),
+        ("", _) => "(none)".to_owned(),
+        _ => cell.to_owned(),
+    }
 }
 
 /// Without the end of what is too wide.

@@ -66,6 +66,12 @@ fn a_small_terminal_has_all_of_it() {
 }
 
 #[test]
+fn only_a_status_is_not_known() {
+    let named = [Part::Service, Part::Customer, Part::Status].map(|part| named("", part));
+    assert_eq!(named, ["(none)", "(none)", "(not known)"]);
+}
+
+#[test]
 fn every_size_is_drawn() {
     for (width, height) in [(1, 1), (10, 2), (40, 5), (40, 6), (80, 24), (300, 100)] {
         let mut view = view();
