@@ -2,7 +2,6 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `answers.rs` | the answers that clients are reading, in bounded memory |
 //! | `books.rs` | roll-ups and folds |
 //! | `cursor.rs` | where a list goes on |
 //! | `entries.rs`, `entries/` | entries from JSON, and everything that is wrong with them |
@@ -11,7 +10,6 @@
 //! | `schemas.rs` | what JSON answers and bodies look like |
 //! | `totals.rs`, `totals/` | totals: the query, and the answer as JSON or CSV |
 
-mod answers;
 mod books;
 mod cursor;
 mod entries;
@@ -20,13 +18,10 @@ mod schemas;
 mod submit;
 mod totals;
 
-use std::sync::Arc;
-
 use axum::routing::{MethodRouter, get, post};
 use tally_runtime::{Kind, tell};
 use tally_serve::api::{Api, Problem};
 
-use self::answers::Answers;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::service::Service;
@@ -38,10 +33,9 @@ impl Service {
     #[must_use]
     pub fn api(&self) -> Api {
         let with = |does: MethodRouter<Self>| does.with_state(self.clone());
-        let answers: Arc<Answers> = Arc::default();
         let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
             .route(&submit::SUBMIT, with(post(submit::submit)))
-            .route(&totals::TOTALS, get(totals::totals).with_state((self.clone(), answers)))
+            .route(&totals::TOTALS, with(get(totals::totals)))
             .route(&lists::ENDPOINTS, with(get(lists::endpoints)))
             .route(&lists::SERVICES, with(get(lists::services)))
             .route(&lists::CUSTOMERS, with(get(lists::customers)))

@@ -9,6 +9,7 @@
 //! | `given.rs` | the body of a request, of a known type and bounded size |
 //! | `parameters.rs` | query parameters, whose mistakes are collected |
 //! | `problem.rs` | what went wrong, as RFC 9457 has it |
+//! | `room.rs` | memory for what clients read and send at their own pace |
 
 mod accept;
 mod answer;
@@ -17,18 +18,20 @@ mod describe;
 mod given;
 mod parameters;
 mod problem;
+mod room;
 
 use axum::Router;
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value};
 
 pub use self::accept::{FORMAT, Format, preferred, wants_page};
-pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, untagged};
+pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, text, untagged};
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
 pub use self::given::{Given, json_of, read};
 pub use self::parameters::{Parameter, Parameters, Values};
 pub use self::problem::{Mistakes, Problem};
+pub use self::room::{Kept, keep};
 
 /// The operations of a domain's HTTP API, with what they are described by.
 pub struct Api {

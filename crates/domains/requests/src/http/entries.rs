@@ -5,7 +5,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
 };
 use tally_serve::api::{Mistakes, Problem};
 
@@ -79,7 +80,7 @@ impl<'a, 'c> Reading<'a, 'c> {
         }
         let (count, mut mistakes) = (self.count, std::mem::take(&mut self.mistakes));
         if count > ENTRIES_MAX {
-            let text = format!("it has {count} entries, and may have at most {ENTRIES_MAX}");
+            let text = format!("it has more than {ENTRIES_MAX} entries, which are the most");
             mistakes.note("body", text);
         } else if count == 0 && mistakes.is_empty() {
             mistakes.note("body", "it has no entry");
@@ -106,7 +107,9 @@ impl<'a, 'c> Reading<'a, 'c> {
         }
         let mut json = serde_json::Deserializer::from_slice(body);
         let read = (&mut json).deserialize_any(List(self)).and_then(|()| json.end());
-        if let Err(error) = read {
+        if let Err(error) = read
+            && self.count <= ENTRIES_MAX
+        {
             self.mistakes.note("body", error.to_string());
         }
     }
@@ -117,13 +120,18 @@ impl<'a, 'c> Reading<'a, 'c> {
             if line.is_empty() {
                 continue;
             }
+            if self.count > ENTRIES_MAX {
+                break;
+            }
             let mut json = serde_json::Deserializer::from_slice(line);
             let read = Next(self).deserialize(&mut json).and_then(|()| json.end());
             if let Err(error) = read {
-                // The line that it names is that of a text of one line.
-                let (text, column) = (error.to_string(), error.column());
-                let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
-                self.note(None, format!("{text} at column {column}"));
+                self.note(None, || {
+                    // The line that it names is that of a text of one line.
+                    let (text, column) = (error.to_string(), error.column());
+                    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
+                    format!("{text} at column {column}")
+                });
             }
         }
     }
@@ -140,7 +148,7 @@ impl<'a, 'c> Reading<'a, 'c> {
             requests: self.whole("requests", requests).unwrap_or(1),
         };
         for invalid in (self.check)(&entry) {
-            self.note(Some(invalid.field()), invalid.to_string());
+            self.note(Some(invalid.field()), || invalid.to_string());
         }
         if self.noted == 0 && self.entries.len() < ENTRIES_MAX {
             self.entries.push(entry);
@@ -150,7 +158,7 @@ impl<'a, 'c> Reading<'a, 'c> {
     /// A text that every entry has.
     fn named(&mut self, field: &str, given: Option<Given<'a>>) -> Cow<'a, str> {
         if matches!(given, None | Some(Given::Null)) {
-            self.note(Some(field), "it is missing".to_owned());
+            self.note(Some(field), || "it is missing".to_owned());
         }
         self.text(field, given).unwrap_or_default()
     }
@@ -159,7 +167,10 @@ impl<'a, 'c> Reading<'a, 'c> {
         match given? {
             Given::Text(text) => return Some(text),
             Given::Null => {}
-            given => self.note(Some(field), format!("it is {}, and must be a text", given.what())),
+            given => {
+                let what = given.what();
+                self.note(Some(field), || format!("it is {what}, and must be a text"));
+            }
         }
         None
     }
@@ -170,7 +181,7 @@ impl<'a, 'c> Reading<'a, 'c> {
             Given::Null => {}
             given => {
                 let what = given.what();
-                self.note(Some(field), format!("it is {what}, and must be a whole number"));
+                self.note(Some(field), || format!("it is {what}, and must be a whole number"));
             }
         }
         None
@@ -183,20 +194,24 @@ impl<'a, 'c> Reading<'a, 'c> {
             Ok(time) => i64::try_from(time.as_nanosecond().div_euclid(1_000)).ok(),
             Err(error) => {
                 let form = "it must be like 2030-06-15T12:00:00.5Z, with an offset";
-                self.note(Some("time"), format!("{form}: {error}"));
+                self.note(Some("time"), || format!("{form}: {error}"));
                 None
             }
         }
     }
 
-    fn note(&mut self, field: Option<&str>, text: String) {
+    /// The text is not made of a mistake that is only counted.
+    fn note(&mut self, field: Option<&str>, text: impl FnOnce() -> String) {
         self.noted += 1;
         let of = match self.form {
             Form::List => "entry",
             Form::Lines => "line",
         };
-        let field = field.map(|field| format!(": {field}")).unwrap_or_default();
-        self.mistakes.note(&format!("{of} {}{field}", self.position), text);
+        let position = self.position;
+        self.mistakes.note_with(|| {
+            let field = field.map(|field| format!(": {field}")).unwrap_or_default();
+            (format!("{of} {position}{field}"), text())
+        });
     }
 }
 
@@ -210,7 +225,11 @@ impl<'de> Visitor<'de> for List<'_, 'de, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Next(&mut *self.0))?.is_some() {}
+        while list.next_element_seed(Next(&mut *self.0))?.is_some() {
+            if self.0.count > ENTRIES_MAX {
+                return Err(A::Error::custom("too many entries"));
+            }
+        }
         Ok(())
     }
 }
@@ -242,11 +261,10 @@ impl<'de> Visitor<'de> for Next<'_, 'de, '_> {
             let Given::Text(key) = key else { continue };
             match FIELDS.iter().position(|field| *field == key) {
                 Some(at) if fields[at].is_none() => fields[at] = Some(given),
-                Some(_) => self.0.note(Some(&key), "it is given twice".to_owned()),
-                None => {
-                    let text = format!("it is unknown; the fields are {}", FIELDS.join(", "));
-                    self.0.note(Some(&key), text);
-                }
+                Some(_) => self.0.note(Some(&key), || "it is given twice".to_owned()),
+                None => self.0.note(Some(&key), || {
+                    format!("it is unknown; the fields are {}", FIELDS.join(", "))
+                }),
             }
         }
         self.0.take(fields);

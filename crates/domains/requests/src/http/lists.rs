@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tally_producers::{Producer, short_id};
 use tally_serve::api::{
-    FORMAT, Format, Operation, Parameter, Parameters, Problem, Reply, Values, csv, tag_of, tagged,
+    self, FORMAT, Format, Operation, Parameter, Parameters, Problem, Reply, Values, csv, tag_of,
 };
 
 use super::cursor;
@@ -19,6 +19,8 @@ use crate::service::Service;
 /// How many items a list has, unless it is told otherwise, and at most.
 pub(super) const LIMIT_USUAL: usize = 1_000;
 const LIMIT_MAX: u64 = 10_000;
+/// How many bytes the names of a list have about at most.
+const BYTES_MAX: usize = 1 << 20;
 
 const SEARCH: Parameter = Parameter {
     name: "search",
@@ -28,7 +30,7 @@ const SEARCH: Parameter = Parameter {
 };
 pub(super) const LIMIT: Parameter = Parameter {
     name: "limit",
-    about: "At most this many. Default: 1,000.",
+    about: "At most this many; fewer if their names have more than 1 MiB. Default: 1,000.",
     values: Values::Whole(1, LIMIT_MAX),
     is_repeated: false,
 };
@@ -155,7 +157,8 @@ async fn names(service: &Service, request: Request, of: ListOf) -> Result<Respon
     let asked = Asked::read(&request, &ENDPOINTS)?;
     let after = asked.after.map(|(name, method)| (name.into(), method.into()));
     let listing = Listing { of, search: asked.search, after, limit: asked.limit };
-    let (names, has_more) = service.list(&listing).await?;
+    let (mut names, mut has_more) = service.list(&listing).await?;
+    has_more |= cut(&mut names, |(name, method)| name.len() + method.len());
     let next = names.last().filter(|_| has_more);
     let next = next.map(|(name, method)| cursor::encode(&[name, method]));
     let (name, columns): (_, &[_]) = match of {
@@ -187,8 +190,9 @@ pub(super) async fn producers(
         listed.retain(|(other_id, one)| (&one.name, other_id) > (name, id));
     }
     listed.sort_by(|(id, one), (other_id, other)| (&one.name, id).cmp(&(&other.name, other_id)));
-    let has_more = listed.len() > asked.limit;
+    let mut has_more = listed.len() > asked.limit;
     listed.truncate(asked.limit);
+    has_more |= cut(&mut listed, |(id, one)| id.len() + one.name.len());
     let next = listed.last().filter(|_| has_more);
     let next = next.map(|(id, one)| cursor::encode(&[&one.name, id]));
     let list = List {
@@ -199,6 +203,19 @@ pub(super) async fn producers(
         setbacks: Some(setbacks.iter().map(about).collect()),
     };
     Ok(list.answer(request.headers(), asked.format))
+}
+
+/// Leaves out what is too much for one answer, and says whether there is any. The first item stays.
+fn cut<T>(items: &mut Vec<T>, bytes: impl Fn(&T) -> usize) -> bool {
+    let mut sum = 0;
+    let fits = items.iter().take_while(|item| {
+        let is_first = sum == 0;
+        sum += bytes(item);
+        is_first || sum <= BYTES_MAX
+    });
+    let (fits, len) = (fits.count(), items.len());
+    items.truncate(fits);
+    fits < len
 }
 
 fn cells(id: &str, of: Producer) -> Vec<Value> {
@@ -243,7 +260,7 @@ impl List {
             Format::Csv => self.csv(),
         };
         let tag = tag_of(&(&text, &self.next));
-        let mut response = tagged(asked, tag, format.content_type(), || text.into());
+        let mut response = api::text(asked, tag, format.content_type(), text);
         let next = self.next.and_then(|next| HeaderValue::from_str(&next).ok());
         if let Some(next) = next {
             response.headers_mut().insert(HeaderName::from_static("tally-next"), next);
@@ -282,5 +299,19 @@ impl List {
             csv::end(&mut text);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_for_one_answer_is_left_out() {
+        for (item, fits) in [(0, 5), (BYTES_MAX / 5, 5), (BYTES_MAX / 4 + 1, 3), (2 * BYTES_MAX, 1)]
+        {
+            let mut items = vec![item; 5];
+            assert_eq!((cut(&mut items, |item| *item), items.len()), (fits < 5, fits), "{item}");
+        }
     }
 }

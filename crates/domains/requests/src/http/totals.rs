@@ -8,19 +8,18 @@
 mod asked;
 mod write;
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
 use tally_producers::Setback;
-use tally_serve::api::{Format, Operation, Parameters, Problem, Reply, streamed, tag_of, tagged};
+use tally_serve::api::{
+    Format, Operation, Parameters, Problem, Reply, keep, streamed, tag_of, tagged,
+};
 
 use self::asked::Asked;
 #[cfg(test)]
 pub(super) use self::asked::{SORT, SORTED_MAX};
 use self::write::{Head, Writer};
-use super::answers::Answers;
 use crate::periods::TZDB_VERSION;
 use crate::service::Service;
 use crate::totals::Compact;
@@ -50,7 +49,7 @@ pub(super) static TOTALS: Operation = Operation {
 };
 
 pub(super) async fn totals(
-    State((service, answers)): State<(Service, Arc<Answers>)>,
+    State(service): State<Service>,
     request: Request,
 ) -> Result<Response, Problem> {
     let mut given = Parameters::of(request.uri().query(), TOTALS.parameters);
@@ -67,17 +66,18 @@ pub(super) async fn totals(
         next: asked.next(&totals),
         setbacks: Vec::new(),
     };
-    // Before anything else is waited for, because it takes a sixth of the memory.
+    // Before anything else is waited for, because it takes a sixth of the memory, and that is bounded.
     let totals = Compact::new(totals);
+    let (tag, bytes) = (tag_of(&totals), totals.bytes());
+    let totals = keep(tag, totals, bytes)?;
     let setbacks = service.setbacks(asked.query.days()).await?;
     let head = Head { setbacks: setbacks.iter().map(about).collect(), ..head };
     let written = head.json(&asked);
-    let tag = tag_of(&(&totals, written.as_str(), format.content_type()));
-    let answer = answers.keep(tag, totals)?;
+    let tag = tag_of(&(tag, written.as_str(), format.content_type()));
     let is_csv = format == Format::Csv;
     let headers = if is_csv { csv_headers(&head, &asked) } else { Vec::new() };
     let mut response = tagged(request.headers(), tag, format.content_type(), || {
-        let mut writer = Writer::new(answer, &asked.query, format, &written);
+        let mut writer = Writer::new(totals, &asked.query, format, &written);
         streamed(move |part| writer.write(part))
     });
     response.headers_mut().extend(headers);

@@ -8,6 +8,9 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use super::problem::Problem;
+use super::room::{SMALL_BYTES, keep};
+
 /// The parts in which a body is made. A connection whose client reads slowly holds 16 of them.
 pub const PART_BYTES: usize = 4 << 10;
 
@@ -20,6 +23,7 @@ pub struct GivenUp;
 #[must_use]
 pub fn tag_of(answer: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
     answer.hash(&mut hasher);
     hasher.finish()
 }
@@ -44,6 +48,37 @@ pub fn tagged(
     // Whoever keeps it asks before using it again.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     response
+}
+
+/// An answer with a tag that is a text. However many clients read it how slowly, its memory is bounded:
+/// it may be refused, and given up while it is read.
+pub fn text(
+    asked: &HeaderMap,
+    tag: u64,
+    content_type: &'static str,
+    text: impl Into<Vec<u8>>,
+) -> Response {
+    let mut refused = None;
+    let body = || {
+        let (text, mut at) = (text.into(), 0);
+        if text.len() <= SMALL_BYTES {
+            return text.into();
+        }
+        let bytes = text.capacity();
+        let kept = keep(tag, text, bytes).map_err(|problem| refused = Some(problem)).ok();
+        kept.map_or_else(Body::empty, |kept| {
+            streamed(move |part| {
+                kept.read(|text| {
+                    let end = text.len().min(at + PART_BYTES);
+                    part.extend_from_slice(&text[at..end]);
+                    at = end;
+                    at < text.len()
+                })
+            })
+        })
+    };
+    let response = tagged(asked, tag, content_type, body);
+    refused.map_or(response, Problem::into_response)
 }
 
 /// An answer that is of the moment, or of a write.
@@ -129,6 +164,21 @@ mod tests {
         for known in [&tag[..tag.len() - 1], "\"000000000000000b\"", ""] {
             assert_eq!(answer(&[known], 10).status(), 200, "{known}");
         }
+    }
+
+    /// Readers of the same text share it; with another one for each of them there is none left.
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_of_texts_is_bounded() {
+        let large =
+            |byte: u8| text(&HeaderMap::new(), byte.into(), "text/csv", vec![byte; 1 << 20]);
+        let all: Vec<_> = [1].repeat(50).into_iter().map(large).collect();
+        assert!(all.iter().all(|one| one.status() == 200));
+        let others: Vec<_> = (2..30).map(large).collect();
+        assert_eq!(others.last().expect("some").status(), 503);
+        assert_eq!(text(&HeaderMap::new(), 0, "text/csv", "small").status(), 200);
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        let read = to_bytes(large(30).into_body(), 2 << 20).await.expect("the room of others");
+        assert_eq!(read, vec![30; 1 << 20]);
     }
 
     #[tokio::test]

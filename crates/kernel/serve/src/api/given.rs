@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
@@ -9,18 +10,20 @@ use axum::extract::Request;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 use tally_runtime::Kind;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::problem::Problem;
+use super::room::{Kept, Room};
 
 /// How long a client may take to send a body.
 const SEND_MAX: Duration = Duration::from_secs(30);
 
 /// How much memory all bodies together may take that are being sent, or read.
 const ALL_BYTES_MAX: usize = 32 << 20;
+/// What a body may take in any case, so that large ones keep no small one out.
+const SMALL_BYTES: usize = 16 << 10;
 
-static ROOM: Semaphore = Semaphore::const_new(ALL_BYTES_MAX);
+static ROOM: Room = Room::new(ALL_BYTES_MAX);
 
 /// The body of a request. Its memory counts until this is dropped.
 #[derive(Debug)]
@@ -29,21 +32,14 @@ pub struct Given {
     pub media_type: &'static str,
     /// As it came.
     pub bytes: Vec<u8>,
-    _room: Option<SemaphorePermit<'static>>,
-}
-
-/// Bytes, and the room that they take.
-#[derive(Debug, Default)]
-struct Collected {
-    bytes: Vec<u8>,
-    room: Option<SemaphorePermit<'static>>,
+    _room: Arc<Kept<Vec<u8>>>,
 }
 
 /// Reads a body of one of these media types.
 ///
 /// # Errors
 /// 415 for another type or a coding such as gzip, 413 for a longer body, 408 for a slow one, 503 when all
-/// bodies together are too large.
+/// bodies together are too large and this is the slowest, or all are new.
 pub async fn read(
     request: Request,
     media_types: &[&'static str],
@@ -55,7 +51,8 @@ pub async fn read(
         let detail = format!("the body was not here after {} s", SEND_MAX.as_secs());
         Problem::of_protocol(StatusCode::REQUEST_TIMEOUT, detail)
     };
-    let Collected { bytes, room } = read.map_err(slow)??;
+    let room = read.map_err(slow)??;
+    let bytes = room.done().map_err(|_| too_many())?;
     Ok(Given { media_type, bytes, _room: room })
 }
 
@@ -101,7 +98,7 @@ fn of_type(headers: &HeaderMap, media_types: &[&'static str]) -> Result<&'static
     }
 }
 
-async fn collected(request: Request, bytes_max: usize) -> Result<Collected, Problem> {
+async fn collected(request: Request, bytes_max: usize) -> Result<Arc<Kept<Vec<u8>>>, Problem> {
     let mut body = request.into_body();
     let too_long = || {
         let detail = format!("the body may have at most {bytes_max} bytes");
@@ -110,47 +107,40 @@ async fn collected(request: Request, bytes_max: usize) -> Result<Collected, Prob
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_long());
     }
-    let mut collected = Collected::default();
+    let collected = Kept::new(0, Vec::new());
+    let (mut len, mut capacity) = (0, 0);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let broken = |_| Problem::of_protocol(StatusCode::BAD_REQUEST, "the body broke off");
         let frame = frame.map_err(broken)?;
         let part = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
-        let len = collected.bytes.len() + part.len();
+        len += part.len();
         if len > bytes_max {
             return Err(too_long());
         }
-        if len > collected.bytes.capacity() {
-            collected.grow((2 * len).min(bytes_max))?;
+        if len > capacity {
+            capacity = (2 * len).min(bytes_max);
+            if capacity > SMALL_BYTES && !ROOM.take(&collected, capacity) {
+                return Err(too_many());
+            }
         }
-        collected.bytes.extend_from_slice(part);
+        let add = |bytes: &mut Vec<u8>| {
+            bytes.reserve_exact(capacity - bytes.len());
+            bytes.extend_from_slice(part);
+        };
+        collected.write(part.len(), add).map_err(|_| too_many())?;
     }
     Ok(collected)
 }
 
-// === impl Collected ===
-
-impl Collected {
-    /// Takes room for this many bytes in all, if there is some.
-    fn grow(&mut self, capacity: usize) -> Result<(), Problem> {
-        let more = u32::try_from(capacity - self.bytes.capacity()).unwrap_or(u32::MAX);
-        let room = ROOM.try_acquire_many(more).map_err(|_| {
-            let detail = "too many bodies are being sent; send it again later";
-            Problem::new(Kind::Unavailable, detail)
-                .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
-        })?;
-        match &mut self.room {
-            Some(known) => known.merge(room),
-            None => self.room = Some(room),
-        }
-        self.bytes.reserve_exact(capacity - self.bytes.len());
-        Ok(())
-    }
+fn too_many() -> Problem {
+    Problem::new(Kind::Unavailable, "too many bodies are being sent; send it again later")
 }
 
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use futures_util::stream;
+    use futures_util::{StreamExt as _, stream};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -215,8 +205,28 @@ mod tests {
         let refused = over.iter().filter_map(|one| one.as_ref().err()).collect::<Vec<_>>();
         assert!(!refused.is_empty());
         assert!(refused.iter().all(|problem| format!("{problem:?}").contains("status: 503,")));
+        let request = Request::builder().header("content-type", TYPES[0]);
+        let small = vec![b' '; SMALL_BYTES / 2];
+        let small = request.body(small.into()).expect("a request");
+        read(small, TYPES, 1 << 20).await.expect("a small one has room in any case");
         drop((held, over));
         body().await.expect("room again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_gives_its_room_to_others() {
+        let half = || {
+            let part = stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![b' '; 1_000_000]))]);
+            let body = Body::from_stream(part.chain(stream::pending()));
+            let request = Request::builder().header("content-type", TYPES[0]).body(body);
+            tokio::spawn(read(request.expect("a request"), TYPES, 1 << 20))
+        };
+        let halves: Vec<_> = (0..2 * ALL_BYTES_MAX >> 20).map(|_| half()).collect();
+        sleep(Duration::from_secs(10)).await;
+        let request = Request::builder().header("content-type", TYPES[0]);
+        let request = request.body(vec![b' '; 1 << 20].into()).expect("a request");
+        read(request, TYPES, 1 << 20).await.expect("the room of one that stopped");
+        halves.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test]

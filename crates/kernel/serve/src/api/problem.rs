@@ -129,6 +129,16 @@ impl Mistakes {
         }
     }
 
+    /// Notes one, of which nothing is made if it is not named.
+    pub fn note_with<T: Into<String>>(&mut self, told: impl FnOnce() -> (String, T)) {
+        if self.named.len() < MISTAKES_MAX {
+            let (field, detail) = told();
+            self.note(&field, detail);
+        } else {
+            self.more += 1;
+        }
+    }
+
     /// What was read, or notes the mistake.
     pub fn take<T>(&mut self, field: &str, read: Result<T, impl Into<String>>) -> Option<T> {
         read.map_err(|detail| self.note(field, detail)).ok()

@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{Site, api, name, text};
-use crate::api::{tag_of, tagged, untagged, wants_page};
+use crate::api::{self as answers, tag_of, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -66,12 +66,15 @@ impl Frame {
 
     /// The answer, which may be that the browser has this page.
     #[must_use]
-    pub fn page(&self, page: Page) -> Response {
-        let (status, tag) = (page.status, tag_of(&page.body.0));
+    pub fn page(&self, mut page: Page) -> Response {
+        let status = page.status;
         let mut response = if status == StatusCode::OK {
-            tagged(&self.headers, tag, HTML, || self.around(page).into_string().into())
+            let as_of = page.as_of.take();
+            let tag = tag_of(&self.around(&page).0);
+            page.as_of = as_of;
+            answers::text(&self.headers, tag, HTML, self.around(&page).0)
         } else {
-            let mut response = untagged(HTML, self.around(page).into_string().into());
+            let mut response = untagged(HTML, self.around(&page).into_string().into());
             *response.status_mut() = status;
             response
         };
@@ -92,7 +95,7 @@ impl Frame {
         self.page(Page { title: "Not found".into(), status, ..Page::new(body) })
     }
 
-    fn around(&self, page: Page) -> Markup {
+    fn around(&self, page: &Page) -> Markup {
         let is_here = |path: &str| {
             self.path == path || (path != "/" && self.path.starts_with(&format!("{path}/")))
         };
@@ -122,7 +125,7 @@ impl Frame {
                             a href="/about" aria-current=[here("/about")] { "About" }
                         }
                         div.state {
-                            @if let Some(as_of) = page.as_of { p #as-of { (as_of) } }
+                            @if let Some(as_of) = &page.as_of { p #as-of { (as_of) } }
                         }
                     }
                     main #main tabindex="-1" data-live[page.is_live] { (page.body) }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tally_serve::api::{Format, GivenUp, PART_BYTES, csv};
+use tally_serve::api::{Format, GivenUp, Kept, PART_BYTES, csv};
 
-use super::super::answers::Answer;
 use super::Asked;
 use crate::periods::{Granularity, Label, QuarterRange, TZDB_VERSION};
 use crate::totals::{Compact, GroupBy, GroupRef, Omitted, Place, Query};
@@ -21,7 +20,7 @@ pub(super) struct Head {
 
 /// Writes the totals of an answer.
 pub(super) struct Writer {
-    answer: Arc<Answer>,
+    answer: Arc<Kept<Compact>>,
     place: Place,
     /// What comes first: in JSON up to the list of totals, in CSV the header.
     head: Option<Vec<u8>>,
@@ -68,7 +67,12 @@ impl Head {
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(answer: Arc<Answer>, query: &Query, format: Format, head: &str) -> Self {
+    pub(super) fn new(
+        answer: Arc<Kept<Compact>>,
+        query: &Query,
+        format: Format,
+        head: &str,
+    ) -> Self {
         let columns = if query.sum { Vec::new() } else { query.group_by.clone() };
         let is_csv = format == Format::Csv;
         let head = if is_csv {
