@@ -42,11 +42,12 @@ pub(crate) async fn store<C>(
             locked.extend(part);
             continue;
         }
-        let begin = match waits {
-            0 => include_str!("postgres/begin_keys.sql"),
-            _ => include_str!("postgres/begin_part_of_keys.sql"),
+        let wait = match waits {
+            0 => include_str!("postgres/keys_wait_50_ms.sql"),
+            _ => include_str!("postgres/keys_wait_2_ms.sql"),
         };
-        transaction.script(STEP, begin).await?;
+        transaction.script(STEP, wait).await?;
+        transaction.script(STEP, include_str!("postgres/begin_keys.sql")).await?;
         match store_part(transaction, domain, part).await {
             Ok(more) => used.extend(more),
             Err(error) if !is_locked(&error) || batch.is_repeated => return Err(error),
