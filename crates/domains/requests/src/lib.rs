@@ -20,6 +20,7 @@
 //! | `keeper.rs` | what one server does for all: folds, the schedule, settling, pruning |
 //! | `methods.rs` | methods as people write and read them |
 //! | `metrics.rs`, `metrics/` | what a scrape is told of requests |
+//! | `missing.rs` | what is known to be missing from an answer |
 //! | `migrations.rs` | the tables, for each kind of database |
 //! | `listing.rs` | the names that requests are counted under: which are asked for, in order |
 //! | `model.rs` | series, endpoint, quarter, day |
@@ -64,6 +65,7 @@ mod listing;
 pub mod methods;
 mod metrics;
 mod migrations;
+mod missing;
 pub mod model;
 pub mod packed;
 mod pages;

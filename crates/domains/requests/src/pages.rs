@@ -33,9 +33,10 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
+use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_runtime::chain_for_clients;
-use tally_serve::api::Mistakes;
+use tally_serve::api::{Mistakes, Parameters};
 use tally_serve::pages::{Frame, Page, Pages, name};
 
 use self::ask::Ask;
@@ -67,7 +68,7 @@ impl Service {
 }
 
 async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    match read(&service, query).await {
+    match read(&service, query, Ask::read).await {
         Ok(view) if view.is_first_time() => {
             let body = first::page(&frame.host());
             frame.page(Page { title: "Requests".into(), is_live: true, ..Page::new(body) })
@@ -83,7 +84,7 @@ async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame)
 }
 
 async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    match read(&service, query).await {
+    match read(&service, query, Ask::read_endpoint).await {
         Ok(view) => frame.page(Page {
             title: endpoint::title(&view.ask),
             is_live: view.times.is_open,
@@ -94,7 +95,11 @@ async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame)
     }
 }
 
-async fn producers(State(service): State<Service>, frame: Frame) -> Response {
+async fn producers(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
+    let mistakes = Parameters::of(query.0.as_deref(), &[]).mistakes;
+    if !mistakes.is_empty() {
+        return Failure::Mistakes(mistakes).page(&frame);
+    }
     match producers::page(&service).await {
         Ok((body, as_of)) => frame.page(Page {
             title: "Producers".into(),
@@ -106,9 +111,13 @@ async fn producers(State(service): State<Service>, frame: Frame) -> Response {
     }
 }
 
-async fn read(service: &Service, RawQuery(query): RawQuery) -> Result<View, Failure> {
+async fn read(
+    service: &Service,
+    RawQuery(query): RawQuery,
+    read: fn(Option<&str>, Timestamp) -> Result<Ask, Mistakes>,
+) -> Result<View, Failure> {
     let now = service.now();
-    let ask = Ask::read(query.as_deref(), now).map_err(Failure::Mistakes)?;
+    let ask = read(query.as_deref(), now).map_err(Failure::Mistakes)?;
     View::read(service, ask, now).await.map_err(Failure::Failed)
 }
 

@@ -156,6 +156,11 @@ impl QuarterRange {
         end: Quarter((Day::MAX.0 + 1) * Quarter::PER_DAY),
     };
 
+    /// The days of UTC that it touches.
+    pub(crate) fn days(self) -> DayRange {
+        DayRange { first: self.start.day(), last: Quarter(self.end.0 - 1).day() }
+    }
+
     /// From the beginning of one date to the end of the other; without a bound if there is none. It
     /// is empty if the zone has skipped all these dates.
     ///

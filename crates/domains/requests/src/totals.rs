@@ -183,7 +183,7 @@ impl Query {
     /// The days of UTC that the range touches.
     #[must_use]
     pub fn days(&self) -> DayRange {
-        plan::days(self.range)
+        self.range.days()
     }
 
     /// What totals are told apart by: nothing, if all are summed.

@@ -17,7 +17,7 @@ const PAGES: &[(&str, &str)] = &[
     ("filtered", "/requests?range=12mo&service=shop&status=2xx&sort=change&tz=Asia/Kolkata"),
     ("endpoint", "/requests/endpoint?method=GET&path=/products/%7Bid%7D&range=7d"),
     ("nothing", "/requests?from=2015-05-01&to=2015-05-31"),
-    ("producers", "/producers"),
+    ("producers", "/requests/producers"),
     ("api", "/api"),
     ("about", "/about"),
 ];
@@ -77,7 +77,7 @@ fn an_empty_server_says_how_to_count() {
     for look in looks() {
         browser.look(look);
         for (name, path) in
-            [("first-overview", "/"), ("first", "/requests"), ("none", "/producers")]
+            [("first-overview", "/"), ("first", "/requests"), ("none", "/requests/producers")]
         {
             browser.open(&format!("{}{path}", server.url));
             // Hidden text is looked at as well.

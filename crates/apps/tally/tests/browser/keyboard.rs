@@ -33,7 +33,7 @@ fn the_keyboard_gets_everywhere() {
         ("/requests", Look::USUAL),
         ("/requests", Look { width: 360, ..Look::USUAL }),
         ("/requests/endpoint?method=POST&path=/carts", Look::USUAL),
-        ("/producers", Look::USUAL),
+        ("/requests/producers", Look::USUAL),
         ("/", Look::USUAL),
     ] {
         browser.look(look);

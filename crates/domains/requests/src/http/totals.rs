@@ -20,6 +20,7 @@ use self::asked::Asked;
 #[cfg(test)]
 pub(super) use self::asked::{SORT, SORTED_MAX};
 use self::write::{Head, Writer};
+use crate::missing::Missing;
 use crate::periods::TZDB_VERSION;
 use crate::service::Service;
 use crate::totals::Compact;
@@ -59,19 +60,17 @@ pub(super) async fn totals(
     if asked.is_largest_first() {
         totals.put_largest_first();
     }
-    let head = Head {
-        dropped: totals.dropped,
+    let mut head = Head {
+        missing: Missing { dropped: totals.dropped, setbacks: Vec::new() },
         omitted: totals.omitted,
         requests: totals.sum(),
         next: asked.next(&totals),
-        setbacks: Vec::new(),
     };
     // Before anything else is waited for, because it takes a sixth of the memory, and that is bounded.
     let totals = Compact::new(totals);
     let (tag, bytes) = (tag_of(&totals), totals.bytes());
     let totals = keep(tag, totals, bytes)?;
-    let setbacks = service.setbacks(asked.query.days()).await?;
-    let head = Head { setbacks: setbacks.iter().map(about).collect(), ..head };
+    head.missing.setbacks = service.setbacks(asked.query.days()).await?;
     let written = head.json(&asked);
     let tag = tag_of(&(tag, written.as_str(), format.content_type()));
     let is_csv = format == Format::Csv;
@@ -90,8 +89,8 @@ fn csv_headers(head: &Head, asked: &Asked) -> Vec<(HeaderName, HeaderValue)> {
         (header::CONTENT_DISPOSITION, "attachment; filename=\"totals.csv\"".to_owned()),
         (HeaderName::from_static("tally-query"), asked.as_query()),
         (HeaderName::from_static("tally-tzdb"), TZDB_VERSION.to_owned()),
-        (HeaderName::from_static("tally-complete"), head.is_complete().to_string()),
-        (HeaderName::from_static("tally-dropped"), head.dropped.to_string()),
+        (HeaderName::from_static("tally-complete"), head.missing.is_complete().to_string()),
+        (HeaderName::from_static("tally-dropped"), head.missing.dropped.to_string()),
     ];
     let next = head.next.clone().map(|next| (HeaderName::from_static("tally-next"), next));
     texts.extend(next);

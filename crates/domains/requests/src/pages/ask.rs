@@ -33,6 +33,9 @@ const METHOD: Parameter = once(parameters::METHOD);
 const PATH: Parameter = once(parameters::PATH);
 const STATUS: Parameter = once(parameters::STATUS);
 const CUSTOMER: Parameter = once(parameters::CUSTOMER);
+/// A form cannot leave out the service that nobody has chosen.
+const ANY: Parameter =
+    parameter("any", "What is not asked for if it is empty.", Values::OneOf(&["service"]));
 const SORT: Parameter = parameter(
     "sort",
     "What endpoints are ordered by.",
@@ -40,8 +43,22 @@ const SORT: Parameter = parameter(
 );
 const SHOW: Parameter =
     parameter("show", "How many endpoints are shown.", Values::Whole(1, SHOWN_MAX as u64));
-const PARAMETERS: &[Parameter] =
-    &[RANGE, FROM, TO, TZ, BY, SERVICE, METHOD, PATH, PATH_PREFIX, STATUS, CUSTOMER, SORT, SHOW];
+const PARAMETERS: &[Parameter] = &[
+    RANGE,
+    FROM,
+    TO,
+    TZ,
+    BY,
+    SERVICE,
+    METHOD,
+    PATH,
+    PATH_PREFIX,
+    STATUS,
+    CUSTOMER,
+    ANY,
+    SORT,
+    SHOW,
+];
 
 const fn parameter(name: &'static str, about: &'static str, values: Values) -> Parameter {
     Parameter { name, about, values, is_repeated: false }
@@ -111,6 +128,8 @@ impl Ask {
         let text = |parameter| given.one(parameter).map(str::to_owned);
         let [service, path, path_prefix, customer] =
             [&SERVICE, &PATH, &PATH_PREFIX, &CUSTOMER].map(text);
+        let is_any = given.one_of(&ANY).is_some();
+        let service = service.filter(|one| !(is_any && one.is_empty()));
         match times {
             Some(times) if given.mistakes.is_empty() => Ok(Self {
                 span,
@@ -128,6 +147,19 @@ impl Ask {
             }),
             _ => Err(given.mistakes),
         }
+    }
+
+    /// What an address of one endpoint asks for.
+    pub(super) fn read_endpoint(query: Option<&str>, now: Timestamp) -> Result<Self, Mistakes> {
+        let ask = Self::read(query, now)?;
+        let mut mistakes = Mistakes::default();
+        for (parameter, is_given) in [(&METHOD, ask.method.is_some()), (&PATH, ask.path.is_some())]
+        {
+            if !is_given {
+                mistakes.note(parameter.name, "say which endpoint: this page is of one");
+            }
+        }
+        if mistakes.is_empty() { Ok(ask) } else { Err(mistakes) }
     }
 
     /// The same without anything that a page may leave out.
@@ -271,6 +303,7 @@ mod tests {
             "service=shop&status=5xx&customer=a%20%26%20b&path_prefix=/a%3Fb",
             "method=GET&path=/products/%7Bid%7D&status=404",
             "method=UNSPECIFIED&path=/",
+            "service=&customer=&status=0",
             "sort=change&show=200",
         ] {
             let ask = read(query).expect(query);
@@ -335,7 +368,8 @@ mod tests {
 
     #[test]
     fn a_form_sends_what_is_empty() {
-        let ask = read("from=&to=&tz=&service=&path_prefix=").expect("nothing is chosen");
+        let ask =
+            read("from=&to=&tz=&any=service&service=&path_prefix=").expect("nothing is chosen");
         assert!(ask.is_unfiltered() && ask.span == Span::Month && ask.zone.name() == "UTC");
     }
 }

@@ -6,6 +6,7 @@ use tally_serve::pages::{Link, name, plain};
 use super::ask::{self, Ask};
 use super::times::{Span, dates};
 use super::view::View;
+use crate::totals::StatusIs;
 
 /// How many services the form offers; the ranking's CSV has all.
 const SERVICES_MAX: usize = 200;
@@ -66,6 +67,7 @@ fn form(view: &View) -> Markup {
     let action =
         if ask.path.is_some() && ask.method.is_some() { ask::ENDPOINT } else { ask::REQUESTS };
     let is_listed = |service: &str| view.services.iter().any(|(one, _)| **one == *service);
+    let has_none = ask.service.as_deref() == Some("");
     html! {
         form method="get" action=(action) {
             label { "From" input type="date" name="from" value=(times.first) max="9999-12-31"; }
@@ -73,9 +75,11 @@ fn form(view: &View) -> Markup {
             label { "Time zone" input name="tz" value=(times.zone.name()) list="zones" autocomplete="off" spellcheck="false"; }
             datalist #zones { @for zone in ZONES { option value=(zone) {} } }
             label { "Service"
+                // Whoever has chosen those without one keeps them, because that is what an empty one says.
+                @if !has_none { input type="hidden" name="any" value="service"; }
                 select name="service" {
-                    option value="" { "All services" }
-                    @if let Some(service) = ask.service.as_deref().filter(|one| !is_listed(one)) {
+                    option value="" { @if has_none { "None" } @else { "All services" } }
+                    @if let Some(service) = ask.service.as_deref().filter(|one| !one.is_empty() && !is_listed(one)) {
                         option value=(service) selected { (plain(service)) }
                     }
                     @for (service, _) in view.services.iter().filter(|(one, _)| !one.is_empty()).take(SERVICES_MAX) {
@@ -110,7 +114,7 @@ fn chips(ask: &Ask) -> Markup {
             ul.chips aria-label="Filters" {
                 @if let Some(one) = &ask.service { (chip("Service", one, ask.with(|ask| ask.service = None))) }
                 @if let Some(one) = &ask.path_prefix { (chip("Path begins with", one, ask.with(|ask| ask.path_prefix = None))) }
-                @if let Some(one) = ask.status { (chip("Status", &one.to_string(), ask.with(|ask| ask.status = None))) }
+                @if let Some(one) = ask.status { (chip("Status", &if one == StatusIs::One(0) { String::new() } else { one.to_string() }, ask.with(|ask| ask.status = None))) }
                 @if let Some(one) = &ask.customer { (chip("Customer", one, ask.with(|ask| ask.customer = None))) }
             }
         }

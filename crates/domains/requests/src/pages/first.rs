@@ -18,9 +18,9 @@ pub(super) fn how(host: &str) -> Markup {
         div.snippets {
             (snippet("Command line", true, "Counts one request, to see that it works.",
                 &format!("tally add GET /hello --server {url}")))
-            (snippet("curl", false, "From a script, without a client. The key makes a repeated call count once.", &format!(
+            (snippet("curl", false, "From a script, without a client. A call that is repeated with its key counts once: take a new key for each body, as this does.", &format!(
                 "curl {url}/api/v1/requests \\\n  -H 'Content-Type: application/json' \\\n  \
-                 -H 'Idempotency-Key: \"hello-1\"' \\\n  \
+                 -H \"Idempotency-Key: hello-$(date +%s)-$RANDOM\" \\\n  \
                  -d '[{{\"method\": \"GET\", \"path\": \"/hello\", \"status\": 200}}]'")))
             (snippet("Rust", false, "A tower layer counts what a service answers, for axum, tonic and anything else on tower.", &format!(
                 "let queue = tally_client::Queue::connect(\"{url}\").await?;\n\

@@ -6,7 +6,7 @@ use tally_serve::pages::{change, name, sparkline, thousands};
 
 use super::ask::{Ask, REQUESTS};
 use super::view::View;
-use super::{first, producers};
+use super::{first, parts, producers};
 use crate::service::Service;
 
 /// What it asks for.
@@ -43,10 +43,9 @@ fn today(view: &View) -> Markup {
                     @if before > 0 { span.change { (text) } " against yesterday until this time" }
                     @else { "None yesterday until this time" }
                 }
-                p.completeness.short[view.dropped > 0 || !view.setbacks.is_empty()] {
-                    @if view.dropped > 0 { span.badge { "Short by " (thousands(view.dropped)) } " " a href=(producers::PATH) { "Whose?" } }
-                    @else if !view.setbacks.is_empty() { span.badge { "Short" } " " a href=(producers::PATH) { "Whose?" } }
-                    @else { span.badge { "Complete" } }
+                p.completeness.short[!view.missing.is_complete()] {
+                    (parts::badge(&view.missing))
+                    @if !view.missing.is_complete() { a href=(producers::PATH) { "Whose?" } }
                 }
             }
             a.wide-spark href="/requests?range=today" aria-label="Requests of today" { (sparkline(&points)) }

@@ -9,6 +9,7 @@ use super::ask::Ask;
 use super::producers;
 use super::times::{Span, date, dates};
 use super::view::{CLASSES, Ranking, View};
+use crate::missing::Missing;
 use crate::periods::Granularity;
 use crate::totals::StatusIs;
 
@@ -87,25 +88,36 @@ fn way(direction: Ordering) -> &'static str {
     }
 }
 
+/// Complete, or short by how many.
+pub(super) fn badge(missing: &Missing) -> Markup {
+    let batches = missing.batches();
+    html! {
+        span.badge {
+            @if missing.is_complete() { "Complete" } @else { "Short by " }
+            @if missing.dropped > 0 { (thousands(missing.dropped)) }
+            @if missing.dropped > 0 && batches > 0 { " and " }
+            @if batches > 0 { "at least " (thousands(batches)) @if batches == 1 { " batch" } @else { " batches" } }
+        }
+        " "
+    }
+}
+
+/// Why it is short.
+pub(super) fn reasons(missing: &Missing) -> Markup {
+    html! {
+        @if missing.dropped > 0 { "Clients gave requests up before they could send them. " }
+        @if !missing.setbacks.is_empty() { "The database went back and lost batches that it had acknowledged. " }
+    }
+}
+
 /// Complete, or short by how many, and how far it is rolled up.
 fn completeness(view: &View) -> Markup {
-    let batches: i64 = view.setbacks.iter().map(|one| one.batches).sum();
+    let missing = &view.missing;
     html! {
-        p #complete.completeness.short[view.dropped > 0 || batches > 0] {
-            @if view.dropped == 0 && batches == 0 {
-                span.badge { "Complete" }
-                " Everything that clients sent for these days is counted."
-            } @else {
-                @if view.dropped > 0 {
-                    span.badge { "Short by " (thousands(view.dropped)) }
-                    " Clients gave these requests up before they could send them. "
-                } @else { span.badge { "Short" } " " }
-                @if batches > 0 {
-                    "The database went back and lost at least " (thousands(batches))
-                    @if batches == 1 { " batch" } @else { " batches" } " that it had acknowledged. "
-                }
-                a href=(producers::PATH) { "Whose?" }
-            }
+        p #complete.completeness.short[!missing.is_complete()] {
+            (badge(missing))
+            @if missing.is_complete() { "Everything that clients sent for these days is counted." }
+            @else { (reasons(missing)) a href=(producers::PATH) { "Whose?" } }
             " "
             @match view.rolled_up_through {
                 Some(day) => { "Rolled up through " (date(day.date())) ", live since." },
@@ -182,11 +194,8 @@ pub(super) fn ranking(
                     li {
                         (share_bar(*count, ranking[0].1))
                         span.name {
-                            @if one.is_empty() { (name("", false)) }
-                            @else {
-                                a href=(view.ask.with(|ask| choose(ask, (!is_chosen).then(|| one.to_string()))))
-                                    aria-current=[is_chosen.then_some("true")] { (name(one, false)) }
-                            }
+                            a href=(view.ask.with(|ask| choose(ask, (!is_chosen).then(|| one.to_string()))))
+                                aria-current=[is_chosen.then_some("true")] { (name(one, false)) }
                         }
                         span.number { (thousands(*count)) }
                         span.share { (percent(*count, sum)) }
@@ -214,10 +223,12 @@ pub(super) fn statuses(view: &View) -> Markup {
                             (share_bar(*count, view.statuses[0].1))
                             span.name {
                                 svg.key width="10" height="10" aria-hidden="true" { rect.(format!("s{class}")) width="10" height="10" rx="2" {} }
-                                @if *status == 0 { em.muted { "not known" } }
-                                @else {
+                                @if *status == 0 {
                                     a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(StatusIs::One(*status))))
-                                        aria-current=[is_chosen.then_some("true")] { (status) }
+                                        aria-current=[is_chosen.then_some("true")] { em.muted { "not known" } }
+                                } @else {
+                                    a href=(view.ask.with(|ask| ask.status = (!is_chosen).then_some(StatusIs::One(*status))))
+                                        aria-current=[is_chosen.then_some("true")] { (status_name(*status, *class)) }
                                 }
                             }
                             span.number { (thousands(*count)) }
@@ -226,6 +237,17 @@ pub(super) fn statuses(view: &View) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What a status is called. Below 100 those of gRPC alone have a class.
+fn status_name(status: u16, class: u8) -> Markup {
+    html! {
+        @match (status, class) {
+            (0, _) => em.muted { "none" },
+            (1..100, 1..) => { "GRPC " (status) },
+            _ => (status),
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use tally_producers::{Producer, Setback, short_id};
+use tally_producers::{Producer, short_id};
 use tally_runtime::text::age;
 use tally_serve::pages::{Link, name, thousands};
 
+use super::parts;
 use crate::error::Error;
+use crate::missing::Missing;
 use crate::model::DayRange;
 use crate::service::Service;
 
-pub(super) const PATH: &str = "/producers";
+pub(super) const PATH: &str = "/requests/producers";
 const LIST: &str = "/api/v1/requests/producers";
 /// How many are shown; the CSV has all.
 const SHOWN_MAX: usize = 200;
@@ -22,10 +24,11 @@ pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
     let setbacks = service.setbacks(DayRange::ALL).await?;
     producers.sort_by_key(|one| std::cmp::Reverse((one.last_seen_micros, one.id)));
     let (workers, clients): (Vec<_>, Vec<_>) = producers.into_iter().partition(|one| one.is_worker);
+    let missing = Missing { dropped: clients.iter().map(|one| one.dropped).sum(), setbacks };
     let body = html! {
         h1 { "Producers" }
         p.lead { "Clients that number their batches, so that each is counted once. " a href=(Link::to(LIST).with("format", "csv")) download { "CSV" } }
-        (missing(&setbacks, &clients))
+        (short(&missing))
         @if clients.is_empty() {
             p.notice { "None yet. The Rust client, " code { "tally add" } " and " code { "tally import" } " are producers; clients of " code { "count.v1" } " are not." }
         } @else {
@@ -48,20 +51,19 @@ pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
 }
 
 /// What clients gave up, and what databases lost.
-fn missing(setbacks: &[Setback], clients: &[Producer]) -> Markup {
-    let dropped: i64 = clients.iter().map(|one| one.dropped).sum();
+fn short(missing: &Missing) -> Markup {
     html! {
-        p.completeness.short[dropped > 0 || !setbacks.is_empty()] {
-            @if dropped > 0 { span.badge { "Short by " (thousands(dropped)) } " Clients gave these requests up before they could send them." }
-            @else if !setbacks.is_empty() { span.badge { "Short" } " The database has lost batches that it had acknowledged." }
-            @else { span.badge { "Complete" } " No client has given up a request, and the database has lost none." }
+        p.completeness.short[!missing.is_complete()] {
+            (parts::badge(missing))
+            @if missing.is_complete() { "No client has given up a request, and the database has lost none." }
+            @else { (parts::reasons(missing)) }
         }
-        @if !setbacks.is_empty() {
+        @if !missing.setbacks.is_empty() {
             section.ranking aria-labelledby="setbacks" {
                 header { h2 #setbacks { "Setbacks" } }
                 p { "The database went back to an earlier state. Batches that it had acknowledged are missing:" }
                 ul.setbacks {
-                    @for one in setbacks {
+                    @for one in &missing.setbacks {
                         li {
                             strong { "at least " (thousands(one.batches)) @if one.batches == 1 { " batch" } @else { " batches" } }
                             " of "

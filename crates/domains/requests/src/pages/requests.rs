@@ -56,7 +56,7 @@ fn endpoints(view: &View) -> Markup {
                         th.trend scope="col" { span.visually-hidden { "Over time" } }
                         (heading(Order::Count, "Requests", "number"))
                         (heading(Order::Change, "Change", "number"))
-                        (heading(Order::Errors, "Errors", "number"))
+                        (heading(Order::Errors, "5xx", "number"))
                     }
                 }
                 tbody { @for one in &view.endpoints { (row(view, one)) } }

@@ -1,10 +1,11 @@
-//! What a page shows, from one snapshot, so that all its numbers agree.
+//! What a page shows. Its counts are from one snapshot, so that they agree; setbacks and how far days are
+//! rolled up are read after it.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use jiff::Timestamp;
-use tally_producers::Setback;
 use tally_runtime::Kind;
 
 use super::ask::Ask;
@@ -12,6 +13,7 @@ pub(super) use super::sums::{CLASSES, Endpoint, Ranking};
 use super::sums::{Sums, endpoints, ranking};
 use super::times::Times;
 use crate::error::Error;
+use crate::missing::Missing;
 use crate::model::{Day, Quarter};
 use crate::periods::Granularity;
 use crate::service::Service;
@@ -27,9 +29,22 @@ pub(super) struct View {
     pub(super) times: Times,
     /// When it was read.
     pub(super) as_of: Timestamp,
-    pub(super) total: i64,
+    ranked: Ranked,
     /// The total of the range before, unless its quarter-hours are gone.
     pub(super) before: Option<i64>,
+    pub(super) bars: Vec<Period>,
+    pub(super) missing: Missing,
+    /// The last day that is rolled up.
+    pub(super) rolled_up_through: Option<Day>,
+    /// Whether any request was ever counted.
+    has_any: bool,
+}
+
+/// What the first answers add up to. The questions that they lead to need it as the page does, and it takes a
+/// sum over all of them.
+#[derive(Debug)]
+pub(super) struct Ranked {
+    pub(super) total: i64,
     /// The total by class of status, as if no status were chosen.
     pub(super) classes: [i64; CLASSES],
     /// Each status, as if none were chosen.
@@ -44,15 +59,9 @@ pub(super) struct View {
     pub(super) endpoints_all: usize,
     /// The largest one.
     pub(super) endpoints_max: i64,
-    pub(super) bars: Vec<Period>,
-    /// How many requests of these days clients have given up on purpose.
-    pub(super) dropped: i64,
-    pub(super) setbacks: Vec<Setback>,
-    /// The last day that is rolled up.
-    pub(super) rolled_up_through: Option<Day>,
-    /// Whether any request was ever counted.
-    has_any: bool,
 }
+
+type Shared = Arc<Mutex<Option<Ranked>>>;
 
 /// A bar of the chart.
 #[derive(Debug, Clone)]
@@ -70,7 +79,37 @@ const BEFORE: usize = 1;
 const OVER_TIME: usize = 2;
 const POINTS: usize = 3;
 
+// === impl Ranked ===
+
+impl Ranked {
+    fn of(ask: &Ask, answers: &[Totals]) -> Self {
+        let sums = Sums::of(ask, &answers[NOW]);
+        let mut endpoints = endpoints(ask, &sums, &answers[BEFORE]);
+        let endpoints_all = endpoints.len();
+        let endpoints_max = endpoints.iter().map(|one| one.count).max().unwrap_or_default();
+        endpoints.truncate(ask.shown);
+        Self {
+            total: sums.total,
+            classes: sums.classes,
+            statuses: ranking(sums.statuses),
+            services: ranking(sums.services),
+            customers: ranking(sums.customers),
+            endpoints,
+            endpoints_all,
+            endpoints_max,
+        }
+    }
+}
+
 // === impl View ===
+
+impl Deref for View {
+    type Target = Ranked;
+
+    fn deref(&self) -> &Ranked {
+        &self.ranked
+    }
+}
 
 impl View {
     /// Reads what is asked for.
@@ -79,51 +118,43 @@ impl View {
         mut ask: Ask,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let answers = loop {
-            let questions = questions(&ask, service.totals_max);
+        let (answers, ranked): (_, Shared) = loop {
+            let ranked = Arc::default();
+            let questions = questions(&ask, service.totals_max, &ranked);
             match service.answers(questions).await {
                 Err(error) if error.kind() == Kind::FailedPrecondition && ask.times.coarsen() => {}
-                answers => break answers?,
+                answers => break (answers?, ranked),
             }
         };
-        let days = first(&ask, 0)[NOW].days();
+        let days = ask.times.range.days();
         let setbacks = service.setbacks(days).await?;
         let rolled_up_through = service.rolled_up_through().await?;
         let has_any = !answers[NOW].periods.is_empty() || service.has_series();
-        let view = Self::of(ask, &answers, setbacks, now, has_any)?;
+        let ranked = ranked.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ranked = ranked.unwrap_or_else(|| Ranked::of(&ask, &answers));
+        let missing = Missing { dropped: answers[NOW].dropped, setbacks };
+        let view = Self::of(ask, &answers, ranked, missing, now, has_any)?;
         Ok(Self { rolled_up_through, ..view })
     }
 
     fn of(
         ask: Ask,
         answers: &[Totals],
-        setbacks: Vec<Setback>,
+        mut ranked: Ranked,
+        missing: Missing,
         as_of: Timestamp,
         has_any: bool,
     ) -> Result<Self, Error> {
         let times = ask.times.clone();
-        let sums = Sums::of(&ask, &answers[NOW]);
-        let all = endpoints(&ask, &sums, &answers[BEFORE]);
-        let endpoints_all = all.len();
-        let endpoints_max = all.iter().map(|one| one.count).max().unwrap_or_default();
-        let mut endpoints: Vec<_> = all.into_iter().take(ask.shown).collect();
         if let Some(points) = answers.get(POINTS) {
-            add_points(&mut endpoints, points, &times)?;
+            add_points(&mut ranked.endpoints, points, &times)?;
         }
         let bars = bars(&times, &answers[OVER_TIME])?;
         Ok(Self {
-            total: sums.total,
+            ranked,
             before: times.is_compared.then(|| answers[BEFORE].sum()),
-            classes: sums.classes,
-            statuses: ranking(sums.statuses),
-            services: ranking(sums.services),
-            customers: ranking(sums.customers),
-            endpoints,
-            endpoints_all,
-            endpoints_max,
             bars,
-            dropped: answers[NOW].dropped,
-            setbacks,
+            missing,
             rolled_up_through: None,
             has_any,
             ask,
@@ -144,9 +175,14 @@ impl View {
 }
 
 /// All that is read for a page.
-fn questions(ask: &Ask, totals_max: usize) -> Questions {
-    let asked = ask.clone();
-    let then = move |answers: &[Totals]| points_of(&asked, answers, totals_max);
+fn questions(ask: &Ask, totals_max: usize, ranked: &Shared) -> Questions {
+    let (asked, kept) = (ask.clone(), Arc::clone(ranked));
+    let then = move |answers: &[Totals]| {
+        let ranked = Ranked::of(&asked, answers);
+        let queries = points_of(&asked, &ranked.endpoints, totals_max);
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(ranked);
+        queries
+    };
     Questions { first: first(ask, totals_max), then: Arc::new(then) }
 }
 
@@ -182,18 +218,13 @@ fn first(ask: &Ask, totals_max: usize) -> Vec<Query> {
 }
 
 /// The endpoints that are shown, by period.
-fn points_of(ask: &Ask, answers: &[Totals], totals_max: usize) -> Vec<Query> {
-    if ask.path.is_some() {
-        return Vec::new();
-    }
-    let all = endpoints(ask, &Sums::of(ask, &answers[NOW]), &answers[BEFORE]);
-    let shown = || all.iter().take(ask.shown);
-    if all.is_empty() {
+fn points_of(ask: &Ask, shown: &[Endpoint], totals_max: usize) -> Vec<Query> {
+    if ask.path.is_some() || shown.is_empty() {
         return Vec::new();
     }
     let filter = Filter {
-        methods: shown().map(|one| one.group.method.to_string()).collect(),
-        paths: shown().map(|one| one.group.path.to_string()).collect(),
+        methods: shown.iter().map(|one| one.group.method.to_string()).collect(),
+        paths: shown.iter().map(|one| one.group.path.to_string()).collect(),
         ..ask.filter()
     };
     let [_, _, over_time] = &mut *first(ask, totals_max) else { return Vec::new() };

@@ -56,8 +56,8 @@ impl Service {
     /// The last day that is rolled up.
     pub(crate) async fn rolled_up_through(&self) -> Result<Option<Day>, Error> {
         let _place = self.queries.acquire().await;
-        let advance = self.house.store.advance(Day::of(self.now())).await;
-        Ok(advance.map_err(Error::store("ask how far days are rolled up"))?.rolled_up_through)
+        let through = self.house.store.rolled_up_through().await;
+        through.map_err(Error::store("ask how far days are rolled up"))
     }
 
     /// What the database knows.

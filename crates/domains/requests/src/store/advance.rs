@@ -32,6 +32,18 @@ pub(crate) enum Unfolded {
 // === impl Store ===
 
 impl Store {
+    /// The last day that is rolled up.
+    pub(crate) async fn rolled_up_through(&self) -> Result<Option<Day>> {
+        let last = Day(0);
+        let advance = match &self.database {
+            Database::Postgres(database) => postgres::books::advance(database, last).await?,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::books::advance(connection, last)).await?
+            }
+        };
+        Ok(advance.rolled_up_through)
+    }
+
     /// How far folds and roll-ups have come, of the days up to this one.
     pub(crate) async fn advance(&self, last: Day) -> Result<Advance> {
         match &self.database {

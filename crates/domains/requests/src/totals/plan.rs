@@ -103,7 +103,7 @@ impl Plan {
         };
         let months = calendar.0.map(|days| range.clip(QuarterRange::of_days(days)));
         if let Some(months) = months.filter(|range| !range.is_empty()) {
-            plan.add_months(days(months));
+            plan.add_months(months.days());
         }
         Ok(plan)
     }
@@ -142,7 +142,7 @@ impl Plan {
 
     /// Its days, unless it is empty.
     pub(crate) fn days(&self) -> Option<DayRange> {
-        (!self.range.is_empty()).then(|| days(self.range))
+        (!self.range.is_empty()).then(|| self.range.days())
     }
 
     /// Whether days are cut.
@@ -230,11 +230,6 @@ impl Plan {
         );
         Error::Refused(Kind::FailedPrecondition, text.into())
     }
-}
-
-/// The days of UTC that a range touches.
-pub(super) fn days(range: QuarterRange) -> DayRange {
-    DayRange { first: range.start.day(), last: Quarter(range.end.0 - 1).day() }
 }
 
 /// The first day of the month after a month's first day.

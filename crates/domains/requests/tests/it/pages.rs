@@ -133,12 +133,77 @@ async fn pages_say_what_is_missing(backend: Backend) {
     stream.send(drops(2, &[(day(TODAY).0, 1_234)]));
     stream.acknowledged(2).await.expect("stored");
     stream.finish().await.expect("a good end");
-    for path in ["/requests", "/requests?range=today", "/producers", "/"] {
+    for path in ["/requests", "/requests?range=today", "/requests/producers", "/"] {
         let page = page(&counting, path);
         assert!(page.body.contains("Short by 1,234"), "{path}: {}", page.body);
     }
     let other = page(&counting, "/requests?from=2030-05-01&to=2030-05-31");
     assert!(other.body.contains(">Complete<"), "{}", other.body);
+    counting.stop().await;
+}
+
+/// Requests without a service or a customer, or without a status, are chosen like any others, by the link that
+/// a ranking has.
+#[tokio::test(flavor = "multi_thread")]
+async fn none_is_chosen_as_a_name_is() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let series = |service: &str, status, customer: &str| proto::Series {
+        method: "GET".into(),
+        path: "/a".into(),
+        service: service.into(),
+        status,
+        customer: customer.into(),
+    };
+    let mut stream = Recording::start(&counting).await;
+    stream.send(proto::Batch {
+        sequence: 1,
+        series: vec![series("shop", 200, "acme"), series("", 200, "acme"), series("shop", 0, "")],
+        number: vec![0, 1, 2],
+        time_delta: vec![at(NOW) - 3, 1, 1],
+        requests: vec![1, 20, 300],
+        count: 3,
+        ..Default::default()
+    });
+    stream.acknowledged(1).await.expect("stored");
+    stream.finish().await.expect("a good end");
+    let all = page(&counting, "/requests");
+    assert_eq!(total(&all), 321);
+    for (query, expected) in [("?service=", 20), ("?customer=", 300), ("?status=0", 300)] {
+        let link = format!("/requests{query}");
+        assert!(links(&all, &link).contains(&link), "{link}: {}", all.body);
+        let chosen = page(&counting, &link);
+        assert_eq!(total(&chosen), expected, "{link}");
+        let csv = links(&chosen, "/api/v1/requests/totals").remove(0);
+        assert_eq!(sum(&counting.http(&format!("GET {csv}"), &[], "").body), expected, "{csv}");
+    }
+    // As the form says that nothing is chosen.
+    assert_eq!(total(&page(&counting, "/requests?any=service&service=")), 321);
+    counting.stop().await;
+}
+
+/// The snippet of the empty page counts each time that it is pasted, whatever body it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_snippet_counts_whenever_it_is_pasted() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let first = page(&counting, "/requests").body;
+    let code = between(&first, "<code>curl ", "</code>").replace("&quot;", "\"");
+    let mut keys = Vec::new();
+    for (at, path) in ["/hello", "/other"].into_iter().enumerate() {
+        // The command says what it was given. `RANDOM` is what some shells have; the time is another soon.
+        let script = format!(
+            "RANDOM={at}; curl() {{ printf '%s\\n' \"$@\"; }}; curl {}",
+            code.replace("/hello", path)
+        );
+        let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("sh");
+        let said = String::from_utf8(output.stdout).expect("a text");
+        let words: Vec<_> = said.lines().collect();
+        let [_, "-H", kind, "-H", key, "-d", body] = *words else { panic!("{said:?}") };
+        let posted = counting.http("POST /api/v1/requests", &[kind, key], body);
+        assert_eq!(posted.status, 200, "{posted:?}");
+        keys.push(key.to_owned());
+    }
+    assert_ne!(keys[0], keys[1]);
+    assert_eq!(total(&page(&counting, "/requests")), 2);
     counting.stop().await;
 }
 
@@ -149,7 +214,8 @@ async fn pages_forbid_what_they_do_not_need() {
     let first = page(&counting, "/requests");
     assert!(first.body.contains("Count the first request"), "{}", first.body);
     count(&counting).await.finish().await.expect("a good end");
-    for path in ["/", "/requests", "/requests/endpoint?method=GET&path=/a", "/producers", "/about"]
+    for path in
+        ["/", "/requests", "/requests/endpoint?method=GET&path=/a", "/requests/producers", "/about"]
     {
         let page = page(&counting, path);
         let policy = page.header("content-security-policy").expect("a policy").to_owned();
@@ -180,6 +246,16 @@ async fn what_cannot_be_asked_for_is_said() {
         assert!(refused.body.contains(text), "{text}: {}", refused.body);
     }
     assert!(!refused.body.contains("<b>"), "{}", refused.body);
+    // One endpoint's page is of one, and the page of producers takes nothing.
+    for path in [
+        "/requests/endpoint",
+        "/requests/endpoint?method=GET",
+        "/requests/endpoint?path=/a",
+        "/requests/producers?frob=1",
+    ] {
+        let refused = counting.http(&format!("GET {path}"), HTML, "");
+        assert_eq!(refused.status, 400, "{path}: {refused:?}");
+    }
     let unknown = counting.http("GET /nowhere/%3Cb%3E", HTML, "");
     assert_eq!(unknown.status, 404, "{unknown:?}");
     assert!(unknown.body.contains("There is no such page") && !unknown.body.contains("<b>"));

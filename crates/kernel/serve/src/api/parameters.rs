@@ -183,6 +183,7 @@ fn unknown(name: &str, known: &'static [Parameter]) -> String {
     let near = near.filter(|_| name.len() < 64).min();
     match near.filter(|(off, near)| *off <= near.len() / 3) {
         Some((_, near)) => format!("there is no such parameter; did you mean {near}?"),
+        None if known.is_empty() => "there is no such parameter; there are none".to_owned(),
         None => {
             let names: Vec<_> = known.iter().map(|parameter| parameter.name).collect();
             format!("there is no such parameter; there are {}", names.join(", "))

@@ -1,5 +1,6 @@
 //! `/api`: the OpenAPI document for people.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -21,29 +22,39 @@ pub(crate) async fn page(State(document): State<Arc<Value>>, frame: Frame) -> Re
             code { "application/problem+json" } ". For tools: "
             a href=(DOCUMENT_PATH) { "the same as OpenAPI" } "."
         }
-        @for tag in list(&document["tags"]) { (part(&document, tag)) }
+        @for tag in list(&document["tags"]) { (part(&document, tag, &frame.host())) }
         (schemas(&document))
     };
     frame.page(Page { title: "API".into(), ..Page::new(body) })
 }
 
 /// The operations of a domain.
-fn part(document: &Value, tag: &Value) -> Markup {
+fn part(document: &Value, tag: &Value, host: &str) -> Markup {
     let paths = members(&document["paths"]);
     let all = paths.flat_map(|(path, methods)| members(methods).map(move |one| (path, one)));
-    let of_tag: Vec<_> = all.filter(|(_, (_, of))| of["tags"][0] == tag["name"]).collect();
+    let mut of_tag: Vec<_> = all.filter(|(_, (_, of))| of["tags"][0] == tag["name"]).collect();
+    // What is read comes first, and of that what can be asked in the most ways.
+    of_tag.sort_by_key(|(_, (method, of))| {
+        (*method != "get", Reverse(list(&of["parameters"]).len()))
+    });
     html! {
         p { (marked(text(&tag["description"]))) }
-        @for (path, (method, operation)) in of_tag { (described(path, method, operation)) }
+        ul {
+            @for (path, (method, operation)) in &of_tag {
+                li { a href={ "#" (text(&operation["operationId"])) } { code { (method.to_uppercase()) " " (path) } } }
+            }
+        }
+        @for (path, (method, operation)) in of_tag { (described(path, method, operation, host)) }
     }
 }
 
-fn described(path: &str, method: &str, operation: &Value) -> Markup {
+fn described(path: &str, method: &str, operation: &Value, host: &str) -> Markup {
     let id = text(&operation["operationId"]);
     html! {
         section.card aria-labelledby=(id) {
             h2 id=(id) { code { (method.to_uppercase()) " " (path) } }
             p { (text(&operation["summary"])) ". " (marked(text(&operation["description"]))) }
+            @if method == "get" { pre tabindex="0" { code { "curl http://" (host) (path) } } }
             @if let [_, ..] = list(&operation["parameters"]) { (parameters(path, operation)) }
             @if let Some(body) = operation.get("requestBody") {
                 p { "Body: " (marked(text(&body["description"]))) " " (content(body)) }
@@ -63,7 +74,7 @@ fn described(path: &str, method: &str, operation: &Value) -> Markup {
 fn parameters(path: &str, operation: &Value) -> Markup {
     html! {
         div.table-frame tabindex="0" role="group" aria-label=(format!("Parameters of {path}")) {
-            table.settings {
+            table.parameters {
                 caption.visually-hidden { "Parameters of " (path) }
                 thead { tr { th scope="col" { "Parameter" } th scope="col" { "Meaning" } } }
                 tbody {

@@ -96,10 +96,16 @@ impl Frame {
     }
 
     fn around(&self, page: &Page) -> Markup {
-        let is_here = |path: &str| {
-            self.path == path || (path != "/" && self.path.starts_with(&format!("{path}/")))
+        let is_in = |path: &str| {
+            self.path
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let here = |path: &str| is_here(path).then_some("page");
+        let entries = self.site.entries.iter().map(|entry| entry.path);
+        let all = entries.chain([api::PATH, "/about"]).filter(|path| is_in(path));
+        // An entry may be within another.
+        let nearest = all.max_by_key(|path| path.len());
+        let here = |path: &str| (nearest == Some(path)).then_some("page");
         let about = &self.site.about;
         html! {
             (DOCTYPE)

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tally_serve::api::{Format, GivenUp, Kept, PART_BYTES, csv};
 
-use super::Asked;
+use super::{Asked, about};
+use crate::missing::Missing;
 use crate::periods::{Granularity, Label, QuarterRange, TZDB_VERSION};
 use crate::totals::{Compact, GroupBy, GroupRef, Omitted, Place, Query};
 
 /// What an answer says besides its totals.
 pub(super) struct Head {
-    pub(super) dropped: i64,
+    pub(super) missing: Missing,
     pub(super) omitted: Option<Omitted>,
     pub(super) requests: i64,
     pub(super) next: Option<String>,
-    pub(super) setbacks: Vec<Value>,
 }
 
 /// Writes the totals of an answer.
@@ -40,21 +40,17 @@ const NONE: &str = "null";
 // === impl Head ===
 
 impl Head {
-    /// Whether nothing is known to be missing.
-    pub(super) fn is_complete(&self) -> bool {
-        self.dropped == 0 && self.setbacks.is_empty()
-    }
-
     /// Everything but the totals, as members of the answer's object.
     pub(super) fn json(&self, asked: &Asked) -> String {
         let omitted =
             self.omitted.map(|one| json!({"totals": one.totals, "requests": one.requests}));
+        let setbacks: Vec<_> = self.missing.setbacks.iter().map(about).collect();
         let members = [
             ("query", asked.as_json()),
             ("tzdb", TZDB_VERSION.into()),
-            ("complete", self.is_complete().into()),
-            ("dropped", self.dropped.into()),
-            ("setbacks", self.setbacks.clone().into()),
+            ("complete", self.missing.is_complete().into()),
+            ("dropped", self.missing.dropped.into()),
+            ("setbacks", setbacks.into()),
             ("requests", self.requests.into()),
             ("omitted", omitted.unwrap_or_default()),
             ("next", self.next.clone().into()),

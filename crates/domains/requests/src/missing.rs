@@ -1,0 +1,26 @@
+//! What is known to be missing from an answer.
+
+use tally_producers::Setback;
+
+/// What is known to be missing of some days.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Missing {
+    /// How many requests clients have given up.
+    pub(crate) dropped: i64,
+    /// Batches that the database has lost.
+    pub(crate) setbacks: Vec<Setback>,
+}
+
+// === impl Missing ===
+
+impl Missing {
+    /// Whether nothing is.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.dropped == 0 && self.setbacks.is_empty()
+    }
+
+    /// How many batches the database has lost, at least.
+    pub(crate) fn batches(&self) -> i64 {
+        self.setbacks.iter().map(|one| one.batches).sum()
+    }
+}
