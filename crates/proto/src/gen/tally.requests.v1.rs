@@ -2336,7 +2336,7 @@ pub mod rule_service_client {
         /// ShowRule says what became of it.
         ///
         /// NOT_FOUND: there is no such rule.
-        /// FAILED_PRECONDITION: it has no webhook.
+        /// FAILED_PRECONDITION: it has no webhook, or an earlier test is neither delivered nor given up yet.
         pub async fn test_rule(
             &mut self,
             request: impl tonic::IntoRequest<super::TestRuleRequest>,
@@ -2419,7 +2419,7 @@ pub mod rule_service_server {
         /// ShowRule says what became of it.
         ///
         /// NOT_FOUND: there is no such rule.
-        /// FAILED_PRECONDITION: it has no webhook.
+        /// FAILED_PRECONDITION: it has no webhook, or an earlier test is neither delivered nor given up yet.
         async fn test_rule(
             &self,
             request: tonic::Request<super::TestRuleRequest>,
