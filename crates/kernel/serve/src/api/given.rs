@@ -219,14 +219,15 @@ mod tests {
             let part = stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![b' '; 1_000_000]))]);
             let body = Body::from_stream(part.chain(stream::pending()));
             let request = Request::builder().header("content-type", TYPES[0]).body(body);
-            tokio::spawn(read(request.expect("a request"), TYPES, 1 << 20))
+            read(request.expect("a request"), TYPES, 1 << 20)
         };
-        let halves: Vec<_> = (0..2 * ALL_BYTES_MAX >> 20).map(|_| half()).collect();
+        let mut halves = tokio::task::JoinSet::new();
+        (0..(2 * ALL_BYTES_MAX) >> 20).for_each(|_| drop(halves.spawn(half())));
         sleep(Duration::from_secs(10)).await;
         let request = Request::builder().header("content-type", TYPES[0]);
         let request = request.body(vec![b' '; 1 << 20].into()).expect("a request");
         read(request, TYPES, 1 << 20).await.expect("the room of one that stopped");
-        halves.iter().for_each(tokio::task::JoinHandle::abort);
+        halves.abort_all();
     }
 
     #[tokio::test]
