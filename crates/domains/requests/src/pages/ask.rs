@@ -64,9 +64,9 @@ const fn parameter(name: &'static str, about: &'static str, values: Values) -> P
     Parameter { name, about, values, is_repeated: false }
 }
 
-/// As of the API, and a page has one of it. A form sends an empty text for none.
+/// As of the API, and a page has one of it.
 const fn once(parameter: Parameter) -> Parameter {
-    Parameter { values: Values::Text, is_repeated: false, ..parameter }
+    Parameter { is_repeated: false, ..parameter }
 }
 
 /// How many endpoints are shown, unless more are asked for.
