@@ -8,7 +8,7 @@ use crate::{Allowed, Receiver, Secrets};
 #[derive(Debug, clap::Args)]
 pub struct WebhooksArgs {
     /// Where webhooks may go: URLs with commas between them; what begins with one of them is allowed,
-    /// such as every path of https://hooks.example.com/. Nothing else is, so by default there are none
+    /// such as every path of a host. Nothing else is, so by default there are none
     #[arg(long, env = "TALLY_WEBHOOKS_ALLOW", hide_env_values = true, value_name = "URLS")]
     webhooks_allow: Option<Given<Allowed>>,
 
