@@ -170,8 +170,8 @@ async fn refusals_flood_neither_the_server_nor_the_log() {
         send(&mut producer, "/").await;
     }
     assert_eq!(producer.settled(30).await.rejected, 30);
-    // Half of 20 ms after each but the first.
-    assert!(begin.elapsed() >= Duration::from_millis(280), "{:?}", begin.elapsed());
+    // Pauses of 10 ms and more; what is sent while one ends needs none of its own.
+    assert!(begin.elapsed() >= Duration::from_millis(140), "{:?}", begin.elapsed());
     assert_eq!(producer.close().await.drops_reported, 30);
     assert_eq!(lines.count("the server refuses requests", "requests=1"), 1);
     assert_eq!(lines.count("the server refused further requests", "requests=29"), 1);
