@@ -10,6 +10,7 @@
 //! | `binaries.rs` | finding the installed Postgres |
 //! | `built.rs` | [`built_tally`]: `tally` itself, for the tests of other packages |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
+//! | `described.rs` | [`Described`]: answers held against the description of their API |
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
 //! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
@@ -25,12 +26,15 @@
 //! | `standby.rs` | COMMITs that hang because the synchronous standby is missing |
 //! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
 //!
-//! The feature `async`, on by default, adds everything that needs tokio or creates certificates.
+//! The feature `async`, on by default, adds everything that needs tokio, reads JSON or creates
+//! certificates.
 
 mod binaries;
 mod built;
 #[cfg(feature = "async")]
 mod database;
+#[cfg(feature = "async")]
+mod described;
 #[cfg(feature = "async")]
 mod disturb;
 mod eventually;
@@ -53,6 +57,8 @@ pub use binaries::{INSTALL_HINT, bin_dir};
 pub use built::built_tally;
 #[cfg(feature = "async")]
 pub use database::TestDatabase;
+#[cfg(feature = "async")]
+pub use described::Described;
 #[cfg(feature = "async")]
 pub use disturb::{Disturbance, Disturber};
 #[cfg(feature = "async")]

@@ -2028,6 +2028,9 @@ pub struct KeptRule {
     /// Unset unless it fires.
     #[prost(message, optional, tag = "4")]
     pub firing_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it fires, in words: fewer than 1 request in 15 minutes.
+    #[prost(string, tag = "5")]
+    pub condition: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddRuleRequest {
