@@ -85,7 +85,8 @@ impl Pages {
         self
     }
 
-    /// Adds a part to `/`: a function of what the browser calls this server, such as `localhost:7777`.
+    /// Adds a part to `/`: a function of where the browser reaches this server, such as
+    /// `http://localhost:7777`.
     #[must_use]
     pub fn overview<F>(mut self, part: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
@@ -121,7 +122,7 @@ impl Pages {
 
 /// `/`: what every domain has to say.
 async fn overview(frame: &Frame) -> Response {
-    let parts = frame.site.overviews.iter().map(|part| part(frame.host()));
+    let parts = frame.site.overviews.iter().map(|part| part(frame.url()));
     let parts = futures_util::future::join_all(parts).await;
     let body = html! {
         h1.visually-hidden { "Overview" }
