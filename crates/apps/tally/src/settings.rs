@@ -8,7 +8,7 @@ use tally_outbox::{Webhooks, WebhooksArgs};
 use tally_producers::Terms;
 use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
-use tally_serve::{Configured, Connections, Domain, HostNames};
+use tally_serve::{Configured, Connections, Domain, HostNames, TlsArgs, TlsFiles};
 use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::schema::Sets;
@@ -92,7 +92,7 @@ struct ProducerArgs {
 /// The server's settings as given, without its domains'.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen for gRPC and HTTP; this port has no TLS and no login
+    /// Where to listen for gRPC and HTTP; this port has no login
     #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     listen: Given<String>,
 
@@ -100,6 +100,9 @@ pub(crate) struct ServeArgs {
     /// them, besides addresses, localhost, names without a dot, and the host of --listen
     #[arg(long, env = "TALLY_HOST_NAMES", value_name = "NAMES")]
     host_names: Option<Given<HostNames>>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
@@ -144,6 +147,7 @@ pub(crate) struct LogSettings {
 pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) host_names: HostNames,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) database: DatabaseSettings,
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
@@ -287,6 +291,7 @@ impl ServeArgs {
         let host_names =
             host_names.and_then(|given| problems.take_secret(&name("host-names"), given));
         let host_names = host_names.unwrap_or_default();
+        let tls = self.tls.check(problems);
         let migrate = problems.take(&name("migrate"), &self.migrate);
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
@@ -308,6 +313,7 @@ impl ServeArgs {
         Some(Settings {
             listen,
             host_names,
+            tls,
             database,
             migrate,
             drain_timeout,

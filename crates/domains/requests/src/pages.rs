@@ -64,9 +64,9 @@ impl Service {
             .entry(producers::PATH, "Producers")
             .entry(rules::PATH, "Rules")
             .routes(routes)
-            .overview(move |host| {
+            .overview(move |url| {
                 let service = service.clone();
-                async move { overview::part(&service, &host).await }
+                async move { overview::part(&service, &url).await }
             })
     }
 }
@@ -74,7 +74,7 @@ impl Service {
 async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
     match read(&service, query, Ask::read).await {
         Ok(view) if view.is_first_time() => {
-            let body = first::page(&frame.host());
+            let body = first::page(&frame.url());
             frame.page(Page { title: "Requests".into(), is_live: true, ..Page::new(body) })
         }
         Ok(view) => frame.page(Page {

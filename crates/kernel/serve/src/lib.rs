@@ -18,7 +18,9 @@
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
 //! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
 //! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
+//! | `seldom.rs` | log lines about strangers, of which there could be too many |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
+//! | `tls.rs`, `tls/` | TLS on the port: the certificate, its replacement, the handshake, and whom it shows |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
 
@@ -38,7 +40,9 @@ mod linger;
 mod listener;
 mod metrics;
 pub mod pages;
+mod seldom;
 mod server;
+mod tls;
 mod udp;
 mod unfinished;
 
@@ -51,4 +55,5 @@ pub use facts::{Fact, Facts, Origin};
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
 pub use server::Server;
+pub use tls::{Peer, Reload, Tls, TlsArgs, TlsFiles, Unusable};
 pub use udp::Datagrams;

@@ -92,7 +92,8 @@ impl Pages {
         self
     }
 
-    /// Adds a part to `/`: a function of what the browser calls this server, such as `localhost:7777`.
+    /// Adds a part to `/`: a function of where the browser reaches this server, such as
+    /// `http://localhost:7777`.
     #[must_use]
     pub fn overview<F>(mut self, part: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
@@ -138,7 +139,7 @@ impl From<Markup> for Glance {
 
 /// `/`: what every domain has to say.
 async fn overview(frame: &Frame) -> Response {
-    let parts = frame.site.overviews.iter().map(|part| part(frame.host()));
+    let parts = frame.site.overviews.iter().map(|part| part(frame.url()));
     let mut parts = futures_util::future::join_all(parts).await;
     // Those of several domains are of the same moment, or nearly.
     let as_of = parts.iter_mut().find_map(|part| part.as_of.take());

@@ -25,6 +25,7 @@ use crate::grpc::{Answering, PACKAGE};
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
 use crate::pages::{About, Pages};
+use crate::tls::Entrance;
 use crate::{Doors, Error, Listener, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -127,7 +128,12 @@ impl Server {
 
     /// Serves until the drain begins and every call is answered. `probe` says whether the server
     /// can work.
-    pub async fn run<P, F>(self, listener: Listener, probe: P, drain: &Drain) -> Result<(), Error>
+    pub async fn run<P, F>(
+        mut self,
+        listener: Listener,
+        probe: P,
+        drain: &Drain,
+    ) -> Result<(), Error>
     where
         P: Fn() -> F + Send + 'static,
         F: Future<Output = Result<(), String>> + Send + 'static,
@@ -157,6 +163,10 @@ impl Server {
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
         routes = routes.merge(pages);
         let tasks = Tasks::new();
+        if let Some(tls) = listener.tls.clone() {
+            tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
+            self.measure.push(Box::new(move |scrape| tls.measure(scrape)));
+        }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
         let metrics = Metrics {
@@ -167,10 +177,10 @@ impl Server {
         };
         let metrics = Arc::new(metrics);
         let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
-        let newcomers = TaskTracker::new();
+        let (newcomers, entrance) = (TaskTracker::new(), Entrance::new(listener.tls));
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
-            .then(|connection| accepted(connection, newcomers.token()))
+            .then(|connection| accepted(connection, &entrance, newcomers.token()))
             // The port is closed, or left to others, as soon as the drain begins.
             .take_until(drain.begun())
             .chain(stream::pending());
@@ -225,11 +235,12 @@ fn router(services: RoutesBuilder) -> Router {
 
 async fn accepted(
     connection: std::io::Result<TcpStream>,
+    entrance: &Entrance,
     newcomer: TaskTrackerToken,
 ) -> std::io::Result<Lingering> {
     if let Err(error) = &connection {
         tracing::warn!(%error, "could not accept a connection");
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-    connection.map(|stream| Lingering::new(stream, newcomer))
+    Ok(Lingering::new(entrance.pass(connection?).await, newcomer))
 }

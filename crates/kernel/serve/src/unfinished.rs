@@ -17,6 +17,7 @@ use http::Response;
 use http_body::{Frame, SizeHint};
 
 use crate::server::STREAMS_MAX;
+use crate::tls::Peer;
 
 /// A connection with this many unfinished requests is not read. This is more than may be open at the
 /// same time, because those end only if their connection is read. A request with the largest headers
@@ -89,11 +90,12 @@ impl Drop for Ticket {
 }
 
 /// Keeps a request's ticket for as long as the request or its answer exists: a service may read on
-/// after its call is cancelled.
+/// after its call is cancelled. It learns who its peer is.
 pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
-    let Some(ticket) = request.extensions_mut().remove::<Ticket>() else {
+    let Some((ticket, peer)) = request.extensions_mut().remove::<(Ticket, Peer)>() else {
         return next.run(request).await;
     };
+    request.extensions_mut().insert(peer);
     let ticket = Arc::new(ticket);
     let held = |body| Body::new(Held { body, _ticket: Arc::clone(&ticket) });
     next.run(request.map(held)).await.map(held)

@@ -112,15 +112,15 @@ fn write_text(out: &mut impl Write, server: &str, status: &GetStatusResponse) ->
             ("schema".to_owned(), schemas.join(", ")),
         ]);
     }
+    for fact in &status.facts {
+        lines.extend(lines_of(fact, now));
+    }
     write_lines(out, "", &lines)?;
     for domain in &status.domains {
         writeln!(out, "\n{}", visible(&domain.name))?;
         let mut lines = Vec::new();
         for fact in &domain.facts {
-            lines.push((visible(&label(&fact.name)).into_owned(), shown(fact, now)));
-            if !fact.note.is_empty() {
-                lines.push((String::new(), visible(&fact.note).into_owned()));
-            }
+            lines.extend(lines_of(fact, now));
         }
         if !domain.missing.is_empty() {
             lines.push(("the rest".to_owned(), visible(&domain.missing).into_owned()));
@@ -128,6 +128,13 @@ fn write_text(out: &mut impl Write, server: &str, status: &GetStatusResponse) ->
         write_lines(out, "  ", &lines)?;
     }
     Ok(())
+}
+
+/// A fact, and what a person should know about it.
+fn lines_of(fact: &Fact, now: Timestamp) -> impl Iterator<Item = (String, String)> {
+    let line = (visible(&label(&fact.name)).into_owned(), shown(fact, now));
+    let note = (!fact.note.is_empty()).then(|| (String::new(), visible(&fact.note).into_owned()));
+    [line].into_iter().chain(note)
 }
 
 /// Aligned, on a terminal within its width.
@@ -216,6 +223,7 @@ fn to_json(server: &str, status: &GetStatusResponse) -> Value {
         "started_at": at(status.started_at),
         "now": at(status.now),
         "database": database,
+        "facts": status.facts.iter().map(fact).collect::<Map<_, _>>(),
         "domains": status.domains.iter().map(domain).collect::<Map<_, _>>(),
     })
 }

@@ -12,7 +12,7 @@ use crate::service::Service;
 /// What it asks for.
 const ASKED: &str = "range=today&show=5";
 
-pub(super) async fn part(service: &Service, host: &str) -> Glance {
+pub(super) async fn part(service: &Service, url: &str) -> Glance {
     let now = service.now();
     let ask = Ask::read(Some(ASKED), now).expect("it is a question");
     let view = match View::read(service, ask, now).await {
@@ -29,7 +29,7 @@ pub(super) async fn part(service: &Service, host: &str) -> Glance {
         section.card aria-labelledby="requests" {
             header { h2 #requests { a href=(REQUESTS) { "Requests" } } p.muted { "Today, " (view.times.zone.name()) } }
             (firing)
-            @if view.is_first_time() { (first::how(host)) } @else { (today(&view)) }
+            @if view.is_first_time() { (first::how(url)) } @else { (today(&view)) }
         }
     };
     let as_of = (!view.is_first_time()).then(|| parts::as_of(&view));
