@@ -63,6 +63,7 @@ fn known<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T, Error> {
 
 fn granularity(of: requests::Granularity) -> Granularity {
     match of {
+        requests::Granularity::Quarter => Granularity::Quarter,
         requests::Granularity::Hour => Granularity::Hour,
         requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
         requests::Granularity::Week => Granularity::Week,
@@ -248,11 +249,11 @@ fn group(one: GroupRef<'_>) -> requests::Group {
 
 /// A period, or a part of one, without totals.
 fn part(label: &Label, granularity: Granularity) -> requests::PeriodTotals {
-    let is_hour = granularity == Granularity::Hour;
+    let has_time = matches!(granularity, Granularity::Quarter | Granularity::Hour);
     requests::PeriodTotals {
         period: date(label.date, granularity),
-        start: is_hour.then(|| wire::timestamp(label.start.start_micros())),
-        utc_offset_seconds: if is_hour { label.utc_offset_seconds } else { 0 },
+        start: has_time.then(|| wire::timestamp(label.start.start_micros())),
+        utc_offset_seconds: if has_time { label.utc_offset_seconds } else { 0 },
         ..Default::default()
     }
 }
@@ -268,7 +269,7 @@ mod tests {
     fn values_that_are_newer_than_the_server_are_refused() {
         let asked = requests::QueryTotalsRequest::default;
         for (request, field) in [
-            (requests::QueryTotalsRequest { granularity: 7, ..asked() }, "granularity: 7"),
+            (requests::QueryTotalsRequest { granularity: 8, ..asked() }, "granularity: 8"),
             (requests::QueryTotalsRequest { group_by: vec![3, 7], ..asked() }, "group_by: 7"),
             (requests::QueryTotalsRequest { limit_order: 3, ..asked() }, "limit_order: 3"),
             (requests::QueryTotalsRequest { granularity: -1, ..asked() }, "granularity: -1"),
