@@ -28,6 +28,9 @@ use crate::settings::{LogSettings, Settings};
 /// How long connections stay open once everything is stored.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
 
+/// How many files are open besides connections, and while connections are being closed.
+const OTHER_FILES: usize = 64;
+
 /// The namespace that everything is counted in.
 const NAMESPACE: &str = "default";
 
@@ -62,6 +65,8 @@ pub(crate) async fn serve(
     let url = settings.database.url.clone();
     let host_names = settings.host_names.clone();
     port.listener = port.listener.secured(tls.clone());
+    let files = tally_serve::allow_open_files();
+    let connections_max = client_connections_max(&settings, files);
     let starting = start(settings, tls.clone(), &mut port, clock, &drain);
     let (database, server, couriers) = tokio::select! {
         started = starting => started?,
@@ -75,7 +80,7 @@ pub(crate) async fn serve(
         namespace: NAMESPACE.to_owned(),
         settings: in_force,
     };
-    let server = server.about(about);
+    let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
     greet(&listener, tls.as_deref(), &url, &on);
@@ -123,6 +128,23 @@ async fn secure(
     let reloaded = Arc::clone(&tls);
     signals.on_hangup(move || reloaded.reload());
     Ok(Some(tls))
+}
+
+/// How many connections clients may have: fewer than there may be open files.
+fn client_connections_max(settings: &Settings, files: Option<u64>) -> usize {
+    let asked = settings.client_connections_max;
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let others = OTHER_FILES + settings.database.pool.connections_max;
+    let most = files.saturating_sub(others).max(files / 2).max(1);
+    if asked > most {
+        tracing::info!(
+            open_files_max = files,
+            client_connections_max = most,
+            "clients may have fewer connections than the settings say, because the process may not open \
+             more files: raise its limit (ulimit -n, LimitNOFILE) or lower --client-connections-max"
+        );
+    }
+    asked.min(most)
 }
 
 /// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
