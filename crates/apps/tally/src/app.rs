@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tally_outbox::{Courier, Outbox};
-use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
+use tally_runtime::{Clock, Drain, ServiceManager, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
 use tally_serve::{
     Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor, Tls, TlsFiles,
@@ -84,6 +84,12 @@ pub(crate) async fn serve(
     let offer = port.offer();
     let listener = port.listener.named(host_names);
     greet(&listener, tls.as_deref(), &url, &on);
+    let manager = ServiceManager::from_env();
+    let status =
+        format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
+    manager.ready(&status).await;
+    let manager = Arc::new(manager);
+    couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
     let server = server.measured(watched.measure());
@@ -99,6 +105,7 @@ pub(crate) async fn serve(
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    manager.stopping("storing what was accepted").await;
     let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
     if !are_closed {
         last_answers(serving, &mut signals).await;

@@ -15,6 +15,7 @@
 //! | `metrics.rs`, `metrics/` | counters, gauges and histograms, and the answer to a scrape |
 //! | `namespace.rs` | a namespace |
 //! | `random.rs` | the only place that draws random numbers and ids |
+//! | `service_manager.rs` | what systemd is told of the process |
 //! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
@@ -32,6 +33,7 @@ mod kind;
 pub mod metrics;
 mod namespace;
 pub mod random;
+mod service_manager;
 mod signal;
 mod tasks;
 pub mod telemetry;
@@ -44,5 +46,6 @@ pub use distance::distance;
 pub use error::{Error, Outcome, Said, chain, chain_for_clients, tell};
 pub use kind::Kind;
 pub use namespace::Namespace;
+pub use service_manager::ServiceManager;
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};
