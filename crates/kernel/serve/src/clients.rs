@@ -1,6 +1,10 @@
 //! The connections of clients: how many there may be, which one makes room for another, and what all of
 //! them have open and unread.
 
+mod open;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -10,9 +14,9 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tally_runtime::metrics::{Metric, Scrape};
-use tally_runtime::turns::Asker;
 use tokio::time::Instant;
 
+pub(crate) use self::open::{Open, Ticket};
 use crate::server::STREAMS_MAX;
 
 const CONNECTIONS: Metric =
@@ -103,17 +107,6 @@ pub(crate) struct State {
     is_given_up: AtomicBool,
     reader: AtomicWaker,
 }
-
-/// One unfinished request, until it is dropped.
-///
-/// tonic carries it as the request's connection information, which it clones with its services, and
-/// hyper clones those in the connection's task, before it spawns the request's.
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<State>);
-
-/// One open request, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Open(Arc<State>);
 
 /// How readily a connection makes room: the least first.
 type Rank = (u8, u64);
@@ -348,62 +341,6 @@ impl State {
     }
 }
 
-// === impl Ticket ===
-
-impl Ticket {
-    pub(crate) fn new(state: &Arc<State>) -> Self {
-        state.unfinished.fetch_add(1, SeqCst);
-        Self(Arc::clone(state))
-    }
-
-    /// Begins the work on a request. None if too many are open.
-    pub(crate) fn open(&self) -> Option<Open> {
-        let state = &self.0;
-        state.note_head();
-        let own = state.open.fetch_add(1, SeqCst);
-        let all = state.all.open.fetch_add(1, SeqCst);
-        state.note_activity();
-        let open = Open(Arc::clone(state));
-        (all < OPEN_MAX || own < OPEN_OWN_MAX).then_some(open)
-    }
-}
-
-impl Clone for Ticket {
-    fn clone(&self) -> Self {
-        Self::new(&self.0)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.0.unfinished.fetch_sub(1, SeqCst) == UNFINISHED_MAX {
-            self.0.reader.wake();
-        }
-    }
-}
-
-// === impl Open ===
-
-impl Open {
-    /// Whose turn it is when the request is worked on.
-    pub(crate) fn asker(&self) -> Asker {
-        Asker::connection(self.0.number)
-    }
-
-    /// A service has read so many bytes of its request.
-    pub(crate) fn note_read(&self, bytes: usize) {
-        self.0.note_read(bytes);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, SeqCst);
-        self.0.all.open.fetch_sub(1, SeqCst);
-        self.0.note_activity();
-    }
-}
-
 /// The addresses that one client can have are one.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -412,102 +349,5 @@ fn network(address: IpAddr) -> IpAddr {
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
         of @ IpAddr::V4(_) => of,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn from(host: u8) -> SocketAddr {
-        ([192, 0, 2, host], 1).into()
-    }
-
-    fn is_given_up(client: &Client) -> bool {
-        client.state.is_given_up()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
-        let clients = Clients::new(4);
-        let idle = clients.admit(from(1)).expect("room");
-        idle.state.note_head();
-        advance(Duration::from_secs(1)).await;
-        let serving = clients.admit(from(1)).expect("room");
-        let open = Ticket::new(&serving.state).open().expect("few");
-        let silent = clients.admit(from(1)).expect("room");
-        let other = clients.admit(from(2)).expect("room");
-        let first = clients.admit(from(2)).expect("the silent one's room");
-        assert!(is_given_up(&silent) && !is_given_up(&idle) && !is_given_up(&other));
-        first.state.note_head();
-        let open_too = Ticket::new(&first.state).open().expect("few");
-        drop(silent);
-        assert_eq!(clients.counts(), (4, 1, 0));
-        // Both addresses have two now; of the first, the idle one is over first.
-        drop(other);
-        let third = clients.admit(from(1)).expect("a free place");
-        third.state.note_head();
-        let busy = Ticket::new(&third.state).open().expect("few");
-        let fourth = clients.admit(from(3)).expect("the idle one's room");
-        assert!(is_given_up(&idle) && !is_given_up(&serving) && !is_given_up(&third));
-        fourth.state.note_head();
-        let busy_too = Ticket::new(&fourth.state).open().expect("few");
-        assert!(clients.admit(from(3)).is_none(), "all are served");
-        advance(SILENCE).await;
-        third.state.note_activity();
-        let last = clients.admit(from(3)).expect("the room of one on which nothing moves");
-        assert!(is_given_up(&serving) && !is_given_up(&third));
-        drop((open, open_too, busy, busy_too, last));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_address_takes_not_all() {
-        let clients = Clients::new(8);
-        let many: Vec<_> = (0..20).filter_map(|_| clients.admit(from(1))).collect();
-        assert_eq!((many.len(), clients.counts()), (20, (6, 14, 0)));
-        let v6 = |last: u16| (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, last, 1), 1).into();
-        let others: Vec<_> = (0..2).filter_map(|last| clients.admit(v6(last))).collect();
-        assert_eq!((others.len(), clients.counts().0), (2, 8));
-        let third = clients.admit(from(2)).expect("the room of the one with most");
-        assert!(others.iter().all(|one| !is_given_up(one)));
-        drop((many, others, third));
-        assert_eq!(clients.counts().0, 0);
-    }
-
-    #[tokio::test]
-    async fn open_requests_of_all_are_bounded_and_each_connection_has_some() {
-        let clients = Clients::new(8);
-        let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
-        let (one, other) = (one.expect("room"), other.expect("room"));
-        let open = |client: &Client| Ticket::new(&client.state).open();
-        let held: Vec<_> = (0..OPEN_MAX).map(|_| open(&one).expect("few")).collect();
-        assert!(open(&one).is_none());
-        let few: Vec<_> = (0..OPEN_OWN_MAX).map(|_| open(&other).expect("its own")).collect();
-        assert!(open(&other).is_none());
-        drop((held, few));
-        assert!(open(&one).is_some() && !one.state.is_serving());
-    }
-
-    #[tokio::test]
-    async fn only_those_who_have_much_unread_wait() {
-        let clients = Clients::new(8);
-        let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
-        let (one, other) = (one.expect("room"), other.expect("room"));
-        let open = Ticket::new(&one.state).open().expect("few");
-        one.state.note_unread(UNREAD_BYTES_MAX);
-        assert!(!one.state.has_much_unread());
-        one.state.note_unread(1);
-        other.state.note_unread(UNREAD_OWN_BYTES_MAX);
-        assert!(one.state.has_much_unread() && !other.state.has_much_unread());
-        open.note_read(UNREAD_OWN_BYTES_MAX + 1);
-        assert!(!one.state.has_much_unread());
-        drop(open);
-        // What is left was for a request that is over.
-        one.state.note_unread(1);
-        assert_eq!(one.state.unread.load(SeqCst), 1);
-        drop((one, other));
-        assert_eq!(clients.0.unread.load(SeqCst), 0);
     }
 }

@@ -182,13 +182,8 @@ impl Server {
         }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
-        let metrics = Metrics {
-            requests,
-            domains: self.domains,
-            serving: is_serving.clone(),
-            more: self.measure,
-            clients: self.clients.clone(),
-        };
+        let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
+        let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
         let metrics = Arc::new(metrics);
         let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
         let (newcomers, clients) = (TaskTracker::new(), self.clients);
@@ -204,16 +199,7 @@ impl Server {
             newcomers.close();
             let _ = timeout(FIRST_BYTES_MAX, newcomers.wait()).await;
         };
-        tonic::transport::Server::builder()
-            .accept_http1(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        transport()
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(incoming, stopped)
             .await
@@ -248,6 +234,20 @@ impl Server {
 /// The routes of gRPC services, without tonic's answer to all others.
 fn router(services: RoutesBuilder) -> Router {
     services.routes().prepare().into_axum_router().reset_fallback()
+}
+
+/// HTTP/1.1 and HTTP/2 within their limits.
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 /// None if there is no room for it.
