@@ -24,7 +24,8 @@
 //! | `programs.rs` | [`PROGRAMS`]: what tests use besides Postgres |
 //! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy with faults on demand |
 //! | `standby.rs` | COMMITs that hang because the synchronous standby is missing |
-//! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
+//! | `secure.rs` | [`Secure`]: a client of HTTP/1.1 with TLS |
+//! | `tls.rs` | [`Tls`], [`Authority`]: certificates for servers and clients, and who signs them |
 //!
 //! The feature `async`, on by default, adds everything that needs tokio, reads JSON or creates
 //! certificates.
@@ -50,6 +51,8 @@ mod programs;
 #[cfg(feature = "async")]
 mod proxy;
 #[cfg(feature = "async")]
+mod secure;
+#[cfg(feature = "async")]
 mod standby;
 mod tls;
 
@@ -74,4 +77,8 @@ pub use process::{Output, Process, Spawn, User, run, run_with};
 pub use programs::{PROGRAMS, has_programs, is_installed};
 #[cfg(feature = "async")]
 pub use proxy::{Direction, Proxy};
+#[cfg(feature = "async")]
+pub use secure::Secure;
+#[cfg(feature = "async")]
+pub use tls::Authority;
 pub use tls::Tls;

@@ -37,4 +37,5 @@ mod stopped;
 mod submit;
 mod support;
 mod terminal;
+mod tls;
 mod totals;

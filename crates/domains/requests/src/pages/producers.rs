@@ -104,7 +104,7 @@ fn table(producers: &[Producer], caption: &str, now: Timestamp) -> Markup {
     }
 }
 
-fn moment(micros: i64) -> Markup {
+pub(super) fn moment(micros: i64) -> Markup {
     let text = Timestamp::from_microsecond(micros).map_or_else(
         |_| "an unknown time".into(),
         |at| at.strftime("%-d %b %Y %H:%M").to_string() + " UTC",

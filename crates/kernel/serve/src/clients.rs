@@ -1,0 +1,513 @@
+//! The connections of clients: how many there may be, which one makes room for another, and what all of
+//! them have open and unread.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tally_runtime::metrics::{Metric, Scrape};
+use tally_runtime::turns::Asker;
+use tokio::time::Instant;
+
+use crate::server::STREAMS_MAX;
+
+const CONNECTIONS: Metric =
+    Metric::gauge("tally_client_connections", "Connections that clients have.");
+const MADE_ROOM: Metric = Metric::counter(
+    "tally_client_connections_closed_total",
+    "Connections that were closed to make room for others, because there were as many as there may be.",
+);
+const REFUSED: Metric = Metric::counter(
+    "tally_client_connections_refused_total",
+    "Connections that found no room, because all others were in use.",
+);
+
+/// How many connections clients may have, unless the server is told.
+pub(crate) const CONNECTIONS_MAX: usize = 4_096;
+/// Of 4 connections, one address may have 3. The addresses of an IPv6 network of 64 bits are one.
+const SHARE: (usize, usize) = (3, 4);
+/// After this long without a frame that brings something, a connection may have to make room although it
+/// has requests.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A connection with this many unfinished requests is not read. This is more than may be open at the
+/// same time, because those end only if their connection is read. A request with the largest headers
+/// takes some 13 KB.
+const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
+/// How many requests of all connections may be open, and how many of one in any case.
+const OPEN_MAX: usize = 4_096;
+const OPEN_OWN_MAX: usize = 4;
+
+/// How much that has arrived may be unread by services, over all connections, and of one in any case. A
+/// connection with more is not read while all have more.
+const UNREAD_BYTES_MAX: usize = 32 << 20;
+const UNREAD_OWN_BYTES_MAX: usize = 64 << 10;
+/// What the h2 library takes for a frame besides its payload.
+pub(crate) const FRAME_BYTES: usize = 256;
+/// Each second that a connection is not read for this, one of so many bytes is forgiven: what came too late
+/// for its request is counted and never read.
+const FORGIVEN: usize = 32;
+
+/// The connections of a server's clients. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    connections_max: usize,
+    /// Activity is told in milliseconds since then.
+    start: Instant,
+    table: Mutex<Table>,
+    open: AtomicUsize,
+    unread: AtomicUsize,
+    refused: AtomicU64,
+    made_room: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    connections: HashMap<u64, Arc<State>>,
+    addresses: HashMap<IpAddr, usize>,
+    /// When it was last logged that there is no room.
+    logged: Option<Instant>,
+}
+
+/// A connection's place, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) state: Arc<State>,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(crate) struct State {
+    all: Arc<All>,
+    /// From 1 on.
+    number: u64,
+    address: IpAddr,
+    pub(crate) since: Instant,
+    /// Whether a complete head has come.
+    has_head: AtomicBool,
+    /// When something last came or went that is more than a sign of life.
+    active: AtomicU64,
+    /// How many requests its services work on.
+    open: AtomicUsize,
+    /// How many requests there are in all, also those that no service has seen.
+    unfinished: AtomicUsize,
+    unread: AtomicUsize,
+    is_given_up: AtomicBool,
+    reader: AtomicWaker,
+}
+
+/// One unfinished request, until it is dropped.
+///
+/// tonic carries it as the request's connection information, which it clones with its services, and
+/// hyper clones those in the connection's task, before it spawns the request's.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<State>);
+
+/// One open request, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<State>);
+
+/// How readily a connection makes room: the least first.
+type Rank = (u8, u64);
+
+// === impl Clients ===
+
+impl Clients {
+    pub(crate) fn new(connections_max: usize) -> Self {
+        Self(Arc::new(All {
+            connections_max: connections_max.max(1),
+            start: Instant::now(),
+            table: Mutex::default(),
+            open: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            made_room: AtomicU64::new(0),
+        }))
+    }
+
+    /// A place for a connection. When all are taken, or those of its address, another one makes room: one
+    /// that has not sent a complete head, the oldest first, then one without requests, the longest idle
+    /// first, then one with requests on which nothing has come or gone for a while. It is one of the
+    /// address that has most, so that no address keeps others out. None if there is no such connection.
+    pub(crate) fn admit(&self, address: SocketAddr) -> Option<Client> {
+        let all = &self.0;
+        let address = network(address.ip());
+        let mut table = all.lock();
+        let share = (all.connections_max * SHARE.0).div_ceil(SHARE.1);
+        let of_address = table.addresses.get(&address).copied().unwrap_or(0);
+        let is_full = table.connections.len() >= all.connections_max;
+        if is_full || of_address >= share {
+            let greediest = || table.addresses.iter().max_by_key(|(_, n)| **n).map(|(of, _)| *of);
+            let from = if of_address >= share { Some(address) } else { greediest() };
+            let own = table.connections.iter().filter(|(_, one)| Some(one.address) == from);
+            let ranked = own.filter_map(|(number, one)| Some((one.rank()?, *number)));
+            let victim = ranked.min().map(|(_, number)| number);
+            table.log(all.connections_max);
+            let Some(victim) = victim.and_then(|number| table.remove(number)) else {
+                all.refused.fetch_add(1, SeqCst);
+                return None;
+            };
+            all.made_room.fetch_add(1, SeqCst);
+            victim.give_up();
+        }
+        table.next += 1;
+        let state = Arc::new(State::new(all, table.next, address));
+        table.connections.insert(state.number, Arc::clone(&state));
+        *table.addresses.entry(address).or_default() += 1;
+        drop(table);
+        Some(Client { state })
+    }
+
+    /// How many there are, how many have made room for others, and how many were refused.
+    fn counts(&self) -> (usize, u64, u64) {
+        let all = &self.0;
+        let now = all.lock().connections.len();
+        (now, all.made_room.load(SeqCst), all.refused.load(SeqCst))
+    }
+
+    /// Tells a scrape.
+    pub(crate) fn measure(&self, scrape: &mut Scrape) {
+        let (now, made_room, refused) = self.counts();
+        scrape.put(CONNECTIONS, &[], now);
+        scrape.put(MADE_ROOM, &[], made_room);
+        scrape.put(REFUSED, &[], refused);
+    }
+}
+
+// === impl All ===
+
+impl All {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    fn remove(&mut self, number: u64) -> Option<Arc<State>> {
+        let state = self.connections.remove(&number)?;
+        if let Some(count) = self.addresses.get_mut(&state.address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&state.address);
+            }
+        }
+        Some(state)
+    }
+
+    /// Once a minute.
+    fn log(&mut self, connections_max: usize) {
+        if self.logged.is_some_and(|at| at.elapsed() < Duration::from_secs(60)) {
+            return;
+        }
+        self.logged = Some(Instant::now());
+        let (connections, addresses) = (self.connections.len(), self.addresses.len());
+        tracing::warn!(
+            connections,
+            addresses,
+            connections_max,
+            "clients have as many connections as they may; idle ones make room for new ones"
+        );
+    }
+}
+
+// === impl Client ===
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.state.all.lock().remove(self.state.number);
+        self.state.forget_unread();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn new(all: &Arc<All>, number: u64, address: IpAddr) -> Self {
+        Self {
+            all: Arc::clone(all),
+            number,
+            address,
+            since: Instant::now(),
+            has_head: AtomicBool::new(false),
+            active: AtomicU64::new(all.now()),
+            open: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            is_given_up: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
+    }
+
+    fn rank(&self) -> Option<Rank> {
+        let active = self.active.load(SeqCst);
+        if !self.has_head() {
+            return Some((0, active));
+        }
+        if !self.is_serving() {
+            return Some((1, active));
+        }
+        let silent = self.all.now().saturating_sub(active);
+        (u128::from(silent) >= SILENCE.as_millis()).then_some((2, active))
+    }
+
+    pub(crate) fn has_head(&self) -> bool {
+        self.has_head.load(SeqCst)
+    }
+
+    pub(crate) fn note_head(&self) {
+        self.has_head.store(true, SeqCst);
+    }
+
+    /// Something came or went that is more than a sign of life.
+    pub(crate) fn note_activity(&self) {
+        if self.has_head() {
+            self.active.store(self.all.now(), SeqCst);
+        }
+    }
+
+    /// Whether a service works on a request of it.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.open.load(SeqCst) > 0
+    }
+
+    fn give_up(&self) {
+        self.is_given_up.store(true, SeqCst);
+        self.reader.wake();
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(SeqCst)
+    }
+
+    /// Wakes this task when the connection is given up or may be read.
+    pub(crate) fn listen(&self, cx: &Context<'_>) {
+        self.reader.register(cx.waker());
+    }
+
+    /// Ready when the connection may be read as far as its requests are concerned.
+    pub(crate) fn poll_few(&self, cx: &Context<'_>) -> Poll<()> {
+        let are_few = || self.unfinished.load(SeqCst) < UNFINISHED_MAX;
+        if are_few() {
+            return Poll::Ready(());
+        }
+        self.listen(cx);
+        if are_few() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether too much is unread for this connection to be read.
+    pub(crate) fn has_much_unread(&self) -> bool {
+        self.unread.load(SeqCst) > UNREAD_OWN_BYTES_MAX
+            && self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX
+    }
+
+    /// So many bytes have come for services.
+    pub(crate) fn note_unread(&self, bytes: usize) {
+        if !self.is_serving() {
+            // What is left was for requests that are over.
+            self.forget_unread();
+        }
+        self.unread.fetch_add(bytes, SeqCst);
+        self.all.unread.fetch_add(bytes, SeqCst);
+    }
+
+    /// A service has read so many bytes.
+    pub(crate) fn note_read(&self, bytes: usize) {
+        let mut taken = 0;
+        let _ = self.unread.fetch_update(SeqCst, SeqCst, |unread| {
+            taken = bytes.min(unread);
+            Some(unread - taken)
+        });
+        let before = self.all.unread.fetch_sub(taken, SeqCst);
+        let is_low = before - taken <= UNREAD_BYTES_MAX;
+        if taken > 0 && (is_low || self.unread.load(SeqCst) <= UNREAD_OWN_BYTES_MAX) {
+            self.reader.wake();
+        }
+    }
+
+    /// Another second has passed without reading.
+    pub(crate) fn forgive(&self) {
+        self.note_read(self.unread.load(SeqCst) / FORGIVEN + 1);
+    }
+
+    fn forget_unread(&self) {
+        self.note_read(self.unread.load(SeqCst));
+    }
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    pub(crate) fn new(state: &Arc<State>) -> Self {
+        state.unfinished.fetch_add(1, SeqCst);
+        Self(Arc::clone(state))
+    }
+
+    /// Begins the work on a request. None if too many are open.
+    pub(crate) fn open(&self) -> Option<Open> {
+        let state = &self.0;
+        state.note_head();
+        let own = state.open.fetch_add(1, SeqCst);
+        let all = state.all.open.fetch_add(1, SeqCst);
+        state.note_activity();
+        let open = Open(Arc::clone(state));
+        (all < OPEN_MAX || own < OPEN_OWN_MAX).then_some(open)
+    }
+}
+
+impl Clone for Ticket {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.unfinished.fetch_sub(1, SeqCst) == UNFINISHED_MAX {
+            self.0.reader.wake();
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Whose turn it is when the request is worked on.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker::connection(self.0.number)
+    }
+
+    /// A service has read so many bytes of its request.
+    pub(crate) fn note_read(&self, bytes: usize) {
+        self.0.note_read(bytes);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
+        self.0.all.open.fetch_sub(1, SeqCst);
+        self.0.note_activity();
+    }
+}
+
+/// The addresses that one client can have are one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(of) => {
+            let [a, b, c, d, ..] = of.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        of @ IpAddr::V4(_) => of,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn from(host: u8) -> SocketAddr {
+        ([192, 0, 2, host], 1).into()
+    }
+
+    fn is_given_up(client: &Client) -> bool {
+        client.state.is_given_up()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
+        let clients = Clients::new(4);
+        let idle = clients.admit(from(1)).expect("room");
+        idle.state.note_head();
+        advance(Duration::from_secs(1)).await;
+        let serving = clients.admit(from(1)).expect("room");
+        let open = Ticket::new(&serving.state).open().expect("few");
+        let silent = clients.admit(from(1)).expect("room");
+        let other = clients.admit(from(2)).expect("room");
+        let first = clients.admit(from(2)).expect("the silent one's room");
+        assert!(is_given_up(&silent) && !is_given_up(&idle) && !is_given_up(&other));
+        first.state.note_head();
+        let open_too = Ticket::new(&first.state).open().expect("few");
+        drop(silent);
+        assert_eq!(clients.counts(), (4, 1, 0));
+        // Both addresses have two now; of the first, the idle one is over first.
+        drop(other);
+        let third = clients.admit(from(1)).expect("a free place");
+        third.state.note_head();
+        let busy = Ticket::new(&third.state).open().expect("few");
+        let fourth = clients.admit(from(3)).expect("the idle one's room");
+        assert!(is_given_up(&idle) && !is_given_up(&serving) && !is_given_up(&third));
+        fourth.state.note_head();
+        let busy_too = Ticket::new(&fourth.state).open().expect("few");
+        assert!(clients.admit(from(3)).is_none(), "all are served");
+        advance(SILENCE).await;
+        third.state.note_activity();
+        let last = clients.admit(from(3)).expect("the room of one on which nothing moves");
+        assert!(is_given_up(&serving) && !is_given_up(&third));
+        drop((open, open_too, busy, busy_too, last));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_takes_not_all() {
+        let clients = Clients::new(8);
+        let many: Vec<_> = (0..20).filter_map(|_| clients.admit(from(1))).collect();
+        assert_eq!((many.len(), clients.counts()), (20, (6, 14, 0)));
+        let v6 = |last: u16| (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, last, 1), 1).into();
+        let others: Vec<_> = (0..2).filter_map(|last| clients.admit(v6(last))).collect();
+        assert_eq!((others.len(), clients.counts().0), (2, 8));
+        let third = clients.admit(from(2)).expect("the room of the one with most");
+        assert!(others.iter().all(|one| !is_given_up(one)));
+        drop((many, others, third));
+        assert_eq!(clients.counts().0, 0);
+    }
+
+    #[tokio::test]
+    async fn open_requests_of_all_are_bounded_and_each_connection_has_some() {
+        let clients = Clients::new(8);
+        let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
+        let (one, other) = (one.expect("room"), other.expect("room"));
+        let open = |client: &Client| Ticket::new(&client.state).open();
+        let held: Vec<_> = (0..OPEN_MAX).map(|_| open(&one).expect("few")).collect();
+        assert!(open(&one).is_none());
+        let few: Vec<_> = (0..OPEN_OWN_MAX).map(|_| open(&other).expect("its own")).collect();
+        assert!(open(&other).is_none());
+        drop((held, few));
+        assert!(open(&one).is_some() && !one.state.is_serving());
+    }
+
+    #[tokio::test]
+    async fn only_those_who_have_much_unread_wait() {
+        let clients = Clients::new(8);
+        let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
+        let (one, other) = (one.expect("room"), other.expect("room"));
+        let open = Ticket::new(&one.state).open().expect("few");
+        one.state.note_unread(UNREAD_BYTES_MAX);
+        assert!(!one.state.has_much_unread());
+        one.state.note_unread(1);
+        other.state.note_unread(UNREAD_OWN_BYTES_MAX);
+        assert!(one.state.has_much_unread() && !other.state.has_much_unread());
+        open.note_read(UNREAD_OWN_BYTES_MAX + 1);
+        assert!(!one.state.has_much_unread());
+        drop(open);
+        // What is left was for a request that is over.
+        one.state.note_unread(1);
+        assert_eq!(one.state.unread.load(SeqCst), 1);
+        drop((one, other));
+        assert_eq!(clients.0.unread.load(SeqCst), 0);
+    }
+}
