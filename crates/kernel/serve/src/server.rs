@@ -189,16 +189,7 @@ impl Server {
             newcomers.close();
             let _ = timeout(FIRST_BYTES_MAX, newcomers.wait()).await;
         };
-        tonic::transport::Server::builder()
-            .accept_http1(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        bounded()
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(incoming, stopped)
             .await
@@ -231,6 +222,20 @@ impl Server {
 /// The routes of gRPC services, without tonic's answer to all others.
 fn router(services: RoutesBuilder) -> Router {
     services.routes().prepare().into_axum_router().reset_fallback()
+}
+
+/// HTTP's limits.
+fn bounded() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
 async fn accepted(
