@@ -30,7 +30,7 @@ const DISCARD_BYTES: usize = 16 * 1024;
 /// settings, of HTTP/1.1 a request's.
 const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// For how long a client may take nothing of what is sent to it.
-const SEND_WAIT_MAX: Duration = Duration::from_secs(30);
+const SEND_WAIT_MAX: Duration = Duration::from_secs(60);
 /// What is sent that is more than signs of life.
 const ANSWER_BYTES: usize = 1_024;
 
