@@ -20,6 +20,7 @@
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
 //! | `text.rs` | texts from strangers, numbers, sizes and ages as people read them |
+//! | `turns.rs` | serving those who ask at the same time in turns |
 
 pub mod backoff;
 mod clock;
@@ -37,6 +38,7 @@ mod signal;
 mod tasks;
 pub mod telemetry;
 pub mod text;
+pub mod turns;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;

@@ -10,6 +10,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::{Response, StatusCode, header};
 use serde_json::Value;
+use tally_access::Caller;
 use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
 use tokio::sync::watch;
 use tonic::Status;
@@ -18,9 +19,9 @@ use tonic::server::NamedService as _;
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
 use crate::grpc::Answering;
+use crate::held::held;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
-use crate::unfinished::held;
 
 /// What `GET /` answers.
 pub(crate) fn about(
@@ -83,6 +84,7 @@ pub(crate) fn all(
     grpc.layer(from_fn(only_grpc))
         .merge(http)
         .layer(Extension(site))
+        .layer(Extension(Caller::open()))
         .layer(from_fn_with_state(Arc::new(names), admit))
         .layer(from_fn(held))
 }

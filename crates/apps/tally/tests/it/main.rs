@@ -39,4 +39,5 @@ mod stopped;
 mod submit;
 mod support;
 mod terminal;
+mod tls;
 mod totals;

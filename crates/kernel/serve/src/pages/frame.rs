@@ -11,6 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{Site, api, name, text};
+use crate::Peer;
 use crate::api::{self as answers, tag_of, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
@@ -24,6 +25,7 @@ pub struct Frame {
     pub(super) site: Arc<Site>,
     path: String,
     headers: HeaderMap,
+    has_tls: bool,
 }
 
 /// What a page has in its frame.
@@ -58,10 +60,11 @@ impl Frame {
         wants_page(&self.headers)
     }
 
-    /// What the browser calls this server, such as `localhost:7777`.
+    /// Where the browser reaches this server, such as `http://localhost:7777`.
     #[must_use]
-    pub fn host(&self) -> String {
-        text::host(&self.headers)
+    pub fn url(&self) -> String {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", text::host(&self.headers))
     }
 
     /// The answer, which may be that the browser has this page.
@@ -149,7 +152,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = parts.extensions.get::<Arc<Site>>().cloned();
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
-        Ok(Self { site, path, headers })
+        let has_tls = parts.extensions.get::<Peer>().is_some_and(Peer::has_tls);
+        Ok(Self { site, path, headers, has_tls })
     }
 }
 
