@@ -96,9 +96,7 @@ fn files(
     folder: &Path,
 ) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let binary = build.compile(folder)?;
-    let mut tree = contents::gather(root, &binary, build.read(&binary)?, release.target)?;
-    let licences = licences::gather(root, release.target)?;
-    tree.push(Entry::new(format!("{}THIRD-PARTY.txt", contents::DOCUMENTS), licences));
+    let tree = contents::gather(root, &binary, build.read(&binary)?, release.target)?;
     packages(release, &tree)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
 
@@ -70,8 +71,9 @@ fn tar_header(
 ) -> anyhow::Result<[u8; BLOCK]> {
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
-    anyhow::ensure!(path.len() <= 100, "{path} has more than the 100 bytes that tar allows");
-    put(0, path.as_bytes());
+    let (folder, name) = halves(path).with_context(|| format!("{path} is too long for tar"))?;
+    put(0, name.as_bytes());
+    put(345, folder.as_bytes());
     put(100, format!("{mode:07o}\0{:07o}\0{:07o}\0{size:011o}\0{time:011o}\0", 0, 0).as_bytes());
     put(148, b"        ");
     put(156, &[kind]);
@@ -80,6 +82,16 @@ fn tar_header(
     let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
     header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     Ok(header)
+}
+
+/// A path as the two fields that it may take: 155 bytes, a `/` that is in neither, and 100 bytes.
+fn halves(path: &str) -> Option<(&str, &str)> {
+    if path.len() <= 100 {
+        return Some(("", path));
+    }
+    let fits =
+        |(folder, name): &(&str, &str)| folder.len() <= 155 && (1..=100).contains(&name.len());
+    path.match_indices('/').map(|(at, _)| (&path[..at], &path[at + 1..])).find(fits)
 }
 
 /// Debian's packages are such archives.

@@ -7,12 +7,16 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 use super::archive::Entry;
+use super::licences;
 
 /// The tree's folders.
 pub(super) const BINARY: &str = "bin/tally";
 pub(super) const MANUAL: &str = "share/man/man1/";
 pub(super) const DOCUMENTS: &str = "share/doc/tally/";
 pub(super) const UNITS: &str = "lib/systemd/system/";
+
+/// The licences of what is compiled into the binary go wherever it goes.
+pub(super) const LICENCES: [&str; 2] = ["LICENSE", "THIRD-PARTY.txt"];
 
 /// Where each shell looks for what completes its commands.
 pub(super) const COMPLETIONS: [(&str, &str); 3] = [
@@ -56,8 +60,23 @@ pub(super) fn gather(
     if target.contains("-linux-") {
         add_folder(&mut tree, &root.join("deploy/systemd"), UNITS)?;
     }
+    let licences = licences::gather(root, target)?;
+    tree.push(Entry::new(format!("{DOCUMENTS}{}", LICENCES[1]), licences));
     tree.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(tree)
+}
+
+/// The licences, in this folder of a package.
+pub(super) fn licences_in(folder: &str, tree: &[Entry]) -> Vec<Entry> {
+    let in_folder =
+        |name| Entry::new(format!("{folder}/{name}"), bytes(tree, &format!("{DOCUMENTS}{name}")));
+    LICENCES.map(in_folder).into()
+}
+
+/// A file of the tree.
+pub(super) fn bytes(tree: &[Entry], path: &str) -> Vec<u8> {
+    let found = tree.iter().find(|entry| entry.path == path);
+    found.unwrap_or_else(|| panic!("{path} is in the tree")).bytes.clone()
 }
 
 /// What the binary prints. It must run here: a release is built on the system that it is for.

@@ -31,7 +31,11 @@ pub(super) fn gather(root: &Path, target: &str) -> anyhow::Result<String> {
         let text = |field: &str| package[field].as_str().unwrap_or_default();
         let name = format!("{} {} ({})", text("name"), text("version"), text("license"));
         let folder = Path::new(text("manifest_path")).parent().expect("a manifest is in a folder");
-        for text in texts(folder)? {
+        let mut texts = texts(folder)?;
+        if texts.is_empty() {
+            texts.push("It comes without a text of its licence.".to_owned());
+        }
+        for text in texts {
             by_text.entry(text).or_default().insert(name.clone());
         }
     }

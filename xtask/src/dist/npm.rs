@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::archive::{Entry, gzip, tar};
-use super::contents::{BINARY, DOCUMENTS};
+use super::contents::{BINARY, bytes, licences_in};
 use super::{PACKAGE, Release, SUMMARY};
 
 /// Each target, and what Node.js calls its system and its processor.
@@ -54,11 +54,7 @@ pub(super) fn packages(
     else {
         return Ok(Vec::new());
     };
-    let bytes = |path: &str| {
-        let found = tree.iter().find(|entry| entry.path == path);
-        found.map(|entry| entry.bytes.clone()).expect("it is in the tree")
-    };
-    let licence = Entry::new("package/LICENSE", bytes(&format!("{DOCUMENTS}LICENSE")));
+    let licences = licences_in("package", tree);
     let read_me = super::start(&format!("npm install {PACKAGE}"), "npx tally");
     let read_me = Entry::new("package/README.md", read_me);
     let optional = PLATFORMS.map(|(_, system, processor)| {
@@ -71,12 +67,12 @@ pub(super) fn packages(
     });
     let carrier = json!({ "os": [system], "cpu": [processor], "preferUnplugged": true });
     let platform = format!("{PACKAGE}-{system}-{processor}");
-    let binary = Entry::executable("package/bin/tally", bytes(BINARY));
+    let binary = Entry::executable("package/bin/tally", bytes(tree, BINARY));
     let start = Entry::executable("package/bin/tally.js", START.replace("PACKAGE", PACKAGE));
     [(platform.as_str(), carrier, binary), (PACKAGE, starter, start)]
         .map(|(name, fields, file)| {
             let manifest = Entry::new("package/package.json", manifest(release, name, fields));
-            let entries = [manifest, licence.clone(), read_me.clone(), file];
+            let entries = [vec![manifest, read_me.clone(), file], licences.clone()].concat();
             let archive = gzip(&tar(&entries, release.time)?);
             Ok((format!("{name}-{}.tgz", release.version), archive))
         })

@@ -10,13 +10,18 @@ use super::*;
 const RELEASE: Release<'static> =
     Release { version: "1.2.3", target: "x86_64-unknown-linux-musl", time: 1_700_000_000 };
 
+const LONG: &str = "grafana/provisioning/dashboards-of-all-kinds/tally.yaml";
+
 fn tree() -> Vec<Entry> {
     let mut tree = vec![
         Entry::executable(BINARY, "#!/bin/sh\necho \"stands for tally $1\"\n"),
         Entry::new(format!("{UNITS}tally.service"), "[Service]\n"),
         Entry::new(format!("{DOCUMENTS}CHANGELOG.md"), "# Changelog\n"),
         Entry::new(format!("{DOCUMENTS}LICENSE"), "a licence\n"),
+        Entry::new(format!("{DOCUMENTS}THIRD-PARTY.txt"), "of others\n"),
         Entry::new(format!("{DOCUMENTS}docs/http.md"), "x".repeat(1_000)),
+        // With the archive's own folder, longer than a field of tar.
+        Entry::new(format!("{DOCUMENTS}deploy/{LONG}"), "deep\n"),
         Entry::new(format!("{MANUAL}tally.1"), ".TH tally 1\n"),
     ];
     for (_, path) in contents::COMPLETIONS {
@@ -53,6 +58,8 @@ fn the_archive_unpacks_into_the_folders_of_usr_local() {
     assert_eq!(run(&inside, &["bin/tally", "serve"]), "stands for tally serve\n");
     let text = fs::read_to_string(inside.join("share/doc/tally/docs/http.md"));
     assert_eq!(text.expect("it is there"), "x".repeat(1_000));
+    let deep = fs::read_to_string(inside.join("share/doc/tally/deploy").join(LONG));
+    assert_eq!(deep.expect("it is there"), "deep\n");
     let listed = run(folder.path(), &["tar", "-tvzf", &format!("{name}.tar.gz"), "--utc"]);
     let line = listed.lines().find(|line| line.ends_with("/bin/tally")).expect("it is listed");
     assert!(line.starts_with("-rwxr-xr-x root/root"), "{line}");

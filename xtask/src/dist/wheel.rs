@@ -8,7 +8,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::archive::{Entry, zip};
-use super::contents::{BINARY, DOCUMENTS};
+use super::contents::{BINARY, bytes, licences_in};
 use super::{PACKAGE, Release, SUMMARY};
 
 /// The wheel's file name and bytes. None for a target that no tag of a wheel stands for.
@@ -16,11 +16,6 @@ pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> Option<(String, 
     let platform = platform(release.target)?;
     let (name, version) = (PACKAGE.replace('-', "_"), release.version);
     let info = format!("{name}-{version}.dist-info");
-    let bytes = |path: &str| {
-        let found = tree.iter().find(|entry| entry.path == path);
-        found.map(|entry| entry.bytes.clone()).expect("it is in the tree")
-    };
-    let licence = bytes(&format!("{DOCUMENTS}LICENSE"));
     // pip takes one platform a line.
     let tags: String =
         platform.split('.').map(|platform| format!("Tag: py3-none-{platform}\n")).collect();
@@ -33,11 +28,11 @@ pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> Option<(String, 
         super::start(&format!("pip install {PACKAGE}"), "tally")
     );
     let mut entries = vec![
-        Entry::executable(format!("{name}-{version}.data/scripts/tally"), bytes(BINARY)),
+        Entry::executable(format!("{name}-{version}.data/scripts/tally"), bytes(tree, BINARY)),
         Entry::new(format!("{info}/METADATA"), metadata),
         Entry::new(format!("{info}/WHEEL"), wheel),
-        Entry::new(format!("{info}/licenses/LICENSE"), licence),
     ];
+    entries.extend(licences_in(&format!("{info}/licenses"), tree));
     let record = record(&entries, &format!("{info}/RECORD"));
     entries.push(Entry::new(format!("{info}/RECORD"), record));
     Some((format!("{name}-{version}-py3-none-{platform}.whl"), zip(&entries)))
