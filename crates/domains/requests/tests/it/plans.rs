@@ -159,11 +159,18 @@ async fn series_are_found_by_their_index() {
 #[tokio::test]
 async fn a_large_tray_is_folded_by_ranges_of_blocks() {
     let Some((_database, client)) = filled("plan_blocks").await else { return };
-    let sql = include_str!("../../src/store/postgres/count_blocks.sql");
-    let sql = sql.replace(":tray", "tally_requests_0");
-    let plan = plan(&client, &sql, "TEXT, TEXT", "'(0,0)', '(20,0)'").await;
-    assert!(plan.contains("Tid Range Scan on tally_requests_0"), "{plan}");
-    assert!(!plan.contains("Seq Scan"), "{plan}");
+    let part = include_str!("../../src/store/postgres/count_part.sql");
+    let blocks = include_str!("../../src/store/postgres/count_blocks.sql");
+    for (sql, types, values) in [
+        (part, "TEXT, TEXT", "'(0,0)', '(20,0)'"),
+        (blocks, "TEXT, TEXT, BOOL", "'(0,0)', '(20,0)', TRUE"),
+        (blocks, "TEXT, TEXT, BOOL", "'(0,0)', '(20,0)', FALSE"),
+    ] {
+        let sql = sql.replace(":tray", "tally_requests_0");
+        let plan = plan(&client, &sql, types, values).await;
+        assert!(plan.contains("Tid Range Scan on tally_requests_0"), "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+    }
 }
 
 /// Live totals of a day that is not folded scan all its rows: by as many processes as there are.
