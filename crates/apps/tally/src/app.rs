@@ -9,13 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tally_access::Keys;
 use tally_outbox::{Courier, Outbox};
 use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
-use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
+use tally_serve::{
+    Access, Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor,
+};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
+use crate::access::AccessSettings;
 use crate::client::SERVER_DEFAULT;
 use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
@@ -54,12 +58,14 @@ pub(crate) async fn serve(
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
+    let access = settings.access.clone();
+    access.permit(port.listener.address())?;
     let drain = Drain::new();
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
     let host_names = settings.host_names.clone();
     let starting = start(settings, &mut port, clock, &drain);
-    let (database, server, couriers) = tokio::select! {
+    let (database, server, couriers, keys) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
             say(format_args!("{signal}: stopped before the server had started"));
@@ -74,7 +80,7 @@ pub(crate) async fn serve(
     let server = server.about(about);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    greet(&listener, &url, &on);
+    greet(&listener, &url, &on, &access, keys.as_ref());
     let domains = server.domains();
     let watched = Watched::new(&database);
     let server = server.measured(watched.measure());
@@ -195,7 +201,7 @@ async fn start(
     port: &mut Port,
     clock: Arc<dyn Clock>,
     drain: &Drain,
-) -> anyhow::Result<(Database, Server, Tasks)> {
+) -> anyhow::Result<(Database, Server, Tasks, Option<Keys>)> {
     let database = port.open_database(&settings).await?;
     let sets = Sets::of(settings.on());
     if settings.migrate {
@@ -232,25 +238,38 @@ async fn start(
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
         started.push(Started { name: listed.name, running, doors, tasks });
     }
+    let access = settings.access.open(&database, port.listener.address(), &clock).await?;
+    let keys = match &access {
+        Access::Keys(keys) => Some(keys.clone()),
+        Access::Anyone | Access::ThisMachine => None,
+    };
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
     let couriers = Tasks::new();
+    if let Some(keys) = keys.clone() {
+        couriers.spawn("read keys", keys.run(drain.clone()));
+    }
+    let server = server.guarded(access, Arc::clone(&clock));
     couriers.spawn("deliver events", Courier::new(outbox.clone(), clock).run(drain.clone()));
     let server = server.saying(origin).measured(move |scrape| outbox.measure(scrape));
-    Ok((database, server, couriers))
+    Ok((database, server, couriers, keys))
 }
 
 /// Prints the first lines that a new user sees.
-fn greet(listener: &Listener, url: &DatabaseUrl, domains: &[Domain]) {
+fn greet(
+    listener: &Listener,
+    url: &DatabaseUrl,
+    domains: &[Domain],
+    access: &AccessSettings,
+    keys: Option<&Keys>,
+) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
     say(format_args!("tally {version} listens on http://{address} (gRPC and HTTP)"));
     say(format_args!("database: {url}"));
+    access.greeting(address, keys.is_some_and(Keys::are_any)).iter().for_each(|line| say(line));
     hints(domains, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
-    if let Some(warning) = open_door(address) {
-        tracing::warn!("{warning}");
-    }
 }
 
 /// The first line at `/`.
@@ -270,16 +289,6 @@ fn hints<'a>(domains: impl IntoIterator<Item = &'a Domain>, address: SocketAddr)
     };
     let browser = format!("{:<width$} http://{address}\n", "in a browser:");
     hints.iter().map(line).chain([browser]).collect()
-}
-
-/// A warning if other machines can reach the address.
-fn open_door(address: SocketAddr) -> Option<String> {
-    let is_loopback = address.ip().to_canonical().is_loopback();
-    (!is_loopback).then(|| {
-        format!(
-            "anyone who can reach {address} can read and change everything: there is no login yet"
-        )
-    })
 }
 
 /// The flag that a command on this machine needs to reach this address.
@@ -303,18 +312,6 @@ pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_that_others_reach_is_warned_of() {
-        let warning = |address: &str| open_door(address.parse().expect("an address"));
-        for address in ["127.0.0.1:7777", "127.9.9.9:1", "[::1]:7777", "[::ffff:127.0.0.1]:7777"] {
-            assert_eq!(warning(address), None);
-        }
-        for address in ["0.0.0.0:7777", "[::]:7777", "192.0.2.7:7777"] {
-            let warning = warning(address).unwrap_or_default();
-            assert!(warning.contains(address) && warning.contains("no login"), "{warning}");
-        }
-    }
 
     #[test]
     fn commands_are_told_where_the_server_is() {

@@ -10,6 +10,7 @@
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `facts.rs` | what a server knows of itself, and its domains of themselves |
 //! | `grpc.rs` | the server's own gRPC service, which tells these facts |
+//! | `guard.rs` | the one check of who asks |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
 //! | `health.rs` | SERVING only while the domains can store |
@@ -17,6 +18,7 @@
 //! | `linger.rs` | the end of a connection, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
 //! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
+//! | `needs.rs` | what each call needs, declared where the call is |
 //! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
@@ -30,6 +32,7 @@ mod duties;
 mod error;
 pub mod facts;
 mod grpc;
+mod guard;
 #[cfg_attr(not(target_os = "linux"), path = "handover_none.rs")]
 mod handover;
 mod health;
@@ -37,6 +40,7 @@ mod http;
 mod linger;
 mod listener;
 mod metrics;
+mod needs;
 pub mod pages;
 mod server;
 mod udp;
@@ -48,7 +52,9 @@ pub use doors::Doors;
 pub use duties::{Duties, Next};
 pub use error::Error;
 pub use facts::{Fact, Facts, Origin};
+pub use guard::Access;
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
+pub use needs::Needs;
 pub use server::Server;
 pub use udp::Datagrams;

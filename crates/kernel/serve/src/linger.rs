@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::Connected;
 
+use crate::guard::Peer;
 use crate::unfinished::{Ticket, Unfinished};
 
 /// How long a client may take to notice the end.
@@ -46,7 +47,7 @@ impl Connected for Lingering {
     type ConnectInfo = Ticket;
 
     fn connect_info(&self) -> Ticket {
-        self.unfinished.ticket()
+        self.unfinished.ticket(self.stream.peer_addr().ok().map(Peer))
     }
 }
 

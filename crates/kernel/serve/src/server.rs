@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::{StreamExt as _, stream};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tally_access::Refusals;
 use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
 use tally_runtime::metrics::Scrape;
-use tally_runtime::{Drain, Tasks};
+use tally_runtime::{Clock, Drain, SystemClock, Tasks};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -22,10 +25,12 @@ use crate::admission::Names;
 use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
+use crate::guard::Guard;
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
-use crate::pages::{About, Pages};
-use crate::{Doors, Error, Listener, Origin, health, http};
+use crate::needs::Declared;
+use crate::pages::{About, Pages, assets, login};
+use crate::{Access, Doors, Error, Listener, Needs, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
 /// are too many and too small: each frame costs 256 bytes less its payload, and half of the
@@ -61,6 +66,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// then can they be told to go elsewhere.
 const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
+/// What the pages of the server itself need.
+const PAGES: [(&str, Needs); 3] =
+    [("/", Needs::Read), ("/about", Needs::OperatorRead), (login::PATH, Needs::Nothing)];
+/// What the methods of its own services need. Health is for load balancers.
+const OWN_METHODS: [(&str, &[(&str, Needs)]); 4] = [
+    (
+        "grpc.health.v1.Health",
+        &[("Check", Needs::Nothing), ("List", Needs::Nothing), ("Watch", Needs::Nothing)],
+    ),
+    ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Needs::Key)]),
+    ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Needs::Key)]),
+    (ServerServiceServer::<Answering>::NAME, &[("GetStatus", Needs::OperatorRead)]),
+];
+
 /// A server with its domains, before it listens.
 pub struct Server {
     /// What programs get at `/`.
@@ -69,6 +88,8 @@ pub struct Server {
     domains: Domains,
     doors: Vec<Doors>,
     measure: Vec<Measure>,
+    access: Access,
+    clock: Arc<dyn Clock>,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
 }
@@ -97,13 +118,21 @@ impl Server {
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);
         let (about, domains) = (About::default(), Domains(draining.into()));
-        Ok(Self { text, about, domains, doors, measure: Vec::new(), origin: None })
+        let (measure, access, clock) = (Vec::new(), Access::Anyone, Arc::new(SystemClock));
+        Ok(Self { text, about, domains, doors, measure, access, clock, origin: None })
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
     #[must_use]
     pub fn saying(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Whether keys are asked for, and which. Without this, none are.
+    #[must_use]
+    pub fn guarded(mut self, access: Access, clock: Arc<dyn Clock>) -> Self {
+        (self.access, self.clock) = (access, clock);
         self
     }
 
@@ -127,7 +156,12 @@ impl Server {
 
     /// Serves until the drain begins and every call is answered. `probe` says whether the server
     /// can work.
-    pub async fn run<P, F>(self, listener: Listener, probe: P, drain: &Drain) -> Result<(), Error>
+    pub async fn run<P, F>(
+        mut self,
+        listener: Listener,
+        probe: P,
+        drain: &Drain,
+    ) -> Result<(), Error>
     where
         P: Fn() -> F + Send + 'static,
         F: Future<Output = Result<(), String>> + Send + 'static,
@@ -136,6 +170,7 @@ impl Server {
         let mut own = Routes::builder();
         own.add_service(health_service);
         self.add_reflection(&mut own)?;
+        let declared = self.declared()?;
         let mut services = vec![""];
         let of_pages = self.origin.clone().map(|origin| (self.domains.clone(), origin));
         if let Some(origin) = self.origin {
@@ -154,19 +189,28 @@ impl Server {
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
+        let keys = match &self.access {
+            Access::Keys(keys) => Some(keys.clone()),
+            Access::Anyone | Access::ThisMachine => None,
+        };
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
-        routes = routes.merge(pages);
+        routes = routes.merge(pages).merge(login::router(keys));
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
+        let refusals = Arc::<Refusals>::default();
+        let measured = Arc::clone(&refusals);
+        self.measure.push(Box::new(move |scrape| measured.measure(scrape)));
         let metrics = Metrics {
             requests,
             domains: self.domains,
             serving: is_serving.clone(),
             more: self.measure,
         };
+        let (access, clock) = (self.access, self.clock);
+        let guard = Arc::new(Guard { names, access, declared, refusals, clock });
         let metrics = Arc::new(metrics);
-        let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
+        let router = http::all(grpc, routes, guard, site, document, is_serving, metrics);
         let newcomers = TaskTracker::new();
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
@@ -195,6 +239,56 @@ impl Server {
             .map_err(Error::Serve)?;
         tasks.finished().await;
         Ok(())
+    }
+
+    /// What every call needs. Fails if a method of gRPC does not say it.
+    fn declared(&self) -> Result<Declared, Error> {
+        let mut declared = Declared::default();
+        for (path, needs) in http::OWN.into_iter().chain(PAGES) {
+            declared.route(path, "get", needs);
+        }
+        for path in assets::paths() {
+            declared.route(path, "get", Needs::Nothing);
+        }
+        declared.route(login::PATH, "post", Needs::Nothing);
+        declared.route(login::LOGOUT, "post", Needs::Nothing);
+        for (service, methods) in OWN_METHODS {
+            declared.service(service, methods);
+        }
+        for doors in &self.doors {
+            for (service, methods) in &doors.declared {
+                declared.service(service, methods);
+            }
+            for operation in doors.apis.iter().flat_map(|api| &api.operations) {
+                declared.route(operation.path, operation.method, operation.needs);
+            }
+            for path in &doors.pages.paths {
+                declared.route(path, "get", Needs::Read);
+            }
+        }
+        match self.methods().into_iter().find(|method| !declared.has_method(method)) {
+            Some(method) => Err(Error::Undeclared { method }),
+            None => Ok(declared),
+        }
+    }
+
+    /// The path of every method of gRPC that is served and described.
+    fn methods(&self) -> Vec<String> {
+        let mut methods = Vec::new();
+        for doors in &self.doors {
+            for set in &doors.descriptors {
+                let set = FileDescriptorSet::decode(*set).expect("it is generated");
+                for file in &set.file {
+                    for service in &file.service {
+                        let name = format!("{}.{}", file.package(), service.name());
+                        let is_served = doors.names.contains(&&*name);
+                        let of_service = service.method.iter().filter(|_| is_served);
+                        methods.extend(of_service.map(|one| format!("/{name}/{}", one.name())));
+                    }
+                }
+            }
+        }
+        methods
     }
 
     /// Both versions of the reflection protocol: older clients know only v1alpha.

@@ -16,6 +16,7 @@ use futures_util::task::AtomicWaker;
 use http::Response;
 use http_body::{Frame, SizeHint};
 
+use crate::guard::Peer;
 use crate::server::STREAMS_MAX;
 
 /// A connection with this many unfinished requests is not read. This is more than may be open at the
@@ -39,7 +40,7 @@ pub(crate) struct Unfinished(Arc<Requests>);
 /// tonic carries it as the request's connection information, which it clones with its services, and
 /// hyper clones those in the connection's task, before it spawns the request's.
 #[derive(Debug)]
-pub(crate) struct Ticket(Arc<Requests>);
+pub(crate) struct Ticket(Arc<Requests>, Option<Peer>);
 
 /// A body that keeps its request unfinished.
 struct Held {
@@ -50,8 +51,8 @@ struct Held {
 // === impl Unfinished ===
 
 impl Unfinished {
-    pub(crate) fn ticket(&self) -> Ticket {
-        Ticket::new(&self.0)
+    pub(crate) fn ticket(&self, peer: Option<Peer>) -> Ticket {
+        Ticket::new(&self.0, peer)
     }
 
     /// Ready when the connection may be read.
@@ -68,15 +69,15 @@ impl Unfinished {
 // === impl Ticket ===
 
 impl Ticket {
-    fn new(requests: &Arc<Requests>) -> Self {
+    fn new(requests: &Arc<Requests>, peer: Option<Peer>) -> Self {
         requests.unfinished.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(requests))
+        Self(Arc::clone(requests), peer)
     }
 }
 
 impl Clone for Ticket {
     fn clone(&self) -> Self {
-        Self::new(&self.0)
+        Self::new(&self.0, self.1)
     }
 }
 
@@ -88,12 +89,15 @@ impl Drop for Ticket {
     }
 }
 
-/// Keeps a request's ticket for as long as the request or its answer exists: a service may read on
+/// Says where a request comes from, and keeps its ticket for as long as the request or its answer exists: a service may read on
 /// after its call is cancelled.
 pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
     let Some(ticket) = request.extensions_mut().remove::<Ticket>() else {
         return next.run(request).await;
     };
+    if let Some(peer) = ticket.1 {
+        request.extensions_mut().insert(peer);
+    }
     let ticket = Arc::new(ticket);
     let held = |body| Body::new(Held { body, _ticket: Arc::clone(&ticket) });
     next.run(request.map(held)).await.map(held)

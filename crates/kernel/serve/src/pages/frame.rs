@@ -8,9 +8,10 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
+use tally_access::Caller;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::{Site, api, name, text};
+use super::{Site, api, login, name, text};
 use crate::api::{self as answers, tag_of, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
@@ -24,6 +25,8 @@ pub struct Frame {
     pub(super) site: Arc<Site>,
     path: String,
     headers: HeaderMap,
+    /// The name of the key that the browser is logged in with.
+    key: Option<String>,
 }
 
 /// What a page has in its frame.
@@ -132,6 +135,11 @@ impl Frame {
                         }
                         div.state {
                             @if let Some(as_of) = &page.as_of { p #as-of { (as_of) } }
+                            @if let Some(key) = &self.key {
+                                form.plain method="post" action=(login::LOGOUT) {
+                                    button type="submit" title={ "Logged in with the key " (key) } { "Log out" }
+                                }
+                            }
                         }
                     }
                     main #main tabindex="-1" data-live[page.is_live] { (page.body) }
@@ -149,7 +157,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = parts.extensions.get::<Arc<Site>>().cloned();
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
-        Ok(Self { site, path, headers })
+        let caller = parts.extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
+        let key = caller.and_then(Caller::key).map(str::to_owned);
+        Ok(Self { site, path, headers, key })
     }
 }
 
