@@ -8,7 +8,7 @@ use tally_outbox::{Webhooks, WebhooksArgs};
 use tally_producers::Terms;
 use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
-use tally_serve::{Configured, Connections, Domain, HostNames};
+use tally_serve::{Configured, Connections, Domain, HostNames, TlsArgs, TlsFiles};
 use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::access::{AccessArgs, AccessSettings};
@@ -109,6 +109,9 @@ pub(crate) struct ServeArgs {
     access: AccessArgs,
 
     #[command(flatten)]
+    tls: TlsArgs,
+
+    #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 
     /// Whether to bring the tables up to date at start: true or false
@@ -152,6 +155,7 @@ pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) host_names: HostNames,
     pub(crate) access: AccessSettings,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) database: DatabaseSettings,
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
@@ -296,6 +300,7 @@ impl ServeArgs {
             host_names.and_then(|given| problems.take_secret(&name("host-names"), given));
         let host_names = host_names.unwrap_or_default();
         let access = self.access.check(problems);
+        let tls = self.tls.check(problems);
         let migrate = problems.take(&name("migrate"), &self.migrate);
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
@@ -318,6 +323,7 @@ impl ServeArgs {
             listen,
             host_names,
             access,
+            tls,
             database,
             migrate,
             drain_timeout,

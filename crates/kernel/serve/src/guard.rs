@@ -49,9 +49,9 @@ pub enum Access {
     Keys(Keys),
 }
 
-/// The other end of a connection.
+/// Where a request comes from, if that is known: an extension of each request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Address(pub(crate) Option<SocketAddr>);
 
 /// What the check needs.
 pub(crate) struct Guard {
@@ -258,12 +258,12 @@ fn action(request: &Request) -> String {
 }
 
 fn peer(request: &Request) -> Option<SocketAddr> {
-    request.extensions().get::<Peer>().map(|peer| peer.0)
+    request.extensions().get::<Address>().and_then(|address| address.0)
 }
 
 /// Where a request comes from.
 pub(crate) fn address(extensions: &http::Extensions) -> Option<IpAddr> {
-    extensions.get::<Peer>().map(|peer| peer.0.ip())
+    extensions.get::<Address>().and_then(|address| address.0).map(|address| address.ip())
 }
 
 // === impl Guarded ===

@@ -20,7 +20,9 @@
 //! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
 //! | `needs.rs` | what each call needs, declared where the call is |
 //! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
+//! | `seldom.rs` | log lines about strangers, of which there could be too many |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
+//! | `tls.rs`, `tls/` | TLS on the port: the certificate, its replacement, the handshake, and whom it shows |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 //! | `unfinished.rs` | how many requests of a connection are unfinished while it is read |
 
@@ -42,7 +44,9 @@ mod listener;
 mod metrics;
 mod needs;
 pub mod pages;
+mod seldom;
 mod server;
+mod tls;
 mod udp;
 mod unfinished;
 
@@ -57,4 +61,5 @@ pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
 pub use needs::Needs;
 pub use server::Server;
+pub use tls::{Peer, Reload, Tls, TlsArgs, TlsFiles, Unusable};
 pub use udp::Datagrams;

@@ -12,42 +12,51 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::Connected;
 
-use crate::guard::Peer;
+use crate::guard::Address;
+use crate::tls::{Peer, Stream};
 use crate::unfinished::{Ticket, Unfinished};
 
 /// How long a client may take to notice the end.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const DISCARD_BYTES: usize = 16 * 1024;
 
-/// A TCP connection that lingers at its end.
+/// A connection that lingers at its end.
 pub(crate) struct Lingering {
-    stream: TcpStream,
+    stream: Stream,
+    address: Address,
     /// Until something was read.
     newcomer: Option<TaskTrackerToken>,
     unfinished: Unfinished,
-    /// Set once our side is closed.
+    /// Set once our side is being closed.
     limit: Option<Pin<Box<Sleep>>>,
+    is_closed: bool,
 }
 
 // === impl Lingering ===
 
 impl Lingering {
-    pub(crate) fn new(stream: TcpStream, newcomer: TaskTrackerToken) -> Self {
-        Self { stream, newcomer: Some(newcomer), unfinished: Unfinished::default(), limit: None }
+    pub(crate) fn new(stream: Stream, address: Address, newcomer: TaskTrackerToken) -> Self {
+        Self {
+            stream,
+            address,
+            newcomer: Some(newcomer),
+            unfinished: Unfinished::default(),
+            limit: None,
+            is_closed: false,
+        }
     }
 }
 
 impl Connected for Lingering {
     /// What tonic gives to each request.
-    type ConnectInfo = Ticket;
+    type ConnectInfo = (Ticket, Peer, Address);
 
-    fn connect_info(&self) -> Ticket {
-        self.unfinished.ticket(self.stream.peer_addr().ok().map(Peer))
+    fn connect_info(&self) -> (Ticket, Peer, Address) {
+        (self.unfinished.ticket(), self.stream.peer(), self.address)
     }
 }
 
@@ -91,10 +100,15 @@ impl AsyncWrite for Lingering {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.limit.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-        }
         let limit = this.limit.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        if !this.is_closed {
+            // TLS has something to say first, and the client may not take it.
+            let Poll::Ready(closed) = Pin::new(&mut this.stream).poll_shutdown(cx) else {
+                return limit.as_mut().poll(cx).map(Ok);
+            };
+            closed?;
+            this.is_closed = true;
+        }
         let mut discarded = [0; DISCARD_BYTES];
         while limit.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut discarded);

@@ -25,11 +25,12 @@ use crate::admission::Names;
 use crate::api::document;
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
-use crate::guard::Guard;
+use crate::guard::{Address, Guard};
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
 use crate::needs::Declared;
 use crate::pages::{About, Pages, assets, login};
+use crate::tls::Entrance;
 use crate::{Access, Doors, Error, Listener, Needs, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -196,6 +197,10 @@ impl Server {
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
         routes = routes.merge(pages).merge(login::router(keys));
         let tasks = Tasks::new();
+        if let Some(tls) = listener.tls.clone() {
+            tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
+            self.measure.push(Box::new(move |scrape| tls.measure(scrape)));
+        }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
         let refusals = Arc::<Refusals>::default();
@@ -211,10 +216,10 @@ impl Server {
         let guard = Arc::new(Guard { names, access, declared, refusals, clock });
         let metrics = Arc::new(metrics);
         let router = http::all(grpc, routes, guard, site, document, is_serving, metrics);
-        let newcomers = TaskTracker::new();
+        let (newcomers, entrance) = (TaskTracker::new(), Entrance::new(listener.tls));
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
-            .then(|connection| accepted(connection, newcomers.token()))
+            .then(|connection| accepted(connection, &entrance, newcomers.token()))
             // The port is closed, or left to others, as soon as the drain begins.
             .take_until(drain.begun())
             .chain(stream::pending());
@@ -319,11 +324,14 @@ fn router(services: RoutesBuilder) -> Router {
 
 async fn accepted(
     connection: std::io::Result<TcpStream>,
+    entrance: &Entrance,
     newcomer: TaskTrackerToken,
 ) -> std::io::Result<Lingering> {
     if let Err(error) = &connection {
         tracing::warn!(%error, "could not accept a connection");
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-    connection.map(|stream| Lingering::new(stream, newcomer))
+    let connection = connection?;
+    let address = Address(connection.peer_addr().ok());
+    Ok(Lingering::new(entrance.pass(connection).await, address, newcomer))
 }

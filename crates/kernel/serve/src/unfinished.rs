@@ -16,8 +16,9 @@ use futures_util::task::AtomicWaker;
 use http::Response;
 use http_body::{Frame, SizeHint};
 
-use crate::guard::Peer;
+use crate::guard::Address;
 use crate::server::STREAMS_MAX;
+use crate::tls::Peer;
 
 /// A connection with this many unfinished requests is not read. This is more than may be open at the
 /// same time, because those end only if their connection is read. A request with the largest headers
@@ -40,7 +41,7 @@ pub(crate) struct Unfinished(Arc<Requests>);
 /// tonic carries it as the request's connection information, which it clones with its services, and
 /// hyper clones those in the connection's task, before it spawns the request's.
 #[derive(Debug)]
-pub(crate) struct Ticket(Arc<Requests>, Option<Peer>);
+pub(crate) struct Ticket(Arc<Requests>);
 
 /// A body that keeps its request unfinished.
 struct Held {
@@ -51,8 +52,8 @@ struct Held {
 // === impl Unfinished ===
 
 impl Unfinished {
-    pub(crate) fn ticket(&self, peer: Option<Peer>) -> Ticket {
-        Ticket::new(&self.0, peer)
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket::new(&self.0)
     }
 
     /// Ready when the connection may be read.
@@ -69,15 +70,15 @@ impl Unfinished {
 // === impl Ticket ===
 
 impl Ticket {
-    fn new(requests: &Arc<Requests>, peer: Option<Peer>) -> Self {
+    fn new(requests: &Arc<Requests>) -> Self {
         requests.unfinished.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(requests), peer)
+        Self(Arc::clone(requests))
     }
 }
 
 impl Clone for Ticket {
     fn clone(&self) -> Self {
-        Self::new(&self.0, self.1)
+        Self::new(&self.0)
     }
 }
 
@@ -89,15 +90,16 @@ impl Drop for Ticket {
     }
 }
 
-/// Says where a request comes from, and keeps its ticket for as long as the request or its answer exists: a service may read on
-/// after its call is cancelled.
+/// Keeps a request's ticket for as long as the request or its answer exists: a service may read on
+/// after its call is cancelled. It learns who its peer is, and where.
 pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
-    let Some(ticket) = request.extensions_mut().remove::<Ticket>() else {
+    let Some((ticket, peer, address)) =
+        request.extensions_mut().remove::<(Ticket, Peer, Address)>()
+    else {
         return next.run(request).await;
     };
-    if let Some(peer) = ticket.1 {
-        request.extensions_mut().insert(peer);
-    }
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(address);
     let ticket = Arc::new(ticket);
     let held = |body| Body::new(Held { body, _ticket: Arc::clone(&ticket) });
     next.run(request.map(held)).await.map(held)

@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::support::{Home, LIMIT, Server, request, wait_for};
+use crate::support::{Home, LIMIT, Server, request};
 
 const KEYS: &[&str] = &["--auth", "keys"];
 

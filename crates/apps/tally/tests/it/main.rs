@@ -38,4 +38,5 @@ mod stopped;
 mod submit;
 mod support;
 mod terminal;
+mod tls;
 mod totals;

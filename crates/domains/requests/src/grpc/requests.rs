@@ -90,8 +90,9 @@ impl RequestService for Service {
         request: Request<proto::QueryTotalsRequest>,
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         let query = totals::query(request.get_ref(), self.totals_max)?;
-        let totals = self.totals(&query).await?;
         let setbacks = self.setbacks(query.days()).await?;
+        // The larger ones last, so that few wait with them for the others.
+        let totals = self.totals(&query).await?;
         Ok(stream(totals::messages(totals, setbacks, &query)))
     }
 }

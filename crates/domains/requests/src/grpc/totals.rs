@@ -59,6 +59,7 @@ fn known<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T, Error> {
 
 fn granularity(of: requests::Granularity) -> Granularity {
     match of {
+        requests::Granularity::Quarter => Granularity::Quarter,
         requests::Granularity::Hour => Granularity::Hour,
         requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
         requests::Granularity::Week => Granularity::Week,
@@ -186,7 +187,7 @@ fn parts(
     let PeriodTotals { label, counts, corrections } = period;
     let corrections: HashMap<u32, i64> = corrections.iter().copied().collect();
     let date: Option<Date> = date(label.date, granularity);
-    let is_hour = granularity == Granularity::Hour;
+    let has_time = matches!(granularity, Granularity::Quarter | Granularity::Hour);
     let part = |counts: &[(u32, i64)]| {
         let of = |(group, _): &(u32, i64)| corrections.get(group).copied().unwrap_or_default();
         let correction = match corrections.is_empty() {
@@ -199,8 +200,8 @@ fn parts(
             number: if is_sum { Vec::new() } else { number },
             count,
             correction,
-            start: is_hour.then(|| wire::timestamp(label.start.start_micros())),
-            utc_offset_seconds: if is_hour { label.utc_offset_seconds } else { 0 },
+            start: has_time.then(|| wire::timestamp(label.start.start_micros())),
+            utc_offset_seconds: if has_time { label.utc_offset_seconds } else { 0 },
         }
     };
     counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
@@ -217,7 +218,7 @@ mod tests {
     fn values_that_are_newer_than_the_server_are_refused() {
         let asked = requests::QueryTotalsRequest::default;
         for (request, field) in [
-            (requests::QueryTotalsRequest { granularity: 7, ..asked() }, "granularity: 7"),
+            (requests::QueryTotalsRequest { granularity: 8, ..asked() }, "granularity: 8"),
             (requests::QueryTotalsRequest { group_by: vec![3, 7], ..asked() }, "group_by: 7"),
             (requests::QueryTotalsRequest { limit_order: 3, ..asked() }, "limit_order: 3"),
             (requests::QueryTotalsRequest { granularity: -1, ..asked() }, "granularity: -1"),

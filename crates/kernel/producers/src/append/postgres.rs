@@ -276,8 +276,7 @@ async fn places<C>(
     let ids: Vec<Uuid> = places.keys().copied().collect();
     let sql = include_str!("lock_producers.sql");
     for row in transaction.rows(step, sql, &[&ids]).await? {
-        let (epoch, sequence, is_shared) = (row.get(1), row.get(2), row.get(3));
-        places.insert(row.get(0), Some(Place { epoch, sequence, is_shared }));
+        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
     }
     Ok(places)
 }

@@ -12,6 +12,7 @@ use tally_access::Caller;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{Site, api, login, name, text};
+use crate::Peer;
 use crate::api::{self as answers, tag_of, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
@@ -27,6 +28,7 @@ pub struct Frame {
     headers: HeaderMap,
     /// The name of the key that the browser is logged in with.
     key: Option<String>,
+    has_tls: bool,
 }
 
 /// What a page has in its frame.
@@ -61,10 +63,11 @@ impl Frame {
         wants_page(&self.headers)
     }
 
-    /// What the browser calls this server, such as `localhost:7777`.
+    /// Where the browser reaches this server, such as `http://localhost:7777`.
     #[must_use]
-    pub fn host(&self) -> String {
-        text::host(&self.headers)
+    pub fn url(&self) -> String {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", text::host(&self.headers))
     }
 
     /// The answer, which may be that the browser has this page.
@@ -157,9 +160,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = parts.extensions.get::<Arc<Site>>().cloned();
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
+        let has_tls = parts.extensions.get::<Peer>().is_some_and(Peer::has_tls);
         let caller = parts.extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
         let key = caller.and_then(Caller::key).map(str::to_owned);
-        Ok(Self { site, path, headers, key })
+        Ok(Self { site, path, headers, has_tls, key })
     }
 }
 

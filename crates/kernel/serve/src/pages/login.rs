@@ -15,6 +15,7 @@ use tally_access::{Keys, SESSION_DAYS, Scope};
 use tally_runtime::chain;
 
 use super::{Frame, Link, Page};
+use crate::Peer;
 use crate::api::{Parameter, Parameters, Problem, Values, read};
 use crate::guard::address as address_of;
 
@@ -66,8 +67,10 @@ async fn form(State(keys): State<Option<Keys>>, query: RawQuery, frame: Frame) -
 async fn log_in(State(keys): State<Option<Keys>>, frame: Frame, request: Request) -> Response {
     let Some(keys) = keys else { return Redirect::to("/").into_response() };
     let from = address_of(request.extensions());
-    let is_secure = request.headers().get(header::ORIGIN);
-    let is_secure = is_secure.is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    // Its own TLS, or that of a proxy, which the browser knows of.
+    let origin = request.headers().get(header::ORIGIN);
+    let is_secure = request.extensions().get::<Peer>().is_some_and(Peer::has_tls)
+        || origin.is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
     let body = match read(request, FORM, FORM_BYTES_MAX).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),

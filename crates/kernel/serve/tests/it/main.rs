@@ -1,4 +1,4 @@
-//! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner, and
+//! The port as clients meet it: raw frames, TLS, requests that only look like gRPC, a new owner, and
 //! what the domains behind it see; an HTTP API;
 //! and the duties of a domain.
 
@@ -11,4 +11,5 @@ mod frames;
 mod handover;
 mod metrics;
 mod support;
+mod tls;
 mod wire;
