@@ -11,11 +11,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tally_access::Keys;
 use tally_outbox::{Courier, Outbox};
-use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
+use tally_runtime::{Clock, Drain, ServiceManager, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
 use tally_serve::{
-    Access, Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor, Tls,
-    TlsFiles,
+    Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor, Tls, TlsFiles,
 };
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
@@ -29,6 +28,9 @@ use crate::settings::{LogSettings, Settings};
 
 /// How long connections stay open once everything is stored.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
+
+/// How many files are open besides connections, and while connections are being closed.
+const OTHER_FILES: usize = 64;
 
 /// The namespace that everything is counted in.
 const NAMESPACE: &str = "default";
@@ -66,6 +68,8 @@ pub(crate) async fn serve(
     let url = settings.database.url.clone();
     let host_names = settings.host_names.clone();
     port.listener = port.listener.secured(tls.clone());
+    let files = tally_serve::allow_open_files();
+    let connections_max = client_connections_max(&settings, files);
     let starting = start(settings, tls.clone(), &mut port, clock, &drain);
     let (database, server, couriers, keys) = tokio::select! {
         started = starting => started?,
@@ -79,12 +83,18 @@ pub(crate) async fn serve(
         namespace: NAMESPACE.to_owned(),
         settings: in_force,
     };
-    let server = server.about(about);
+    let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
     greet(&listener, tls.as_deref(), &url, &on);
     let are_any = keys.as_ref().is_some_and(Keys::are_any);
     access.greeting(listener.address(), are_any).iter().for_each(say);
+    let manager = ServiceManager::from_env();
+    let status =
+        format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
+    manager.ready(&status).await;
+    let manager = Arc::new(manager);
+    couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
     let server = server.measured(watched.measure());
@@ -100,6 +110,7 @@ pub(crate) async fn serve(
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    manager.stopping("storing what was accepted").await;
     let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
     if !are_closed {
         last_answers(serving, &mut signals).await;
@@ -129,6 +140,23 @@ async fn secure(
     let reloaded = Arc::clone(&tls);
     signals.on_hangup(move || reloaded.reload());
     Ok(Some(tls))
+}
+
+/// How many connections clients may have: fewer than there may be open files.
+fn client_connections_max(settings: &Settings, files: Option<u64>) -> usize {
+    let asked = settings.client_connections_max;
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let others = OTHER_FILES + settings.database.pool.connections_max;
+    let most = files.saturating_sub(others).max(files / 2).max(1);
+    if asked > most {
+        tracing::info!(
+            open_files_max = files,
+            client_connections_max = most,
+            "clients may have fewer connections than the settings say, because the process may not open \
+             more files: raise its limit (ulimit -n, LimitNOFILE) or lower --client-connections-max"
+        );
+    }
+    asked.min(most)
 }
 
 /// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
@@ -263,10 +291,7 @@ async fn start(
         started.push(Started { name: listed.name, running, doors, tasks });
     }
     let access = settings.access.open(&database, port.listener.address(), &clock).await?;
-    let keys = match &access {
-        Access::Keys(keys) => Some(keys.clone()),
-        Access::Anyone | Access::ThisMachine => None,
-    };
+    let keys = access.keys();
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
     let couriers = Tasks::new();

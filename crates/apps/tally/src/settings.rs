@@ -105,6 +105,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TALLY_HOST_NAMES", value_name = "NAMES")]
     host_names: Option<Given<HostNames>>,
 
+    /// How many connections clients may have at the same time, as far as the open files allow; beyond, idle
+    /// ones are closed, and new ones are refused
+    #[arg(long, env = "TALLY_CLIENT_CONNECTIONS_MAX", value_name = "N", default_value = "4096")]
+    client_connections_max: Given<usize>,
+
     #[command(flatten)]
     access: AccessArgs,
 
@@ -156,6 +161,7 @@ pub(crate) struct Settings {
     pub(crate) host_names: HostNames,
     pub(crate) access: AccessSettings,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) client_connections_max: usize,
     pub(crate) database: DatabaseSettings,
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
@@ -301,6 +307,11 @@ impl ServeArgs {
         let host_names = host_names.unwrap_or_default();
         let access = self.access.check(problems);
         let tls = self.tls.check(problems);
+        let client_connections_max = problems.within(
+            &name("client-connections-max"),
+            &self.client_connections_max,
+            8..=1_000_000,
+        );
         let migrate = problems.take(&name("migrate"), &self.migrate);
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
@@ -324,6 +335,7 @@ impl ServeArgs {
             host_names,
             access,
             tls,
+            client_connections_max,
             database,
             migrate,
             drain_timeout,

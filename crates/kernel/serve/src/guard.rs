@@ -49,9 +49,9 @@ pub enum Access {
     Keys(Keys),
 }
 
-/// Where a request comes from, if that is known: an extension of each request.
+/// Where a request comes from: an extension of each request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Address(pub(crate) Option<SocketAddr>);
+pub(crate) struct Address(pub(crate) SocketAddr);
 
 /// What the check needs.
 pub(crate) struct Guard {
@@ -69,6 +69,19 @@ struct Guarded {
     over: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     clock: Arc<dyn Clock>,
     is_over: bool,
+}
+
+// === impl Access ===
+
+impl Access {
+    /// The keys, if they are asked for.
+    #[must_use]
+    pub fn keys(&self) -> Option<Keys> {
+        match self {
+            Self::Keys(keys) => Some(keys.clone()),
+            Self::Anyone | Self::ThisMachine => None,
+        }
+    }
 }
 
 // === impl Guard ===
@@ -258,12 +271,12 @@ fn action(request: &Request) -> String {
 }
 
 fn peer(request: &Request) -> Option<SocketAddr> {
-    request.extensions().get::<Address>().and_then(|address| address.0)
+    request.extensions().get::<Address>().map(|address| address.0)
 }
 
 /// Where a request comes from.
 pub(crate) fn address(extensions: &http::Extensions) -> Option<IpAddr> {
-    extensions.get::<Address>().and_then(|address| address.0).map(|address| address.ip())
+    extensions.get::<Address>().map(|address| address.0.ip())
 }
 
 // === impl Guarded ===

@@ -20,9 +20,9 @@ use crate::admission::{admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
 use crate::grpc::Answering;
 use crate::guard::{Guard, check};
+use crate::held::held;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
-use crate::unfinished::held;
 
 /// What `GET /` answers.
 pub(crate) fn about(

@@ -23,6 +23,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
 use crate::api::document;
+use crate::clients::{CONNECTIONS_MAX, Clients};
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::guard::{Address, Guard};
@@ -51,6 +52,8 @@ pub(crate) const STREAMS_MAX: u32 = 1_024;
 /// the server is behind a client that opens and cancels one for each message. Each keeps its headers
 /// until then.
 const UNSEEN_RESETS_MAX: usize = 4_096;
+/// How large a message to the server's own services may be.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// How large the headers of a request may be. gRPC's have some hundred bytes.
 const HEADERS_BYTES_MAX: u32 = 8 << 10;
 /// How many frames of a connection, over its lifetime, may be answered by the reset of a stream: a
@@ -91,6 +94,8 @@ pub struct Server {
     measure: Vec<Measure>,
     access: Access,
     clock: Arc<dyn Clock>,
+    refusals: Arc<Refusals>,
+    clients: Clients,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
 }
@@ -119,8 +124,19 @@ impl Server {
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);
         let (about, domains) = (About::default(), Domains(draining.into()));
-        let (measure, access, clock) = (Vec::new(), Access::Anyone, Arc::new(SystemClock));
-        Ok(Self { text, about, domains, doors, measure, access, clock, origin: None })
+        let (access, clock) = (Access::Anyone, Arc::new(SystemClock));
+        let (refusals, clients) = (Arc::<Refusals>::default(), Clients::new(CONNECTIONS_MAX));
+        let measured = Arc::clone(&refusals);
+        let measure: Vec<Measure> = vec![Box::new(move |scrape| measured.measure(scrape))];
+        let origin = None;
+        Ok(Self { text, about, domains, doors, measure, access, clock, refusals, clients, origin })
+    }
+
+    /// How many connections clients may have at the same time: at least 1, and fewer than the process may
+    /// open files. When all are taken, idle ones make room for new ones.
+    #[must_use]
+    pub fn with_connections(self, connections_max: usize) -> Self {
+        Self { clients: Clients::new(connections_max), ..self }
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
@@ -169,7 +185,7 @@ impl Server {
     {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let mut own = Routes::builder();
-        own.add_service(health_service);
+        own.add_service(health_service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         self.add_reflection(&mut own)?;
         let declared = self.declared()?;
         let mut services = vec![""];
@@ -177,7 +193,8 @@ impl Server {
         if let Some(origin) = self.origin {
             let answering = Answering { domains: self.domains.clone(), origin };
             services.push(ServerServiceServer::<Answering>::NAME);
-            own.add_service(ServerServiceServer::new(answering));
+            let service = ServerServiceServer::new(answering);
+            own.add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         }
         let (serving, is_serving) = watch::channel(false);
         let (mut grpc, mut routes) = (router(own), Router::new());
@@ -190,12 +207,8 @@ impl Server {
             routes = routes.merge(doors.http);
             pages = pages.and(doors.pages);
         }
-        let keys = match &self.access {
-            Access::Keys(keys) => Some(keys.clone()),
-            Access::Anyone | Access::ThisMachine => None,
-        };
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
-        routes = routes.merge(pages).merge(login::router(keys));
+        routes = routes.merge(pages).merge(login::router(self.access.keys()));
         let tasks = Tasks::new();
         if let Some(tls) = listener.tls.clone() {
             tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
@@ -203,23 +216,22 @@ impl Server {
         }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
-        let refusals = Arc::<Refusals>::default();
-        let measured = Arc::clone(&refusals);
-        self.measure.push(Box::new(move |scrape| measured.measure(scrape)));
-        let metrics = Metrics {
-            requests,
-            domains: self.domains,
-            serving: is_serving.clone(),
-            more: self.measure,
+        let guard = Guard {
+            names,
+            access: self.access,
+            declared,
+            refusals: self.refusals,
+            clock: self.clock,
         };
-        let (access, clock) = (self.access, self.clock);
-        let guard = Arc::new(Guard { names, access, declared, refusals, clock });
-        let metrics = Arc::new(metrics);
+        let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
+        let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
+        let (guard, metrics) = (Arc::new(guard), Arc::new(metrics));
         let router = http::all(grpc, routes, guard, site, document, is_serving, metrics);
-        let (newcomers, entrance) = (TaskTracker::new(), Entrance::new(listener.tls));
+        let (newcomers, clients) = (TaskTracker::new(), self.clients);
+        let entrance = Entrance::new(listener.tls);
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
-            .then(|connection| accepted(connection, &entrance, newcomers.token()))
+            .filter_map(|connection| accepted(connection, &clients, &entrance, newcomers.token()))
             // The port is closed, or left to others, as soon as the drain begins.
             .take_until(drain.begun())
             .chain(stream::pending());
@@ -228,16 +240,7 @@ impl Server {
             newcomers.close();
             let _ = timeout(FIRST_BYTES_MAX, newcomers.wait()).await;
         };
-        tonic::transport::Server::builder()
-            .accept_http1(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        transport()
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(incoming, stopped)
             .await
@@ -311,8 +314,10 @@ impl Server {
                 .register_file_descriptor_set(own.clone())
         };
         let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
-        routes.add_service(v1.map_err(Error::Reflection)?);
-        routes.add_service(v1alpha.map_err(Error::Reflection)?);
+        let v1 = v1.map_err(Error::Reflection)?;
+        routes.add_service(v1.max_decoding_message_size(MESSAGE_BYTES_MAX));
+        let v1alpha = v1alpha.map_err(Error::Reflection)?;
+        routes.add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES_MAX));
         Ok(())
     }
 }
@@ -322,16 +327,37 @@ fn router(services: RoutesBuilder) -> Router {
     services.routes().prepare().into_axum_router().reset_fallback()
 }
 
+/// HTTP/1.1 and HTTP/2 within their limits.
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}
+
+/// None if there is no room for it.
 async fn accepted(
     connection: std::io::Result<TcpStream>,
+    clients: &Clients,
     entrance: &Entrance,
     newcomer: TaskTrackerToken,
-) -> std::io::Result<Lingering> {
+) -> Option<std::io::Result<Lingering>> {
+    let connection = connection.and_then(|stream| Ok((stream.peer_addr()?, stream)));
     if let Err(error) = &connection {
         tracing::warn!(%error, "could not accept a connection");
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-    let connection = connection?;
-    let address = Address(connection.peer_addr().ok());
-    Ok(Lingering::new(entrance.pass(connection).await, address, newcomer))
+    let (address, stream) = match connection {
+        Ok(connection) => connection,
+        Err(error) => return Some(Err(error)),
+    };
+    let client = clients.admit(address)?;
+    let stream = entrance.pass(stream).await;
+    Some(Ok(Lingering::new(stream, Address(address), client, newcomer)))
 }

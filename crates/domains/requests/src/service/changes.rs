@@ -43,7 +43,7 @@ impl Service {
 
     /// The corrections of these days.
     pub(crate) async fn corrections(&self, days: DayRange) -> Result<Vec<Corrected>, Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let found = self.house.store.corrections(days, LISTED_MAX + 1).await;
         let found = found.map_err(Error::store("list corrections"))?;
         if found.len() > LISTED_MAX {

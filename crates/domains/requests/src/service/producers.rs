@@ -13,7 +13,7 @@ impl Service {
     /// What may be missing from these days, besides what clients have dropped.
     pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
         let mut setbacks = {
-            let _place = self.queries.acquire().await;
+            let _place = self.place().await?;
             self.house.producers.setbacks().await.map_err(Error::store("list what is missing"))?
         };
         setbacks.retain(|one| {
@@ -29,7 +29,7 @@ impl Service {
             let text = "short_id is empty: give the 8 hex digits of a producer, or all";
             return Err(Error::invalid(text));
         }
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
     }
 
@@ -37,7 +37,7 @@ impl Service {
     pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
         let shown = Shown::parse(id)
             .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let found = self.house.producers.forget_shown(&shown).await;
         let mut found = found.map_err(Error::store("forget a producer"))?;
         let (kind, text) = match found.len() {
@@ -55,7 +55,7 @@ impl Service {
 
     /// The clients that number their batches, and on request the insert workers.
     pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
     }
 }

@@ -18,12 +18,16 @@ use super::problem::Problem;
 /// How much memory all answers that are being read may take. The totals of a year of 1,000 series by day
 /// take 1.1 MB or less.
 const ANSWERS_BYTES_MAX: usize = 24 << 20;
-/// What an answer may take in any case: all of it is soon in the connection's buffers.
-pub(super) const SMALL_BYTES: usize = 64 << 10;
+/// Up to this size an answer is small, and small ones have room of their own, so that large ones keep none
+/// of them out. What is smaller still is soon in the connection's buffers.
+const SMALL_BYTES: usize = 64 << 10;
+const SMALL_ANSWERS_BYTES_MAX: usize = 16 << 20;
+pub(super) const SMALLEST_BYTES: usize = 4 << 10;
 /// For how long nobody is given up.
 const GRACE: Duration = Duration::from_secs(3);
 
 static ANSWERS: Room = Room::new(ANSWERS_BYTES_MAX);
+static SMALL_ANSWERS: Room = Room::new(SMALL_ANSWERS_BYTES_MAX);
 
 /// Memory with a limit.
 pub(super) struct Room {
@@ -65,7 +69,8 @@ pub fn keep<T: PartialEq + Send + Sync + 'static>(
     value: T,
     bytes: usize,
 ) -> Result<Arc<Kept<T>>, Problem> {
-    ANSWERS.keep(tag, value, bytes).ok_or_else(|| {
+    let room = if bytes > SMALL_BYTES { &ANSWERS } else { &SMALL_ANSWERS };
+    room.keep(tag, value, bytes).ok_or_else(|| {
         let text = "too many large answers are being read now; try again, or ask for less";
         Problem::new(Kind::Unavailable, text)
     })
@@ -82,7 +87,7 @@ impl Room {
     where
         T: PartialEq + Send + Sync + 'static,
     {
-        if bytes <= SMALL_BYTES {
+        if bytes <= SMALLEST_BYTES {
             return Some(Kept::new(tag, value));
         }
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
@@ -260,7 +265,7 @@ mod tests {
         assert!(is_kept(&fast) && is_kept(&third) && !is_kept(&slow));
         assert!(keep(&room, 4, 20).is_none(), "the third is new");
         assert!(is_kept(&fast), "nobody is given up for nothing");
-        room.keep(5, 5, SMALL_BYTES).expect("a small one has room in any case");
+        room.keep(5, 5, SMALLEST_BYTES).expect("the smallest have room in any case");
     }
 
     /// The slowest is small, and without it the next one would have to go as well.

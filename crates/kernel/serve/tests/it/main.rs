@@ -7,6 +7,7 @@ mod api;
 mod domains;
 mod duties;
 mod facts;
+mod floods;
 mod frames;
 mod handover;
 mod metrics;
