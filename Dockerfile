@@ -30,6 +30,8 @@ VOLUME /var/lib/tally
 ENV PATH=/usr/local/bin HOME=/var/lib/tally
 # A container's loopback is unreachable from outside. Publish the port on the host's loopback.
 ENV LISTEN_ADDR=0.0.0.0:7777
+# It asks for keys: docker exec CONTAINER tally key create NAME --scope admin
+ENV TALLY_AUTH=keys
 EXPOSE 7777
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 CMD ["tally", "health"]
 ENTRYPOINT ["tally"]

@@ -42,9 +42,9 @@ pub enum ConnectError {
     /// TLS cannot be set up, such as when the operating system trusts no certificate.
     #[error("cannot set TLS up")]
     Tls(#[source] tonic::transport::Error),
-    /// The token has characters that a header cannot have.
-    #[error("the token has characters that a header cannot have")]
-    Token,
+    /// The key has characters that a header cannot have.
+    #[error("the key has characters that a header cannot have")]
+    Key,
     /// Not within a tokio runtime: connect in `#[tokio::main]`, or after `Runtime::enter`.
     #[error("not within a tokio runtime: connect in an async fn that tokio runs")]
     NoRuntime,

@@ -75,9 +75,10 @@ macro_rules! common_settings {
             self
         }
 
-        /// A bearer token, sent as the metadata `authorization`. Default: none.
-        pub fn token(mut self, token: impl Into<String>) -> Self {
-            self.settings.address.token = Some(token.into());
+        /// A key for the server, or for a proxy in front of it, sent as `authorization: Bearer KEY`.
+        /// Default: none.
+        pub fn key(mut self, key: impl Into<String>) -> Self {
+            self.settings.address.key = Some(key.into());
             self
         }
 

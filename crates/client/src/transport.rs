@@ -19,7 +19,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Default)]
 pub(crate) struct Address {
     pub(crate) url: String,
-    pub(crate) token: Option<String>,
+    pub(crate) key: Option<String>,
     /// PEM of the trusted certificates, instead of the operating system's.
     #[cfg(feature = "tls")]
     pub(crate) ca: Option<Vec<u8>>,
@@ -56,8 +56,8 @@ impl Target {
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
         let mut authorization: Option<MetadataValue<Ascii>> = None;
-        if let Some(token) = &address.token {
-            let value = format!("Bearer {token}").parse().map_err(|_| ConnectError::Token)?;
+        if let Some(key) = &address.key {
+            let value = format!("Bearer {key}").parse().map_err(|_| ConnectError::Key)?;
             authorization.insert(value).set_sensitive(true);
         }
         Ok(Self { endpoint, hint, authorization })
@@ -88,7 +88,7 @@ impl Target {
         format!("{}; {}", innermost(error), self.hint)
     }
 
-    /// A call with the token, if set.
+    /// A call with the key, if set.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(value) = &self.authorization {
@@ -104,7 +104,7 @@ fn flaw(uri: &http::Uri) -> Option<&'static str> {
     }
     let authority = uri.authority()?.as_str();
     if authority.contains('@') {
-        return Some("a user name does not belong there; a bearer token is a setting of its own");
+        return Some("a user name does not belong there; a key is a setting of its own");
     }
     let host = uri.host().unwrap_or_default();
     let port = authority.strip_prefix(host).unwrap_or_default();
@@ -119,7 +119,7 @@ fn flaw(uri: &http::Uri) -> Option<&'static str> {
     }
 }
 
-/// The part of an address without user name, password and token.
+/// The part of an address without user name, password and key.
 fn shown(url: &str) -> String {
     let Some(secret) = url.find(['@', '?', '#']) else { return url.to_owned() };
     let from = url.rfind('@').map_or(0, |at| at + 1);

@@ -101,6 +101,26 @@ pub mod reason {
     pub const INVALID_BATCH: &str = "INVALID_BATCH";
     pub const INVALID_MESSAGE: &str = "INVALID_MESSAGE";
     pub const INVALID_OPEN: &str = "INVALID_OPEN";
+    /// Why a call is refused before it is read, for who makes it: it has no key.
+    pub const KEY_MISSING: &str = "KEY_MISSING";
+    /// It has something that is not a key that there is.
+    pub const KEY_UNKNOWN: &str = "KEY_UNKNOWN";
+    /// Its key is revoked. A stream whose key is revoked ends so, too.
+    pub const KEY_REVOKED: &str = "KEY_REVOKED";
+    /// The time of its key is over.
+    pub const KEY_EXPIRED: &str = "KEY_EXPIRED";
+    /// Its key cannot be checked, because the database does not answer.
+    pub const KEY_UNCHECKED: &str = "KEY_UNCHECKED";
+    /// Its browser is not logged in any more.
+    pub const SESSION_OVER: &str = "SESSION_OVER";
+    /// Too many wrong keys came from its address.
+    pub const TOO_MANY_ATTEMPTS: &str = "TOO_MANY_ATTEMPTS";
+    /// Its key has another scope than it needs.
+    pub const SCOPE: &str = "SCOPE";
+    /// It concerns all namespaces, and its key is not of the namespace `default`.
+    pub const NAMESPACE: &str = "NAMESPACE";
+    /// No key is asked for, and it came through a proxy.
+    pub const PROXIED: &str = "PROXIED";
     pub const LIMIT: &str = "LIMIT";
     pub const OUT_OF_SEQUENCE: &str = "OUT_OF_SEQUENCE";
     pub const PRODUCER_FORGOTTEN: &str = "PRODUCER_FORGOTTEN";

@@ -22,7 +22,8 @@ const REFUSED: [(&str, &str); 14] = [
 ];
 
 /// Where the kernel has SQL that it shares with Postgres.
-const SHARED: [&str; 2] = ["crates/kernel/producers/src/", "crates/kernel/outbox/src/"];
+const SHARED: [&str; 3] =
+    ["crates/kernel/access/src/", "crates/kernel/outbox/src/", "crates/kernel/producers/src/"];
 
 /// Checks a file that CockroachDB runs: its own, and those that it shares with Postgres.
 pub(super) fn check(file: &File, violations: &mut Vec<Violation>) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tally_access::Keys;
 use tally_outbox::{Courier, Outbox};
 use tally_runtime::{Clock, Drain, ServiceManager, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
@@ -60,6 +61,8 @@ pub(crate) async fn serve(
     let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
+    let access = settings.access.clone();
+    access.permit(port.listener.address())?;
     let drain = Drain::new();
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
@@ -68,7 +71,7 @@ pub(crate) async fn serve(
     let files = tally_serve::allow_open_files();
     let connections_max = client_connections_max(&settings, files);
     let starting = start(settings, tls.clone(), &mut port, clock, &drain);
-    let (database, server, couriers) = tokio::select! {
+    let (database, server, couriers, keys) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
             say(format_args!("{signal}: stopped before the server had started"));
@@ -84,6 +87,8 @@ pub(crate) async fn serve(
     let offer = port.offer();
     let listener = port.listener.named(host_names);
     greet(&listener, tls.as_deref(), &url, &on);
+    let are_any = keys.as_ref().is_some_and(Keys::are_any);
+    access.greeting(listener.address(), are_any).iter().for_each(say);
     let manager = ServiceManager::from_env();
     let status =
         format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
@@ -247,7 +252,7 @@ async fn start(
     port: &mut Port,
     clock: Arc<dyn Clock>,
     drain: &Drain,
-) -> anyhow::Result<(Database, Server, Tasks)> {
+) -> anyhow::Result<(Database, Server, Tasks, Option<Keys>)> {
     let database = port.open_database(&settings).await?;
     let sets = Sets::of(settings.on());
     if settings.migrate {
@@ -285,12 +290,18 @@ async fn start(
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
         started.push(Started { name: listed.name, running, doors, tasks });
     }
+    let access = settings.access.open(&database, port.listener.address(), &clock).await?;
+    let keys = access.keys();
     port.replace().await?;
     let server = Server::open(&title, &hints, started, drain).await.map_err(plain)?;
     let couriers = Tasks::new();
+    if let Some(keys) = keys.clone() {
+        couriers.spawn("read keys", keys.run(drain.clone()));
+    }
+    let server = server.guarded(access, Arc::clone(&clock));
     couriers.spawn("deliver events", Courier::new(outbox.clone(), clock).run(drain.clone()));
     let server = server.saying(origin).measured(move |scrape| outbox.measure(scrape));
-    Ok((database, server, couriers))
+    Ok((database, server, couriers, keys))
 }
 
 /// Prints the first lines that a new user sees.
@@ -304,9 +315,6 @@ fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[D
     }
     hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
-    if let Some(warning) = open_door(address) {
-        tracing::warn!("{warning}");
-    }
 }
 
 /// The first line at `/`.
@@ -337,16 +345,6 @@ fn scheme(tls: Option<&Tls>) -> &'static str {
     if tls.is_some() { "https" } else { "http" }
 }
 
-/// A warning if other machines can reach the address.
-fn open_door(address: SocketAddr) -> Option<String> {
-    let is_loopback = address.ip().to_canonical().is_loopback();
-    (!is_loopback).then(|| {
-        format!(
-            "anyone who can reach {address} can read and change everything: there is no login yet"
-        )
-    })
-}
-
 /// The flag that a command on this machine needs to reach this address.
 fn server_flag(scheme: &str, mut address: SocketAddr) -> String {
     match address.ip() {
@@ -368,18 +366,6 @@ pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_that_others_reach_is_warned_of() {
-        let warning = |address: &str| open_door(address.parse().expect("an address"));
-        for address in ["127.0.0.1:7777", "127.9.9.9:1", "[::1]:7777", "[::ffff:127.0.0.1]:7777"] {
-            assert_eq!(warning(address), None);
-        }
-        for address in ["0.0.0.0:7777", "[::]:7777", "192.0.2.7:7777"] {
-            let warning = warning(address).unwrap_or_default();
-            assert!(warning.contains(address) && warning.contains("no login"), "{warning}");
-        }
-    }
 
     #[test]
     fn commands_are_told_where_the_server_is() {

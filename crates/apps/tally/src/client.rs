@@ -17,11 +17,12 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::rule_service_client::RuleServiceClient;
+use tally_proto::wire::{REASON_TRAILER, trailer};
 use tally_runtime::Signals;
 use tokio::time::timeout;
-use tonic::Status;
 use tonic::codegen::http::HeaderValue;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
 
 pub(crate) use self::caller::Caller;
 use self::why::ADVICE;
@@ -76,6 +77,10 @@ pub(crate) struct ServerArgs {
     )]
     key: Option<String>,
 
+    /// A file with the key, instead of --key
+    #[arg(long, env = "TALLY_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
     /// A PEM file with the certificates to trust [default: those of the operating system]
     #[arg(long, env = "TALLY_TLS_CA", value_name = "FILE")]
     tls_ca: Option<PathBuf>,
@@ -102,11 +107,20 @@ struct Papers {
 impl ServerArgs {
     /// Connects, and makes sure that a Tally server answers.
     pub(crate) async fn connect(&self) -> anyhow::Result<Caller> {
-        self.connect_within(CONNECT_TIMEOUT).await
+        self.connect_within(CONNECT_TIMEOUT, false).await
+    }
+
+    /// The same for a call that needs no key.
+    pub(crate) async fn connect_openly(&self) -> anyhow::Result<Caller> {
+        self.connect_within(CONNECT_TIMEOUT, true).await
     }
 
     /// The same, waiting at most this long for the first answer, which is not required.
-    async fn connect_within(&self, first_answer_max: Duration) -> anyhow::Result<Caller> {
+    async fn connect_within(
+        &self,
+        first_answer_max: Duration,
+        is_open: bool,
+    ) -> anyhow::Result<Caller> {
         let papers = self.papers()?;
         let endpoint = self.endpoint(&papers)?;
         let channel = match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
@@ -129,8 +143,15 @@ impl ServerArgs {
             }
             answer = timeout(first_answer_max.saturating_sub(LOOK_AFTER * 2), nothing).await;
         }
+        if let Ok(Err(status)) = &answer
+            && is_refusal(status)
+            && (is_open || status.code() != Code::Unauthenticated)
+        {
+            // A Tally server, which knows other calls.
+            return Ok(caller);
+        }
         if let Ok(Err(status)) = answer
-            && let Some(why) = why::no_tally(&status, endpoint.uri(), self.key().is_some()).await
+            && let Some(why) = why::no_tally(&status, endpoint.uri(), self.has_key()).await
         {
             return Err(self.unreachable(&why));
         }
@@ -155,7 +176,7 @@ impl ServerArgs {
 
     /// Makes sure that a Tally server answers, or may do so later: half of `patience` is kept for that.
     pub(crate) async fn reach(&self, patience: Duration) -> anyhow::Result<()> {
-        self.connect_within(CONNECT_TIMEOUT.min(patience / 2)).await.map(drop)
+        self.connect_within(CONNECT_TIMEOUT.min(patience / 2), false).await.map(drop)
     }
 
     /// A producer for a server that was reached; with an id, it is taken over from another process.
@@ -173,8 +194,8 @@ impl ServerArgs {
             builder = builder.take_over(id);
         }
         let papers = self.papers()?;
-        if let Some(key) = self.key() {
-            builder = builder.token(key);
+        if let Some(key) = self.key()? {
+            builder = builder.key(key);
         }
         if let Some(ca) = papers.ca {
             builder = builder.ca_certificates(ca);
@@ -236,8 +257,20 @@ impl ServerArgs {
     }
 
     /// An empty key is none: env files often have one.
-    fn key(&self) -> Option<&str> {
-        self.key.as_deref().filter(|key| !key.is_empty())
+    fn key(&self) -> anyhow::Result<Option<String>> {
+        if let Some(key) = self.key.as_deref().filter(|key| !key.is_empty()) {
+            return Ok(Some(key.to_owned()));
+        }
+        let Some(path) = self.key_file.as_ref().filter(|path| !path.as_os_str().is_empty()) else {
+            return Ok(None);
+        };
+        let failed = || format!("--key-file (TALLY_KEY_FILE): cannot read {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(failed)?;
+        Ok(Some(text.trim().to_owned()))
+    }
+
+    fn has_key(&self) -> bool {
+        self.key().is_ok_and(|key| key.is_some())
     }
 
     fn papers(&self) -> anyhow::Result<Papers> {
@@ -247,7 +280,7 @@ impl ServerArgs {
             let failed = || format!("{flag}: cannot read {}", path.display());
             std::fs::read(path).map(Some).with_context(failed)
         };
-        let authorization = self.key().map(|key| {
+        let authorization = self.key()?.map(|key| {
             let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
                 anyhow!("--key (TALLY_KEY) has characters that a header cannot have")
             })?;
@@ -334,6 +367,12 @@ pub(crate) fn describe(status: &Status) -> String {
     }
 }
 
+/// Whether a Tally server refused a call for who made it.
+fn is_refusal(status: &Status) -> bool {
+    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
+        && trailer(status, REASON_TRAILER).is_some()
+}
+
 /// Whether a call that failed may have been done: the answer to us, or the database's answer to the
 /// server, was lost.
 pub(crate) fn may_be_done(status: &Status) -> bool {
@@ -349,6 +388,7 @@ mod tests {
         ServerArgs {
             server: server.to_owned(),
             key: None,
+            key_file: None,
             tls_ca: None,
             tls_client_cert: None,
             tls_client_key: None,

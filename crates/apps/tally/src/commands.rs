@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod health;
+pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod requests;
 pub(crate) mod serve;

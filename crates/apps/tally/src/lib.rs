@@ -3,6 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `main.rs` | the list of the domains |
+//! | `access.rs` | whether the server asks for keys |
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
@@ -14,6 +15,7 @@
 //! | `settings.rs` | the server's own settings, without its domains' |
 //! | `variables.rs` | environment variables that look like settings but are not |
 
+mod access;
 mod app;
 mod client;
 mod commands;
@@ -42,7 +44,7 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{completions, config, health, migrate, serve, status};
+use crate::commands::{completions, config, health, key, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -74,6 +76,7 @@ enum Command {
     Forget(forget::ForgetArgs),
     Producers(producers::ProducersArgs),
     Rules(rules::RulesArgs),
+    Key(key::KeyArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -90,7 +93,14 @@ enum Command {
 impl Command {
     /// Whether a misspelled setting could make it use another server or database.
     fn has_settings(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Migrate(_) | Self::Config(_) | Self::ImportCount(_))
+        matches!(
+            self,
+            Self::Serve(_)
+                | Self::Migrate(_)
+                | Self::Config(_)
+                | Self::ImportCount(_)
+                | Self::Key(_)
+        )
     }
 
     fn is_quiet(&self) -> bool {
@@ -153,6 +163,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args, &SystemClock).await,
         Command::Rules(args) => rules::run(args).await,
+        Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);

@@ -4,7 +4,7 @@ use tally_serve::Domain;
 use tally_store::{Database, Dialect, Error, Migrations, Schema};
 
 /// The sets that all domains share, which come first.
-const SHARED: &[Migrations] = &[tally_producers::MIGRATIONS];
+const SHARED: &[Migrations] = &[tally_producers::MIGRATIONS, tally_access::MIGRATIONS];
 
 /// Sets of migrations, in order.
 #[derive(Debug)]
@@ -20,6 +20,11 @@ impl Sets {
     pub(crate) fn of<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Self {
         let of_domains = domains.into_iter().map(|domain| domain.migrations);
         Self(SHARED.iter().copied().chain(of_domains).collect())
+    }
+
+    /// The shared sets alone.
+    pub(crate) fn shared() -> Self {
+        Self(SHARED.to_vec())
     }
 
     /// Applies what is missing, and returns where the database stood before.

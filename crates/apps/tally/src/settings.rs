@@ -11,6 +11,7 @@ use tally_runtime::telemetry;
 use tally_serve::{Configured, Connections, Domain, HostNames, TlsArgs, TlsFiles};
 use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
+use crate::access::{AccessArgs, AccessSettings};
 use crate::schema::Sets;
 
 /// What messages call the settings whose variables lack the prefix.
@@ -29,6 +30,9 @@ const OF_HEALTH: Connections = Connections { writers: 0, others: 1, write_max: D
 
 /// Delivering events takes one.
 const OF_OUTBOX: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
+
+/// Reading keys takes one.
+const OF_ACCESS: Connections = Connections { writers: 0, others: 1, write_max: Duration::ZERO };
 
 /// The database.
 #[derive(Debug, clap::Args)]
@@ -92,7 +96,7 @@ struct ProducerArgs {
 /// The server's settings as given, without its domains'.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen for gRPC and HTTP; this port has no login
+    /// Where to listen for gRPC and HTTP
     #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     listen: Given<String>,
 
@@ -105,6 +109,9 @@ pub(crate) struct ServeArgs {
     /// ones are closed, and new ones are refused
     #[arg(long, env = "TALLY_CLIENT_CONNECTIONS_MAX", value_name = "N", default_value = "4096")]
     client_connections_max: Given<usize>,
+
+    #[command(flatten)]
+    access: AccessArgs,
 
     #[command(flatten)]
     tls: TlsArgs,
@@ -152,6 +159,7 @@ pub(crate) struct LogSettings {
 pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) host_names: HostNames,
+    pub(crate) access: AccessSettings,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) client_connections_max: usize,
     pub(crate) database: DatabaseSettings,
@@ -297,6 +305,7 @@ impl ServeArgs {
         let host_names =
             host_names.and_then(|given| problems.take_secret(&name("host-names"), given));
         let host_names = host_names.unwrap_or_default();
+        let access = self.access.check(problems);
         let tls = self.tls.check(problems);
         let client_connections_max = problems.within(
             &name("client-connections-max"),
@@ -313,17 +322,18 @@ impl ServeArgs {
             .filter_map(|domain| Some((domain, (domain.check)(matches, producers, problems)?)))
             .collect();
         let needed = domains.iter().map(|(_, configured)| configured.connections());
-        let needed = needed.fold(OF_OUTBOX, Connections::and);
+        let needed = needed.fold(OF_OUTBOX.and(OF_ACCESS), Connections::and);
         let database = self.database.check(needed, problems)?;
         let dialect = match &database.url {
             DatabaseUrl::Sqlite(_) => Dialect::Sqlite,
             DatabaseUrl::Postgres(url) => url.dialect(),
         };
         let version = Sets::of(known).version(dialect);
-        let (listen, migrate, log) = (listen?, migrate?, log?);
+        let (listen, access, migrate, log) = (listen?, access?, migrate?, log?);
         Some(Settings {
             listen,
             host_names,
+            access,
             tls,
             client_connections_max,
             database,

@@ -58,9 +58,9 @@ async fn an_address_is_checked_at_once() {
     for url in ["http://a", "http://a/", " http://[::1]:7777 ", "http://127.0.0.1:65535"] {
         Queue::connect(url).await.expect(url);
     }
-    let error = Queue::builder("http://a").token("a\nb").connect().await.expect_err("a line");
+    let error = Queue::builder("http://a").key("a\nb").connect().await.expect_err("a line");
     assert!(matches!(error, ConnectError::Token));
-    let builder = Queue::builder("http://a").token("sesame");
+    let builder = Queue::builder("http://a").key("sesame");
     assert!(!format!("{builder:?}").contains("sesame"));
 }
 

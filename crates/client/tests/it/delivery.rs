@@ -21,7 +21,7 @@ fn rows(producer: &Producer, count: u32) -> Vec<Row> {
 async fn a_queue_counts_what_it_is_given() {
     let mock = Mock::good();
     let server = mock.start();
-    let queue = server.queue().token("sesame").connect().await.expect("a queue");
+    let queue = server.queue().key("sesame").connect().await.expect("a queue");
     assert_eq!(queue.ready().await, Connection::Record);
     for n in 0..1000 {
         queue.try_record(queue.endpoint(Method::GET, ["/a", "/b"][n % 2])).expect("room");

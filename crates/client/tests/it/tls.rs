@@ -111,7 +111,7 @@ async fn a_trusted_server_counts_everything_and_gets_the_token() {
     let (authority, mock) = (Authority::new("own"), Mock::good());
     let server = mock.start_secured(authority.server("127.0.0.1"));
     assert!(server.url().starts_with("https://127.0.0.1:"), "{}", server.url());
-    let queue = server.queue().ca_certificates(authority.pem()).token("sesame");
+    let queue = server.queue().ca_certificates(authority.pem()).key("sesame");
     assert_counted(queue, &mock).await;
     assert_eq!(mock.database().authorization.as_deref(), Some("Bearer sesame"));
 }
@@ -131,7 +131,7 @@ async fn a_client_certificate_lets_in() {
     let mock = Mock::good();
     let tls = authority.server("127.0.0.1").client_ca_root(Certificate::from_pem(clients.pem()));
     let server = mock.start_secured(tls);
-    let trusting = || server.queue().ca_certificates(authority.pem()).token("sesame");
+    let trusting = || server.queue().ca_certificates(authority.pem()).key("sesame");
 
     assert_refused(trusting(), &mock, "may demand a client certificate").await;
     let (certificate, key) = authority.signs("client");
@@ -155,7 +155,7 @@ async fn a_server_that_is_not_trusted_is_sent_nothing() {
     ] {
         let mock = Mock::good();
         let server = mock.start_secured(tls);
-        let queue = server.queue().ca_certificates(authority.pem()).token("sesame");
+        let queue = server.queue().ca_certificates(authority.pem()).key("sesame");
         assert_refused(queue, &mock, why).await;
     }
 }
@@ -166,11 +166,11 @@ async fn both_ends_must_speak_tls() {
     let (authority, mock) = (Authority::new("own"), Mock::good());
     let server = mock.start();
     let url = server.url().replace("http:", "https:");
-    let queue = fast_queue(&url).ca_certificates(authority.pem()).token("sesame");
+    let queue = fast_queue(&url).ca_certificates(authority.pem()).key("sesame");
     assert_refused(queue, &mock, "the server may want http://").await;
     let server = mock.start_secured(authority.server("127.0.0.1"));
     let url = server.url().replace("https:", "http:");
-    assert_refused(fast_queue(&url).token("sesame"), &mock, "may want https://").await;
+    assert_refused(fast_queue(&url).key("sesame"), &mock, "may want https://").await;
 }
 
 /// Printed by a child that trusts the operating system's certificates: these files.

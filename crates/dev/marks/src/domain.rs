@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
 use tally_producers::{OPENINGS_MAX, Terms};
 use tally_runtime::config::{Given, Problems, name};
-use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
+use tally_serve::{Configured, Connections, Domain, Doors, Needs, Parts, Running};
 
 use crate::grpc::MarkServer;
 use crate::service::{Service, WORKERS};
@@ -67,7 +67,7 @@ impl Configured for Settings {
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
         let service = Service::start(parts, &self);
         let doors = Doors::new()
-            .grpc(MarkServer(Arc::clone(&service)))
+            .grpc(MarkServer(Arc::clone(&service)), &[("Record", Needs::Ingest)])
             .api(http::api(Arc::clone(&service)))
             .pages(pages::pages(Arc::clone(&service)));
         Ok((service, doors))

@@ -7,6 +7,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::json;
 use tally_runtime::tell;
+use tally_serve::Needs;
 use tally_serve::api::{Api, Operation, Problem, Reply, json};
 use tally_store::Error;
 
@@ -16,6 +17,7 @@ use crate::service::Service;
 static COUNT: Operation = Operation {
     method: "get",
     path: "/api/v1/marks/count",
+    needs: Needs::Read,
     id: "countMarks",
     summary: "How many marks there are",
     about: "And how often their producers were looked after.",

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
@@ -15,8 +14,8 @@ use crate::service::Service;
 const PATH: &str = "/marks";
 
 pub(crate) fn pages(service: Arc<Service>) -> Pages {
-    let routes = Router::new().route(PATH, get(page)).with_state(Arc::clone(&service));
-    Pages::new().entry(PATH, "Marks").routes(routes).overview(move |_| {
+    let does = get(page).with_state(Arc::clone(&service));
+    Pages::new().entry(PATH, "Marks").page(PATH, does).overview(move |_| {
         let service = Arc::clone(&service);
         async move { part(&service).await }
     })

@@ -8,6 +8,7 @@ use tally_producers::{OPENINGS_MAX, Terms};
 use tally_runtime::config::Problems;
 use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
 
+use crate::grpc;
 use crate::migrations::MIGRATIONS;
 use crate::service::{QUERIES_MAX, Service};
 use crate::settings::{Arguments, Settings};
@@ -37,6 +38,23 @@ fn check(
     Some(Box::new(arguments.check(terms, problems)))
 }
 
+// === impl Service ===
+
+impl Service {
+    /// The ways into it.
+    #[must_use]
+    pub fn doors(&self) -> Doors {
+        Doors::new()
+            .grpc(self.count_service(), grpc::COUNT_SERVICE)
+            .grpc(self.request_service(), grpc::REQUEST_SERVICE)
+            .grpc(self.book_service(), grpc::BOOK_SERVICE)
+            .grpc(self.rule_service(), grpc::RULE_SERVICE)
+            .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
+            .api(self.api())
+            .pages(self.pages())
+    }
+}
+
 #[async_trait]
 impl Configured for Settings {
     fn connections(&self) -> Connections {
@@ -54,14 +72,7 @@ impl Configured for Settings {
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
         let service = Service::start(parts, *self).await?;
-        let doors = Doors::new()
-            .grpc(service.count_service())
-            .grpc(service.request_service())
-            .grpc(service.book_service())
-            .grpc(service.rule_service())
-            .descriptors(tally_proto::FILE_DESCRIPTOR_SET)
-            .api(service.api())
-            .pages(service.pages());
+        let doors = service.doors();
         Ok((Arc::new(service), doors))
     }
 }

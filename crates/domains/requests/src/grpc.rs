@@ -30,6 +30,7 @@ use tally_proto::tally::requests::v1::book_service_server::BookServiceServer;
 use tally_proto::tally::requests::v1::request_service_server::RequestServiceServer;
 use tally_proto::tally::requests::v1::rule_service_server::RuleServiceServer;
 use tally_proto::wire::{ADD_METHOD, RECORD_METHOD};
+use tally_serve::Needs;
 use tonic::Status;
 
 use self::add::MESSAGE_BYTES_MAX;
@@ -38,32 +39,60 @@ use crate::error::Error;
 use crate::periods::Granularity;
 use crate::service::Service;
 
+/// What the methods of each service need. A roll-up and a fold are of all namespaces.
+pub(crate) const COUNT_SERVICE: &[(&str, Needs)] = &[
+    ("Add", Needs::Ingest),
+    ("CountDailyTotals", Needs::Operator),
+    ("ListDailyTotals", Needs::Read),
+    ("GetPeriodTotals", Needs::Read),
+];
+/// See [`COUNT_SERVICE`].
+pub(crate) const REQUEST_SERVICE: &[(&str, Needs)] = &[
+    ("Record", Needs::Ingest),
+    ("ListProducers", Needs::Read),
+    ("ClearSetbacks", Needs::Admin),
+    ("ForgetProducer", Needs::Admin),
+    ("Fold", Needs::Operator),
+    ("QueryTotals", Needs::Read),
+];
+/// See [`COUNT_SERVICE`].
+pub(crate) const BOOK_SERVICE: &[(&str, Needs)] = &[
+    ("Correct", Needs::Admin),
+    ("ListCorrections", Needs::Read),
+    ("Forget", Needs::Admin),
+    ("Merge", Needs::Admin),
+];
+/// See [`COUNT_SERVICE`].
+pub(crate) const RULE_SERVICE: &[(&str, Needs)] = &[
+    ("AddRule", Needs::Admin),
+    ("ListRules", Needs::Read),
+    ("ShowRule", Needs::Read),
+    ("RemoveRule", Needs::Admin),
+    ("TestRule", Needs::Admin),
+];
+
 // === impl Service ===
 
 impl Service {
     /// The public counting API.
-    #[must_use]
-    pub fn count_service(&self) -> Unreading<CountServiceServer<Self>> {
+    pub(crate) fn count_service(&self) -> Unreading<CountServiceServer<Self>> {
         let server = CountServiceServer::new(self.clone());
         let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
         Unreading { server, path: ADD_METHOD }
     }
 
     /// What people do to the books.
-    #[must_use]
-    pub fn book_service(&self) -> BookServiceServer<Self> {
+    pub(crate) fn book_service(&self) -> BookServiceServer<Self> {
         BookServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Rules about counts.
-    #[must_use]
-    pub fn rule_service(&self) -> RuleServiceServer<Self> {
+    pub(crate) fn rule_service(&self) -> RuleServiceServer<Self> {
         RuleServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Tally's own API.
-    #[must_use]
-    pub fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
+    pub(crate) fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
         let server = RequestServiceServer::new(self.clone());
         let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
         Unreading { server, path: RECORD_METHOD }

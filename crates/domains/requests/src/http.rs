@@ -30,8 +30,7 @@ use crate::service::Service;
 
 impl Service {
     /// The HTTP API.
-    #[must_use]
-    pub fn api(&self) -> Api {
+    pub(crate) fn api(&self) -> Api {
         let with = |does: MethodRouter<Self>| does.with_state(self.clone());
         let api = Api::new(NAME, "Counted requests: totals, and what they are told apart by.")
             .route(&submit::SUBMIT, with(post(submit::submit)))

@@ -30,10 +30,9 @@ mod sums;
 mod times;
 mod view;
 
-use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -50,20 +49,17 @@ use crate::service::Service;
 
 impl Service {
     /// Its pages.
-    #[must_use]
-    pub fn pages(&self) -> Pages {
-        let routes = Router::new()
-            .route(ask::REQUESTS, get(requests))
-            .route(ask::ENDPOINT, get(endpoint))
-            .route(producers::PATH, get(producers))
-            .route(rules::PATH, get(rules))
-            .with_state(self.clone());
+    pub(crate) fn pages(&self) -> Pages {
+        let with = |does: MethodRouter<Self>| does.with_state(self.clone());
         let service = self.clone();
         Pages::new()
             .entry(ask::REQUESTS, "Requests")
             .entry(producers::PATH, "Producers")
             .entry(rules::PATH, "Rules")
-            .routes(routes)
+            .page(ask::REQUESTS, with(get(requests)))
+            .page(ask::ENDPOINT, with(get(endpoint)))
+            .page(producers::PATH, with(get(producers)))
+            .page(rules::PATH, with(get(rules)))
             .overview(move |url| {
                 let service = service.clone();
                 async move { overview::part(&service, &url).await }

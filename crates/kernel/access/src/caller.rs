@@ -50,6 +50,12 @@ impl Caller {
         self.namespace
     }
 
+    /// The scope of its key.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
     /// Whether it may do what needs this scope in its namespace.
     #[must_use]
     pub fn may(&self, needed: Scope) -> bool {

@@ -29,6 +29,12 @@ impl Scope {
         }
     }
 
+    /// The scope of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
     /// Whether a key of this scope may do what needs `needed`.
     #[must_use]
     pub fn allows(self, needed: Self) -> bool {

@@ -23,9 +23,10 @@ const PRODUCERS_MAX: Metric =
     Metric::gauge("tally_producers_max", "How many such clients the database may know.");
 
 /// Why streams end before their end.
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 10] = [
     "broken_off",
     "database",
+    "dismissed",
     "draining",
     "invalid",
     "limit",
@@ -86,6 +87,7 @@ impl<R: Invalid> Error<R> {
             Self::QueueFull => "queue_full",
             Self::ProducerTimeout | Self::Write(_) | Self::Store(_) => "database",
             Self::Broken(_) => "broken_off",
+            Self::Dismissed { .. } => "dismissed",
             Self::Refused(_) => "refused",
             Self::OutOfSequence { .. } => "out_of_sequence",
             Self::TooManyBatches { .. } | Self::Unreadable { is_limit: true, .. } => "limit",

@@ -16,6 +16,10 @@ pub enum Kind {
     Contradiction,
     /// The answer or the request is over a limit.
     ResourceExhausted,
+    /// Nobody knows who asks.
+    Unauthenticated,
+    /// Who asks may not do it.
+    PermissionDenied,
     /// Something that is needed is away; the same request may succeed later.
     Unavailable,
     /// Tally itself is at fault, or the database is not as Tally made it.
@@ -32,10 +36,12 @@ impl Kind {
             Self::InvalidArgument => 3,
             Self::NotFound => 5,
             Self::AlreadyExists => 6,
+            Self::PermissionDenied => 7,
             Self::ResourceExhausted => 8,
             Self::FailedPrecondition | Self::Contradiction => 9,
             Self::Internal => 13,
             Self::Unavailable => 14,
+            Self::Unauthenticated => 16,
         }
     }
 
@@ -44,6 +50,8 @@ impl Kind {
     pub const fn http_status(self) -> u16 {
         match self {
             Self::InvalidArgument => 400,
+            Self::Unauthenticated => 401,
+            Self::PermissionDenied => 403,
             Self::NotFound => 404,
             Self::AlreadyExists | Self::FailedPrecondition => 409,
             Self::Contradiction => 422,

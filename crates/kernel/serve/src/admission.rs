@@ -1,6 +1,6 @@
 //! Who may ask: no other site's web page, and gRPC methods only by gRPC.
 //!
-//! The port has no login, so a browser on this machine is a way in. Any site's page can make it send
+//! Where no key is asked for, a browser on this machine is a way in. Any site's page can make it send
 //! requests here, with the page's `Origin`. A site can also give its own name this machine's address
 //! (DNS rebinding), so that its pages can read the answers, with the site's name as `Host`.
 
@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header
 use tonic::Status;
 
 use crate::api::Problem;
+use crate::guard::Guard;
 
 /// What else a server is called, such as the name of a proxy in front of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,11 +94,11 @@ impl Names {
 
 /// Refuses all requests from elsewhere.
 pub(crate) async fn admit(
-    State(names): State<Arc<Names>>,
+    State(guard): State<Arc<Guard>>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
-    let authorities = authorities(&request);
+    let (names, authorities) = (&guard.names, authorities(&request));
     if let Some(host) = names.foreign(&request, &authorities) {
         let way = if names.is_loopback {
             "use localhost, have the proxy in between send \"Host: localhost\", or"

@@ -10,6 +10,7 @@ use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
 use tower_service::Service;
 
+use crate::Needs;
 use crate::api::Api;
 use crate::pages::Pages;
 use crate::udp::{Datagrams, Socket};
@@ -20,6 +21,7 @@ pub struct Doors {
     pub(crate) grpc: RoutesBuilder,
     /// The gRPC services.
     pub(crate) names: Vec<&'static str>,
+    pub(crate) declared: Vec<(&'static str, &'static [(&'static str, Needs)])>,
     pub(crate) descriptors: Vec<&'static [u8]>,
     pub(crate) http: Router,
     pub(crate) pages: Pages,
@@ -35,9 +37,9 @@ impl Doors {
         Self::default()
     }
 
-    /// Adds a gRPC service.
+    /// Adds a gRPC service, and says what each of its methods needs.
     #[must_use]
-    pub fn grpc<S>(mut self, service: S) -> Self
+    pub fn grpc<S>(mut self, service: S, needs: &'static [(&'static str, Needs)]) -> Self
     where
         S: Service<http::Request<Body>, Error = Infallible>
             + NamedService
@@ -49,6 +51,7 @@ impl Doors {
         S::Future: Send + 'static,
     {
         self.names.push(S::NAME);
+        self.declared.push((S::NAME, needs));
         self.grpc.add_service(service);
         self
     }

@@ -39,6 +39,12 @@ pub enum Error {
         /// What is there instead.
         problem: String,
     },
+    /// A method of gRPC does not say what it needs of its caller: a mistake in the program.
+    #[error("the method {method} does not say what it needs of its caller")]
+    Undeclared {
+        /// Its path.
+        method: String,
+    },
     /// The server that runs there keeps its port.
     #[error("cannot listen on {address}: {reason}")]
     Refused {

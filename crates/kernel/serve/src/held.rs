@@ -18,6 +18,7 @@ use tonic::Status;
 use crate::admission::is_grpc;
 use crate::api::{Kept, PART_BYTES, Problem, keep};
 use crate::clients::{FRAME_BYTES, Open, Ticket};
+use crate::guard::Address;
 use crate::half_sent::HalfSent;
 use crate::tls::Peer;
 
@@ -51,12 +52,14 @@ struct Going {
 }
 
 /// Keeps a request's places for as long as the request or its answer exists: a service may read on
-/// after its call is cancelled. It learns who its peer is.
+/// after its call is cancelled. It learns who its peer is, and where.
 pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
-    let Some((ticket, peer)) = request.extensions_mut().remove::<(Ticket, Peer)>() else {
+    let known = request.extensions_mut().remove::<(Ticket, Peer, Address)>();
+    let Some((ticket, peer, address)) = known else {
         return next.run(request).await;
     };
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(address);
     let is_grpc = is_grpc(request.headers());
     let Some(open) = ticket.open() else {
         let text = "this server has as many open requests as it takes; try again later";

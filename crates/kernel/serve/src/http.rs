@@ -10,15 +10,16 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::{Response, StatusCode, header};
 use serde_json::Value;
-use tally_access::Caller;
 use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::server::NamedService as _;
 
-use crate::admission::{Names, admit, is_grpc, only_grpc};
+use crate::Needs;
+use crate::admission::{admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
 use crate::grpc::Answering;
+use crate::guard::{Guard, check};
 use crate::held::held;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
@@ -45,12 +46,22 @@ pub(crate) fn about(
     )
 }
 
+/// What the server's own routes need.
+pub(crate) const OWN: [(&str, Needs); 6] = [
+    ("/livez", Needs::Nothing),
+    ("/readyz", Needs::Nothing),
+    ("/healthz", Needs::Nothing),
+    ("/metrics", Needs::OperatorRead),
+    (DOCUMENT_PATH, Needs::Key),
+    (api::PATH, Needs::Read),
+];
+
 /// Joins the gRPC services, the domains' HTTP routes and the server's own, and says who may ask for
 /// what.
 pub(crate) fn all(
     grpc: Router,
     routes: Router,
-    names: Names,
+    guard: Arc<Guard>,
     site: Arc<Site>,
     document: Value,
     serving: watch::Receiver<bool>,
@@ -84,8 +95,8 @@ pub(crate) fn all(
     grpc.layer(from_fn(only_grpc))
         .merge(http)
         .layer(Extension(site))
-        .layer(Extension(Caller::open()))
-        .layer(from_fn_with_state(Arc::new(names), admit))
+        .layer(from_fn_with_state(Arc::clone(&guard), check))
+        .layer(from_fn_with_state(guard, admit))
         .layer(from_fn(held))
 }
 

@@ -12,6 +12,7 @@
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `facts.rs` | what a server knows of itself, and its domains of themselves |
 //! | `grpc.rs` | the server's own gRPC service, which tells these facts |
+//! | `guard.rs` | the one check of who asks |
 //! | `half_sent.rs` | messages of gRPC that have begun to come |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
@@ -21,6 +22,7 @@
 //! | `linger.rs` | the limits of a connection, and its end, which the client hears |
 //! | `listener.rs` | the port: bound, or inherited from a service manager; what its server works on |
 //! | `metrics.rs` | `GET /metrics`, and how many requests of HTTP each route has had |
+//! | `needs.rs` | what each call needs, declared where the call is |
 //! | `open_files.rs` | how many files the process may have open |
 //! | `pages.rs`, `pages/` | the pages of all domains: one frame, one look, and what they are made of |
 //! | `seldom.rs` | log lines about strangers, of which there could be too many |
@@ -38,6 +40,7 @@ mod duties;
 mod error;
 pub mod facts;
 mod grpc;
+mod guard;
 mod half_sent;
 #[cfg_attr(not(target_os = "linux"), path = "handover_none.rs")]
 mod handover;
@@ -47,6 +50,7 @@ mod http;
 mod linger;
 mod listener;
 mod metrics;
+mod needs;
 mod open_files;
 pub mod pages;
 mod seldom;
@@ -60,8 +64,10 @@ pub use doors::Doors;
 pub use duties::{Duties, Next};
 pub use error::Error;
 pub use facts::{Fact, Facts, Origin};
+pub use guard::Access;
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
+pub use needs::Needs;
 pub use open_files::allow_open_files;
 pub use server::Server;
 pub use tls::{Peer, Reload, Tls, TlsArgs, TlsFiles, Unusable};

@@ -21,6 +21,7 @@ use tonic::transport::server::Connected;
 
 use crate::arriving::Arriving;
 use crate::clients::{Client, Ticket};
+use crate::guard::Address;
 use crate::tls::{Peer, Stream};
 
 /// How long a client may take to notice the end.
@@ -37,6 +38,7 @@ const ANSWER_BYTES: usize = 1_024;
 /// A connection that lingers at its end.
 pub(crate) struct Lingering {
     stream: Stream,
+    address: Address,
     /// Until something was read.
     newcomer: Option<TaskTrackerToken>,
     client: Client,
@@ -55,9 +57,15 @@ pub(crate) struct Lingering {
 // === impl Lingering ===
 
 impl Lingering {
-    pub(crate) fn new(stream: Stream, client: Client, newcomer: TaskTrackerToken) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        address: Address,
+        client: Client,
+        newcomer: TaskTrackerToken,
+    ) -> Self {
         Self {
             stream,
+            address,
             newcomer: Some(newcomer),
             head_limit: Some(Box::pin(sleep_until(client.state.since + HEAD_WAIT_MAX))),
             client,
@@ -145,10 +153,10 @@ fn ended(why: &'static str) -> io::Error {
 
 impl Connected for Lingering {
     /// What tonic gives to each request.
-    type ConnectInfo = (Ticket, Peer);
+    type ConnectInfo = (Ticket, Peer, Address);
 
-    fn connect_info(&self) -> (Ticket, Peer) {
-        (Ticket::new(&self.client.state), self.stream.peer())
+    fn connect_info(&self) -> (Ticket, Peer, Address) {
+        (Ticket::new(&self.client.state), self.stream.peer(), self.address)
     }
 }
 

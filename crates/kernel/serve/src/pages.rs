@@ -8,14 +8,16 @@
 //! | `chart.rs` | charts as SVG, without a script |
 //! | `frame.rs` | what surrounds each page, and the headers of its answer |
 //! | `link.rs` | addresses with parameters |
+//! | `login.rs` | `/login` and `/logout` |
 //! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
 
 mod about;
 pub(crate) mod api;
-mod assets;
+pub(crate) mod assets;
 mod chart;
 mod frame;
 mod link;
+pub(crate) mod login;
 mod text;
 
 use std::pin::Pin;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use maud::{Markup, html};
 
 pub use self::about::{About, Setting};
@@ -39,6 +41,8 @@ use crate::facts::Origin;
 pub struct Pages {
     pub(crate) entries: Vec<Entry>,
     pub(crate) routes: Router,
+    /// Where they are.
+    pub(crate) paths: Vec<&'static str>,
     pub(crate) overviews: Vec<Overview>,
 }
 
@@ -85,10 +89,12 @@ impl Pages {
         self
     }
 
-    /// Adds routes, whose handlers take a [`Frame`].
+    /// Adds a page, which needs a key that may look: `get(handler).with_state(service)`. The handler
+    /// takes a [`Frame`].
     #[must_use]
-    pub fn routes(mut self, routes: Router) -> Self {
-        self.routes = self.routes.merge(routes);
+    pub fn page(mut self, path: &'static str, does: MethodRouter) -> Self {
+        self.routes = self.routes.route(path, does);
+        self.paths.push(path);
         self
     }
 
@@ -111,7 +117,9 @@ impl Pages {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.entries.extend(other.entries);
         self.overviews.extend(other.overviews);
-        self.routes(other.routes)
+        self.paths.extend(other.paths);
+        self.routes = self.routes.merge(other.routes);
+        self
     }
 
     /// All of them, and what their frames need. `text` is what programs get at `/`.

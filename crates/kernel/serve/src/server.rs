@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use axum::Router;
 use futures_util::{StreamExt as _, stream};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tally_access::Refusals;
 use tally_proto::tally::server::v1::server_service_server::ServerServiceServer;
 use tally_runtime::metrics::Scrape;
-use tally_runtime::{Drain, Tasks};
+use tally_runtime::{Clock, Drain, SystemClock, Tasks};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -23,11 +26,13 @@ use crate::api::document;
 use crate::clients::{CONNECTIONS_MAX, Clients};
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
+use crate::guard::{Address, Guard};
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
-use crate::pages::{About, Pages};
+use crate::needs::Declared;
+use crate::pages::{About, Pages, assets, login};
 use crate::tls::Entrance;
-use crate::{Doors, Error, Listener, Origin, health, http};
+use crate::{Access, Doors, Error, Listener, Needs, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
 /// are too many and too small: each frame costs 256 bytes less its payload, and half of the
@@ -65,6 +70,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// then can they be told to go elsewhere.
 const FIRST_BYTES_MAX: Duration = Duration::from_millis(250);
 
+/// What the pages of the server itself need.
+const PAGES: [(&str, Needs); 3] =
+    [("/", Needs::Read), ("/about", Needs::OperatorRead), (login::PATH, Needs::Nothing)];
+/// What the methods of its own services need. Health is for load balancers.
+const OWN_METHODS: [(&str, &[(&str, Needs)]); 4] = [
+    (
+        "grpc.health.v1.Health",
+        &[("Check", Needs::Nothing), ("List", Needs::Nothing), ("Watch", Needs::Nothing)],
+    ),
+    ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Needs::Key)]),
+    ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Needs::Key)]),
+    (ServerServiceServer::<Answering>::NAME, &[("GetStatus", Needs::OperatorRead)]),
+];
+
 /// A server with its domains, before it listens.
 pub struct Server {
     /// What programs get at `/`.
@@ -73,6 +92,9 @@ pub struct Server {
     domains: Domains,
     doors: Vec<Doors>,
     measure: Vec<Measure>,
+    access: Access,
+    clock: Arc<dyn Clock>,
+    refusals: Arc<Refusals>,
     clients: Clients,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
@@ -102,8 +124,12 @@ impl Server {
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);
         let (about, domains) = (About::default(), Domains(draining.into()));
-        let clients = Clients::new(CONNECTIONS_MAX);
-        Ok(Self { text, about, domains, doors, measure: Vec::new(), clients, origin: None })
+        let (access, clock) = (Access::Anyone, Arc::new(SystemClock));
+        let (refusals, clients) = (Arc::<Refusals>::default(), Clients::new(CONNECTIONS_MAX));
+        let measured = Arc::clone(&refusals);
+        let measure: Vec<Measure> = vec![Box::new(move |scrape| measured.measure(scrape))];
+        let origin = None;
+        Ok(Self { text, about, domains, doors, measure, access, clock, refusals, clients, origin })
     }
 
     /// How many connections clients may have at the same time: at least 1, and fewer than the process may
@@ -117,6 +143,13 @@ impl Server {
     #[must_use]
     pub fn saying(mut self, origin: Origin) -> Self {
         self.origin = Some(origin);
+        self
+    }
+
+    /// Whether keys are asked for, and which. Without this, none are.
+    #[must_use]
+    pub fn guarded(mut self, access: Access, clock: Arc<dyn Clock>) -> Self {
+        (self.access, self.clock) = (access, clock);
         self
     }
 
@@ -154,6 +187,7 @@ impl Server {
         let mut own = Routes::builder();
         own.add_service(health_service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         self.add_reflection(&mut own)?;
+        let declared = self.declared()?;
         let mut services = vec![""];
         let of_pages = self.origin.clone().map(|origin| (self.domains.clone(), origin));
         if let Some(origin) = self.origin {
@@ -174,7 +208,7 @@ impl Server {
             pages = pages.and(doors.pages);
         }
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
-        routes = routes.merge(pages);
+        routes = routes.merge(pages).merge(login::router(self.access.keys()));
         let tasks = Tasks::new();
         if let Some(tls) = listener.tls.clone() {
             tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
@@ -182,10 +216,17 @@ impl Server {
         }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
+        let guard = Guard {
+            names,
+            access: self.access,
+            declared,
+            refusals: self.refusals,
+            clock: self.clock,
+        };
         let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
         let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
-        let metrics = Arc::new(metrics);
-        let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
+        let (guard, metrics) = (Arc::new(guard), Arc::new(metrics));
+        let router = http::all(grpc, routes, guard, site, document, is_serving, metrics);
         let (newcomers, clients) = (TaskTracker::new(), self.clients);
         let entrance = Entrance::new(listener.tls);
         let incoming = TcpIncoming::from(listener.socket)
@@ -206,6 +247,56 @@ impl Server {
             .map_err(Error::Serve)?;
         tasks.finished().await;
         Ok(())
+    }
+
+    /// What every call needs. Fails if a method of gRPC does not say it.
+    fn declared(&self) -> Result<Declared, Error> {
+        let mut declared = Declared::default();
+        for (path, needs) in http::OWN.into_iter().chain(PAGES) {
+            declared.route(path, "get", needs);
+        }
+        for path in assets::paths() {
+            declared.route(path, "get", Needs::Nothing);
+        }
+        declared.route(login::PATH, "post", Needs::Nothing);
+        declared.route(login::LOGOUT, "post", Needs::Nothing);
+        for (service, methods) in OWN_METHODS {
+            declared.service(service, methods);
+        }
+        for doors in &self.doors {
+            for (service, methods) in &doors.declared {
+                declared.service(service, methods);
+            }
+            for operation in doors.apis.iter().flat_map(|api| &api.operations) {
+                declared.route(operation.path, operation.method, operation.needs);
+            }
+            for path in &doors.pages.paths {
+                declared.route(path, "get", Needs::Read);
+            }
+        }
+        match self.methods().into_iter().find(|method| !declared.has_method(method)) {
+            Some(method) => Err(Error::Undeclared { method }),
+            None => Ok(declared),
+        }
+    }
+
+    /// The path of every method of gRPC that is served and described.
+    fn methods(&self) -> Vec<String> {
+        let mut methods = Vec::new();
+        for doors in &self.doors {
+            for set in &doors.descriptors {
+                let set = FileDescriptorSet::decode(*set).expect("it is generated");
+                for file in &set.file {
+                    for service in &file.service {
+                        let name = format!("{}.{}", file.package(), service.name());
+                        let is_served = doors.names.contains(&&*name);
+                        let of_service = service.method.iter().filter(|_| is_served);
+                        methods.extend(of_service.map(|one| format!("/{name}/{}", one.name())));
+                    }
+                }
+            }
+        }
+        methods
     }
 
     /// Both versions of the reflection protocol: older clients know only v1alpha.
@@ -267,5 +358,6 @@ async fn accepted(
         Err(error) => return Some(Err(error)),
     };
     let client = clients.admit(address)?;
-    Some(Ok(Lingering::new(entrance.pass(stream).await, client, newcomer)))
+    let stream = entrance.pass(stream).await;
+    Some(Ok(Lingering::new(stream, Address(address), client, newcomer)))
 }

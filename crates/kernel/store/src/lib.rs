@@ -85,6 +85,21 @@ impl Database {
         }
     }
 
+    /// The same for a short command, which may use a SQLite file while a server has it. Whether one has
+    /// it is the second part of the answer: it brings the tables up to date then.
+    pub async fn open_beside(
+        url: &DatabaseUrl,
+        settings: postgres::Settings,
+    ) -> Result<(Self, bool), Error> {
+        match url {
+            DatabaseUrl::Postgres(_) => Ok((Self::open(url, settings).await?, false)),
+            DatabaseUrl::Sqlite(url) => {
+                let (database, is_served) = sqlite::Database::open_beside(url).await?;
+                Ok((Self::Sqlite(database), is_served))
+            }
+        }
+    }
+
     /// Which SQL it understands.
     pub fn dialect(&self) -> Dialect {
         match self {

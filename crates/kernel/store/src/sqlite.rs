@@ -15,7 +15,8 @@ mod worker;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,8 +60,21 @@ struct Inner {
 impl Database {
     pub(crate) async fn open(url: &SqliteUrl) -> Result<Self, Error> {
         let path = files::real_path(&url.path)?;
+        let lock = files::lock(&path)?;
+        Self::with(url, path, lock).await
+    }
+
+    /// The same, also while a server has the file. SQLite itself lets processes take turns; what the lock
+    /// keeps away is a second server.
+    pub(crate) async fn open_beside(url: &SqliteUrl) -> Result<(Self, bool), Error> {
+        let path = files::real_path(&url.path)?;
+        let (lock, is_served) = files::lock_or_join(&path)?;
+        Ok((Self::with(url, path, lock).await?, is_served))
+    }
+
+    async fn with(url: &SqliteUrl, path: PathBuf, lock: File) -> Result<Self, Error> {
         // Each thread keeps it, until its connection is closed.
-        let lock = Arc::new(files::lock(&path)?);
+        let lock = Arc::new(lock);
         let url = SqliteUrl { path: path.clone(), ..url.clone() };
         let growth = Arc::<Growth>::default();
         let (open, grown) = (url.clone(), Arc::clone(&growth));

@@ -24,7 +24,7 @@ pub(crate) struct HealthArgs {
 
 pub(crate) async fn run(args: HealthArgs) -> anyhow::Result<ExitCode> {
     let asking = async {
-        let mut client = HealthClient::new(args.server.connect().await?);
+        let mut client = HealthClient::new(args.server.connect_openly().await?);
         let check = client.check(HealthCheckRequest { service: String::new() }).await;
         check.map_err(|status| anyhow!("cannot ask for the server's health: {}", describe(&status)))
     };

@@ -60,9 +60,10 @@ fn every_domain_is_on_by_default_and_has_its_connections() {
         settings.on().map(|domain| domain.name).collect::<Vec<_>>(),
         ["requests", "made-up"]
     );
-    // 5 workers, 4 more that store, and 7 others; 4 and 3 of the other one; events; and the health check.
+    // 5 workers, 4 more that store, and 7 others; 4 and 3 of the other one; events; keys; and the health
+    // check.
     let pool = settings.database.pool;
-    assert_eq!((pool.connections_max, pool.writers_max), (25, 13));
+    assert_eq!((pool.connections_max, pool.writers_max), (26, 13));
     assert_eq!(pool.write_max, Duration::from_secs(60));
     let wrong = checked(&["--made-up-limit", "9"]).err().expect("it is wrong");
     assert!(wrong.contains("--made-up-limit (TALLY_MADE_UP_LIMIT): \u{201c}9\u{201d}"), "{wrong}");
@@ -73,7 +74,7 @@ fn a_domain_that_is_off_has_no_tables_and_its_settings_are_not_checked() {
     let flags = ["--domains", "requests", "--made-up-limit", "9"];
     let settings = checked(&flags).expect("they are right");
     assert_eq!(settings.on().map(|domain| domain.name).collect::<Vec<_>>(), ["requests"]);
-    assert_eq!(settings.database.pool.connections_max, 15);
+    assert_eq!(settings.database.pool.connections_max, 16);
     let (on, all) = (Sets::of(settings.on()), Sets::of(&known()));
     let pending = |sets: &Sets| sets.pending_of_none(Dialect::Sqlite).matches("requests").count();
     assert_eq!((pending(&on), pending(&all)), (1, 2));
@@ -99,7 +100,7 @@ fn connections_are_enough_for_the_domains_on_postgres() {
     let few = ["--connections-max", "18", "--database-url"];
     let wrong = checked(&[&few[..], &["postgres://me@db/x"]].concat()).err().expect("too few");
     assert!(wrong.contains("--connections-max (TALLY_CONNECTIONS_MAX)"), "{wrong}");
-    assert!(wrong.contains("must be between 22 and 1000"), "{wrong}");
+    assert!(wrong.contains("must be between 23 and 1000"), "{wrong}");
     // A file has none.
     checked(&[&few[..], &["sqlite:x.db"]].concat()).expect("they are right");
 }

@@ -1,5 +1,6 @@
 //! Tally as its users run it: the real program, real processes, real databases.
 
+mod access;
 mod answers;
 mod bad_database;
 mod bad_import;

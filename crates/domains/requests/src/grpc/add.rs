@@ -339,7 +339,7 @@ async fn next_frame(body: &mut Body) -> Result<Option<Bytes>, Error> {
     match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
         // Trailers come last and mean nothing.
         Some(Ok(frame)) => Ok(frame.into_data().ok()),
-        Some(Err(status)) => Err(Ended::Broken(status.message().to_owned()).into()),
+        Some(Err(status)) => Err(Ended::broken(&status).into()),
         None => Ok(None),
     }
 }

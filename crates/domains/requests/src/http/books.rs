@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
+use tally_serve::Needs;
 use tally_serve::api::{Body, Operation, Problem, Reply, json, json_of};
 
 use crate::dates::parse_range;
@@ -17,6 +18,7 @@ const BODY_BYTES_MAX: usize = 4 << 10;
 pub(super) static ROLL_UP: Operation = Operation {
     method: "post",
     path: "/api/v1/requests/roll-up",
+    needs: Needs::Operator,
     id: "rollUpRequests",
     summary: "Rolls days up",
     about: "It adds the totals of these days, which are of UTC, to their months: from then on they are in \
@@ -38,6 +40,7 @@ pub(super) static ROLL_UP: Operation = Operation {
 pub(super) static FOLD: Operation = Operation {
     method: "post",
     path: "/api/v1/requests/fold",
+    needs: Needs::Operator,
     id: "foldRequests",
     summary: "Folds everything that is stored now",
     about: "Servers do it by themselves. No total changes by it, except with `live=false`.",

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tally_producers::{Producer, short_id};
+use tally_serve::Needs;
 use tally_serve::api::{
     self, FORMAT, Format, Operation, Parameter, Parameters, Problem, Reply, Values, csv, tag_of,
 };
@@ -50,6 +51,7 @@ const WORKERS: Parameter = Parameter {
 const LIST: Operation = Operation {
     method: "get",
     path: "/api/v1/requests/endpoints",
+    needs: Needs::Read,
     id: "listRequestEndpoints",
     summary: "The endpoints that requests were counted under",
     about: "A method and a path, in order of the path.",

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use tally_ingest::Failure;
 use tally_producers::KEY_BYTES_MAX;
+use tally_serve::Needs;
 use tally_serve::api::{self, Body, Mistakes, Operation, Parameter, Problem, Reply, Values};
 
 use super::entries::{Form, Reading};
@@ -26,6 +27,7 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(super) static SUBMIT: Operation = Operation {
     method: "post",
     path: "/api/v1/requests",
+    needs: Needs::Ingest,
     id: "countRequests",
     summary: "Counts requests, all of them or none",
     about: "The answer comes after the COMMIT. After any other answer than 200 nothing is counted, \

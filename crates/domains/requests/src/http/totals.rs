@@ -12,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
 use tally_producers::Setback;
+use tally_serve::Needs;
 use tally_serve::api::{
     Format, Operation, Parameters, Problem, Reply, keep, streamed, tag_of, tagged,
 };
@@ -28,6 +29,7 @@ use crate::totals::Compact;
 pub(super) static TOTALS: Operation = Operation {
     method: "get",
     path: "/api/v1/requests/totals",
+    needs: Needs::Read,
     id: "queryRequestTotals",
     summary: "How many requests there were, by period and by what else tells them apart",
     about: "The whole answer is one snapshot: a request is in it exactly once. Periods and groups \

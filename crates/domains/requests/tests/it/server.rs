@@ -102,12 +102,7 @@ impl Counting {
         let started = Started {
             name: "requests",
             running: Arc::new(service.clone()),
-            doors: Doors::new()
-                .grpc(service.count_service())
-                .grpc(service.request_service())
-                .grpc(service.book_service())
-                .api(service.api())
-                .pages(service.pages()),
+            doors: service.doors(),
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use tally_ingest::Failure;
-use tally_proto::wire::reason;
+use tally_proto::wire::{REASON_TRAILER, reason, trailer};
 use tally_runtime::Kind;
 use tonic::{Code, Status};
 
@@ -33,6 +33,14 @@ pub enum Error<R: Invalid> {
     /// The client broke the stream off.
     #[error("the stream broke off: {0}")]
     Broken(String),
+    /// The client's key is not accepted any more.
+    #[error("the stream ends here: {words}")]
+    Dismissed {
+        /// In the words of who refuses it.
+        words: String,
+        /// What the client can tell apart.
+        reason: Option<&'static str>,
+    },
     /// Rows of the stream were not stored.
     #[error("the database did not take the rows")]
     Write(#[source] Failure),
@@ -116,6 +124,7 @@ impl<R: Invalid> Error<R> {
                 Kind::ResourceExhausted
             }
             Self::OutOfSequence { .. } => Kind::FailedPrecondition,
+            Self::Dismissed { .. } => Kind::Unauthenticated,
             Self::Refused(refusal) => refusal.kind(),
             Self::QueueFull | Self::ProducerTimeout | Self::Draining | Self::Broken(_) => {
                 Kind::Unavailable
@@ -133,6 +142,7 @@ impl<R: Invalid> Error<R> {
             Self::OutOfSequence { .. } => Some(reason::OUT_OF_SEQUENCE),
             Self::Refused(refusal) => Some(refusal.reason()),
             Self::Open(_) => Some(reason::INVALID_OPEN),
+            Self::Dismissed { reason, .. } => *reason,
             Self::Unexpected { .. } => Some(reason::INVALID_MESSAGE),
             Self::TooManyBatches { .. } => Some(reason::TOO_MANY_BATCHES),
             Self::Batch { reason, .. } => Some(reason.reason()),
@@ -140,6 +150,18 @@ impl<R: Invalid> Error<R> {
             Self::Number(_) | Self::Unreadable { .. } => Some(reason::INVALID_BATCH),
             _ => None,
         }
+    }
+
+    /// Why the body of a stream ended without its end.
+    pub fn broken(status: &Status) -> Self {
+        let words = status.message().to_owned();
+        if status.code() != Code::Unauthenticated {
+            return Self::Broken(words);
+        }
+        let of_keys = [reason::KEY_REVOKED, reason::KEY_EXPIRED];
+        let told = trailer(status, REASON_TRAILER);
+        let reason = of_keys.into_iter().find(|reason| told == Some(reason));
+        Self::Dismissed { words, reason }
     }
 
     /// Why a stream ended without its end.
@@ -151,7 +173,7 @@ impl<R: Invalid> Error<R> {
             Code::Internal if reason.contains("decode") => {
                 Self::Unreadable { position, reason, is_limit: false }
             }
-            _ => Self::Broken(reason),
+            _ => Self::broken(status),
         }
     }
 

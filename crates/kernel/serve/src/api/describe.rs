@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Api;
 use super::parameters::{Parameter, Values};
 use super::problem::Problem;
+use crate::Needs;
 
 /// Where the document is.
 pub(crate) const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
@@ -21,6 +22,8 @@ pub struct Operation {
     pub path: &'static str,
     /// A name for programs that are generated from the document.
     pub id: &'static str,
+    /// What it needs of its caller.
+    pub needs: Needs,
     /// One line.
     pub summary: &'static str,
     /// The rest, in Markdown.

@@ -25,6 +25,11 @@ pub(super) static SCRIPT: LazyLock<Asset> =
 pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("tally", "svg", "image/svg+xml", include_str!("tally.svg")));
 
+/// Where they are.
+pub(crate) fn paths() -> [&'static str; 3] {
+    [&STYLE.path, &SCRIPT.path, &ICON.path]
+}
+
 /// Serves them.
 pub(super) fn router() -> Router {
     [&STYLE, &SCRIPT, &ICON].into_iter().fold(Router::new(), |router, asset| {

@@ -8,9 +8,10 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
+use tally_access::Caller;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::{Site, api, name, text};
+use super::{Site, api, login, name, text};
 use crate::Peer;
 use crate::api::{self as answers, tag_of, untagged, wants_page};
 
@@ -25,6 +26,8 @@ pub struct Frame {
     pub(super) site: Arc<Site>,
     path: String,
     headers: HeaderMap,
+    /// The name of the key that the browser is logged in with.
+    key: Option<String>,
     has_tls: bool,
 }
 
@@ -135,6 +138,11 @@ impl Frame {
                         }
                         div.state {
                             @if let Some(as_of) = &page.as_of { p #as-of { (as_of) } }
+                            @if let Some(key) = &self.key {
+                                form.plain method="post" action=(login::LOGOUT) {
+                                    button type="submit" title={ "Logged in with the key " (key) } { "Log out" }
+                                }
+                            }
                         }
                     }
                     main #main tabindex="-1" data-live[page.is_live] { (page.body) }
@@ -153,7 +161,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
         let has_tls = parts.extensions.get::<Peer>().is_some_and(Peer::has_tls);
-        Ok(Self { site, path, headers, has_tls })
+        let caller = parts.extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
+        let key = caller.and_then(Caller::key).map(str::to_owned);
+        Ok(Self { site, path, headers, has_tls, key })
     }
 }
 

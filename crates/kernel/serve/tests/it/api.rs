@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tally_runtime::{Drain, Tasks};
+use tally_serve::Needs;
 use tally_serve::api::{
     Api, Body, FORMAT, Format, Operation, Parameter, Parameters, Problem, Reply, Values, json,
     json_of, streamed, tag_of, tagged, untagged,
@@ -32,6 +33,7 @@ const SIZE: Parameter = Parameter {
 static LIST: Operation = Operation {
     method: "get",
     path: "/api/v1/things",
+    needs: Needs::Read,
     id: "listThings",
     summary: "Lists things",
     about: "All of them.",

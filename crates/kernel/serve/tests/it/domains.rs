@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::routing::get;
 use futures_util::stream;
@@ -26,7 +25,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::admission::{ask, call};
 use crate::handover::busily;
-use crate::support::{Gate, LIMIT, METHOD, Running};
+use crate::support::{GATE, Gate, LIMIT, METHOD, Running};
 
 /// Notes the order in which things happen.
 #[derive(Clone)]
@@ -100,10 +99,10 @@ async fn listener() -> Listener {
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
     let (gate, made_up) = (Gate::new(true), MadeUp::new());
-    let routes = Router::new().route("/made-up", get(async || "made up"));
+    let page = get(async || "made up");
     let domains = vec![
-        made_up.started(Doors::new().grpc(gate.clone())),
-        made_up.started(Doors::new().pages(Pages::new().routes(routes))),
+        made_up.started(Doors::new().grpc(gate.clone(), GATE)),
+        made_up.started(Doors::new().pages(Pages::new().page("/made-up", page))),
     ];
     let server = Running::with(domains, Drain::new(), listener().await).await;
     assert_eq!(server.domains.queued_rows(), 6);
@@ -139,13 +138,13 @@ async fn grpc_and_the_routes_of_two_domains_are_on_one_port() {
 }
 
 /// A `FileDescriptorSet` with the service `test.Gate`.
-const GATE: &[u8] = b"\x0a\x17\x0a\x07t.proto\x12\x04test\x32\x06\x0a\x04Gate";
+const DESCRIBED: &[u8] = b"\x0a\x17\x0a\x07t.proto\x12\x04test\x32\x06\x0a\x04Gate";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_lists_the_services_of_every_domain() {
     let made_up = MadeUp::new();
     let domains =
-        vec![made_up.started(Doors::new()), made_up.started(Doors::new().descriptors(GATE))];
+        vec![made_up.started(Doors::new()), made_up.started(Doors::new().descriptors(DESCRIBED))];
     let server = Running::with(domains, Drain::new(), listener().await).await;
     let mut client = ServerReflectionClient::new(channel(server.address).await);
     let list = MessageRequest::ListServices(String::new());
@@ -170,7 +169,7 @@ async fn health_is_what_the_domains_say() {
     let (gate, made_up) = (Gate::new(true), MadeUp::new());
     let ready = MadeUp::new();
     let domains =
-        vec![ready.started(Doors::new()), made_up.started(Doors::new().grpc(gate.clone()))];
+        vec![ready.started(Doors::new()), made_up.started(Doors::new().grpc(gate.clone(), GATE))];
     let server = Running::with(domains, Drain::new(), listener().await).await;
     let address = server.address;
     let client = HealthClient::new(channel(address).await);

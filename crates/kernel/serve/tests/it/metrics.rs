@@ -1,6 +1,5 @@
 //! `GET /metrics` of a server with made-up domains.
 
-use axum::Router;
 use axum::routing::get;
 use tally_runtime::metrics::{Metric, Scrape};
 use tally_runtime::{Drain, Tasks};
@@ -40,9 +39,9 @@ fn started(domain: Counted, doors: Doors) -> Started {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn domains_share_a_family_and_routes_are_counted_by_their_pattern() {
-    let routes = Router::new().route("/of/{name}", get(async || "here"));
+    let page = get(async || "here");
     let domains = vec![
-        started(Counted("one", 3), Doors::new().pages(Pages::new().routes(routes))),
+        started(Counted("one", 3), Doors::new().pages(Pages::new().page("/of/{name}", page))),
         started(Counted("two", 4), Doors::new()),
     ];
     let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");

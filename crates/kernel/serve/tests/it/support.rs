@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
 use tally_runtime::{Drain, Tasks};
-use tally_serve::{Domains, Doors, Listener, Server, Started};
+use tally_serve::{Domains, Doors, Listener, Needs, Server, Started};
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::body::Body;
@@ -20,6 +20,9 @@ use tonic::body::Body;
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// The service's one method.
 pub(crate) const METHOD: &str = "/test.Gate/Pass";
+
+/// What its methods need.
+pub(crate) const GATE: &[(&str, Needs)] = &[("Pass", Needs::Ingest)];
 
 /// Waits at its gate, then handles its request and answers OK.
 #[derive(Clone)]
@@ -162,7 +165,7 @@ impl Running {
     }
 
     pub(crate) async fn on(gate: &Gate, listener: Listener) -> Running {
-        let doors = Doors::new().grpc(gate.clone());
+        let doors = Doors::new().grpc(gate.clone(), GATE);
         let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
         Self::with(vec![started], Drain::new(), listener).await
     }

@@ -123,6 +123,16 @@ pub(super) fn real_path(path: &Path) -> Result<PathBuf, Error> {
 /// The handle must stay open while SQLite has the file open, because closing any handle of it
 /// releases SQLite's own locks.
 pub(super) fn lock(path: &Path) -> Result<File, Error> {
+    match lock_or_join(path)? {
+        (file, false) => Ok(file),
+        (_, true) => Err(in_use(path)),
+    }
+}
+
+/// The same, but a server may have the file: then it is not locked, and the answer says so. A server
+/// has a write-ahead log beside the file; if there is none under this name, the file has another name
+/// there, and two logs for one file would lose what is in one of them.
+pub(super) fn lock_or_join(path: &Path) -> Result<(File, bool), Error> {
     let is_itself = cfg!(target_os = "linux");
     let locked = if is_itself { path.to_owned() } else { with_suffix(path, ".lock") };
     let failed = |step: String| Error::permanent(step, Kind::FailedPrecondition);
@@ -137,16 +147,25 @@ pub(super) fn lock(path: &Path) -> Result<File, Error> {
         }
     })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(error::locked(format!(
-            "open sqlite:{}: a Tally server uses this file; stop it, or choose another \
-             file with --database-url",
-            path.display()
-        ))),
+        Ok(()) => Ok((file, false)),
+        Err(TryLockError::WouldBlock)
+            if BESIDE.iter().all(|suffix| with_suffix(path, suffix).exists()) =>
+        {
+            Ok((file, true))
+        }
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => {
             Err(failed(format!("lock {}", locked.display())).because(error))
         }
     }
+}
+
+fn in_use(path: &Path) -> Error {
+    error::locked(format!(
+        "open sqlite:{}: a Tally server uses this file; stop it, or choose another file with \
+         --database-url",
+        path.display()
+    ))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

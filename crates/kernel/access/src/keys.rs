@@ -1,0 +1,445 @@
+//! The keys as a server knows them, so that a check asks nobody.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use jiff::{SignedDuration, Timestamp};
+use tally_runtime::{Clock, Drain, Namespace, chain};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::attempts::Attempts;
+use crate::key::{Key, Session};
+use crate::{Caller, Digest, Refusal, Secret, Store, file};
+
+/// How often a server reads the keys: this is how long one that was revoked is still accepted.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the keys that a server knows are accepted while the database does not answer.
+pub const STALE_MAX: Duration = Duration::from_secs(10 * 60);
+/// How often unknown keys make a server read the keys, and how long this may take.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+const LOOK_MAX: Duration = Duration::from_secs(5);
+/// How often it is noted when keys were used.
+const NOTE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a browser stays logged in.
+pub const SESSION_DAYS: i64 = 30;
+
+/// The keys as a server knows them. Clones are the same.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    known: ArcSwap<Known>,
+    reading: Mutex<Reading>,
+    attempts: Attempts,
+}
+
+/// What is known at one moment.
+struct Known {
+    entries: HashMap<Digest, Arc<Entry>>,
+    sessions: HashMap<Digest, Session>,
+    /// When the database was asked last that has answered.
+    asked: Instant,
+}
+
+/// What the last readings were.
+struct Reading {
+    begun: Instant,
+    of_database: Vec<Key>,
+    of_file: Vec<Key>,
+    namespaces: BTreeMap<String, Namespace>,
+    /// Whether the last reading failed, and what was wrong with the file: each is logged once.
+    is_failing: bool,
+    wrong: Option<String>,
+}
+
+/// A key that a server knows.
+struct Entry {
+    key: Key,
+    is_of_file: bool,
+    caller: Caller,
+    ended: AtomicBool,
+    end: CancellationToken,
+    /// In microseconds since 1970; what was noted of it.
+    used: AtomicI64,
+    noted: AtomicI64,
+}
+
+/// A key that was accepted.
+#[derive(Clone)]
+pub struct Pass(Arc<Entry>);
+
+// === impl Keys ===
+
+impl Keys {
+    /// Reads the keys.
+    ///
+    /// # Errors
+    /// When the database fails, or the file is wrong.
+    pub async fn open(
+        store: Store,
+        file: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
+        let now = Instant::now();
+        let reading = Reading {
+            begun: now,
+            of_database: Vec::new(),
+            of_file: Vec::new(),
+            namespaces: BTreeMap::from([("default".to_owned(), Namespace::DEFAULT)]),
+            is_failing: false,
+            wrong: None,
+        };
+        let known = Known { entries: HashMap::new(), sessions: HashMap::new(), asked: now };
+        let inner = Inner {
+            store,
+            file,
+            clock,
+            known: ArcSwap::from_pointee(known),
+            reading: Mutex::new(reading),
+            attempts: Attempts::default(),
+        };
+        let keys = Self(Arc::new(inner));
+        let mut reading = keys.0.reading.lock().await;
+        keys.read(&mut reading).await?;
+        if let Some(wrong) = reading.wrong.take() {
+            return Err(wrong);
+        }
+        drop(reading);
+        Ok(keys)
+    }
+
+    /// Whether somebody has a key that is accepted.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        let now = self.0.clock.now();
+        self.0.known.load().entries.values().any(|entry| entry.key.is_valid(now))
+    }
+
+    /// Reads the keys again and again, until the drain begins.
+    pub async fn run(self, drain: Drain) {
+        let mut noted = Instant::now();
+        loop {
+            tokio::select! {
+                () = drain.begun() => break,
+                () = sleep(REFRESH_INTERVAL) => {}
+            }
+            self.refresh().await;
+            if noted.elapsed() >= NOTE_INTERVAL {
+                self.note_uses().await;
+                noted = Instant::now();
+            }
+        }
+        self.note_uses().await;
+    }
+
+    /// Reads the keys: from now on, what was revoked before is refused, and streams with it end.
+    pub async fn refresh(&self) {
+        let mut reading = self.0.reading.lock().await;
+        // The task that calls this goes on, and what is known goes on being used.
+        let _ = self.read(&mut reading).await;
+    }
+
+    /// Whom a key belongs to.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn check(&self, presented: &str, from: Option<IpAddr>) -> Result<Pass, Refusal> {
+        let checked = self.check_secret(presented, from).await;
+        self.noting(checked, from)
+    }
+
+    /// Whom a browser belongs to, by the secret in its cookie.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn check_session(&self, secret: &str, from: Option<IpAddr>) -> Result<Pass, Refusal> {
+        let checked = async {
+            let secret = Secret::read(secret).filter(|secret| secret.scope().is_none());
+            let secret = secret.ok_or(Refusal::Session)?.digest();
+            let now = self.0.clock.now();
+            let find = |known: &Known| known.sessions.get(&secret).cloned();
+            let session = self.look(find, from, Refusal::Session).await?;
+            if session.expires <= now {
+                return Err(Refusal::Session);
+            }
+            let entry = self.0.known.load().entries.get(&session.key).cloned();
+            self.judge(entry.ok_or(Refusal::Session)?)
+        };
+        self.noting(checked.await, from)
+    }
+
+    /// Logs a browser in. The secret goes into its cookie.
+    ///
+    /// # Errors
+    /// Why the key is refused.
+    pub async fn log_in(
+        &self,
+        presented: &str,
+        from: Option<IpAddr>,
+    ) -> Result<(Secret, Pass), Refusal> {
+        let pass = self.check(presented, from).await?;
+        let secret = Secret::of_session();
+        let expires = self.0.clock.now() + SignedDuration::from_hours(24 * SESSION_DAYS);
+        let session = Session { digest: secret.digest(), key: pass.0.key.digest, expires };
+        if let Err(error) = self.0.store.add_session(&session).await {
+            tracing::warn!(error = chain(&error), "could not log a browser in");
+            return Err(Refusal::Unchecked);
+        }
+        self.refresh().await;
+        Ok((secret, pass))
+    }
+
+    /// Logs a browser out.
+    ///
+    /// # Errors
+    /// When the database fails: it may still be logged in.
+    pub async fn log_out(&self, secret: &str) -> Result<(), tally_store::Error> {
+        let Some(secret) = Secret::read(secret) else { return Ok(()) };
+        self.0.store.end_session(secret.digest(), self.0.clock.now()).await?;
+        self.refresh().await;
+        Ok(())
+    }
+
+    async fn check_secret(&self, presented: &str, from: Option<IpAddr>) -> Result<Pass, Refusal> {
+        let key = Secret::read(presented).filter(|key| key.scope().is_some());
+        let Some(key) = key else {
+            let many = from.is_some_and(|from| self.0.attempts.are_too_many(from));
+            return Err(if many { Refusal::TooMany } else { Refusal::Malformed });
+        };
+        let digest = key.digest();
+        let find = |known: &Known| known.entries.get(&digest).cloned();
+        let entry = self.look(find, from, Refusal::Unknown).await?;
+        self.judge(entry)
+    }
+
+    /// What is known, or becomes known when the keys are read again: somebody may have added it just
+    /// now. Those who look at the same time share a reading.
+    async fn look<T>(
+        &self,
+        find: impl Fn(&Known) -> Option<T>,
+        from: Option<IpAddr>,
+        unknown: Refusal,
+    ) -> Result<T, Refusal> {
+        if let Some(found) = find(&self.0.known.load()) {
+            return Ok(found);
+        }
+        if from.is_some_and(|from| self.0.attempts.are_too_many(from)) {
+            return Err(Refusal::TooMany);
+        }
+        let came = Instant::now();
+        let again = async {
+            let mut reading = self.0.reading.lock().await;
+            if reading.begun >= came {
+                return !reading.is_failing;
+            }
+            sleep_until(reading.begun + LOOK_PAUSE).await;
+            self.read(&mut reading).await.is_ok()
+        };
+        if !timeout(LOOK_MAX, again).await.unwrap_or(false) {
+            return Err(Refusal::Unchecked);
+        }
+        find(&self.0.known.load()).ok_or(unknown)
+    }
+
+    fn judge(&self, entry: Arc<Entry>) -> Result<Pass, Refusal> {
+        let now = self.0.clock.now();
+        let name = || entry.key.name.clone();
+        if entry.key.revoked.is_some() {
+            return Err(Refusal::Revoked(name()));
+        }
+        if entry.key.is_expired(now) {
+            return Err(Refusal::Expired(name()));
+        }
+        if !entry.is_of_file && self.0.known.load().asked.elapsed() > STALE_MAX {
+            return Err(Refusal::Unchecked);
+        }
+        entry.used.fetch_max(now.as_microsecond(), Ordering::Relaxed);
+        Ok(Pass(entry))
+    }
+
+    fn noting<T>(&self, checked: Result<T, Refusal>, from: Option<IpAddr>) -> Result<T, Refusal> {
+        if let (Err(refusal), Some(from)) = (&checked, from)
+            && refusal.is_guess()
+        {
+            self.0.attempts.note(from);
+        }
+        checked
+    }
+
+    /// Reads the database and the file. What cannot be read stays as it was.
+    async fn read(&self, reading: &mut Reading) -> Result<(), String> {
+        reading.begun = Instant::now();
+        let begun = reading.begun;
+        let now = self.0.clock.now();
+        self.read_file(reading).await;
+        let answer = async {
+            let keys = self.0.store.keys().await?;
+            Ok::<_, tally_store::Error>((keys, self.0.store.sessions(now).await?))
+        };
+        let answer = answer.await.map_err(|error| chain(&error));
+        let before = self.0.known.load_full();
+        let (sessions, asked, failed) = match answer {
+            Ok((keys, sessions)) => {
+                reading.of_database = keys;
+                let sessions = sessions.into_iter().map(|one| (one.digest, one)).collect();
+                (sessions, begun, None)
+            }
+            Err(error) => (before.sessions.clone(), before.asked, Some(error)),
+        };
+        match &failed {
+            Some(error) if !reading.is_failing => {
+                tracing::warn!(
+                    error,
+                    "could not read the keys: those that are known go on being accepted for a while"
+                );
+            }
+            None if reading.is_failing => tracing::info!("the keys can be read again"),
+            _ => {}
+        }
+        reading.is_failing = failed.is_some();
+        // What is revoked in the database stays so.
+        let is_revoked = |key: &Key| {
+            let mut of_database = reading.of_database.iter();
+            of_database.any(|one| one.digest == key.digest && one.revoked.is_some())
+        };
+        let of_file = reading.of_file.iter().filter(|key| !is_revoked(key)).map(|key| (key, true));
+        let all = reading.of_database.iter().map(|key| (key, false)).chain(of_file);
+        let entries = all.map(|(key, is_of_file)| {
+            let known = before.entries.get(&key.digest).filter(|known| known.is_of(key));
+            let entry = known.cloned().unwrap_or_else(|| Arc::new(Entry::new(key, is_of_file)));
+            (key.digest, entry)
+        });
+        let entries: HashMap<_, _> = entries.collect();
+        for (digest, entry) in &before.entries {
+            let stays = entries.get(digest).is_some_and(|new| Arc::ptr_eq(new, entry));
+            if !stays || !entry.key.is_valid(now) {
+                entry.end();
+            }
+        }
+        self.0.known.store(Arc::new(Known { entries, sessions, asked }));
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn read_file(&self, reading: &mut Reading) {
+        let Some(path) = &self.0.file else { return };
+        let read = async {
+            let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+            if size > file::BYTES_MAX {
+                return Err(format!("it has more than {} bytes", file::BYTES_MAX));
+            }
+            let text = tokio::fs::read_to_string(path).await.map_err(|error| error.to_string())?;
+            let mut keys = file::read(&text)?;
+            for key in &mut keys {
+                let name = &key.namespace_name;
+                key.namespace = match reading.namespaces.get(name) {
+                    Some(known) => *known,
+                    None => {
+                        let found = self.0.store.some_namespace(name).await;
+                        let found = found.map_err(|error| chain(&error))?;
+                        reading.namespaces.insert(name.clone(), found);
+                        found
+                    }
+                };
+            }
+            Ok(keys)
+        };
+        match read.await {
+            Ok(keys) => {
+                reading.of_file = keys;
+                reading.wrong = None;
+            }
+            Err(wrong) => {
+                let wrong = format!("the file of keys {}: {wrong}", path.display());
+                if reading.wrong.as_ref() != Some(&wrong) {
+                    tracing::error!("{wrong}; the keys that were read from it before stay");
+                    reading.wrong = Some(wrong);
+                }
+            }
+        }
+    }
+
+    /// Tells the database when keys were used. [`Self::run`] does it now and then.
+    pub async fn note_uses(&self) {
+        let known = self.0.known.load_full();
+        for entry in known.entries.values().filter(|entry| !entry.is_of_file) {
+            let used = entry.used.load(Ordering::Relaxed);
+            if used <= entry.noted.load(Ordering::Relaxed) {
+                continue;
+            }
+            let at = Timestamp::from_microsecond(used).unwrap_or_default();
+            match self.0.store.used(entry.key.digest, at).await {
+                Ok(_) => entry.noted.store(used, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "could not note when a key was used");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn new(key: &Key, is_of_file: bool) -> Self {
+        let noted = key.last_used.map_or(0, Timestamp::as_microsecond);
+        Self {
+            key: key.clone(),
+            is_of_file,
+            caller: Caller::new(key.name.as_str(), key.namespace, key.scope),
+            ended: AtomicBool::new(false),
+            end: CancellationToken::new(),
+            used: AtomicI64::new(noted),
+            noted: AtomicI64::new(noted),
+        }
+    }
+
+    /// Whether this is the key, except for when it was used.
+    fn is_of(&self, key: &Key) -> bool {
+        Key { last_used: self.key.last_used, ..key.clone() } == self.key
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.end.cancel();
+    }
+}
+
+// === impl Pass ===
+
+impl Pass {
+    /// Who it is.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    /// Whether the key is not accepted any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.ended.load(Ordering::Acquire)
+    }
+
+    /// Ends when the key is not accepted any more. A key that only changes, as when it is to expire
+    /// earlier, ends too, because streams cannot know: they begin again.
+    pub fn over(&self) -> WaitForCancellationFutureOwned {
+        self.0.end.clone().cancelled_owned()
+    }
+
+    /// Why it is over.
+    #[must_use]
+    pub fn refusal(&self, now: Timestamp) -> Refusal {
+        let name = self.0.key.name.clone();
+        if self.0.key.is_expired(now) { Refusal::Expired(name) } else { Refusal::Revoked(name) }
+    }
+}

@@ -1,0 +1,4 @@
+-- Several servers tell it, in any order.
+UPDATE tally_keys SET last_used_at = $2::TIMESTAMPTZ
+WHERE digest = $1::BYTEA AND (last_used_at IS NULL OR last_used_at < $2::TIMESTAMPTZ)
+RETURNING digest

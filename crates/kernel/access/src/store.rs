@@ -1,0 +1,148 @@
+//! Keys and sessions in their database.
+
+use jiff::Timestamp;
+use tally_runtime::{Kind, Namespace};
+use tally_store::{Database, Error};
+
+use crate::key::{Key, Session};
+use crate::{Digest, postgres, sqlite};
+
+/// How many sessions a key has at most; a further one takes the place of the oldest.
+const SESSIONS_MAX: i64 = 100;
+/// How often a number for a new namespace is drawn, when others draw at the same time.
+const DRAWS_MAX: usize = 10;
+
+/// Keys and sessions in their database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store(pub(crate) Database);
+
+// === impl Store ===
+
+/// Each fails when the database does.
+#[allow(missing_docs, clippy::missing_errors_doc, reason = "said above, and by their names")]
+impl Store {
+    /// Keys in a database whose migrations are applied.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// All keys, by name.
+    pub async fn keys(&self) -> Result<Vec<Key>, Error> {
+        match &self.0 {
+            Database::Postgres(database) => postgres::keys(database).await,
+            Database::Sqlite(database) => database.read(|one| sqlite::keys(one)).await,
+        }
+    }
+
+    pub(crate) async fn sessions(&self, now: Timestamp) -> Result<Vec<Session>, Error> {
+        match &self.0 {
+            Database::Postgres(database) => postgres::sessions(database, now).await,
+            Database::Sqlite(database) => {
+                database.read(move |one| sqlite::sessions(one, now)).await
+            }
+        }
+    }
+
+    /// Adds a key. False if a valid one has its name already, and it is not to replace that one.
+    pub async fn add(&self, key: &Key, is_replacing: bool) -> Result<bool, Error> {
+        match &self.0 {
+            Database::Postgres(database) => postgres::add(database, key, is_replacing).await,
+            Database::Sqlite(database) => {
+                let key = key.clone();
+                database.write(move |one| sqlite::add(one, &key, is_replacing)).await
+            }
+        }
+    }
+
+    /// Revokes a key. False if it was.
+    pub async fn revoke(&self, key: Digest, now: Timestamp) -> Result<bool, Error> {
+        self.set("revoke a key", (postgres::REVOKE, sqlite::REVOKE), key, now).await
+    }
+
+    /// Lets a key expire, unless it does so earlier.
+    pub async fn shorten(&self, key: Digest, expires: Timestamp) -> Result<bool, Error> {
+        self.set("let a key expire", (postgres::SHORTEN, sqlite::SHORTEN), key, expires).await
+    }
+
+    pub(crate) async fn used(&self, key: Digest, at: Timestamp) -> Result<bool, Error> {
+        let step = "note when a key was used";
+        self.set(step, (postgres::USED, sqlite::USED), key, at).await
+    }
+
+    /// The namespace of this name.
+    pub async fn namespace(&self, name: &str) -> Result<Option<Namespace>, Error> {
+        self.number((postgres::NAMESPACE, sqlite::NAMESPACE), name).await
+    }
+
+    /// The namespace of this name, which is made if there is none.
+    pub async fn some_namespace(&self, name: &str) -> Result<Namespace, Error> {
+        for _ in 0..DRAWS_MAX {
+            if let Some(found) = self.namespace(name).await? {
+                return Ok(found);
+            }
+            if let Database::Sqlite(database) = &self.0 {
+                let name = name.to_owned();
+                database.write(move |one| sqlite::add_namespace(one, &name)).await?;
+            } else {
+                self.number((postgres::ADD_NAMESPACE, ""), name).await?;
+            }
+        }
+        Err(Error::permanent("make a namespace", Kind::Unavailable)
+            .because("others make namespaces all the time"))
+    }
+
+    pub(crate) async fn add_session(&self, session: &Session) -> Result<(), Error> {
+        match &self.0 {
+            Database::Postgres(database) => {
+                postgres::add_session(database, session, SESSIONS_MAX).await
+            }
+            Database::Sqlite(database) => {
+                let session = session.clone();
+                database.write(move |one| sqlite::add_session(one, &session, SESSIONS_MAX)).await
+            }
+        }
+    }
+
+    /// Ends a session, and deletes those that are over.
+    pub(crate) async fn end_session(&self, session: Digest, now: Timestamp) -> Result<(), Error> {
+        let sql = (postgres::END_SESSION, sqlite::END_SESSION);
+        self.set("end a session", sql, session, now).await.map(drop)
+    }
+
+    async fn set(
+        &self,
+        step: &'static str,
+        (of_postgres, of_sqlite): (&'static str, &'static str),
+        digest: Digest,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        match &self.0 {
+            Database::Postgres(database) => {
+                let digest = &digest.0[..];
+                Ok(!database.commit_rows(step, of_postgres, &[&digest, &at]).await?.is_empty())
+            }
+            Database::Sqlite(database) => {
+                database.write(move |one| sqlite::set(one, step, of_sqlite, digest, at)).await
+            }
+        }
+    }
+
+    async fn number(
+        &self,
+        (of_postgres, of_sqlite): (&'static str, &'static str),
+        name: &str,
+    ) -> Result<Option<Namespace>, Error> {
+        let step = "find a namespace";
+        match &self.0 {
+            Database::Postgres(database) => {
+                let rows = database.commit_rows(step, of_postgres, &[&name]).await?;
+                Ok(rows.first().map(|row| Namespace(row.get(0))))
+            }
+            Database::Sqlite(database) => {
+                let name = name.to_owned();
+                database.read(move |one| sqlite::number(one, step, of_sqlite, &name)).await
+            }
+        }
+    }
+}

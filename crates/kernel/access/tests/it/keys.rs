@@ -1,0 +1,171 @@
+//! Keys are found, end, and are told from each other.
+
+use jiff::SignedDuration;
+use tally_access::{Refusal, Scope};
+use tally_runtime::{Clock as _, Namespace};
+
+use crate::place::Place;
+
+#[tokio::test]
+async fn what_is_stored_of_a_key_comes_back() {
+    for place in Place::all("access_keys").await {
+        let expires = place.clock.now() + SignedDuration::from_hours(1);
+        let (key, _) = place.key("a", Some(expires)).await;
+        assert_ne!(key.namespace, Namespace::DEFAULT);
+        assert_eq!(place.store.some_namespace("shop").await.ok(), Some(key.namespace));
+        assert_eq!(place.store.some_namespace("default").await.ok(), Some(Namespace::DEFAULT));
+        assert_eq!(place.store.keys().await.expect("they are read"), [key.clone()]);
+        let again = place.store.add(&key, false).await.expect("the database answers");
+        assert!(!again, "the name is taken");
+        place.clock.set(expires);
+        let (other, _) = place.key("a", None).await;
+        assert_ne!(other.digest, key.digest, "a name is free when its key has expired");
+        place.store.revoke(other.digest, expires).await.expect("it is stored");
+        let again = place.store.revoke(other.digest, expires + SignedDuration::from_secs(1)).await;
+        assert!(!again.expect("the database answers"), "the first time counts");
+        let all = place.store.keys().await.expect("they are read");
+        assert_eq!(all[1].revoked, Some(expires));
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_known_at_once_and_ends_with_the_next_reading() {
+    for place in Place::all("access_ends").await {
+        let servers = [place.server().await, place.server().await];
+        assert!(!servers[0].are_any());
+        let (key, secret) = place.key("a", None).await;
+        let mut passes = Vec::new();
+        for server in &servers {
+            let pass = server.check(secret.reveal(), None).await.expect("it was just added");
+            let caller = pass.caller();
+            assert_eq!((caller.key(), caller.namespace()), (Some("a"), key.namespace));
+            assert!(caller.may(Scope::Read) && !caller.may(Scope::Admin) && !caller.is_operator());
+            passes.push(pass);
+        }
+        let now = place.clock.now();
+        place.store.revoke(key.digest, now).await.expect("it is stored");
+        for (server, pass) in servers.iter().zip(&passes) {
+            assert!(!pass.is_over());
+            server.refresh().await;
+            pass.over().await;
+            assert!(pass.is_over());
+            assert_eq!(pass.refusal(now), Refusal::Revoked("a".into()));
+            let refused = server.check(secret.reveal(), None).await.err();
+            assert_eq!(refused, Some(Refusal::Revoked("a".into())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_expires_for_calls_at_once_and_for_streams_with_the_next_reading() {
+    for place in Place::all("access_expires").await {
+        let server = place.server().await;
+        let expires = place.clock.now() + SignedDuration::from_hours(1);
+        let (key, secret) = place.key("a", Some(expires)).await;
+        let pass = server.check(secret.reveal(), None).await.expect("it is valid");
+        let earlier = expires - SignedDuration::from_mins(30);
+        assert!(place.store.shorten(key.digest, earlier).await.expect("it is stored"));
+        assert!(!place.store.shorten(key.digest, expires).await.expect("the database answers"));
+        server.refresh().await;
+        // It has changed, so its streams begin again.
+        pass.over().await;
+        let pass = server.check(secret.reveal(), None).await.expect("it is valid");
+        place.clock.set(earlier);
+        let refused = server.check(secret.reveal(), None).await.err();
+        assert_eq!(refused, Some(Refusal::Expired("a".into())));
+        assert!(!pass.is_over());
+        server.refresh().await;
+        assert!(pass.is_over());
+        assert_eq!(pass.refusal(earlier), Refusal::Expired("a".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_session_holds_at_every_server_and_ends_with_its_key() {
+    for place in Place::all("access_sessions").await {
+        let servers = [place.server().await, place.server().await];
+        let (key, secret) = place.key("a", None).await;
+        let (token, _) = servers[0].log_in(secret.reveal(), None).await.expect("a valid key");
+        let (other, _) = servers[0].log_in(secret.reveal(), None).await.expect("a valid key");
+        assert_ne!(token, other);
+        for server in &servers {
+            server.check_session(token.reveal(), None).await.expect("it is logged in");
+            // A token is no key, and a key is no token.
+            let refused = server.check(token.reveal(), None).await.err();
+            assert_eq!(refused, Some(Refusal::Malformed));
+            let refused = server.check_session(secret.reveal(), None).await.err();
+            assert_eq!(refused, Some(Refusal::Session));
+        }
+        servers[0].log_out(token.reveal()).await.expect("the database answers");
+        for server in &servers {
+            server.refresh().await;
+            let refused = server.check_session(token.reveal(), None).await.err();
+            assert_eq!(refused, Some(Refusal::Session));
+            server.check_session(other.reveal(), None).await.expect("the other one stays");
+        }
+        place.store.revoke(key.digest, place.clock.now()).await.expect("it is stored");
+        servers[1].refresh().await;
+        let refused = servers[1].check_session(other.reveal(), None).await.err();
+        assert_eq!(refused, Some(Refusal::Revoked("a".into())));
+    }
+}
+
+#[tokio::test]
+async fn wrong_keys_are_slowed_and_right_ones_of_the_same_address_are_not() {
+    for place in Place::all("access_slowed").await {
+        let server = place.server().await;
+        let (_, secret) = place.key("a", None).await;
+        let from = Some("192.0.2.7".parse().expect("an address"));
+        server.check(secret.reveal(), from).await.expect("a valid key");
+        for _ in 0..10 {
+            let refused = server.check("tally_read_guess", from).await.err();
+            assert_eq!(refused, Some(Refusal::Malformed));
+        }
+        assert_eq!(server.check("tally_read_guess", from).await.err(), Some(Refusal::TooMany));
+        let elsewhere = Some("192.0.2.8".parse().expect("an address"));
+        let refused = server.check("tally_read_guess", elsewhere).await.err();
+        assert_eq!(refused, Some(Refusal::Malformed));
+        server.check(secret.reveal(), from).await.expect("a valid key");
+    }
+}
+
+#[tokio::test]
+async fn when_a_key_was_used_is_noted_later() {
+    for place in Place::all("access_used").await {
+        let server = place.server().await;
+        let (_, secret) = place.key("a", None).await;
+        server.check(secret.reveal(), None).await.expect("a valid key");
+        let used = async || place.store.keys().await.expect("they are read")[0].last_used;
+        assert_eq!(used().await, None);
+        server.note_uses().await;
+        assert_eq!(used().await, Some(place.clock.now()));
+        let pass = server.check(secret.reveal(), None).await.expect("a valid key");
+        server.refresh().await;
+        assert!(!pass.is_over(), "a use changes nothing of a key");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_file_keeps_what_was_read_before() {
+    for place in Place::all("access_file").await {
+        let (_, secret) = place.key("a", None).await;
+        let path = place.folder.path().join("keys");
+        let key = tally_access::Secret::of_key(Scope::Ingest);
+        std::fs::write(&path, format!("robot ingest {} namespace=new", key.reveal()))
+            .expect("room");
+        let clock = std::sync::Arc::clone(&place.clock);
+        let server = tally_access::Keys::open(place.store.clone(), Some(path.clone()), clock).await;
+        let server = server.expect("the file is right");
+        let pass = server.check(key.reveal(), None).await.expect("it is in the file");
+        let namespace = place.store.namespace("new").await.expect("the database answers");
+        assert_eq!(namespace, Some(pass.caller().namespace()));
+        std::fs::write(&path, "robot").expect("room");
+        server.refresh().await;
+        server.check(key.reveal(), None).await.expect("it was in the file");
+        server.check(secret.reveal(), None).await.expect("the database has it");
+        std::fs::write(&path, "").expect("room");
+        server.refresh().await;
+        assert!(pass.is_over());
+        assert_eq!(server.check(key.reveal(), None).await.err(), Some(Refusal::Unknown));
+    }
+}

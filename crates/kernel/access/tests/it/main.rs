@@ -1,0 +1,4 @@
+//! Keys in real databases, as two servers know them.
+
+mod keys;
+mod place;
