@@ -119,6 +119,7 @@ fn every_door_has_the_same_numbers_while_counting_goes_on() {
     let more = || server.ok(&["add", "GET", "/now", "--status", "200", "-n", "7"]);
     more();
     thread::scope(|scope| {
+        let _over = Over(&is_over);
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
                 more();
@@ -138,10 +139,18 @@ fn every_door_has_the_same_numbers_while_counting_goes_on() {
         let of_days = server.ok(&arguments(&format!("{FROZEN} --sum"))).stdout;
         let expected: String = view.iter().map(|(day, count)| format!("{day},{count}\n")).collect();
         assert_eq!(of_days, format!("date,count\n{expected}"));
-        is_over.store(true, Ordering::SeqCst);
     });
     let counted = server.totals(&["today", "--live", "--by", "whole"]);
     assert!(counted.values().sum::<i64>() >= 7, "counting went on: {counted:?}");
+}
+
+/// Ends the counting, also when the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Makes a day of the books that large, as years of counting would.
