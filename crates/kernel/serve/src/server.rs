@@ -216,13 +216,8 @@ impl Server {
         }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
-        let guard = Guard {
-            names,
-            access: self.access,
-            declared,
-            refusals: self.refusals,
-            clock: self.clock,
-        };
+        let (access, refusals, clock) = (self.access, self.refusals, self.clock);
+        let guard = Guard { names, access, declared, refusals, clock };
         let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
         let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
         let (guard, metrics) = (Arc::new(guard), Arc::new(metrics));
