@@ -16,7 +16,7 @@ const PATH: &str = "/marks";
 
 pub(crate) fn pages(service: Arc<Service>) -> Pages {
     let routes = Router::new().route(PATH, get(page)).with_state(Arc::clone(&service));
-    Pages::new().entry(PATH, "Marks").routes(routes).overview(move |_| {
+    Pages::new().entry(PATH, "Marks").routes(routes).overview(move |_, _| {
         let service = Arc::clone(&service);
         async move { part(&service).await }
     })

@@ -60,15 +60,15 @@ impl Service {
             .entry(ask::REQUESTS, "Requests")
             .entry(producers::PATH, "Producers")
             .routes(routes)
-            .overview(move |host| {
+            .overview(move |namespace, host| {
                 let service = service.clone();
-                async move { overview::part(&service, &host).await }
+                async move { overview::part(&service, namespace, &host).await }
             })
     }
 }
 
 async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    match read(&service, query, Ask::read).await {
+    match read(&service, &frame, query, Ask::read).await {
         Ok(view) if view.is_first_time() => {
             let body = first::page(&frame.host());
             frame.page(Page { title: "Requests".into(), is_live: true, ..Page::new(body) })
@@ -84,7 +84,7 @@ async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame)
 }
 
 async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    match read(&service, query, Ask::read_endpoint).await {
+    match read(&service, &frame, query, Ask::read_endpoint).await {
         Ok(view) => frame.page(Page {
             title: endpoint::title(&view.ask),
             is_live: view.times.is_open,
@@ -100,7 +100,7 @@ async fn producers(State(service): State<Service>, query: RawQuery, frame: Frame
     if !mistakes.is_empty() {
         return Failure::Mistakes(mistakes).page(&frame);
     }
-    match producers::page(&service).await {
+    match producers::page(&service, frame.namespace()).await {
         Ok((body, as_of)) => frame.page(Page {
             title: "Producers".into(),
             is_live: true,
@@ -113,12 +113,13 @@ async fn producers(State(service): State<Service>, query: RawQuery, frame: Frame
 
 async fn read(
     service: &Service,
+    frame: &Frame,
     RawQuery(query): RawQuery,
     read: fn(Option<&str>, Timestamp) -> Result<Ask, Mistakes>,
 ) -> Result<View, Failure> {
     let now = service.now();
     let ask = read(query.as_deref(), now).map_err(Failure::Mistakes)?;
-    View::read(service, ask, now).await.map_err(Failure::Failed)
+    View::read(service, frame.namespace(), ask, now).await.map_err(Failure::Failed)
 }
 
 /// Why there is no page.

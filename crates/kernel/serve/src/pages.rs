@@ -25,6 +25,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use maud::{Markup, html};
+use tally_runtime::Namespace;
 
 pub use self::about::{About, Setting};
 pub use self::chart::{Bar, Chart, Tick, sparkline};
@@ -50,7 +51,7 @@ pub(crate) struct Entry {
 }
 
 /// A domain's part of `/`.
-pub(crate) type Overview = Arc<dyn Fn(String) -> Part + Send + Sync>;
+pub(crate) type Overview = Arc<dyn Fn(Namespace, String) -> Part + Send + Sync>;
 type Part = Pin<Box<dyn Future<Output = Markup> + Send>>;
 
 /// What all pages of a server have in common.
@@ -85,13 +86,18 @@ impl Pages {
         self
     }
 
-    /// Adds a part to `/`: a function of what the browser calls this server, such as `localhost:7777`.
+    /// Adds a part to `/`: a function of the namespace that it is of, and of what the browser calls this
+    /// server, such as `localhost:7777`.
     #[must_use]
-    pub fn overview<F>(mut self, part: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    pub fn overview<F>(
+        mut self,
+        part: impl Fn(Namespace, String) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Markup> + Send + 'static,
     {
-        self.overviews.push(Arc::new(move |host| Box::pin(part(host)) as Part));
+        self.overviews
+            .push(Arc::new(move |namespace, host| Box::pin(part(namespace, host)) as Part));
         self
     }
 
@@ -121,7 +127,8 @@ impl Pages {
 
 /// `/`: what every domain has to say.
 async fn overview(frame: &Frame) -> Response {
-    let parts = frame.site.overviews.iter().map(|part| part(frame.host()));
+    let parts = frame.site.overviews.iter();
+    let parts = parts.map(|part| part(frame.namespace(), frame.host()));
     let parts = futures_util::future::join_all(parts).await;
     let body = html! {
         h1.visually-hidden { "Overview" }

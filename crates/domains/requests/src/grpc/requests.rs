@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tally_access::Caller;
 use tally_producers::stream::Answers;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
@@ -27,6 +28,7 @@ impl RequestService for Service {
         &self,
         request: Request<Streaming<proto::RecordRequest>>,
     ) -> Result<Response<Self::RecordStream>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let (intake, limits) = (&self.intake, self.intake.record);
         let messages = record::messages(request, &limits);
         let opened = producers::Opened {
@@ -38,7 +40,7 @@ impl RequestService for Service {
             resolution_us: intake.resolution.step_micros().unwrap_or(0).unsigned_abs(),
             ..producers::Opened::default()
         };
-        let record = Record::new(Arc::clone(intake));
+        let record = Record::new(Arc::clone(intake), namespace);
         Ok(Response::new(self.streams.answers(messages, record, opened)))
     }
 
@@ -46,8 +48,9 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ListProducersRequest>,
     ) -> Result<Response<Self::ListProducersStream>, Status> {
-        let listed = self.producers(request.get_ref().with_workers).await?;
-        let setbacks = self.setbacks(DayRange::ALL).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let listed = self.producers(namespace, request.get_ref().with_workers).await?;
+        let setbacks = self.setbacks(namespace, DayRange::ALL).await?;
         let mut listed = listed.into_iter().map(Into::into).peekable();
         let mut setbacks: Vec<_> = setbacks.into_iter().map(Into::into).collect();
         Ok(stream(std::iter::from_fn(move || {
@@ -64,7 +67,8 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ClearSetbacksRequest>,
     ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
-        let cleared = self.clear_setbacks(&request.get_ref().short_id).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let cleared = self.clear_setbacks(namespace, &request.get_ref().short_id).await?;
         let setbacks = cleared.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ClearSetbacksResponse { setbacks }))
     }
@@ -73,7 +77,8 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ForgetProducerRequest>,
     ) -> Result<Response<proto::ForgetProducerResponse>, Status> {
-        let forgotten = self.forget_producer(&request.get_ref().id).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let forgotten = self.forget_producer(namespace, &request.get_ref().id).await?;
         let producer = Some(forgotten.into());
         Ok(Response::new(proto::ForgetProducerResponse { producer }))
     }
@@ -89,9 +94,10 @@ impl RequestService for Service {
         &self,
         request: Request<proto::QueryTotalsRequest>,
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
-        let query = totals::query(request.get_ref(), self.totals_max)?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let query = totals::query(namespace, request.get_ref(), self.totals_max)?;
         let totals = self.totals(&query).await?;
-        let setbacks = self.setbacks(query.days()).await?;
+        let setbacks = self.setbacks(namespace, query.days()).await?;
         Ok(stream(totals::messages(totals, setbacks, &query)))
     }
 }

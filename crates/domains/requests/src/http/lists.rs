@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tally_access::Caller;
 use tally_producers::{Producer, short_id};
 use tally_serve::api::{
     self, FORMAT, Format, Operation, Parameter, Parameters, Problem, Reply, Values, csv, tag_of,
@@ -156,7 +157,8 @@ pub(super) async fn customers(
 async fn names(service: &Service, request: Request, of: ListOf) -> Result<Response, Problem> {
     let asked = Asked::read(&request, &ENDPOINTS)?;
     let after = asked.after.map(|(name, method)| (name.into(), method.into()));
-    let listing = Listing { of, search: asked.search, after, limit: asked.limit };
+    let namespace = Caller::of(request.extensions()).namespace();
+    let listing = Listing { namespace, of, search: asked.search, after, limit: asked.limit };
     let (mut names, mut has_more) = service.list(&listing).await?;
     has_more |= cut(&mut names, |(name, method)| name.len() + method.len());
     let next = names.last().filter(|_| has_more);
@@ -181,8 +183,9 @@ pub(super) async fn producers(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&request, &PRODUCERS)?;
-    let listed = service.producers(asked.with_workers).await?;
-    let setbacks = service.setbacks(DayRange::ALL).await?;
+    let namespace = Caller::of(request.extensions()).namespace();
+    let listed = service.producers(namespace, asked.with_workers).await?;
+    let setbacks = service.setbacks(namespace, DayRange::ALL).await?;
     let search = asked.search.to_lowercase();
     let mut listed: Vec<_> = listed.into_iter().map(|one| (short_id(one.id), one)).collect();
     listed.retain(|(id, one)| one.name.to_lowercase().contains(&search) || id.contains(&search));

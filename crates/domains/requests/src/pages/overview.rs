@@ -7,15 +7,16 @@ use tally_serve::pages::{change, name, sparkline, thousands};
 use super::ask::{Ask, REQUESTS};
 use super::view::View;
 use super::{first, parts, producers};
+use crate::model::Namespace;
 use crate::service::Service;
 
 /// What it asks for.
 const ASKED: &str = "range=today&show=5";
 
-pub(super) async fn part(service: &Service, host: &str) -> Markup {
+pub(super) async fn part(service: &Service, namespace: Namespace, host: &str) -> Markup {
     let now = service.now();
     let ask = Ask::read(Some(ASKED), now).expect("it is a question");
-    let view = match View::read(service, ask, now).await {
+    let view = match View::read(service, namespace, ask, now).await {
         Ok(view) => view,
         Err(error) => {
             return html! {

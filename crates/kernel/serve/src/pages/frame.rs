@@ -8,6 +8,8 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
+use tally_access::Caller;
+use tally_runtime::Namespace;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{Site, api, name, text};
@@ -24,6 +26,7 @@ pub struct Frame {
     pub(super) site: Arc<Site>,
     path: String,
     headers: HeaderMap,
+    namespace: Option<Namespace>,
 }
 
 /// What a page has in its frame.
@@ -62,6 +65,12 @@ impl Frame {
     #[must_use]
     pub fn host(&self) -> String {
         text::host(&self.headers)
+    }
+
+    /// Whose numbers the page shows. Panics on a page that needs no caller.
+    #[must_use]
+    pub fn namespace(&self) -> Namespace {
+        self.namespace.expect("the server has put the caller into every request")
     }
 
     /// The answer, which may be that the browser has this page.
@@ -149,7 +158,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = parts.extensions.get::<Arc<Site>>().cloned();
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
-        Ok(Self { site, path, headers })
+        let namespace = parts.extensions.get::<Caller>().map(Caller::namespace);
+        Ok(Self { site, path, headers, namespace })
     }
 }
 
