@@ -6,6 +6,7 @@
 //! | `cargo.rs` | running a program as from a shell, ended with us |
 //! | `ci.rs` | `ci`: the checks before a merge |
 //! | `codegen.rs` | `codegen`: the Rust code generated from `proto/` |
+//! | `dist.rs`, `dist/` | `dist`: everything that a release publishes |
 //! | `install.rs` | what tests need of Debian's and Ubuntu's packages |
 //! | `programs.rs` | developers' programs that run `tally` |
 //! | `test.rs` | `test`: all tests, on a private Postgres |
@@ -16,6 +17,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod codegen;
+mod dist;
 mod install;
 mod programs;
 mod test;
@@ -74,6 +76,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    Dist(dist::DistArgs),
     /// Run .ci/run: formatting, lints, tidy, generated code, documentation, all tests
     Ci,
 }
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Verb::Codegen { check } => codegen::run(&root, check).map(|()| ExitCode::SUCCESS),
         Verb::Torture { release, arguments } => torture::run(&root, release, &arguments),
         Verb::Bench { arguments } => bench::run(&root, &arguments),
+        Verb::Dist(arguments) => dist::run(&root, &arguments),
         Verb::Ci => ci::run(&root),
     };
     done.unwrap_or_else(|error| {

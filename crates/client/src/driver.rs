@@ -152,6 +152,10 @@ impl<S: Source> Driver<S> {
                     match self.batches.set_aside(&status, reason, &mut self.accounts).await {
                         Ok(true) => {
                             if let Some(pause) = self.link.refused_pause(&mut self.accounts) {
+                                tracing::debug!(
+                                    ?pause,
+                                    "another batch was refused: the next waits"
+                                );
                                 self.meanwhile(tokio::time::sleep(pause)).await;
                             }
                             continue;

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tally_outbox::{Courier, Outbox};
-use tally_runtime::{Clock, Drain, Signals, Tasks, chain};
+use tally_runtime::{Clock, Drain, ServiceManager, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
-use tally_serve::{Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor};
+use tally_serve::{
+    Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor, Tls, TlsFiles,
+};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
@@ -25,6 +27,9 @@ use crate::settings::{LogSettings, Settings};
 
 /// How long connections stay open once everything is stored.
 pub(crate) const LAST_ANSWERS_MAX: Duration = Duration::from_secs(3);
+
+/// How many files are open besides connections, and while connections are being closed.
+const OTHER_FILES: usize = 64;
 
 /// The namespace that everything is counted in.
 const NAMESPACE: &str = "default";
@@ -52,13 +57,17 @@ pub(crate) async fn serve(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
+    let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
     let drain = Drain::new();
     let (drain_timeout, on) = (settings.drain_timeout, settings.on().copied().collect::<Vec<_>>());
     let url = settings.database.url.clone();
     let host_names = settings.host_names.clone();
-    let starting = start(settings, &mut port, clock, &drain);
+    port.listener = port.listener.secured(tls.clone());
+    let files = tally_serve::allow_open_files();
+    let connections_max = client_connections_max(&settings, files);
+    let starting = start(settings, tls.clone(), &mut port, clock, &drain);
     let (database, server, couriers) = tokio::select! {
         started = starting => started?,
         signal = signals.recv() => {
@@ -71,10 +80,16 @@ pub(crate) async fn serve(
         namespace: NAMESPACE.to_owned(),
         settings: in_force,
     };
-    let server = server.about(about);
+    let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    greet(&listener, &url, &on);
+    greet(&listener, tls.as_deref(), &url, &on);
+    let manager = ServiceManager::from_env();
+    let status =
+        format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
+    manager.ready(&status).await;
+    let manager = Arc::new(manager);
+    couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
     let server = server.measured(watched.measure());
@@ -90,6 +105,7 @@ pub(crate) async fn serve(
         }
         successor = told_to_stop(&mut signals, offer, &domains, &drain) => successor,
     };
+    manager.stopping("storing what was accepted").await;
     let are_closed = stored(serving.as_mut(), &domains, drain_timeout, &mut signals).await?;
     if !are_closed {
         last_answers(serving, &mut signals).await;
@@ -101,6 +117,41 @@ pub(crate) async fn serve(
     there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the certificate, if there is one. From then on SIGHUP no longer stops the server, but has the
+/// certificate read again.
+async fn secure(
+    files: Option<TlsFiles>,
+    clock: &Arc<dyn Clock>,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Arc<Tls>>> {
+    let Some(files) = files else { return Ok(None) };
+    let tls = Arc::new(Tls::open(files, Arc::clone(clock)).await?);
+    let expires_at = tls.expires_at();
+    if expires_at <= clock.now() {
+        tracing::error!(%expires_at, "the certificate has expired: clients refuse it");
+    }
+    let reloaded = Arc::clone(&tls);
+    signals.on_hangup(move || reloaded.reload());
+    Ok(Some(tls))
+}
+
+/// How many connections clients may have: fewer than there may be open files.
+fn client_connections_max(settings: &Settings, files: Option<u64>) -> usize {
+    let asked = settings.client_connections_max;
+    let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let others = OTHER_FILES + settings.database.pool.connections_max;
+    let most = files.saturating_sub(others).max(files / 2).max(1);
+    if asked > most {
+        tracing::info!(
+            open_files_max = files,
+            client_connections_max = most,
+            "clients may have fewer connections than the settings say, because the process may not open \
+             more files: raise its limit (ulimit -n, LimitNOFILE) or lower --client-connections-max"
+        );
+    }
+    asked.min(most)
 }
 
 /// Waits until everything that was accepted is stored. Returns whether the connections are closed as well.
@@ -192,6 +243,7 @@ async fn last_answers(serving: impl Future, signals: &mut Signals) {
 /// Opens the database, migrates it, and starts the domains.
 async fn start(
     settings: Settings,
+    tls: Option<Arc<Tls>>,
     port: &mut Port,
     clock: Arc<dyn Clock>,
     drain: &Drain,
@@ -220,9 +272,10 @@ async fn start(
         database: database.clone(),
         url: settings.database.url.clone(),
         schemas: sets.latest(database.dialect()),
+        tls: tls.clone(),
     };
     let title = about(settings.on());
-    let hints = hints(settings.on(), port.listener.address());
+    let hints = hints(settings.on(), tls.as_deref(), port.listener.address());
     let outbox = Outbox::new(database.clone(), settings.webhooks);
     let mut started = Vec::new();
     for (listed, domain) in settings.domains {
@@ -241,12 +294,15 @@ async fn start(
 }
 
 /// Prints the first lines that a new user sees.
-fn greet(listener: &Listener, url: &DatabaseUrl, domains: &[Domain]) {
+fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[Domain]) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
-    say(format_args!("tally {version} listens on http://{address} (gRPC and HTTP)"));
+    say(format_args!("tally {version} listens on {}://{address} (gRPC and HTTP)", scheme(tls)));
     say(format_args!("database: {url}"));
-    hints(domains, address).lines().for_each(|hint| say(format_args!("{hint}")));
+    if let Some(tls) = tls {
+        say(format_args!("certificate: expires {:.0}", tls.expires_at()));
+    }
+    hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
     if let Some(warning) = open_door(address) {
         tracing::warn!("{warning}");
@@ -260,16 +316,25 @@ fn about<'a>(domains: impl Iterator<Item = &'a Domain>) -> String {
 }
 
 /// What a new user can do with these domains, one line each.
-fn hints<'a>(domains: impl IntoIterator<Item = &'a Domain>, address: SocketAddr) -> String {
+fn hints<'a>(
+    domains: impl IntoIterator<Item = &'a Domain>,
+    tls: Option<&Tls>,
+    address: SocketAddr,
+) -> String {
     let hints: Vec<_> = domains.into_iter().flat_map(|domain| domain.hints).collect();
     let width = hints.iter().map(|(words, _)| words.len() + 1).max().unwrap_or(0);
-    let server = server_flag(address);
+    let scheme = scheme(tls);
+    let server = server_flag(scheme, address);
     let line = |hint: &&(&str, &str)| {
         let words = format!("{}:", hint.0);
         format!("{words:<width$} {}{server}\n", hint.1)
     };
-    let browser = format!("{:<width$} http://{address}\n", "in a browser:");
+    let browser = format!("{:<width$} {scheme}://{address}\n", "in a browser:");
     hints.iter().map(line).chain([browser]).collect()
+}
+
+fn scheme(tls: Option<&Tls>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
 }
 
 /// A warning if other machines can reach the address.
@@ -283,13 +348,13 @@ fn open_door(address: SocketAddr) -> Option<String> {
 }
 
 /// The flag that a command on this machine needs to reach this address.
-fn server_flag(mut address: SocketAddr) -> String {
+fn server_flag(scheme: &str, mut address: SocketAddr) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    let url = format!("http://{address}");
+    let url = format!("{scheme}://{address}");
     if url == SERVER_DEFAULT { String::new() } else { format!(" --server {url}") }
 }
 
@@ -318,12 +383,14 @@ mod tests {
 
     #[test]
     fn commands_are_told_where_the_server_is() {
-        let flag = |address: &str| server_flag(address.parse().expect("an address"));
+        let flag = |address: &str| server_flag("http", address.parse().expect("an address"));
         assert_eq!(flag("127.0.0.1:7777"), "");
         assert_eq!(flag("0.0.0.0:7777"), "");
         assert_eq!(flag("0.0.0.0:7790"), " --server http://127.0.0.1:7790");
         assert_eq!(flag("127.0.0.2:7777"), " --server http://127.0.0.2:7777");
         assert_eq!(flag("[::1]:7790"), " --server http://[::1]:7790");
         assert_eq!(flag("[::]:7777"), " --server http://[::1]:7777");
+        let secured = server_flag("https", "127.0.0.1:7777".parse().expect("an address"));
+        assert_eq!(secured, " --server https://127.0.0.1:7777");
     }
 }

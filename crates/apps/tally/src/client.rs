@@ -77,16 +77,16 @@ pub(crate) struct ServerArgs {
     key: Option<String>,
 
     /// A PEM file with the certificates to trust [default: those of the operating system]
-    #[arg(long, env = "TALLY_CA_CERTIFICATES", value_name = "FILE")]
-    ca_certificates: Option<PathBuf>,
+    #[arg(long, env = "TALLY_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
 
     /// A PEM file with a certificate for a server that asks for one
-    #[arg(long, env = "TALLY_CLIENT_CERTIFICATE", value_name = "FILE")]
-    client_certificate: Option<PathBuf>,
+    #[arg(long, env = "TALLY_TLS_CLIENT_CERT", value_name = "FILE")]
+    tls_client_cert: Option<PathBuf>,
 
     /// A PEM file with the private key of the client certificate
-    #[arg(long, env = "TALLY_CLIENT_KEY", value_name = "FILE")]
-    client_key: Option<PathBuf>,
+    #[arg(long, env = "TALLY_TLS_CLIENT_KEY", value_name = "FILE")]
+    tls_client_key: Option<PathBuf>,
 }
 
 /// Credentials and trusted certificates, as read from their files.
@@ -254,20 +254,20 @@ impl ServerArgs {
             value.set_sensitive(true);
             anyhow::Ok(value)
         });
-        let certificate = read("--client-certificate", &self.client_certificate)?;
-        let key = read("--client-key", &self.client_key)?;
+        let certificate = read("--tls-client-cert", &self.tls_client_cert)?;
+        let key = read("--tls-client-key", &self.tls_client_key)?;
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => {
                 return Err(anyhow!(
-                    "--client-certificate and --client-key belong together: give both, or neither"
+                    "--tls-client-cert and --tls-client-key belong together: give both, or neither"
                 ));
             }
         };
-        let ca = read("--ca-certificates", &self.ca_certificates)?;
+        let ca = read("--tls-ca", &self.tls_ca)?;
         if ca.as_ref().is_some_and(|pem| !String::from_utf8_lossy(pem).contains(PEM_CERTIFICATE)) {
-            return Err(anyhow!("--ca-certificates: the file has no certificate in PEM form"));
+            return Err(anyhow!("--tls-ca: the file has no certificate in PEM form"));
         }
         Ok(Papers { authorization: authorization.transpose()?, ca, identity })
     }
@@ -282,8 +282,8 @@ impl ServerArgs {
         let endpoint = match endpoint.uri().scheme_str() {
             Some("http") => endpoint,
             Some("https") => endpoint.tls_config(papers.tls()).context(
-                "cannot set TLS up with the files of --ca-certificates, --client-certificate and \
-                 --client-key",
+                "cannot set TLS up with the files of --tls-ca, --tls-client-cert and \
+                 --tls-client-key",
             )?,
             _ => return Err(anyhow!(wrong())),
         };
@@ -349,9 +349,9 @@ mod tests {
         ServerArgs {
             server: server.to_owned(),
             key: None,
-            ca_certificates: None,
-            client_certificate: None,
-            client_key: None,
+            tls_ca: None,
+            tls_client_cert: None,
+            tls_client_key: None,
         }
     }
 

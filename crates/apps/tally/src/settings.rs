@@ -8,7 +8,7 @@ use tally_outbox::{Webhooks, WebhooksArgs};
 use tally_producers::Terms;
 use tally_runtime::config::{Given, Invalid, Problems, name};
 use tally_runtime::telemetry;
-use tally_serve::{Configured, Connections, Domain, HostNames};
+use tally_serve::{Configured, Connections, Domain, HostNames, TlsArgs, TlsFiles};
 use tally_store::{DatabaseUrl, Dialect, Driver, Environment};
 
 use crate::schema::Sets;
@@ -92,7 +92,7 @@ struct ProducerArgs {
 /// The server's settings as given, without its domains'.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Where to listen for gRPC and HTTP; this port has no TLS and no login
+    /// Where to listen for gRPC and HTTP; this port has no login
     #[arg(long, env = "LISTEN_ADDR", value_name = "HOST:PORT", default_value = "127.0.0.1:7777")]
     listen: Given<String>,
 
@@ -100,6 +100,14 @@ pub(crate) struct ServeArgs {
     /// them, besides addresses, localhost, names without a dot, and the host of --listen
     #[arg(long, env = "TALLY_HOST_NAMES", value_name = "NAMES")]
     host_names: Option<Given<HostNames>>,
+
+    /// How many connections clients may have at the same time, as far as the open files allow; beyond, idle
+    /// ones are closed, and new ones are refused
+    #[arg(long, env = "TALLY_CLIENT_CONNECTIONS_MAX", value_name = "N", default_value = "4096")]
+    client_connections_max: Given<usize>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
@@ -144,6 +152,8 @@ pub(crate) struct LogSettings {
 pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) host_names: HostNames,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) client_connections_max: usize,
     pub(crate) database: DatabaseSettings,
     pub(crate) migrate: bool,
     pub(crate) drain_timeout: Duration,
@@ -287,6 +297,12 @@ impl ServeArgs {
         let host_names =
             host_names.and_then(|given| problems.take_secret(&name("host-names"), given));
         let host_names = host_names.unwrap_or_default();
+        let tls = self.tls.check(problems);
+        let client_connections_max = problems.within(
+            &name("client-connections-max"),
+            &self.client_connections_max,
+            8..=1_000_000,
+        );
         let migrate = problems.take(&name("migrate"), &self.migrate);
         let drain_timeout = problems.ms(&name("drain-timeout-ms"), &self.drain_timeout_ms);
         let log = self.log.check(problems);
@@ -308,6 +324,8 @@ impl ServeArgs {
         Some(Settings {
             listen,
             host_names,
+            tls,
+            client_connections_max,
             database,
             migrate,
             drain_timeout,

@@ -56,6 +56,9 @@ pub(crate) enum Verb {
     Years(Years),
     /// Requests of all years, against as many of today
     Wild(Wild),
+    /// Floods, slow and silent clients, one attack after the other, beside an honest client; it fails if that
+    /// one or the server's memory suffers
+    Attack(Attack),
     /// The server's memory for minutes at full speed over 64 streams; then with slow commits (Postgres)
     Memory(Memory),
     /// Records with the client's queue as fast as it goes, for `table`
@@ -183,6 +186,17 @@ pub(crate) struct Wild {
     /// How many requests [default: 2000000]
     #[arg(long, value_name = "N")]
     pub(crate) requests: Option<u64>,
+}
+
+#[derive(Clone, clap::Args)]
+pub(crate) struct Attack {
+    /// How long each attack takes [default: 20]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Only attacks whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
 }
 
 #[derive(Clone, clap::Args)]

@@ -6,6 +6,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `arguments.rs` | the command line, and the sizes that a verb has by default |
+//! | `attack.rs`, `attack/` | `attack`: what floods, slow and silent clients do to an honest one |
 //! | `circumstances.rs` | what the figures depend on besides the code |
 //! | `day.rs` | `day`: a day of requests, queries of it, and the wait that folds and roll-ups cause |
 //! | `message.rs` | the messages that a server gets |
@@ -21,6 +22,7 @@
 //! | `years.rs`, `years/` | `years`: three years of books, and each form of query |
 
 mod arguments;
+mod attack;
 mod circumstances;
 mod day;
 mod message;
@@ -75,6 +77,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let place = Place::create(backend, arguments).await?;
         println!("\n== {place}");
         is_right &= match &verb {
+            Verb::Attack(attack) => attack::run(arguments, attack, &place).await,
             Verb::Day(day) => day::run(arguments, day, &place).await,
             Verb::RollUp(roll_up) => roll_up::run(arguments, roll_up, &place).await,
             Verb::Years(years) => years::run(arguments, years, &place).await,

@@ -52,7 +52,25 @@ impl Server {
         place: &Place,
         flags: &[&str],
     ) -> anyhow::Result<Self> {
-        let mut command = command(arguments)?;
+        Self::start_within(arguments, place, flags, None)
+    }
+
+    /// The same after a shell has set limits.
+    pub(crate) fn start_within(
+        arguments: &Arguments,
+        place: &Place,
+        flags: &[&str],
+        limits: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let mut command = match limits {
+            None => command(arguments)?,
+            Some(limits) => {
+                let mut shell = isolated(Command::new("sh"));
+                shell.args(["-c", &format!("{limits} && exec \"$@\""), "sh"]);
+                shell.arg(arguments.tally()?);
+                shell
+            }
+        };
         command.args(["serve", "--listen", "127.0.0.1:0", "--database-url", &place.url]);
         command.args(flags);
         let process = Process::spawn(&command);
@@ -61,6 +79,10 @@ impl Server {
         let url = url.context("the server's address")?.to_owned();
         let endpoint = Endpoint::new(url.clone())?;
         Ok(Self { process, url, endpoint })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -99,7 +121,10 @@ impl Server {
 
 /// `tally`, without what the environment says of another server or database.
 pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<Command> {
-    let mut command = Command::new(arguments.tally()?);
+    Ok(isolated(Command::new(arguments.tally()?)))
+}
+
+fn isolated(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let of_tally = ["LISTEN_ADDR", "DB_URL", "MIGRATION_DRIVER"].contains(&&*name);
@@ -108,7 +133,7 @@ pub(crate) fn command(arguments: &Arguments) -> anyhow::Result<Command> {
         }
     }
     command.current_dir(std::env::temp_dir());
-    Ok(command)
+    command
 }
 
 /// How many requests are counted, of all days.

@@ -52,6 +52,12 @@ pub(crate) fn memory(pid: u32) -> Option<Memory> {
     parse_status(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
+/// Lets the peak of a process's memory begin anew.
+pub(crate) fn forget_peak(pid: u32) {
+    // Where that cannot be done, the peak is that of all its life.
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
 fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }

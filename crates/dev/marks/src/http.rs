@@ -32,7 +32,14 @@ static COUNT: Operation = Operation {
 pub(crate) fn api(service: Arc<Service>) -> Api {
     Api::new(NAME, "Numbers, each stored once.")
         .route(&COUNT, get(count).with_state(service))
-        .schema("MarkCount", json!({"type": "object"}))
+        .schema(
+            "MarkCount",
+            json!({
+                "type": "object",
+                "required": ["count", "rounds"],
+                "properties": {"count": {"type": "integer"}, "rounds": {"type": "integer"}},
+            }),
+        )
 }
 
 async fn count(State(service): State<Arc<Service>>) -> Result<Response, Problem> {

@@ -10,6 +10,7 @@
 //! | `binaries.rs` | finding the installed Postgres |
 //! | `built.rs` | [`built_tally`]: `tally` itself, for the tests of other packages |
 //! | `database.rs` | [`TestDatabase`]: an empty database for one test |
+//! | `described.rs` | [`Described`]: answers held against the description of their API |
 //! | `disturb.rs` | [`Disturber`]: one statement after the other goes wrong |
 //! | `eventually.rs` | [`eventually`]: polling for a condition; the only place that pauses |
 //! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
@@ -23,14 +24,18 @@
 //! | `programs.rs` | [`PROGRAMS`]: what tests use besides Postgres |
 //! | `proxy.rs`, `proxy/` | [`Proxy`]: a TCP proxy with faults on demand |
 //! | `standby.rs` | COMMITs that hang because the synchronous standby is missing |
-//! | `tls.rs` | [`Tls`]: a certificate for a server, and its authority |
+//! | `secure.rs` | [`Secure`]: a client of HTTP/1.1 with TLS |
+//! | `tls.rs` | [`Tls`], [`Authority`]: certificates for servers and clients, and who signs them |
 //!
-//! The feature `async`, on by default, adds everything that needs tokio or creates certificates.
+//! The feature `async`, on by default, adds everything that needs tokio, reads JSON or creates
+//! certificates.
 
 mod binaries;
 mod built;
 #[cfg(feature = "async")]
 mod database;
+#[cfg(feature = "async")]
+mod described;
 #[cfg(feature = "async")]
 mod disturb;
 mod eventually;
@@ -46,6 +51,8 @@ mod programs;
 #[cfg(feature = "async")]
 mod proxy;
 #[cfg(feature = "async")]
+mod secure;
+#[cfg(feature = "async")]
 mod standby;
 mod tls;
 
@@ -53,6 +60,8 @@ pub use binaries::{INSTALL_HINT, bin_dir};
 pub use built::built_tally;
 #[cfg(feature = "async")]
 pub use database::TestDatabase;
+#[cfg(feature = "async")]
+pub use described::Described;
 #[cfg(feature = "async")]
 pub use disturb::{Disturbance, Disturber};
 #[cfg(feature = "async")]
@@ -68,4 +77,8 @@ pub use process::{Output, Process, Spawn, User, run, run_with};
 pub use programs::{PROGRAMS, has_programs, is_installed};
 #[cfg(feature = "async")]
 pub use proxy::{Direction, Proxy};
+#[cfg(feature = "async")]
+pub use secure::Secure;
+#[cfg(feature = "async")]
+pub use tls::Authority;
 pub use tls::Tls;

@@ -4,14 +4,15 @@ use std::env::var_os;
 use std::process::Command;
 
 /// Each program, and its package in Debian and Ubuntu: the browser and its driver, what the examples of the
-/// documentation use, and what checks metrics and alerts.
-pub const PROGRAMS: [(&str, &str); 6] = [
+/// documentation use, and what checks metrics, alerts and the units of systemd.
+pub const PROGRAMS: [(&str, &str); 7] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("curl", "curl"),
     ("jq", "jq"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Whether a program is installed.

@@ -1,6 +1,7 @@
 //! What can go wrong, and what it means to the client.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tally_producers::stream::{self, CheckpointTooLong, Invalid, InvalidDrops};
 use tally_proto::wire::{ENTRY_REQUESTS_MAX, STATUS_MAX, reason};
@@ -25,6 +26,9 @@ pub(crate) enum Error {
     RolledUp(#[source] Box<Self>),
     #[error(transparent)]
     Ended(#[from] Ended),
+    /// So it ended for all that have waited for it.
+    #[error(transparent)]
+    Joined(Arc<Self>),
 }
 
 /// Requests of an `Add` stream that are not counted, for their times.
@@ -125,6 +129,7 @@ impl Error {
             Self::Refused(kind, _) => *kind,
             Self::AnswerTooLarge(_) => Kind::ResourceExhausted,
             Self::RolledUp(error) => error.kind(),
+            Self::Joined(error) => error.kind(),
             Self::Ended(error) => error.kind(),
         }
     }
@@ -135,6 +140,7 @@ impl Error {
             Self::Times(_) | Self::Refused(..) => None,
             Self::AnswerTooLarge(_) => Some(reason::ANSWER_TOO_LARGE),
             Self::RolledUp(error) => error.reason(),
+            Self::Joined(error) => error.reason(),
             Self::Ended(error) => error.reason(),
         }
     }

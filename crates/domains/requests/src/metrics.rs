@@ -229,7 +229,8 @@ mod tests {
             BatchEnd { rows, drops, checkpoint: None }
         };
         let batches = vec![batch(1, 50), batch(3, 2), batch(3, 4)];
-        let run = Run { producer: Uuid::from_u128(1), epoch: 1, first: 5, batches };
+        let (producer, is_shared) = (Uuid::from_u128(1), false);
+        let run = Run { producer, epoch: 1, is_shared, first: 5, batches };
         let rows: Rows = [(1, 0), (2, 0), (2, 1)].into_iter().collect();
         let chunks = [rows.clone().of_run(run.clone()), rows.clone().of_run(run), rows.into()];
         let started = Timestamp::UNIX_EPOCH;

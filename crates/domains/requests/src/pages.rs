@@ -11,6 +11,7 @@
 //! | `parts.rs` | what the pages have in common: numbers, statuses, rankings |
 //! | `producers.rs` | who counts |
 //! | `requests.rs` | the page of all requests |
+//! | `rules.rs` | the rules about counts, and how each stands |
 //! | `sums.rs` | one answer added up in several ways, and the endpoints in order |
 //! | `times.rs` | a range, the one before it, its periods, and what they are called |
 //! | `view.rs` | what a page shows, from one snapshot |
@@ -24,6 +25,7 @@ mod overview;
 mod parts;
 mod producers;
 mod requests;
+mod rules;
 mod sums;
 mod times;
 mod view;
@@ -54,15 +56,17 @@ impl Service {
             .route(ask::REQUESTS, get(requests))
             .route(ask::ENDPOINT, get(endpoint))
             .route(producers::PATH, get(producers))
+            .route(rules::PATH, get(rules))
             .with_state(self.clone());
         let service = self.clone();
         Pages::new()
             .entry(ask::REQUESTS, "Requests")
             .entry(producers::PATH, "Producers")
+            .entry(rules::PATH, "Rules")
             .routes(routes)
-            .overview(move |namespace, host| {
+            .overview(move |namespace, url| {
                 let service = service.clone();
-                async move { overview::part(&service, namespace, &host).await }
+                async move { overview::part(&service, namespace, &url).await }
             })
     }
 }
@@ -70,7 +74,7 @@ impl Service {
 async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
     match read(&service, &frame, query, Ask::read).await {
         Ok(view) if view.is_first_time() => {
-            let body = first::page(&frame.host());
+            let body = first::page(&frame.url());
             frame.page(Page { title: "Requests".into(), is_live: true, ..Page::new(body) })
         }
         Ok(view) => frame.page(Page {
@@ -96,18 +100,32 @@ async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame)
 }
 
 async fn producers(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    let mistakes = Parameters::of(query.0.as_deref(), &[]).mistakes;
+    of_now("Producers", query, &frame, producers::page(&service, frame.namespace())).await
+}
+
+async fn rules(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
+    of_now("Rules", query, &frame, rules::page(&service, frame.namespace())).await
+}
+
+/// A page that takes no parameters: what there is now, and when that is.
+async fn of_now(
+    title: &str,
+    RawQuery(query): RawQuery,
+    frame: &Frame,
+    page: impl Future<Output = Result<(Markup, Markup), Error>>,
+) -> Response {
+    let mistakes = Parameters::of(query.as_deref(), &[]).mistakes;
     if !mistakes.is_empty() {
-        return Failure::Mistakes(mistakes).page(&frame);
+        return Failure::Mistakes(mistakes).page(frame);
     }
-    match producers::page(&service, frame.namespace()).await {
+    match page.await {
         Ok((body, as_of)) => frame.page(Page {
-            title: "Producers".into(),
+            title: title.into(),
             is_live: true,
             as_of: Some(as_of),
             ..Page::new(body)
         }),
-        Err(error) => Failure::Failed(error).page(&frame),
+        Err(error) => Failure::Failed(error).page(frame),
     }
 }
 

@@ -131,13 +131,12 @@ impl Limit {
     }
 }
 
-/// As in `fewer than 1 request` and `a share of more than 5%`.
+/// As in `fewer than 1 request` and `more than 5%`.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let requests = |number| if number == 1 { "request" } else { "requests" };
         match *self {
-            Self::Below(number) => write!(f, "fewer than {number} {}", requests(number)),
-            Self::Above(number) => write!(f, "more than {number} {}", requests(number)),
+            Self::Below(number) => write!(f, "fewer than {}", plural(number, "request")),
+            Self::Above(number) => write!(f, "more than {}", plural(number, "request")),
             Self::ShareBelowMillionths(share) => write!(f, "less than {}", percent(share)),
             Self::ShareAboveMillionths(share) => write!(f, "more than {}", percent(share)),
         }
@@ -150,9 +149,34 @@ pub(crate) fn percent(millionths: u32) -> String {
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// As in `1 request` and `2 requests`.
+fn plural(number: u64, unit: &str) -> String {
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// In the largest unit that fits, as in `2 hours`.
+fn minutes(number: u32) -> String {
+    let (number, unit) = match number {
+        number if number.is_multiple_of(24 * 60) => (number / (24 * 60), "day"),
+        number if number.is_multiple_of(60) => (number / 60, "hour"),
+        number => (number, "minute"),
+    };
+    plural(number.into(), unit)
+}
+
 // === impl Rule ===
 
 impl Rule {
+    /// When it fires, as in `fewer than 1 request in 15 minutes`.
+    pub(crate) fn condition(&self) -> String {
+        let least = || plural(self.at_least().into(), "request");
+        let at_least = self.limit.is_share().then(|| format!(" of at least {}", least()));
+        let repeat =
+            self.repeat_minutes.map(|repeat| format!(", told again after {}", minutes(repeat)));
+        let (at_least, repeat) = (at_least.unwrap_or_default(), repeat.unwrap_or_default());
+        format!("{}{at_least} in {}{repeat}", self.limit, minutes(self.window_minutes))
+    }
+
     /// Everything that is wrong with it, and with the URL that its events go to; and the receiver that
     /// this is.
     pub(crate) fn check(

@@ -18,6 +18,7 @@ mod submit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,11 +26,14 @@ use jiff::civil::Date;
 use tally_outbox::Outbox;
 use tally_producers::Producers;
 use tally_producers::stream::Streams;
+use tally_runtime::Kind;
 use tally_runtime::metrics::Scrape;
+use tally_runtime::turns::{Taken, Turns};
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use self::books::Joined;
 pub(crate) use self::rules::ShownRule;
 use crate::ahead::Ahead;
 use crate::changes::Version;
@@ -51,9 +55,13 @@ use crate::totals::{After, Query, Questions, TEXT_BYTES_FACTOR, TooMany, Totals}
 
 /// How many queries run at the same time. More would take connections from the insert workers.
 pub(crate) const QUERIES_MAX: usize = 3;
-/// How many roll-ups may run or wait. Each goes on when its caller gives up, so an impatient caller
-/// must not pile them up.
-const ROLL_UPS_WAITING_MAX: usize = 32;
+/// How long a query waits for its turn, and how many of one connection may wait.
+const QUERY_WAIT_MAX: Duration = Duration::from_secs(30);
+const QUERIES_WAITING_MAX: usize = 64;
+/// How many roll-ups may wait, and how many of them of one connection. Each goes on when its caller gives
+/// up, so an impatient caller must not pile them up.
+const ROLL_UPS_WAITING_MAX: usize = 256;
+const ROLL_UPS_OF_ONE_WAITING_MAX: usize = 16;
 
 /// Counts requests, rolls them up, and answers. Clones share everything.
 #[derive(Clone)]
@@ -69,10 +77,11 @@ pub struct Service {
     quarter_retention_days: u32,
     /// Whether this server does the duties.
     is_keeping: Arc<AtomicBool>,
-    queries: Arc<Semaphore>,
+    queries: Turns<1>,
     /// One at a time, because roll-ups would only wait for each other in the database.
-    roll_ups: Arc<Semaphore>,
-    waiting_roll_ups: Arc<Semaphore>,
+    roll_ups: Turns<1>,
+    /// The roll-ups that have not begun.
+    joined: Joined,
 }
 
 // === impl Service ===
@@ -140,9 +149,9 @@ impl Service {
             outbox,
             quarter_retention_days: settings.quarter_retention_days,
             is_keeping,
-            queries: Arc::new(Semaphore::new(QUERIES_MAX)),
-            roll_ups: Arc::new(Semaphore::new(1)),
-            waiting_roll_ups: Arc::new(Semaphore::new(ROLL_UPS_WAITING_MAX)),
+            queries: Turns::new([QUERIES_MAX]),
+            roll_ups: Turns::new([1]),
+            joined: Joined::default(),
         })
     }
 
@@ -220,7 +229,7 @@ impl Service {
     pub(crate) async fn answers(&self, questions: Questions) -> Result<Vec<Totals>, Error> {
         let totals_max = questions.first.first().map_or(self.totals_max, |query| query.totals_max);
         let answers = {
-            let _place = self.queries.acquire().await;
+            let _place = self.place().await?;
             self.house.store.answers(questions).await
         };
         let answers = answers.map_err(|error| {
@@ -238,9 +247,22 @@ impl Service {
         Ok(answers)
     }
 
+    /// A place among the queries, which connections have in turns.
+    async fn place(&self) -> Result<Taken<1>, Error> {
+        let (of_one, _) = self.queries.waiting();
+        let place = match of_one {
+            ..QUERIES_WAITING_MAX => timeout(QUERY_WAIT_MAX, self.queries.take([1])).await.ok(),
+            _ => None,
+        };
+        place.flatten().ok_or_else(|| {
+            let text = "too many other questions are being answered; try again later";
+            Error::Refused(Kind::Unavailable, text.into())
+        })
+    }
+
     /// The first names that are asked for, and whether there are more.
     pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let found = self.house.store.list(listing).await.map_err(Error::store("list names"))?;
         Ok(found.finish())
     }

@@ -93,7 +93,8 @@ impl Workers {
         scrape.put(ROWS_MAX, labels, limits.rows_max);
         scrape.put(BYTES, labels, queue.bytes());
         scrape.put(BYTES_MAX, labels, limits.bytes_max);
-        let oldest = now.checked_sub(self.oldest_age()).unwrap_or(now);
+        let waiting = queue.oldest().map_or(Duration::ZERO, |since| since.elapsed());
+        let oldest = now.checked_sub(self.oldest_age().max(waiting)).unwrap_or(now);
         scrape.put(OLDEST, labels, oldest);
         scrape.put(RECEIVED, labels, measured.received.get());
         scrape.put(FAILED, labels, measured.failed.get());

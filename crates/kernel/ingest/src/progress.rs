@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a worker may have a batch, including failed attempts, before nothing counts as storable.
-/// What waits is younger, because the workers take the oldest first.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// What the workers of one queue tell about their writes.
@@ -83,8 +82,7 @@ impl Progress {
         Some(Trouble { message, is_trying })
     }
 
-    /// For how long the oldest row has waited. What is in no worker's hands is younger, because the workers
-    /// take the oldest first.
+    /// For how long the oldest row in a worker's hands has waited.
     pub(crate) fn oldest_age(&self) -> Duration {
         let oldest = self.lock().oldest.iter().flatten().min().copied();
         oldest.map_or(Duration::ZERO, |since| since.elapsed())

@@ -188,6 +188,7 @@ impl<S: Sink> Worker<S> {
             let error = match self.sink.write(batch).await {
                 Ok(outcomes) => {
                     self.queue.measured.committed(rows, began.elapsed());
+                    self.queue.writing.wrote(rows, began.elapsed());
                     self.progress.stored();
                     self.sequence = sequence;
                     self.last_stored = Instant::now();

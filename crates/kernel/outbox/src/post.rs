@@ -118,19 +118,29 @@ impl Message<'_> {
     }
 }
 
-/// Tries each address of the host.
 async fn connect(receiver: &Receiver) -> Result<TcpStream, String> {
     let place = (receiver.host(), receiver.port());
     let addresses = tokio::net::lookup_host(place).await;
-    let addresses = addresses.map_err(|error| format!("look up the host: {error}"))?;
+    let addresses = addresses.map_err(|error| format!("look up the host: {error}"))?.collect();
+    first(addresses, TcpStream::connect).await.map_err(|error| format!("connect: {error}"))
+}
+
+/// Tries each address. One that never answers, as when a network has no way for IPv6, leaves the others
+/// their part of the time, and the request its own.
+async fn first<A, T>(
+    addresses: Vec<A>,
+    connect: impl AsyncFn(A) -> io::Result<T>,
+) -> io::Result<T> {
+    let share = ATTEMPT_MAX / u32::try_from(addresses.len() + 1).unwrap_or(u32::MAX);
     let mut failed = io::Error::other("the host has no address");
     for address in addresses {
-        match TcpStream::connect(address).await {
+        let silence = |_| Err(io::Error::other(format!("no answer within {share:.1?}")));
+        match timeout(share, connect(address)).await.unwrap_or_else(silence) {
             Ok(stream) => return Ok(stream),
             Err(error) => failed = error,
         }
     }
-    Err(format!("connect: {failed}"))
+    Err(failed)
 }
 
 async fn exchange<S>(
@@ -200,6 +210,26 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_never_answers_leaves_time_for_the_others() {
+        let connect = async |address| match address {
+            "silent" => std::future::pending().await,
+            "closed" => Err(io::Error::other("refused")),
+            address => Ok(address),
+        };
+        let within = |addresses: &[_]| timeout(ATTEMPT_MAX, first(addresses.to_vec(), connect));
+        let open = within(&["silent", "closed", "silent", "open"]).await.expect("in time");
+        assert_eq!(open.expect("connected"), "open");
+        for (addresses, why) in [
+            (&["silent"][..], "no answer within 5.0s"),
+            (&["silent", "closed"], "refused"),
+            (&[], "the host has no address"),
+        ] {
+            let failed = within(addresses).await.expect("in time").expect_err(why);
+            assert_eq!(failed.to_string(), why);
+        }
     }
 
     /// A client that trusts an authority, or nobody.

@@ -17,8 +17,6 @@ use crate::run::{Content, Fate, Parcel, Run};
 pub(crate) struct Place {
     pub(crate) epoch: i64,
     pub(crate) sequence: i64,
-    /// Whether it may be taken over. It decides nothing but why a run is refused.
-    pub(crate) is_shared: bool,
 }
 
 /// A producer that moves on.
@@ -138,7 +136,7 @@ impl<C: Content> Plan<C> {
         match place {
             None => Fate::refused(Refusal::Forgotten, was_committed),
             Some(place) if place.epoch != run.epoch => {
-                let refusal = if place.is_shared { Refusal::TakenOver } else { Refusal::InUse };
+                let refusal = if run.is_shared { Refusal::TakenOver } else { Refusal::InUse };
                 Fate::refused(refusal, was_committed && place.sequence >= run.first)
             }
             Some(Place { sequence, .. }) if *sequence < run.first - 1 => {
@@ -218,7 +216,7 @@ impl<C: Content> Plan<C> {
 impl Place {
     /// Where a producer stands if what comes is the next of it.
     fn hoped_for(epoch: i64, sequence: i64) -> Self {
-        Self { epoch, sequence, is_shared: false }
+        Self { epoch, sequence }
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Run {
     /// The epoch under which the stream opened the producer. It changes with each process, and when a
     /// forgotten producer begins again, so that nothing from an older stream is stored.
     pub epoch: i64,
+    /// Whether the producer may be taken over. It decides nothing but why a run is refused.
+    pub is_shared: bool,
     /// The number of the first batch.
     pub first: i64,
     /// The batches, from the first on.

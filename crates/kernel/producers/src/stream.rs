@@ -240,11 +240,12 @@ impl<C: Content> Streams<C> {
             Ok(opened) => opened,
             Err(error) => return Ending { committed: None, error },
         };
-        let Standing { epoch, sequence, last_seen_micros, checkpoint, .. } = standing;
+        let Standing { epoch, sequence, last_seen_micros, is_shared, checkpoint, .. } = standing;
         progress.send_modify(|progress| {
             (progress.opened, progress.committed) = (Some((epoch, checkpoint)), sequence);
         });
-        let mut recording = Recording::new(self, batches, progress, opening.id, epoch, sequence);
+        let mut recording =
+            Recording::new(self, batches, progress, opening.id, epoch, is_shared, sequence);
         let mut ended = recording.run(stream).await;
         let (committed, is_done) = (recording.committed(), recording.is_done);
         let may_begin_again = || producers.terms().is_young(opening.id, self.clock.now());

@@ -15,10 +15,12 @@
 //! | `metrics.rs`, `metrics/` | counters, gauges and histograms, and the answer to a scrape |
 //! | `namespace.rs` | a namespace |
 //! | `random.rs` | the only place that draws random numbers and ids |
+//! | `service_manager.rs` | what systemd is told of the process |
 //! | `signal.rs` | SIGTERM, Ctrl-C and SIGHUP |
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
 //! | `text.rs` | texts from strangers, numbers, sizes and ages as people read them |
+//! | `turns.rs` | serving those who ask at the same time in turns |
 
 pub mod backoff;
 mod clock;
@@ -31,10 +33,12 @@ mod kind;
 pub mod metrics;
 mod namespace;
 pub mod random;
+mod service_manager;
 mod signal;
 mod tasks;
 pub mod telemetry;
 pub mod text;
+pub mod turns;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
@@ -42,5 +46,6 @@ pub use distance::distance;
 pub use error::{Error, Outcome, Said, chain, chain_for_clients, tell};
 pub use kind::Kind;
 pub use namespace::Namespace;
+pub use service_manager::ServiceManager;
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};

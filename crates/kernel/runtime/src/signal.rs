@@ -3,8 +3,9 @@
 use std::io;
 
 /// The signals that ask a process to stop. Once made, they no longer end the process.
-#[derive(Debug)]
 pub struct Signals {
+    /// What SIGHUP does instead of asking the process to stop.
+    on_hangup: Option<Box<dyn Fn() + Send>>,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -23,6 +24,7 @@ impl Signals {
         {
             use tokio::signal::unix::{SignalKind, signal};
             Ok(Self {
+                on_hangup: None,
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 hangup: match ignores_hangup() {
@@ -32,13 +34,19 @@ impl Signals {
             })
         }
         #[cfg(not(unix))]
-        Ok(Self {})
+        Ok(Self { on_hangup: None })
+    }
+
+    /// From now on SIGHUP does this, instead of asking the process to stop, whenever [`Signals::recv`]
+    /// waits.
+    pub fn on_hangup(&mut self, action: impl Fn() + Send + 'static) {
+        self.on_hangup = Some(Box::new(action));
     }
 
     /// Waits for the next signal, and says which it was.
     pub async fn recv(&mut self) -> &'static str {
         #[cfg(unix)]
-        {
+        loop {
             let hangup = async {
                 match &mut self.hangup {
                     Some(hangup) => hangup.recv().await,
@@ -46,9 +54,12 @@ impl Signals {
                 }
             };
             tokio::select! {
-                _ = self.terminate.recv() => "SIGTERM",
-                _ = self.interrupt.recv() => "SIGINT",
-                _ = hangup => "SIGHUP",
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = hangup => match &self.on_hangup {
+                    Some(action) => action(),
+                    None => return "SIGHUP",
+                },
             }
         }
         #[cfg(not(unix))]
@@ -56,6 +67,12 @@ impl Signals {
             let _ = tokio::signal::ctrl_c().await;
             "Ctrl-C"
         }
+    }
+}
+
+impl std::fmt::Debug for Signals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signals").finish_non_exhaustive()
     }
 }
 

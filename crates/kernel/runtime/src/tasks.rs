@@ -7,6 +7,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
+use crate::turns::Asker;
+
 /// Starts tasks with a name, and waits for them at the end. A server has one `Tasks` for each stage
 /// of its drain.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +29,7 @@ impl Tasks {
         Self::default()
     }
 
-    /// Starts a task. A panic in it ends the task only, and is logged by name.
+    /// Starts a task, for whoever asks for it. A panic in it ends the task only, and is logged by name.
     #[allow(clippy::disallowed_methods, reason = "the one place that starts tasks")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
@@ -35,10 +37,10 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let running = Running(name);
-        self.0.spawn(async move {
+        self.0.spawn(Asker::current().asks(async move {
             let _running = running;
             future.await
-        })
+        }))
     }
 
     /// Starts a task that no drain waits for: the process may end before it does.

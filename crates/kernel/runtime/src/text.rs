@@ -1,14 +1,16 @@
 //! Texts from strangers, numbers, sizes and ages as people read them, on pages and in terminals.
 
-/// Whether a character steers a terminal, or reorders or hides text: control characters, and marks
-/// without a shape of their own (Unicode UAX 9 among others).
+/// Whether a character steers a terminal, or reorders or hides text: control characters, and those
+/// without a shape of their own (Unicode's `Default_Ignorable_Code_Point`, and a blank of Braille), except
+/// variation selectors, which emoji have.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}' | '\u{e01f0}'..='\u{e0fff}')
 }
 
 /// A number with thousands separators: `1,234,567`.
@@ -57,12 +59,22 @@ mod tests {
 
     #[test]
     fn what_has_no_shape_is_hidden() {
-        for hidden in
-            ['\x1b', '\u{9b}', '\u{180e}', '\u{202e}', '\u{206a}', '\u{fff9}', '\u{e0041}']
-        {
+        for hidden in [
+            '\x1b',
+            '\u{9b}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{202e}',
+            '\u{206a}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{ffa0}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ] {
             assert!(is_hidden(hidden), "{hidden:?}");
         }
-        assert!(!"/a ä \u{1f600} سوق".contains(is_hidden));
+        assert!(!"/a ä \u{1f600} \u{2764}\u{fe0f} سوق 한".contains(is_hidden));
     }
 
     #[test]

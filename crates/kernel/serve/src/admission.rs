@@ -37,11 +37,12 @@ pub(crate) struct Names {
 impl FromStr for HostNames {
     type Err = String;
 
-    /// Names with commas between them.
+    /// Names and addresses with commas between them.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_name = |name: &&str| {
             let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-            !name.is_empty() && name.chars().all(is_of_name)
+            bare(name).parse::<IpAddr>().is_ok()
+                || (!name.is_empty() && name.chars().all(is_of_name))
         };
         let names: Vec<_> = text.split(',').map(str::trim).collect();
         match names.iter().find(|name| !is_name(name)) {
@@ -50,7 +51,9 @@ impl FromStr for HostNames {
                  them, as in tally.example,counts.example"
             )),
             Some(_) => Ok(Self::default()),
-            None => Ok(Self(names.into_iter().map(str::to_ascii_lowercase).collect())),
+            None => {
+                Ok(Self(names.into_iter().map(|name| bare(name).to_ascii_lowercase()).collect()))
+            }
         }
     }
 }
@@ -73,9 +76,11 @@ impl Names {
     fn is_own(&self, authority: &str) -> bool {
         let Ok(authority) = authority.parse::<Authority>() else { return false };
         let host = authority.host().to_ascii_lowercase();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(ip) = bare.parse::<IpAddr>() {
-            return !self.is_loopback || ip.to_canonical().is_loopback();
+        if let Ok(ip) = bare(&host).parse::<IpAddr>() {
+            let is_configured = |own: &String| own.parse() == Ok(ip);
+            return !self.is_loopback
+                || ip.to_canonical().is_loopback()
+                || self.configured.iter().any(is_configured);
         }
         let name = host.trim_end_matches('.');
         name == "localhost"
@@ -159,6 +164,11 @@ fn is_of_browser(headers: &HeaderMap) -> bool {
         || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
 }
 
+/// An address of IPv6 without the brackets that it has in a URL.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
 /// What the request calls this server, in its target and in its `Host`.
 fn authorities(request: &Request) -> Vec<String> {
     let of_target = request.uri().authority().map(ToString::to_string);
@@ -183,11 +193,12 @@ mod tests {
 
     #[test]
     fn on_loopback_only_names_of_this_machine_are_right() {
-        let more = "Tally.example, b.example".parse().expect("names");
+        // An address as well: a proxy may pass on by which one it was reached.
+        let more = "Tally.example, b.example, 10.0.0.2, [FD00::1]".parse().expect("names");
         let names = Names::new(([127, 0, 0, 1], 7777).into(), Some("Tally.internal"), more);
         let own = ["localhost", "LOCALHOST:1", "a.localhost:80", "localhost.", "127.0.0.1:7777"];
         let also = ["127.8.8.8", "[::1]:7777", "[::ffff:127.0.0.1]", "tally.internal:7777"];
-        let more = ["TALLY.example:1", "b.example."];
+        let more = ["TALLY.example:1", "b.example.", "10.0.0.2:80", "[fd00:0::1]:7777"];
         for name in own.into_iter().chain(also).chain(more) {
             assert!(names.is_own(name), "{name}");
         }
@@ -213,6 +224,7 @@ mod tests {
     fn names_are_read() {
         let read = |text: &str| text.parse::<HostNames>().map(|names| names.0);
         assert_eq!(read("a.example, B.example"), Ok(vec!["a.example".into(), "b.example".into()]));
+        assert_eq!(read("::1,[fd00::1]"), Ok(vec!["::1".into(), "fd00::1".into()]));
         assert_eq!(read(""), Ok(vec![]));
         for wrong in ["https://a.example", "a.example:80", "a,,b", "*.example"] {
             assert!(read(wrong).is_err(), "{wrong}");

@@ -11,7 +11,7 @@ use tally_runtime::{Clock, Kind, chain};
 use tally_store::{Database, DatabaseUrl, Error};
 use tokio::time::timeout;
 
-use crate::Domains;
+use crate::{Domains, Tls};
 
 /// How long a part of the server may take to say something of itself.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -31,6 +31,8 @@ pub struct Origin {
     pub url: DatabaseUrl,
     /// Each set of migrations, and the newest one that was applied.
     pub schemas: Vec<(&'static str, i64)>,
+    /// What its port speaks, if that is TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// What a server knows of itself at one moment.
@@ -48,6 +50,8 @@ pub struct Facts {
     pub trouble: Option<String>,
     /// Its database.
     pub database: DatabaseFacts,
+    /// What else it knows of itself.
+    pub facts: Vec<Fact>,
     /// Its domains, in their order.
     pub domains: Vec<DomainFacts>,
 }
@@ -78,7 +82,7 @@ pub struct DomainFacts {
     pub missing: Option<String>,
 }
 
-/// Something that a domain knows of itself.
+/// Something that a server or a domain knows of itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
     /// In snake_case with its unit last, as in `queue_rows`.
@@ -165,7 +169,11 @@ pub fn in_words(name: &str, value: Option<&Value>, max: Option<u64>, now: Timest
         None => return "none".to_owned(),
         Some(Value::Count(number) | Value::Bytes(number)) => of(*number),
         Some(Value::Time(at)) => {
-            format!("{} ago, {at:.0}", age(now.as_second() - at.as_second()))
+            let seconds = now.as_second() - at.as_second();
+            match seconds {
+                0.. => format!("{} ago, {at:.0}", age(seconds)),
+                _ => format!("in {}, {at:.0}", age(-seconds)),
+            }
         }
         Some(Value::Text(text)) => text.clone().into_owned(),
     };
@@ -178,7 +186,7 @@ impl Domains {
     /// What a server with these domains knows of itself now. A database that does not answer in time
     /// leaves gaps.
     pub async fn facts(&self, origin: &Origin) -> Facts {
-        let Origin { database, url, schemas, .. } = origin;
+        let Origin { database, url, schemas, tls, .. } = origin;
         let (trouble, size, domains) = tokio::join!(
             self.trouble(database),
             in_time("measure the database", database.size()),
@@ -198,6 +206,7 @@ impl Domains {
                 bytes: size.bytes,
                 free_bytes: size.free_bytes,
             },
+            facts: tls.as_ref().map(|tls| tls.facts()).unwrap_or_default(),
             domains,
         }
     }
@@ -244,8 +253,10 @@ mod tests {
         assert_eq!(names.map(label), ["rolled up", "queue rows", "unfolded"]);
         let now: Timestamp = "2030-06-15T12:05:00.5Z".parse().expect("a time");
         let at = Value::Time("2030-06-15T12:00:00Z".parse().expect("a time"));
+        let soon = Value::Time("2030-06-15T12:08:00Z".parse().expect("a time"));
         for (name, value, max, words) in [
             ("rolled_up_at", Some(at), None, "5 min ago, 2030-06-15T12:00:00Z"),
+            ("expires_at", Some(soon), None, "in 3 min, 2030-06-15T12:08:00Z"),
             ("rolled_up_at", None, None, "never"),
             ("state", None, None, "none"),
             ("state", Some(Value::Text("poor".into())), None, "poor"),

@@ -38,6 +38,7 @@ impl From<Facts> for proto::GetStatusResponse {
             now: Some(timestamp(facts.now)),
             trouble: facts.trouble.unwrap_or_default(),
             database: Some(facts.database.into()),
+            facts: facts.facts.into_iter().map(Into::into).collect(),
             domains: facts.domains.into_iter().map(Into::into).collect(),
         }
     }

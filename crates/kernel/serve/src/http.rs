@@ -19,9 +19,9 @@ use tonic::server::NamedService as _;
 use crate::admission::{Names, admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
 use crate::grpc::Answering;
+use crate::held::held;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
-use crate::unfinished::held;
 
 /// What `GET /` answers.
 pub(crate) fn about(

@@ -4,6 +4,9 @@
 //! loses what it has not read yet: the status of its stream, with what was stored. So, as in nginx
 //! (`lingering_close`): say that nothing more comes, then read and discard until the client closes
 //! its side, or for a while.
+//!
+//! Before its end, a connection has limits: a time until its first complete head, and for a client that
+//! takes nothing of what is sent; and it is not read while it has too much that is not read.
 
 use std::future::Future as _;
 use std::io;
@@ -12,41 +15,140 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::Connected;
 
-use crate::unfinished::{Ticket, Unfinished};
+use crate::arriving::Arriving;
+use crate::clients::{Client, Ticket};
+use crate::tls::{Peer, Stream};
 
 /// How long a client may take to notice the end.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 const DISCARD_BYTES: usize = 16 * 1024;
+/// How long a client may take until its first complete head is here: of HTTP/2 the preface and its
+/// settings, of HTTP/1.1 a request's.
+const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// For how long a client may take nothing of what is sent to it.
+const SEND_WAIT_MAX: Duration = Duration::from_secs(60);
+/// What is sent that is more than signs of life.
+const ANSWER_BYTES: usize = 1_024;
 
-/// A TCP connection that lingers at its end.
+/// A connection that lingers at its end.
 pub(crate) struct Lingering {
-    stream: TcpStream,
+    stream: Stream,
     /// Until something was read.
     newcomer: Option<TaskTrackerToken>,
-    unfinished: Unfinished,
-    /// Set once our side is closed.
+    client: Client,
+    arriving: Arriving,
+    /// Until the first complete head is here.
+    head_limit: Option<Pin<Box<Sleep>>>,
+    /// While nothing can be sent.
+    send_limit: Option<Pin<Box<Sleep>>>,
+    /// While it is not read because too much is unread.
+    pause: Option<Pin<Box<Sleep>>>,
+    /// Set once our side is being closed.
     limit: Option<Pin<Box<Sleep>>>,
+    is_closed: bool,
 }
 
 // === impl Lingering ===
 
 impl Lingering {
-    pub(crate) fn new(stream: TcpStream, newcomer: TaskTrackerToken) -> Self {
-        Self { stream, newcomer: Some(newcomer), unfinished: Unfinished::default(), limit: None }
+    pub(crate) fn new(stream: Stream, client: Client, newcomer: TaskTrackerToken) -> Self {
+        Self {
+            stream,
+            newcomer: Some(newcomer),
+            head_limit: Some(Box::pin(sleep_until(client.state.since + HEAD_WAIT_MAX))),
+            client,
+            arriving: Arriving::new(),
+            send_limit: None,
+            pause: None,
+            limit: None,
+            is_closed: false,
+        }
     }
+
+    /// Ready when the connection may be read, or has to end.
+    fn poll_may_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let state = &self.client.state;
+        state.listen(cx);
+        if state.is_given_up() {
+            return Poll::Ready(Err(ended("it makes room for another connection")));
+        }
+        if let Some(limit) = &mut self.head_limit {
+            if state.has_head() {
+                self.head_limit = None;
+            } else if limit.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(ended("no complete head has come in time")));
+            }
+        }
+        if self.arriving.is_head_too_long(state.is_serving()) {
+            return Poll::Ready(Err(ended("the head of a request is too long")));
+        }
+        while state.has_much_unread() {
+            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(Duration::from_secs(1))));
+            ready!(pause.as_mut().poll(cx));
+            self.pause = None;
+            state.forgive();
+        }
+        self.pause = None;
+        state.poll_few(cx).map(Ok)
+    }
+
+    fn note(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let state = &self.client.state;
+        let arrived = self.arriving.note(bytes);
+        if arrived.is_flood {
+            return Err(ended("too many frames bring nothing"));
+        }
+        if !state.has_head() && self.arriving.has_begun() {
+            state.note_head();
+        }
+        if arrived.unread > 0 {
+            state.note_unread(arrived.unread);
+        }
+        if arrived.is_more {
+            state.note_activity();
+        }
+        Ok(())
+    }
+
+    /// What became of a write. Nothing can be sent for a while only.
+    fn sent(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = &written {
+            self.send_limit = None;
+            if written.as_ref().is_ok_and(|bytes| *bytes >= ANSWER_BYTES) {
+                self.client.state.note_activity();
+            }
+        } else {
+            let state = &self.client.state;
+            state.listen(cx);
+            let limit = self.send_limit.get_or_insert_with(|| Box::pin(sleep(SEND_WAIT_MAX)));
+            if limit.as_mut().poll(cx).is_ready() || state.is_given_up() {
+                return Poll::Ready(Err(ended("it takes nothing of what is sent")));
+            }
+        }
+        written
+    }
+}
+
+/// Ends the connection.
+fn ended(why: &'static str) -> io::Error {
+    tracing::debug!(why, "a connection is closed");
+    io::Error::new(io::ErrorKind::ConnectionAborted, why)
 }
 
 impl Connected for Lingering {
     /// What tonic gives to each request.
-    type ConnectInfo = Ticket;
+    type ConnectInfo = (Ticket, Peer);
 
-    fn connect_info(&self) -> Ticket {
-        self.unfinished.ticket()
+    fn connect_info(&self) -> (Ticket, Peer) {
+        (Ticket::new(&self.client.state), self.stream.peer())
     }
 }
 
@@ -56,10 +158,11 @@ impl AsyncRead for Lingering {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.unfinished.poll_few(cx));
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        ready!(self.poll_may_read(cx))?;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         self.newcomer = None;
-        Poll::Ready(read)
+        Poll::Ready(self.note(&buffer.filled()[before..]))
     }
 }
 
@@ -69,7 +172,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.sent(cx, written)
     }
 
     fn poll_write_vectored(
@@ -77,7 +181,8 @@ impl AsyncWrite for Lingering {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.sent(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -90,10 +195,15 @@ impl AsyncWrite for Lingering {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.limit.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-        }
         let limit = this.limit.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        if !this.is_closed {
+            // TLS has something to say first, and the client may not take it.
+            let Poll::Ready(closed) = Pin::new(&mut this.stream).poll_shutdown(cx) else {
+                return limit.as_mut().poll(cx).map(Ok);
+            };
+            closed?;
+            this.is_closed = true;
+        }
         let mut discarded = [0; DISCARD_BYTES];
         while limit.as_mut().poll(cx).is_pending() {
             let mut buffer = ReadBuf::new(&mut discarded);

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
 use crate::Error;
 use crate::admission::HostNames;
+use crate::tls::Tls;
 
 /// A port that this server listens on.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub struct Listener {
     pub(crate) host: Option<String>,
     /// What else the server is called.
     pub(crate) names: HostNames,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// What a server works on. Its successor must work on the same.
@@ -70,6 +73,12 @@ impl Listener {
         Self { names, ..self }
     }
 
+    /// It speaks TLS, if this is some.
+    #[must_use]
+    pub fn secured(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -91,6 +100,7 @@ impl Listener {
     fn new(socket: TcpListener, configured: Option<&str>) -> io::Result<Self> {
         let host = configured.and_then(|address| address.rsplit_once(':'));
         let host = host.map(|(host, _)| host.to_owned());
-        Ok(Self { address: socket.local_addr()?, socket, host, names: HostNames::default() })
+        let (address, names) = (socket.local_addr()?, HostNames::default());
+        Ok(Self { address, socket, host, names, tls: None })
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::Domains;
 use crate::admission::is_grpc;
 use crate::api::{Api, DOCUMENT_PATH};
+use crate::clients::Clients;
 
 const READY: Metric =
     Metric::gauge("tally_ready", "Whether the domains can store now: what /healthz says.");
@@ -47,6 +48,7 @@ pub(crate) struct Metrics {
     pub(crate) domains: Domains,
     pub(crate) serving: watch::Receiver<bool>,
     pub(crate) more: Vec<Measure>,
+    pub(crate) clients: Clients,
 }
 
 // === impl Requests ===
@@ -117,11 +119,12 @@ pub(crate) async fn count(
 
 /// Answers a scrape.
 pub(crate) async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response<Body> {
-    let Metrics { requests, domains, serving, more } = &*metrics;
+    let Metrics { requests, domains, serving, more, clients } = &*metrics;
     let mut scrape = Scrape::new();
     more.iter().for_each(|measure| measure(&mut scrape));
     scrape.put(READY, &[], *serving.borrow());
     domains.measure(&mut scrape);
+    clients.measure(&mut scrape);
     requests.measure(&mut scrape);
     scrape.put_process();
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], scrape.finish()).into_response()

@@ -51,8 +51,15 @@ pub(crate) struct Entry {
 }
 
 /// A domain's part of `/`.
+pub struct Glance {
+    /// What it shows.
+    pub body: Markup,
+    /// When its numbers are from, which alone makes no other page.
+    pub as_of: Option<Markup>,
+}
+
 pub(crate) type Overview = Arc<dyn Fn(Namespace, String) -> Part + Send + Sync>;
-type Part = Pin<Box<dyn Future<Output = Markup> + Send>>;
+type Part = Pin<Box<dyn Future<Output = Glance> + Send>>;
 
 /// What all pages of a server have in common.
 pub(crate) struct Site {
@@ -86,18 +93,21 @@ impl Pages {
         self
     }
 
-    /// Adds a part to `/`: a function of the namespace that it is of, and of what the browser calls this
-    /// server, such as `localhost:7777`.
+    /// Adds a part to `/`: a function of the namespace that it is of, and of where the browser reaches this
+    /// server, such as `http://localhost:7777`.
     #[must_use]
     pub fn overview<F>(
         mut self,
         part: impl Fn(Namespace, String) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        F: Future<Output = Markup> + Send + 'static,
+        F: Future<Output: Into<Glance>> + Send + 'static,
     {
-        self.overviews
-            .push(Arc::new(move |namespace, host| Box::pin(part(namespace, host)) as Part));
+        let part = move |namespace, url| {
+            let glance = part(namespace, url);
+            Box::pin(async move { glance.await.into() }) as Part
+        };
+        self.overviews.push(Arc::new(part));
         self
     }
 
@@ -125,17 +135,25 @@ impl Pages {
     }
 }
 
+impl From<Markup> for Glance {
+    fn from(body: Markup) -> Self {
+        Self { body, as_of: None }
+    }
+}
+
 /// `/`: what every domain has to say.
 async fn overview(frame: &Frame) -> Response {
     let parts = frame.site.overviews.iter();
-    let parts = parts.map(|part| part(frame.namespace(), frame.host()));
-    let parts = futures_util::future::join_all(parts).await;
+    let parts = parts.map(|part| part(frame.namespace(), frame.url()));
+    let mut parts = futures_util::future::join_all(parts).await;
+    // Those of several domains are of the same moment, or nearly.
+    let as_of = parts.iter_mut().find_map(|part| part.as_of.take());
     let body = html! {
         h1.visually-hidden { "Overview" }
         @if parts.is_empty() {
             p.notice { "No domain of this server has pages. " a href="/about" { "About this server" } }
         }
-        @for part in parts { (part) }
+        @for part in parts { (part.body) }
     };
-    frame.page(Page { title: "Overview".into(), is_live: true, ..Page::new(body) })
+    frame.page(Page { title: "Overview".into(), is_live: true, as_of, ..Page::new(body) })
 }

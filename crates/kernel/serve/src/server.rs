@@ -20,11 +20,13 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::admission::Names;
 use crate::api::document;
+use crate::clients::{CONNECTIONS_MAX, Clients};
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
 use crate::pages::{About, Pages};
+use crate::tls::Entrance;
 use crate::{Doors, Error, Listener, Origin, health, http};
 
 /// HTTP/2's windows. The h2 library ends a connection, with all its streams, when its unread frames
@@ -45,6 +47,8 @@ pub(crate) const STREAMS_MAX: u32 = 1_024;
 /// the server is behind a client that opens and cancels one for each message. Each keeps its headers
 /// until then.
 const UNSEEN_RESETS_MAX: usize = 4_096;
+/// How large a message to the server's own services may be.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// How large the headers of a request may be. gRPC's have some hundred bytes.
 const HEADERS_BYTES_MAX: u32 = 8 << 10;
 /// How many frames of a connection, over its lifetime, may be answered by the reset of a stream: a
@@ -69,6 +73,7 @@ pub struct Server {
     domains: Domains,
     doors: Vec<Doors>,
     measure: Vec<Measure>,
+    clients: Clients,
     /// What it says of itself, if it does.
     origin: Option<Origin>,
 }
@@ -97,7 +102,15 @@ impl Server {
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);
         let (about, domains) = (About::default(), Domains(draining.into()));
-        Ok(Self { text, about, domains, doors, measure: Vec::new(), origin: None })
+        let clients = Clients::new(CONNECTIONS_MAX);
+        Ok(Self { text, about, domains, doors, measure: Vec::new(), clients, origin: None })
+    }
+
+    /// How many connections clients may have at the same time: at least 1, and fewer than the process may
+    /// open files. When all are taken, idle ones make room for new ones.
+    #[must_use]
+    pub fn with_connections(self, connections_max: usize) -> Self {
+        Self { clients: Clients::new(connections_max), ..self }
     }
 
     /// Lets the server say what it is, which database it has, and how its domains are.
@@ -127,21 +140,27 @@ impl Server {
 
     /// Serves until the drain begins and every call is answered. `probe` says whether the server
     /// can work.
-    pub async fn run<P, F>(self, listener: Listener, probe: P, drain: &Drain) -> Result<(), Error>
+    pub async fn run<P, F>(
+        mut self,
+        listener: Listener,
+        probe: P,
+        drain: &Drain,
+    ) -> Result<(), Error>
     where
         P: Fn() -> F + Send + 'static,
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let mut own = Routes::builder();
-        own.add_service(health_service);
+        own.add_service(health_service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         self.add_reflection(&mut own)?;
         let mut services = vec![""];
         let of_pages = self.origin.clone().map(|origin| (self.domains.clone(), origin));
         if let Some(origin) = self.origin {
             let answering = Answering { domains: self.domains.clone(), origin };
             services.push(ServerServiceServer::<Answering>::NAME);
-            own.add_service(ServerServiceServer::new(answering));
+            let service = ServerServiceServer::new(answering);
+            own.add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         }
         let (serving, is_serving) = watch::channel(false);
         let (mut grpc, mut routes) = (router(own), Router::new());
@@ -157,20 +176,21 @@ impl Server {
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
         routes = routes.merge(pages);
         let tasks = Tasks::new();
+        if let Some(tls) = listener.tls.clone() {
+            tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
+            self.measure.push(Box::new(move |scrape| tls.measure(scrape)));
+        }
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
-        let metrics = Metrics {
-            requests,
-            domains: self.domains,
-            serving: is_serving.clone(),
-            more: self.measure,
-        };
+        let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
+        let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
         let metrics = Arc::new(metrics);
         let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
-        let newcomers = TaskTracker::new();
+        let (newcomers, clients) = (TaskTracker::new(), self.clients);
+        let entrance = Entrance::new(listener.tls);
         let incoming = TcpIncoming::from(listener.socket)
             .with_nodelay(Some(true))
-            .then(|connection| accepted(connection, newcomers.token()))
+            .filter_map(|connection| accepted(connection, &clients, &entrance, newcomers.token()))
             // The port is closed, or left to others, as soon as the drain begins.
             .take_until(drain.begun())
             .chain(stream::pending());
@@ -179,16 +199,7 @@ impl Server {
             newcomers.close();
             let _ = timeout(FIRST_BYTES_MAX, newcomers.wait()).await;
         };
-        tonic::transport::Server::builder()
-            .accept_http1(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        transport()
             .add_routes(Routes::from(router))
             .serve_with_incoming_shutdown(incoming, stopped)
             .await
@@ -212,8 +223,10 @@ impl Server {
                 .register_file_descriptor_set(own.clone())
         };
         let (v1, v1alpha) = (builder().build_v1(), builder().build_v1alpha());
-        routes.add_service(v1.map_err(Error::Reflection)?);
-        routes.add_service(v1alpha.map_err(Error::Reflection)?);
+        let v1 = v1.map_err(Error::Reflection)?;
+        routes.add_service(v1.max_decoding_message_size(MESSAGE_BYTES_MAX));
+        let v1alpha = v1alpha.map_err(Error::Reflection)?;
+        routes.add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES_MAX));
         Ok(())
     }
 }
@@ -223,13 +236,36 @@ fn router(services: RoutesBuilder) -> Router {
     services.routes().prepare().into_axum_router().reset_fallback()
 }
 
+/// HTTP/1.1 and HTTP/2 within their limits.
+fn transport() -> tonic::transport::Server {
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(UNSEEN_RESETS_MAX))
+        .http2_max_header_list_size(HEADERS_BYTES_MAX)
+        .http2_max_local_error_reset_streams(Some(FRAMES_TOO_LATE_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+}
+
+/// None if there is no room for it.
 async fn accepted(
     connection: std::io::Result<TcpStream>,
+    clients: &Clients,
+    entrance: &Entrance,
     newcomer: TaskTrackerToken,
-) -> std::io::Result<Lingering> {
+) -> Option<std::io::Result<Lingering>> {
+    let connection = connection.and_then(|stream| Ok((stream.peer_addr()?, stream)));
     if let Err(error) = &connection {
         tracing::warn!(%error, "could not accept a connection");
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
-    connection.map(|stream| Lingering::new(stream, newcomer))
+    let (address, stream) = match connection {
+        Ok(connection) => connection,
+        Err(error) => return Some(Err(error)),
+    };
+    let client = clients.admit(address)?;
+    Some(Ok(Lingering::new(entrance.pass(stream).await, client, newcomer)))
 }

@@ -302,7 +302,8 @@ pub struct PeriodTotals {
     /// How many requests each of them had.
     #[prost(int64, repeated, tag = "3")]
     pub count: ::prost::alloc::vec::Vec<i64>,
-    /// By GRANULARITY_HOUR: when the hour begins, and how far the zone's clock is ahead of UTC at that moment.
+    /// By GRANULARITY_HOUR and GRANULARITY_QUARTER: when the period begins, and how far the zone's clock is
+    /// ahead of UTC at that moment.
     #[prost(message, optional, tag = "4")]
     pub start: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(int32, tag = "5")]
@@ -427,6 +428,8 @@ pub enum Granularity {
     Hour = 5,
     /// Each week, from Monday to Sunday (ISO 8601).
     Week = 6,
+    /// Each quarter-hour of UTC.
+    Quarter = 7,
 }
 impl Granularity {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -442,6 +445,7 @@ impl Granularity {
             Self::Whole => "GRANULARITY_WHOLE",
             Self::Hour => "GRANULARITY_HOUR",
             Self::Week => "GRANULARITY_WEEK",
+            Self::Quarter => "GRANULARITY_QUARTER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -454,6 +458,7 @@ impl Granularity {
             "GRANULARITY_WHOLE" => Some(Self::Whole),
             "GRANULARITY_HOUR" => Some(Self::Hour),
             "GRANULARITY_WEEK" => Some(Self::Week),
+            "GRANULARITY_QUARTER" => Some(Self::Quarter),
             _ => None,
         }
     }
@@ -2023,6 +2028,9 @@ pub struct KeptRule {
     /// Unset unless it fires.
     #[prost(message, optional, tag = "4")]
     pub firing_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it fires, in words: fewer than 1 request in 15 minutes.
+    #[prost(string, tag = "5")]
+    pub condition: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddRuleRequest {

@@ -20,6 +20,9 @@ pub struct GetStatusResponse {
     pub database: ::core::option::Option<Database>,
     #[prost(message, repeated, tag = "7")]
     pub domains: ::prost::alloc::vec::Vec<Domain>,
+    /// What else it knows of itself.
+    #[prost(message, repeated, tag = "8")]
+    pub facts: ::prost::alloc::vec::Vec<Fact>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Database {
@@ -57,7 +60,7 @@ pub struct Domain {
     #[prost(string, tag = "3")]
     pub missing: ::prost::alloc::string::String,
 }
-/// Something that a domain knows of itself. Each name is there once.
+/// Something that the server or a domain knows of itself. Each name is there once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Fact {
     /// In snake_case with its unit last, as in queue_rows.

@@ -93,8 +93,8 @@ fn seen(answer: &[u8]) -> Seen {
     let head = lines.next().unwrap_or_default();
     let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
     let Some(status) = status else { return Seen::Other };
-    // As nginx and Go say it, among others.
-    let wants_tls = ["HTTPS port", "HTTPS server", "HTTPS scheme"];
+    // As Tally, nginx and Go say it, among others.
+    let wants_tls = ["speaks TLS", "HTTPS port", "HTTPS server", "HTTPS scheme"];
     if status == 400 && wants_tls.iter().any(|words| text.contains(words)) {
         return Seen::Tls;
     }
@@ -122,6 +122,7 @@ mod tests {
             (b"\0\0\x12\x04\0\0\0\0\0", Seen::Http2),
             (b"\x15\x03\x01\0\x02\x02\x46", Seen::Tls),
             (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", Seen::Tls),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\nthis port speaks TLS: use https:// instead of http://\r\n", Seen::Tls),
             (b"HTTP/1.1 302 Found\r\nlocation: https://login/\r\n\r\n", foreign(302, Some("https://login/"), None)),
             (b"HTTP/1.1 401\r\nContent-Type: text/html\r\n\r\n", foreign(401, None, Some("text/html"))),
             (b"SSH-2.0-OpenSSH_9.2\r\n", Seen::Other),

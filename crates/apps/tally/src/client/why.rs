@@ -19,7 +19,7 @@ const USE_HTTPS: &str = "it wants TLS: write https:// instead of http:// in --se
 const USE_HTTP: &str = "it does not speak TLS: write http:// instead of https:// in --server";
 
 const OTHER_CERTIFICATE: &str = "it ends the connection, as servers do that ask for a client \
-    certificate: give one that it accepts with --client-certificate and --client-key";
+    certificate: give one that it accepts with --tls-client-cert and --tls-client-key";
 
 /// An answer that is not gRPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +154,7 @@ fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
             .to_owned()
     } else if has(&["UnknownIssuer", "CaUsedAsEndEntity"]) {
         "its certificate is signed by no authority that is trusted here: name a file with that \
-         authority's certificate with --ca-certificates (TALLY_CA_CERTIFICATES)"
+         authority's certificate with --tls-ca (TALLY_TLS_CA)"
             .to_owned()
     } else if has(&["invalid peer certificate"]) {
         let detail = text.split("invalid peer certificate: ").nth(1).unwrap_or(&text);

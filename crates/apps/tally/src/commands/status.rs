@@ -15,6 +15,7 @@ use tally_runtime::text::bytes;
 use tally_serve::facts::{self, in_words, label};
 use tokio::time::timeout;
 use tonic::{Code, Status};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::client::{ServerArgs, describe};
 use crate::output::{self, age, visible};
@@ -111,15 +112,15 @@ fn write_text(out: &mut impl Write, server: &str, status: &GetStatusResponse) ->
             ("schema".to_owned(), schemas.join(", ")),
         ]);
     }
+    for fact in &status.facts {
+        lines.extend(lines_of(fact, now));
+    }
     write_lines(out, "", &lines)?;
     for domain in &status.domains {
         writeln!(out, "\n{}", visible(&domain.name))?;
         let mut lines = Vec::new();
         for fact in &domain.facts {
-            lines.push((visible(&label(&fact.name)).into_owned(), shown(fact, now)));
-            if !fact.note.is_empty() {
-                lines.push((String::new(), visible(&fact.note).into_owned()));
-            }
+            lines.extend(lines_of(fact, now));
         }
         if !domain.missing.is_empty() {
             lines.push(("the rest".to_owned(), visible(&domain.missing).into_owned()));
@@ -129,13 +130,41 @@ fn write_text(out: &mut impl Write, server: &str, status: &GetStatusResponse) ->
     Ok(())
 }
 
-/// Aligned.
+/// A fact, and what a person should know about it.
+fn lines_of(fact: &Fact, now: Timestamp) -> impl Iterator<Item = (String, String)> {
+    let line = (visible(&label(&fact.name)).into_owned(), shown(fact, now));
+    let note = (!fact.note.is_empty()).then(|| (String::new(), visible(&fact.note).into_owned()));
+    [line].into_iter().chain(note)
+}
+
+/// Aligned, on a terminal within its width.
 fn write_lines(out: &mut impl Write, indent: &str, lines: &[(String, String)]) -> io::Result<()> {
     let width = lines.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-    lines.iter().try_for_each(|(label, text)| {
-        let line = format!("{indent}{label:<width$}  {text}");
-        writeln!(out, "{}", line.trim_end())
-    })
+    let columns = output::terminal_columns().unwrap_or(usize::MAX);
+    let room = columns.saturating_sub(indent.len() + width + 2);
+    for (label, text) in lines {
+        for (at, text) in wrapped(text, room).into_iter().enumerate() {
+            let label = if at == 0 { label } else { "" };
+            let line = format!("{indent}{label:<width$}  {text}");
+            writeln!(out, "{}", line.trim_end())?;
+        }
+    }
+    Ok(())
+}
+
+/// Cut between words, into lines of so many columns. A word that is longer is a line of its own.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one");
+        if !line.is_empty() && line.width() + 1 + word.width() > room {
+            lines.push(word.to_owned());
+        } else {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 /// As the pages have it.
@@ -194,6 +223,22 @@ fn to_json(server: &str, status: &GetStatusResponse) -> Value {
         "started_at": at(status.started_at),
         "now": at(status.now),
         "database": database,
+        "facts": status.facts.iter().map(fact).collect::<Map<_, _>>(),
         "domains": status.domains.iter().map(domain).collect::<Map<_, _>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_words() {
+        assert_eq!(
+            wrapped("set --a, or run `b c` daily", 12),
+            ["set --a, or", "run `b c`", "daily"]
+        );
+        assert_eq!(wrapped("two much-too-long one", 3), ["two", "much-too-long", "one"]);
+        assert_eq!(wrapped("", 0), [""]);
+    }
 }

@@ -9,6 +9,14 @@ use crate::support::Home;
 
 const AXE: &str = include_str!("axe-core/axe.min.js");
 
+/// What hides a part of itself, but for texts that are shortened or hidden on purpose.
+const CUT: &str = "\
+    return [...document.querySelectorAll('main *, header *')] \
+        .filter(one => one.scrollWidth > one.clientWidth && one.clientWidth > 0 \
+            && getComputedStyle(one).overflowX === 'hidden' \
+            && !one.matches('.visually-hidden, .name, .name *')) \
+        .map(one => one.outerHTML)";
+
 /// The pages, and what their pictures are called.
 const PAGES: &[(&str, &str)] = &[
     ("overview", "/"),
@@ -18,6 +26,7 @@ const PAGES: &[(&str, &str)] = &[
     ("endpoint", "/requests/endpoint?method=GET&path=/products/%7Bid%7D&range=7d"),
     ("nothing", "/requests?from=2015-05-01&to=2015-05-31"),
     ("producers", "/requests/producers"),
+    ("rules", "/requests/rules"),
     ("api", "/api"),
     ("about", "/about"),
 ];
@@ -35,6 +44,8 @@ fn looks() -> impl Iterator<Item = Look> {
 fn check(browser: &Browser, what: &str, look: Look) {
     let wide = browser.run("return document.documentElement.scrollWidth");
     assert_eq!(wide.as_u64(), Some(look.width.into()), "{what} is cut off, {look:?}");
+    let cut = browser.run(CUT);
+    assert_eq!(cut, Value::Array(Vec::new()), "cut off in {what}, {look:?}");
     if look.has_scripts {
         browser.run(AXE);
         let found = browser.wait(
@@ -76,9 +87,12 @@ fn an_empty_server_says_how_to_count() {
     let browser = Browser::start();
     for look in looks() {
         browser.look(look);
-        for (name, path) in
-            [("first-overview", "/"), ("first", "/requests"), ("none", "/requests/producers")]
-        {
+        for (name, path) in [
+            ("first-overview", "/"),
+            ("first", "/requests"),
+            ("no-rules", "/requests/rules"),
+            ("none", "/requests/producers"),
+        ] {
             browser.open(&format!("{}{path}", server.url));
             // Hidden text is looked at as well.
             browser.run(

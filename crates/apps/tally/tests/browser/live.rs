@@ -39,6 +39,34 @@ fn a_count_is_seen_without_a_reload() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// An answer that comes when somebody has just stopped following is not taken, and comes again later.
+#[test]
+fn what_came_during_a_pause_is_seen_after_it() {
+    let home = Home::sqlite();
+    let server = shop::open(&home);
+    let browser = Browser::start();
+    browser.open(&format!("{}/requests", server.url));
+    browser.run(
+        "const ask = window.fetch;
+         window.fetch = async (...all) => {
+             const answer = await ask(...all);
+             if (window.isArmed && answer.status === 200) {
+                 window.isArmed = false;
+                 document.querySelector('button.live').click();
+             }
+             window.hasAnswer = true;
+             return answer;
+         }",
+    );
+    browser.await_that("window.hasAnswer");
+    browser.run("window.isArmed = true");
+    count(&server, "/live");
+    browser.await_that("document.querySelector('button.live').textContent === 'Paused'");
+    browser.run("document.querySelector('button.live').click()");
+    browser.await_that("document.querySelector('#total').textContent === '9,523'");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 #[test]
 fn the_first_request_replaces_the_hints() {
     let home = Home::sqlite();

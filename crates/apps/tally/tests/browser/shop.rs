@@ -32,5 +32,8 @@ pub(crate) fn open(home: &Home) -> Server {
         }
         server.ok(&arguments);
     }
+    let silent =
+        ["rules", "add", "shop is silent", "--service", "shop", "--below", "1", "--in", "15m"];
+    server.ok(&silent);
     server
 }

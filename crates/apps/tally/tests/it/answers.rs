@@ -75,7 +75,20 @@ const OF_DAYS: [(&str, &str); 24] = [
 
 /// Questions whose periods cut days of UTC, their answers, and the first date that is answered once the
 /// quarters are pruned.
-const OF_QUARTERS: [(&str, &str, &str); 9] = [
+const OF_QUARTERS: [(&str, &str, &str); 11] = [
+    (
+        "--sum --by quarter",
+        "date,count\n2015-05-17T10:00:00+00:00,3\n2015-05-17T18:15:00+00:00,2\n\
+         2015-05-17T18:30:00+00:00,4\n2015-05-18T02:15:00+00:00,5\n2015-05-18T02:30:00+00:00,7\n\
+         2015-12-31T23:45:00+00:00,1\n2016-01-01T00:00:00+00:00,6\n",
+        "2016-01-02",
+    ),
+    (
+        "--sum --by quarter --tz America/St_Johns 2015-05-17",
+        "date,count\n2015-05-17T07:30:00-02:30,3\n2015-05-17T15:45:00-02:30,2\n\
+         2015-05-17T16:00:00-02:30,4\n2015-05-17T23:45:00-02:30,5\n",
+        "2016-01-02",
+    ),
     (
         "--sum --by hour",
         "date,count\n2015-05-17T10:00:00+00:00,3\n2015-05-17T18:00:00+00:00,6\n\
@@ -114,7 +127,7 @@ const OF_QUARTERS: [(&str, &str, &str); 9] = [
 ];
 
 /// Every period and many groups, for sums.
-const PERIODS: [&str; 6] = ["hour", "day", "week", "month", "year", "whole"];
+const PERIODS: [&str; 7] = ["quarter", "hour", "day", "week", "month", "year", "whole"];
 const GROUPS: [&str; 5] = [
     "service",
     "status",

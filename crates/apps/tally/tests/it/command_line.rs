@@ -182,7 +182,7 @@ fn an_empty_variable_is_not_set() {
     assert_eq!((output.status.code(), &output.stdout), (Some(0), &config.stdout), "{output:?}");
 
     let server = home.serve(&[]);
-    let names = ["CA_CERTIFICATES", "CLIENT_CERTIFICATE", "CLIENT_KEY", "KEY"];
+    let names = ["TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY", "KEY"];
     home.file(".env", names.map(|name| format!("TALLY_{name}=\n")).concat());
     server.ok(&["add", "GET", "/a"]);
     let mut nowhere = home.command(&["help", "totals"]);

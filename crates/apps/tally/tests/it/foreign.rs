@@ -254,8 +254,8 @@ fn a_server_behind_tls_that_wants_a_key() {
     let ca = home.file("ca.pem", &tls.ca_pem);
     let certificate = home.file("client.pem", &client.certificate_pem);
     let key = home.file("client.key", &client.key_pem);
-    let trusting = ["--ca-certificates", &ca];
-    let shown = ["--client-certificate", certificate.as_str(), "--client-key", &key];
+    let trusting = ["--tls-ca", &ca];
+    let shown = ["--tls-client-cert", certificate.as_str(), "--tls-client-key", &key];
     let run = |address: SocketAddr, variables: &[(&str, &str)], flags: &[&str]| {
         let url = format!("https://localhost:{}", address.port());
         let mut command = home.command(&[&["health", "--server", &url], flags].concat());
@@ -267,7 +267,7 @@ fn a_server_behind_tls_that_wants_a_key() {
     assert_eq!((good.status.code(), &*good.stdout), (Some(0), "SERVING\n"), "{good:?}");
     let good = run(mutual, &with_key, &[&trusting[..], &shown].concat());
     assert_eq!((good.status.code(), &*good.stdout), (Some(0), "SERVING\n"), "{good:?}");
-    let by_environment = [("TALLY_CA_CERTIFICATES", ca.as_str()), ("TALLY_KEY", "s3cret")];
+    let by_environment = [("TALLY_TLS_CA", ca.as_str()), ("TALLY_KEY", "s3cret")];
     assert_eq!(run(plain, &by_environment, &[]).status.code(), Some(0));
 
     assert_fails(&run(plain, &[], &trusting), 1, &["it wants a key", "--key (TALLY_KEY)"]);
@@ -276,12 +276,16 @@ fn a_server_behind_tls_that_wants_a_key() {
     assert_fails(
         &run(plain, &with_key, &[]),
         1,
-        &["by no authority that is trusted here", "--ca-c"],
+        &["by no authority that is trusted here", "--tls-ca"],
     );
-    assert_fails(&run(mutual, &with_key, &trusting), 1, &["--client-certificate and --client-key"]);
+    assert_fails(
+        &run(mutual, &with_key, &trusting),
+        1,
+        &["--tls-client-cert and --tls-client-key"],
+    );
     assert_fails(&run(plain, &with_key, &[&trusting[..], &shown[..2]].concat()), 1, &["both"]);
-    assert_fails(&run(plain, &[], &["--ca-certificates", &key]), 1, &["no certificate in PEM"]);
-    assert_fails(&run(plain, &[], &["--ca-certificates", "no.pem"]), 1, &["cannot read no.pem"]);
+    assert_fails(&run(plain, &[], &["--tls-ca", &key]), 1, &["no certificate in PEM"]);
+    assert_fails(&run(plain, &[], &["--tls-ca", "no.pem"]), 1, &["cannot read no.pem"]);
     let unencrypted = format!("http://{plain}");
     let output = home.run(&["health", "--server", &unencrypted]);
     assert_fails(&output, 1, &["it wants TLS: write https://"]);

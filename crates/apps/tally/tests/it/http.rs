@@ -116,10 +116,12 @@ fn every_door_has_the_same_numbers_while_counting_goes_on() {
         }
     }
     let is_over = AtomicBool::new(false);
+    let more = || server.ok(&["add", "GET", "/now", "--status", "200", "-n", "7"]);
+    more();
     thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(Ordering::SeqCst) {
-                server.ok(&["add", "GET", "/now", "-n", "7"]);
+                more();
             }
         });
         let sums = thread::scope(|_| {
@@ -128,6 +130,8 @@ fn every_door_has_the_same_numbers_while_counting_goes_on() {
             let all = zones.iter().flat_map(|zone| bys.map(|by| (*zone, by)));
             all.map(|(zone, by)| agreed(&server, zone, by)).collect::<Vec<_>>()
         });
+        // Of what is being counted a page shows one moment.
+        Seen::at(&server, "range=7d&by=day").total();
         let view = view(&home);
         assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
         assert_eq!(view.iter().map(|(_, count)| count).sum::<i64>(), sums[0]);
@@ -151,7 +155,7 @@ fn raise(home: &Home, server: &Server, more: u64) {
     ));
 }
 
-/// Asks gRPC, `tally totals`, CSV and JSON, and returns the sum.
+/// Asks gRPC, `tally totals`, CSV, JSON and the page, and returns the sum.
 #[track_caller]
 fn agreed(server: &Server, zone: &str, by: &str) -> i64 {
     let question = format!("{FROZEN} --tz {zone} --by {by} --group-by path,status");
@@ -164,7 +168,128 @@ fn agreed(server: &Server, zone: &str, by: &str) -> i64 {
     let counts = line.lines().skip(1).map(|line| line.rsplit_once(',').expect("a count").1);
     let line_sum: i64 = counts.map(|count| count.parse::<i64>().expect("a count")).sum();
     assert_eq!(sum, line_sum, "{question}");
+    on_the_page(server, zone, by, sum);
     sum
+}
+
+/// Compares a page with `tally totals`: its number, the table of its chart, its endpoints and its statuses.
+#[track_caller]
+fn on_the_page(server: &Server, zone: &str, by: &str, sum: i64) {
+    // A chart has so many hours of a few days only.
+    let days = if by == "hour" { "--from 2015-05-16 --to 2015-05-19" } else { FROZEN };
+    let totals = |more: &str| {
+        let question = format!("{days} --tz {zone} {more}");
+        let lines = server.ok(&arguments(&question)).stdout;
+        let line = |line: &str| {
+            let cells: Vec<_> = line.split(',').collect();
+            let [first, .., count] = *cells else { panic!("{line}") };
+            let name = if first.is_empty() { cells[1] } else { first };
+            (name.to_owned(), count.parse::<i64>().expect("a count"))
+        };
+        lines.lines().skip(1).map(line).collect::<Vec<_>>()
+    };
+    let words: Vec<_> = days.split_whitespace().collect();
+    let chart = if by == "whole" { "month" } else { by };
+    let query = format!("from={}&to={}&tz={zone}&by={chart}", words[1], words[3]);
+    let seen = Seen::at(server, &query);
+    let total = seen.total();
+    assert_eq!(total, totals("--by whole --sum")[0].1, "{query}");
+    if by != "hour" {
+        assert_eq!(total, sum, "{query}");
+    }
+    // The page names periods as people do, and shows those without requests.
+    let name = |date: &str| match chart {
+        "hour" => {
+            let at: jiff::civil::DateTime = date[..19].parse().expect("a time");
+            at.strftime("%a %-d %b %Y, %H:%M").to_string()
+        }
+        "month" => {
+            let first: jiff::civil::Date = format!("{date}-01").parse().expect("a month");
+            first.strftime("%B %Y").to_string()
+        }
+        _ => {
+            let format = if chart == "week" { "Week of %-d %b %Y" } else { "%a %-d %b %Y" };
+            date.parse::<jiff::civil::Date>().expect("a day").strftime(format).to_string()
+        }
+    };
+    let expected = totals(&format!("--by {chart} --sum"));
+    let expected: Vec<_> = expected.iter().map(|(date, count)| (name(date), *count)).collect();
+    assert_eq!(seen.periods, expected, "{query}");
+    let sorted = |mut all: Vec<(String, i64)>| {
+        all.sort_unstable();
+        all
+    };
+    let paths = totals("--by whole --group-by path");
+    assert_eq!(sorted(seen.endpoints), sorted(paths), "{query}");
+    let statuses = totals("--by whole --group-by status");
+    assert_eq!(sorted(seen.statuses), sorted(statuses), "{query}");
+}
+
+/// What a page shows, as its HTML has it.
+#[derive(Debug)]
+struct Seen {
+    number: i64,
+    /// Those with requests, in order.
+    periods: Vec<(String, i64)>,
+    endpoints: Vec<(String, i64)>,
+    statuses: Vec<(String, i64)>,
+}
+
+impl Seen {
+    #[track_caller]
+    fn at(server: &Server, query: &str) -> Self {
+        let html = ask(server, &format!("GET /requests?{query}"), &["accept: text/html"]).body;
+        let part = |after: &str| {
+            let (_, rest) = html.split_once(after).unwrap_or_else(|| panic!("{after}: {html}"));
+            rest.split("</section>").next().unwrap_or_default()
+        };
+        // Each entry's name and number.
+        let entries = |part: &str, entry: &str, name: &str, number: &str| {
+            let entries = part.split(entry).skip(1);
+            let read = |text: &str| (text_of(text, name), number_of(&text_of(text, number)));
+            entries.map(read).filter(|(_, count)| *count > 0).collect::<Vec<_>>()
+        };
+        let number = number_of(&text_of(&html, "<strong id=\"total\""));
+        let numbers = part("<details class=\"numbers\">").split("</details>").next();
+        let row = "<th scope=\"row\"";
+        let mut periods = entries(numbers.unwrap_or_default(), row, "", "<td class=\"number\"");
+        periods.reverse();
+        let endpoints = part("<section class=\"endpoints\"");
+        let statuses = part("aria-labelledby=\"statuses\"");
+        Self {
+            number,
+            periods,
+            endpoints: entries(
+                endpoints,
+                "<tr><th class=\"name\" scope=\"row\"",
+                "<span class=\"path\"",
+                "<td class=\"number\"",
+            ),
+            statuses: entries(statuses, "<li>", "<span class=\"name\"", "<span class=\"number\""),
+        }
+    }
+
+    /// The number, which is that of every part.
+    #[track_caller]
+    fn total(&self) -> i64 {
+        for part in [&self.periods, &self.endpoints, &self.statuses] {
+            assert_eq!(part.iter().map(|(_, count)| count).sum::<i64>(), self.number, "{self:?}");
+        }
+        self.number
+    }
+}
+
+/// The text of the first element that begins with this, without the elements within it that have none.
+fn text_of(html: &str, element: &str) -> String {
+    let (_, rest) = html.split_once(element).unwrap_or_else(|| panic!("{element}: {html}"));
+    let texts = rest.split('>').skip(1).map(|rest| rest.split('<').next().unwrap_or_default());
+    texts.map(str::trim).find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+}
+
+/// A number as people read it.
+#[track_caller]
+fn number_of(text: &str) -> i64 {
+    text.replace(',', "").parse().unwrap_or_else(|_| panic!("{text} is a number"))
 }
 
 fn over_grpc(server: &Server, zone: &str, by: &str) -> (i64, usize) {

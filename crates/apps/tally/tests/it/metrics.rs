@@ -154,7 +154,8 @@ fn a_scrape_says_that_the_database_is_away() {
     assert_eq!(eventually_blocking(LIMIT, is_away), Ok(()), "{}", server.log());
 }
 
-/// A server on Postgres that has rolled a day up and has counters for endpoints, so that it tells everything.
+/// A server on Postgres that has rolled a day up and has counters for endpoints, so that it tells everything
+/// but what one with TLS tells of that.
 pub(crate) fn complete(hint: &str) -> (Home, Server, Scraped) {
     let home = Home::postgres(hint);
     let server = home.serve(&["--requests-metrics-endpoints", "5"]);
@@ -169,7 +170,9 @@ pub(crate) fn complete(hint: &str) -> (Home, Server, Scraped) {
         asked.iter().all(|name| scraped.contains_key(*name))
     };
     assert_eq!(eventually_blocking(LIMIT, is_complete), Ok(()), "{}", server.log());
-    let scraped = server.scrape();
+    let mut scraped = server.scrape();
+    let secured = crate::tls::scrape();
+    scraped.extend(secured.into_iter().filter(|(name, _)| name.starts_with("tally_tls_")));
     (home, server, scraped)
 }
 

@@ -18,12 +18,14 @@ const INFINITY: &str = "yesoreyeram-infinity-datasource";
 const PROMETHEUS: &str = "prometheus";
 
 /// What a scrape tells that no dashboard and no alert shows.
-const UNSHOWN: [&str; 5] = [
+const UNSHOWN: [&str; 7] = [
     "process_max_fds",
     "process_open_fds",
     "process_start_time_seconds",
     "tally_requests_roll_up_last_success_timestamp_seconds",
     "tally_requests_rolled_up_total",
+    "tally_tls_handshake_failures_total",
+    "tally_tls_reload_failures_total",
 ];
 
 fn deploy(path: &str) -> PathBuf {

@@ -182,7 +182,7 @@ impl Server {
     /// Waits until a server that was spawned listens.
     #[track_caller]
     pub(crate) fn await_start(process: Process, command: &Command) -> Server {
-        let line = process.wait_for_line(Stream::Stderr, "listens on http://", LIMIT);
+        let line = process.wait_for_line(Stream::Stderr, "listens on http", LIMIT);
         let url = line.split("listens on ").nth(1).and_then(|rest| rest.split(' ').next());
         let url = url.expect("an address").to_owned();
         let folder = command.get_current_dir().expect("set by `command`").to_owned();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tally_testkit::exposition::families;
-use tally_testkit::{eventually_blocking, run};
+use tally_testkit::{Described, eventually_blocking, run};
 use tonic::Code;
 
 use crate::support::{Client, Home, LIMIT, wait_for};
@@ -48,6 +48,8 @@ fn stored_once(home: &Home) {
         assert!(status.message().starts_with("batch 4: it has 1001 marks"), "{status}");
     });
     let answer = server.get("/api/v1/marks/count", &[]);
+    let described = Described::of(&server.address);
+    assert_eq!(described.check("GET /api/v1/marks/count", &answer), Ok(()));
     assert_eq!((answer.status, &*answer.body), (200, "{\"count\":4,\"rounds\":0}\n"));
     assert_eq!(answer.header("content-type"), Some("application/json"));
     server.stop();

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 
 use super::date;
-use super::messages::{Messages, stream};
+use super::messages::{self, Messages};
 use crate::changes::{Change, ChangeKind, Changed};
 use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
@@ -50,7 +50,15 @@ impl BookService for Service {
         let from = dates::optional_period("from", request.from.as_ref())?;
         let to = dates::optional_period("to", request.to.as_ref())?;
         let days = dates::range(("from", from), ("to", to))?;
-        Ok(stream(listed(self.corrections(namespace, days).await?)))
+        let found = self.corrections(namespace, days).await?;
+        let bytes = |one: &Corrected| {
+            let Correction { series, reason, author, .. } = &one.correction;
+            crate::model::SeriesRef::from(series).text_bytes() + reason.len() + author.len()
+        };
+        messages::listed(found, bytes, MESSAGE_CORRECTIONS_MAX, |some: &[Corrected]| {
+            let corrections = some.iter().cloned().map(Into::into).collect();
+            proto::ListCorrectionsResponse { corrections }
+        })
     }
 
     async fn forget(
@@ -147,18 +155,6 @@ fn changed(changed: Changed, is_dry_run: bool) -> proto::ChangeResponse {
         moved: series.iter().take(shown).map(moved).collect(),
         is_kept,
     }
-}
-
-/// Cuts a list into messages.
-fn listed(
-    corrections: Vec<Corrected>,
-) -> impl Iterator<Item = proto::ListCorrectionsResponse> + Send {
-    let mut all = corrections.into_iter().map(proto::Correction::from).peekable();
-    std::iter::from_fn(move || {
-        all.peek()?;
-        let corrections = all.by_ref().take(MESSAGE_CORRECTIONS_MAX).collect();
-        Some(proto::ListCorrectionsResponse { corrections })
-    })
 }
 
 impl From<Balance> for proto::CorrectResponse {

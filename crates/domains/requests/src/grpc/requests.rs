@@ -1,8 +1,9 @@
 //! `tally.requests.v1.RequestService`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tally_access::Caller;
+use tally_producers::Producer;
 use tally_producers::stream::Answers;
 use tally_proto::tally::producers::v1 as producers;
 use tally_proto::tally::requests::v1 as proto;
@@ -10,7 +11,7 @@ use tally_proto::tally::requests::v1::request_service_server::RequestService;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::messages::{Messages, stream};
-use super::{record, totals};
+use super::{messages, record, totals};
 use crate::model::DayRange;
 use crate::record::Record;
 use crate::service::Service;
@@ -51,16 +52,20 @@ impl RequestService for Service {
         let namespace = Caller::of(request.extensions()).namespace();
         let listed = self.producers(namespace, request.get_ref().with_workers).await?;
         let setbacks = self.setbacks(namespace, DayRange::ALL).await?;
-        let mut listed = listed.into_iter().map(Into::into).peekable();
-        let mut setbacks: Vec<_> = setbacks.into_iter().map(Into::into).collect();
-        Ok(stream(std::iter::from_fn(move || {
-            if listed.peek().is_none() && setbacks.is_empty() {
-                return None;
-            }
-            let producers = listed.by_ref().take(MESSAGE_PRODUCERS_MAX).collect();
-            let setbacks = std::mem::take(&mut setbacks);
-            Some(proto::ListProducersResponse { producers, setbacks })
-        })))
+        let setbacks: Vec<_> = setbacks.into_iter().map(Into::into).collect();
+        let bytes = |one: &Producer| one.name.len() + one.checkpoint.len();
+        if listed.is_empty() {
+            let mut only = Some(proto::ListProducersResponse { setbacks, producers: Vec::new() });
+            only.take_if(|only| only.setbacks.is_empty());
+            return Ok(stream(move || Ok(only.take())));
+        }
+        // The first message has them.
+        let setbacks = Mutex::new(setbacks);
+        messages::listed(listed, bytes, MESSAGE_PRODUCERS_MAX, move |some: &[Producer]| {
+            let producers = some.iter().cloned().map(Into::into).collect();
+            let mut setbacks = setbacks.lock().unwrap_or_else(PoisonError::into_inner);
+            proto::ListProducersResponse { producers, setbacks: std::mem::take(&mut *setbacks) }
+        })
     }
 
     async fn clear_setbacks(
@@ -96,8 +101,9 @@ impl RequestService for Service {
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
         let namespace = Caller::of(request.extensions()).namespace();
         let query = totals::query(namespace, request.get_ref(), self.totals_max)?;
-        let totals = self.totals(&query).await?;
         let setbacks = self.setbacks(namespace, query.days()).await?;
-        Ok(stream(totals::messages(totals, setbacks, &query)))
+        // The larger ones last, so that few wait with them for the others.
+        let totals = self.totals(&query).await?;
+        totals::messages(totals, setbacks, &query)
     }
 }

@@ -154,6 +154,7 @@ impl From<&KeptRule> for proto::KeptRule {
             id: kept.id.to_string(),
             created_at: Some(at(kept.created)),
             firing_since: kept.firing_since.map(at),
+            condition: rule.condition(),
         }
     }
 }

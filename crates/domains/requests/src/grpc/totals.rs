@@ -2,16 +2,20 @@
 
 use hashbrown::{HashMap, HashSet};
 use tally_producers::Setback;
-use tally_proto::google::r#type::Date;
 use tally_proto::tally::requests::v1 as requests;
 use tally_proto::wire;
+use tally_serve::api::tag_of;
+use tonic::{Response, Status};
 
 use super::date;
+use super::messages::{Messages, keep, stream};
 use crate::dates;
 use crate::error::Error;
 use crate::model::{Namespace, Quarter};
-use crate::periods::{Granularity, QuarterRange, TZDB_VERSION, Zone};
-use crate::totals::{Filter, Group, GroupBy, LimitOrder, Omitted, PeriodTotals, Query, Totals};
+use crate::periods::{Granularity, Label, QuarterRange, TZDB_VERSION, Zone};
+use crate::totals::{
+    Compact, Filter, GroupBy, GroupRef, LimitOrder, Omitted, Place, Query, Totals,
+};
 
 /// At most this many totals in a message: some 64 KiB.
 const MESSAGE_ITEMS_MAX: usize = 4_096;
@@ -60,6 +64,7 @@ fn known<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T, Error> {
 
 fn granularity(of: requests::Granularity) -> Granularity {
     match of {
+        requests::Granularity::Quarter => Granularity::Quarter,
         requests::Granularity::Hour => Granularity::Hour,
         requests::Granularity::Unspecified | requests::Granularity::Day => Granularity::Day,
         requests::Granularity::Week => Granularity::Week,
@@ -125,6 +130,22 @@ fn resolved(query: &Query) -> requests::Resolved {
     }
 }
 
+/// An answer while a client reads it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Answer {
+    totals: Compact,
+    /// Of each period that has any, by the number of its place; in order of groups.
+    corrections: Vec<(usize, Vec<(u32, i64)>)>,
+}
+
+/// Where the next message begins.
+#[derive(Debug, Default)]
+struct Next {
+    /// How many groups were sent.
+    groups: usize,
+    place: Place,
+}
+
 /// Cuts an answer into messages of bounded size, made as the client takes them. All groups come
 /// first, sorted, and are numbered in that order. The first message says how the query was
 /// understood, and what is missing.
@@ -132,7 +153,7 @@ pub(super) fn messages(
     totals: Totals,
     setbacks: Vec<Setback>,
     query: &Query,
-) -> impl Iterator<Item = requests::QueryTotalsResponse> + Send + use<> {
+) -> Result<Response<Messages<requests::QueryTotalsResponse>>, Status> {
     let omitted = |one: Omitted| requests::Omitted { totals: one.totals, requests: one.requests };
     let mut first = Some(requests::QueryTotalsResponse {
         resolved: Some(resolved(query)),
@@ -141,33 +162,82 @@ pub(super) fn messages(
         omitted: totals.omitted.map(omitted),
         ..Default::default()
     });
-    let mut groups = totals.groups.into_iter().map(group).peekable();
-    let names = std::iter::from_fn(move || {
-        if groups.peek().is_none() && first.is_none() {
-            return None;
-        }
-        let groups = groups.by_ref().take(MESSAGE_GROUPS_MAX).collect();
-        Some(requests::QueryTotalsResponse { groups, ..first.take().unwrap_or_default() })
-    });
-    let (granularity, is_sum) = (query.granularity, query.sum);
-    let mut parts = totals
-        .periods
-        .into_iter()
-        .flat_map(move |period| parts(&period, granularity, is_sum))
-        .peekable();
-    let counts = std::iter::from_fn(move || {
-        let mut items = parts.peek()?.count.len();
-        let mut periods: Vec<_> = parts.next().into_iter().collect();
-        while let Some(next) = parts.next_if(|next| items + next.count.len() <= MESSAGE_ITEMS_MAX) {
-            items += next.count.len();
-            periods.push(next);
-        }
-        Some(requests::QueryTotalsResponse { periods, ..Default::default() })
-    });
-    names.chain(counts)
+    let (answer, bytes) = Answer::new(totals);
+    let kept = keep(tag_of(&answer), answer, bytes)?;
+    let (granularity, is_sum, mut next) = (query.granularity, query.sum, Next::default());
+    Ok(stream(move || {
+        kept.read(|answer| {
+            let groups = answer.groups(&mut next);
+            if !groups.is_empty() || first.is_some() {
+                let first = first.take().unwrap_or_default();
+                return Some(requests::QueryTotalsResponse { groups, ..first });
+            }
+            let periods = answer.periods(&mut next, granularity, is_sum);
+            let response = requests::QueryTotalsResponse { periods, ..Default::default() };
+            (!response.periods.is_empty()).then_some(response)
+        })
+    }))
 }
 
-fn group(one: Group) -> requests::Group {
+// === impl Answer ===
+
+impl Answer {
+    /// With how much memory it takes.
+    fn new(mut totals: Totals) -> (Self, usize) {
+        let periods = totals.periods.iter_mut().enumerate();
+        let corrections = periods.map(|(at, one)| (at, std::mem::take(&mut one.corrections)));
+        let corrections: Vec<_> = corrections.filter(|(_, of)| !of.is_empty()).collect();
+        let of_corrections: usize = corrections.iter().map(|(_, of)| size_of_val(&**of)).sum();
+        let totals = Compact::new(totals);
+        let bytes = totals.bytes() + of_corrections;
+        (Self { totals, corrections }, bytes)
+    }
+
+    fn groups(&self, next: &mut Next) -> Vec<requests::Group> {
+        let from = next.groups;
+        let groups = (from..).map_while(|number| self.totals.group(number));
+        let groups: Vec<_> = groups.take(MESSAGE_GROUPS_MAX).map(group).collect();
+        next.groups += groups.len();
+        groups
+    }
+
+    /// Periods for a message. One is cut only if it exceeds a message.
+    fn periods(
+        &self,
+        next: &mut Next,
+        granularity: Granularity,
+        is_sum: bool,
+    ) -> Vec<requests::PeriodTotals> {
+        let (mut periods, mut items) = (Vec::new(), 0);
+        while let Some((at, label, left)) = self.totals.next_period(&next.place) {
+            let len = left.min(MESSAGE_ITEMS_MAX);
+            if items + len > MESSAGE_ITEMS_MAX {
+                break;
+            }
+            items += len;
+            let mut part = part(label, granularity);
+            let corrections = self.corrections.binary_search_by_key(&at, |(of, _)| *of);
+            let corrections: Option<HashMap<u32, i64>> =
+                corrections.ok().map(|found| self.corrections[found].1.iter().copied().collect());
+            for _ in 0..len {
+                let Some((group, count)) = self.totals.next_numbered(&mut next.place) else {
+                    break;
+                };
+                part.count.push(count);
+                if !is_sum {
+                    part.number.push(group);
+                }
+                if let Some(corrections) = &corrections {
+                    part.correction.push(corrections.get(&group).copied().unwrap_or_default());
+                }
+            }
+            periods.push(part);
+        }
+        periods
+    }
+}
+
+fn group(one: GroupRef<'_>) -> requests::Group {
     requests::Group {
         service: one.service.into(),
         method: one.method.into(),
@@ -178,33 +248,15 @@ fn group(one: Group) -> requests::Group {
     }
 }
 
-/// A period, cut where it exceeds a message.
-fn parts(
-    period: &PeriodTotals,
-    granularity: Granularity,
-    is_sum: bool,
-) -> Vec<requests::PeriodTotals> {
-    let PeriodTotals { label, counts, corrections } = period;
-    let corrections: HashMap<u32, i64> = corrections.iter().copied().collect();
-    let date: Option<Date> = date(label.date, granularity);
-    let is_hour = granularity == Granularity::Hour;
-    let part = |counts: &[(u32, i64)]| {
-        let of = |(group, _): &(u32, i64)| corrections.get(group).copied().unwrap_or_default();
-        let correction = match corrections.is_empty() {
-            true => Vec::new(),
-            false => counts.iter().map(of).collect(),
-        };
-        let (number, count) = counts.iter().copied().unzip();
-        requests::PeriodTotals {
-            period: date,
-            number: if is_sum { Vec::new() } else { number },
-            count,
-            correction,
-            start: is_hour.then(|| wire::timestamp(label.start.start_micros())),
-            utc_offset_seconds: if is_hour { label.utc_offset_seconds } else { 0 },
-        }
-    };
-    counts.chunks(MESSAGE_ITEMS_MAX).map(part).collect()
+/// A period, or a part of one, without totals.
+fn part(label: &Label, granularity: Granularity) -> requests::PeriodTotals {
+    let has_time = matches!(granularity, Granularity::Quarter | Granularity::Hour);
+    requests::PeriodTotals {
+        period: date(label.date, granularity),
+        start: has_time.then(|| wire::timestamp(label.start.start_micros())),
+        utc_offset_seconds: if has_time { label.utc_offset_seconds } else { 0 },
+        ..Default::default()
+    }
 }
 
 #[cfg(test)]
@@ -218,7 +270,7 @@ mod tests {
     fn values_that_are_newer_than_the_server_are_refused() {
         let asked = requests::QueryTotalsRequest::default;
         for (request, field) in [
-            (requests::QueryTotalsRequest { granularity: 7, ..asked() }, "granularity: 7"),
+            (requests::QueryTotalsRequest { granularity: 8, ..asked() }, "granularity: 8"),
             (requests::QueryTotalsRequest { group_by: vec![3, 7], ..asked() }, "group_by: 7"),
             (requests::QueryTotalsRequest { limit_order: 3, ..asked() }, "limit_order: 3"),
             (requests::QueryTotalsRequest { granularity: -1, ..asked() }, "granularity: -1"),

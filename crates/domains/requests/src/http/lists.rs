@@ -184,8 +184,9 @@ pub(super) async fn producers(
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&request, &PRODUCERS)?;
     let namespace = Caller::of(request.extensions()).namespace();
-    let listed = service.producers(namespace, asked.with_workers).await?;
     let setbacks = service.setbacks(namespace, DayRange::ALL).await?;
+    // The larger one last, so that few wait with it for the other.
+    let listed = service.producers(namespace, asked.with_workers).await?;
     let search = asked.search.to_lowercase();
     let mut listed: Vec<_> = listed.into_iter().map(|one| (short_id(one.id), one)).collect();
     listed.retain(|(id, one)| one.name.to_lowercase().contains(&search) || id.contains(&search));

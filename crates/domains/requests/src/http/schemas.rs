@@ -9,6 +9,7 @@ use crate::submission::ENTRIES_MAX;
 pub(super) fn all() -> Vec<(&'static str, Value)> {
     let text = || json!({"type": "string"});
     let list = |name: &str, members: Value| {
+        let required: Vec<_> = members.as_object().expect("members").keys().collect();
         let mut schema = json!({
             "type": "object",
             "required": [name, "next"],
@@ -21,12 +22,13 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         });
         schema["properties"][name] = json!({
             "type": "array",
-            "items": {"type": "object", "properties": members},
+            "items": {"type": "object", "required": required, "properties": members},
         });
         schema
     };
     let mut producers = list("producers", producer());
     producers["properties"]["setbacks"] = setbacks();
+    producers["required"] = json!(["producers", "next", "setbacks"]);
     vec![
         ("RequestTotals", totals()),
         ("RequestTotal", total()),
@@ -106,7 +108,8 @@ fn counted() -> Value {
 fn totals() -> Value {
     json!({
         "type": "object",
-        "required": ["query", "tzdb", "complete", "dropped", "setbacks", "requests", "next", "totals"],
+        "required": ["query", "tzdb", "complete", "dropped", "setbacks", "requests", "omitted", "next",
+                     "totals"],
         "properties": {
             "query": {
                 "type": "object",
@@ -130,6 +133,7 @@ fn totals() -> Value {
             "omitted": {
                 "type": ["object", "null"],
                 "description": "What `limit` leaves out.",
+                "required": ["totals", "requests"],
                 "properties": {
                     "totals": {"type": "integer"},
                     "requests": {"type": "integer"},
@@ -178,6 +182,7 @@ fn setbacks() -> Value {
                         back to an earlier state.",
         "items": {
             "type": "object",
+            "required": ["producer", "name", "since", "noticed_at", "batches", "producers"],
             "properties": {
                 "producer": {"type": "string"},
                 "name": {"type": "string"},
@@ -228,6 +233,7 @@ fn rolled_up() -> Value {
                 "type": "array",
                 "items": {
                     "type": "object",
+                    "required": ["day", "requests"],
                     "properties": {
                         "day": {"type": "string", "format": "date"},
                         "requests": {"type": "integer"},

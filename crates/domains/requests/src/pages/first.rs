@@ -3,16 +3,19 @@
 use maud::{Markup, html};
 
 /// The whole page.
-pub(super) fn page(host: &str) -> Markup {
+pub(super) fn page(url: &str) -> Markup {
     html! {
         h1 { "Count the first request" }
-        (how(host))
+        (how(url))
     }
 }
 
 /// The ways to count, each with something to paste.
-pub(super) fn how(host: &str) -> Markup {
-    let url = format!("http://{host}");
+pub(super) fn how(url: &str) -> Markup {
+    let (credentials, host) = match url.split_once("://") {
+        Some(("https", host)) => ("credentials.NewTLS(nil)", host),
+        of => ("insecure.NewCredentials()", of.map_or(url, |(_, host)| host)),
+    };
     html! {
         p.lead { "Nothing has been counted yet. Paste one of these; this page shows the request within a second or two." }
         div.snippets {
@@ -28,7 +31,7 @@ pub(super) fn how(host: &str) -> Markup {
                  .layer(queue.layer());")))
             (snippet("Go", false, "Clients of count.v1 need no change but the address.", &format!(
                 "conn, err := grpc.NewClient(\"{host}\",\n    \
-                 grpc.WithTransportCredentials(insecure.NewCredentials()))\n\
+                 grpc.WithTransportCredentials({credentials}))\n\
                  client := countv1.NewCountServiceClient(conn)")))
             (snippet("An access log", false, "Reads the logs of nginx, Apache and others, and goes on where it stopped.",
                 &format!("tally import /var/log/nginx/access.log --server {url}")))

@@ -2,34 +2,39 @@
 
 use maud::{Markup, html};
 use tally_runtime::chain_for_clients;
-use tally_serve::pages::{change, name, sparkline, thousands};
+use tally_serve::pages::{Glance, change, name, sparkline, thousands};
 
 use super::ask::{Ask, REQUESTS};
 use super::view::View;
-use super::{first, parts, producers};
+use super::{first, parts, producers, rules};
 use crate::model::Namespace;
 use crate::service::Service;
 
 /// What it asks for.
 const ASKED: &str = "range=today&show=5";
 
-pub(super) async fn part(service: &Service, namespace: Namespace, host: &str) -> Markup {
+pub(super) async fn part(service: &Service, namespace: Namespace, url: &str) -> Glance {
     let now = service.now();
     let ask = Ask::read(Some(ASKED), now).expect("it is a question");
     let view = match View::read(service, namespace, ask, now).await {
         Ok(view) => view,
         Err(error) => {
-            return html! {
+            let body = html! {
                 section.card { h2 { a href=(REQUESTS) { "Requests" } } p.notice { (chain_for_clients(&error)) } }
             };
+            return body.into();
         }
     };
-    html! {
+    let firing = rules::firing(service, namespace).await;
+    let body = html! {
         section.card aria-labelledby="requests" {
             header { h2 #requests { a href=(REQUESTS) { "Requests" } } p.muted { "Today, " (view.times.zone.name()) } }
-            @if view.is_first_time() { (first::how(host)) } @else { (today(&view)) }
+            (firing)
+            @if view.is_first_time() { (first::how(url)) } @else { (today(&view)) }
         }
-    }
+    };
+    let as_of = (!view.is_first_time()).then(|| parts::as_of(&view));
+    Glance { body, as_of }
 }
 
 fn today(view: &View) -> Markup {

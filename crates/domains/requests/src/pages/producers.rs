@@ -23,8 +23,9 @@ pub(super) async fn page(
     namespace: Namespace,
 ) -> Result<(Markup, Markup), Error> {
     let now = service.now();
-    let mut producers = service.producers(namespace, true).await?;
     let setbacks = service.setbacks(namespace, DayRange::ALL).await?;
+    // The larger one last, so that few wait with it for the other.
+    let mut producers = service.producers(namespace, true).await?;
     producers.sort_by_key(|one| std::cmp::Reverse((one.last_seen_micros, one.id)));
     let (workers, clients): (Vec<_>, Vec<_>) = producers.into_iter().partition(|one| one.is_worker);
     let missing = Missing { dropped: clients.iter().map(|one| one.dropped).sum(), setbacks };
@@ -106,7 +107,7 @@ fn table(producers: &[Producer], caption: &str, now: Timestamp) -> Markup {
     }
 }
 
-fn moment(micros: i64) -> Markup {
+pub(super) fn moment(micros: i64) -> Markup {
     let text = Timestamp::from_microsecond(micros).map_or_else(
         |_| "an unknown time".into(),
         |at| at.strftime("%-d %b %Y %H:%M").to_string() + " UTC",

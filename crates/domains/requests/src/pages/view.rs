@@ -1,5 +1,5 @@
 //! What a page shows. Its counts are from one snapshot, so that they agree; setbacks and how far days are
-//! rolled up are read after it.
+//! rolled up are read before it.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,13 +112,16 @@ impl Deref for View {
 }
 
 impl View {
-    /// Reads what is asked for of a namespace.
+    /// Reads what is asked for of a namespace. The counts, which are large, come last: whoever has them waits
+    /// for nothing else, so few have them at the same time, however many ask.
     pub(super) async fn read(
         service: &Service,
         namespace: Namespace,
         mut ask: Ask,
         now: Timestamp,
     ) -> Result<Self, Error> {
+        let setbacks = service.setbacks(namespace, ask.times.range.days()).await?;
+        let rolled_up_through = service.rolled_up_through().await?;
         let (answers, ranked): (_, Shared) = loop {
             let ranked = Arc::default();
             let questions = questions(namespace, &ask, service.totals_max, &ranked);
@@ -127,9 +130,6 @@ impl View {
                 answers => break (answers?, ranked),
             }
         };
-        let days = ask.times.range.days();
-        let setbacks = service.setbacks(namespace, days).await?;
-        let rolled_up_through = service.rolled_up_through().await?;
         let has_any = !answers[NOW].periods.is_empty() || service.has_series(namespace);
         let ranked = ranked.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ranked = ranked.unwrap_or_else(|| Ranked::of(&ask, &answers));

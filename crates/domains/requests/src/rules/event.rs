@@ -6,7 +6,7 @@ use tally_outbox::{About, Event, Receiver};
 use uuid::Uuid;
 
 use super::verdict::Sum;
-use super::{KeptRule, Limit, Rule, percent};
+use super::{KeptRule, Limit, Rule, percent, plural};
 use crate::NAME;
 
 /// Whose test events are: not the rule's, so that no event waits for one of them, or has its number.
@@ -134,8 +134,7 @@ fn text(rule: &Rule, kind: Kind, seen: Seen) -> String {
     let Sum { requests, of_requests } = seen.sum;
     let fine = if kind == Kind::Resolved { " is fine again" } else { "" };
     let counted = match rule.limit {
-        Limit::Below(_) | Limit::Above(_) if requests == 1 => "1 request".to_owned(),
-        Limit::Below(_) | Limit::Above(_) => format!("{requests} requests"),
+        Limit::Below(_) | Limit::Above(_) => plural(requests, "request"),
         _ => {
             let share = u128::from(requests) * 1_000_000 / u128::from(of_requests.max(1));
             let share = percent(u32::try_from(share).unwrap_or(u32::MAX));
@@ -143,7 +142,10 @@ fn text(rule: &Rule, kind: Kind, seen: Seen) -> String {
         }
     };
     format!(
-        "{}{fine}: {counted} from {} to {}; it fires at {} in {} minutes",
-        rule.name, seen.from, seen.to, rule.limit, rule.window_minutes
+        "{}{fine}: {counted} from {} to {}; it fires at {}",
+        rule.name,
+        seen.from,
+        seen.to,
+        rule.condition()
     )
 }

@@ -31,6 +31,8 @@ const INTERVAL_MAX: Duration = Duration::from_secs(60);
 const GAP_MAX: Duration = Duration::from_secs(180);
 /// How often it is noted in a round that takes long.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+/// For how long clients may still have what they could not send while requests were refused.
+const RETURN_MAX: Duration = Duration::from_secs(60);
 /// How long a trial of whether requests can be stored may take.
 const TRIAL_MAX: Duration = Duration::from_secs(10);
 /// How often a rule is judged again at once because another server has written a verdict meanwhile.
@@ -42,6 +44,8 @@ pub struct Judge {
     house: House,
     outbox: Outbox,
     last: Arc<Mutex<Option<Round>>>,
+    /// When requests were refused last.
+    refused: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// A round that this server has judged.
@@ -63,7 +67,7 @@ pub(crate) struct Counted {
 
 impl Judge {
     pub(crate) fn new(house: House, outbox: Outbox) -> Self {
-        Self { house, outbox, last: Arc::default() }
+        Self { house, outbox, last: Arc::default(), refused: Arc::default() }
     }
 
     /// Judges every rule, if that is due.
@@ -107,14 +111,20 @@ impl Judge {
     }
 
     /// Notes that rules are judged now, if requests can be stored, and returns since when that is so: while
-    /// they are refused, that there are none says nothing. What other servers store is counted all the same.
+    /// they are refused, and until clients are back, that there are none says nothing. What other servers
+    /// store is counted all the same.
     async fn watch(&self, now: Timestamp) -> Result<Timestamp, Error> {
         let store = &self.house.store;
         let tried = timeout(TRIAL_MAX, store.try_write(now)).await.unwrap_or_else(|_| {
             Err(Error::transient("wait for a trial of storing", Outcome::Indeterminate))
         });
-        tried.map_err(|error| error.within("see whether requests can be stored"))?;
-        store.watch(now, GAP_MAX).await
+        let mut refused = self.refused.lock().await;
+        if let Err(error) = tried {
+            *refused = Some(now);
+            return Err(error.within("see whether requests can be stored"));
+        }
+        let since = store.watch(now, GAP_MAX).await?;
+        Ok(if is_over(RETURN_MAX, now, *refused) { since } else { Timestamp::MAX })
     }
 
     /// Counts what a rule is about.

@@ -27,6 +27,27 @@ fn rule(limit: Limit) -> Rule {
 }
 
 #[test]
+fn a_condition_is_said_in_words() {
+    for (rule, words) in [
+        (rule(Limit::Below(1)), "fewer than 1 request in 15 minutes"),
+        (
+            Rule { window_minutes: 1_440, repeat_minutes: Some(60), ..rule(Limit::Above(5)) },
+            "more than 5 requests in 1 day, told again after 1 hour",
+        ),
+        (
+            Rule { window_minutes: 90, ..rule(Limit::ShareAboveMillionths(25_000)) },
+            "more than 2.5% of at least 100 requests in 90 minutes",
+        ),
+        (
+            Rule { at_least: Some(1), ..rule(Limit::ShareBelowMillionths(1_000_000)) },
+            "less than 100% of at least 1 request in 15 minutes",
+        ),
+    ] {
+        assert_eq!(rule.condition(), words);
+    }
+}
+
+#[test]
 fn every_mistake_is_named() {
     let right = rule(Limit::Below(1));
     assert_eq!(right.check("", &webhooks(), 400), Ok(None));

@@ -1,14 +1,40 @@
 //! Folds and roll-ups, one at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use tally_runtime::Kind;
 
-use super::Service;
+use super::{ROLL_UPS_OF_ONE_WAITING_MAX, ROLL_UPS_WAITING_MAX, Service};
 use crate::error::{Ended, Error};
 use crate::model::{Day, DayRange, Namespace};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::totals::{Filter, GroupBy, PeriodTotals, Query, Totals};
+
+/// A roll-up that several callers may wait for.
+type Joint = Shared<BoxFuture<'static, Result<(), Arc<Error>>>>;
+
+/// The roll-ups that have not begun: who asks for the same days meanwhile waits for the same one. Clones are
+/// the same.
+#[derive(Clone, Default)]
+pub(super) struct Joined(Arc<Mutex<Vec<(DayRange, Joint)>>>);
+
+// === impl Joined ===
+
+impl Joined {
+    fn lock(&self) -> MutexGuard<'_, Vec<(DayRange, Joint)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self, days: DayRange) {
+        let mut waiting = self.lock();
+        // What is forgotten may be dropped last here, and have this in it.
+        let forgotten: Vec<_> = waiting.extract_if(.., |(of, _)| *of == days).collect();
+        drop(waiting);
+        drop(forgotten);
+    }
+}
 
 // === impl Service ===
 
@@ -30,16 +56,15 @@ impl Service {
         name: &'static str,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let waiting = Arc::clone(&self.waiting_roll_ups).try_acquire_owned();
-        let waiting = waiting.map_err(|_| {
+        let (of_one, all) = self.roll_ups.waiting();
+        if of_one >= ROLL_UPS_OF_ONE_WAITING_MAX || all >= ROLL_UPS_WAITING_MAX {
             let text =
                 "too many folds and roll-ups are waiting already; they go on without their callers";
-            Error::Refused(Kind::ResourceExhausted, text.into())
-        })?;
+            return Err(Error::Refused(Kind::ResourceExhausted, text.into()));
+        }
         let service = self.clone();
         let work = async move {
-            let _waiting = waiting;
-            let _place = service.roll_ups.acquire().await;
+            let _place = service.roll_ups.take([1]).await;
             tokio::select! {
                 done = work => done,
                 () = service.streams.drain.begun() => Err(Ended::Draining.into()),
@@ -80,12 +105,33 @@ impl Service {
             let text = format!("date: {days} is in the future, and no request can be");
             return Err(Error::invalid(text));
         }
-        let house = self.house.clone();
-        self.one_at_a_time("roll-up", async move {
-            house.roll_up(days).await.map_err(Error::store("roll up"))
-        })
-        .await?;
-        Ok(())
+        self.joined_roll_up(days).await.map_err(Error::Joined)
+    }
+
+    /// A roll-up of these days, which begins from now on: one that others have asked for and that waits, or
+    /// another one.
+    fn joined_roll_up(&self, days: DayRange) -> Joint {
+        let mut waiting = self.joined.lock();
+        if let Some((_, same)) = waiting.iter().find(|(of, _)| *of == days) {
+            return same.clone();
+        }
+        let (service, joined) = (self.clone(), self.joined.clone());
+        let joint = async move {
+            let (house, begun) = (service.house.clone(), joined.clone());
+            let done = service.one_at_a_time("roll-up", async move {
+                begun.forget(days);
+                house.roll_up(days).await.map_err(Error::store("roll up"))
+            });
+            let done = done.await.map(drop).map_err(Arc::new);
+            if done.is_err() {
+                // It may not have begun at all.
+                joined.forget(days);
+            }
+            done
+        };
+        let joint = joint.boxed().shared();
+        waiting.push((days, joint.clone()));
+        joint
     }
 
     /// The totals of rolled-up days, by method and path. An error if there are none.

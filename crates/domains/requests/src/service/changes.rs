@@ -47,7 +47,7 @@ impl Service {
         namespace: Namespace,
         days: DayRange,
     ) -> Result<Vec<Corrected>, Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let found = self.house.store.corrections(namespace, days, LISTED_MAX + 1).await;
         let found = found.map_err(Error::store("list corrections"))?;
         if found.len() > LISTED_MAX {

@@ -57,7 +57,7 @@ impl Service {
 
     /// The last day that is rolled up.
     pub(crate) async fn rolled_up_through(&self) -> Result<Option<Day>, Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let through = self.house.store.rolled_up_through().await;
         through.map_err(Error::store("ask how far days are rolled up"))
     }
@@ -65,7 +65,7 @@ impl Service {
     /// What the database knows.
     pub(super) async fn facts_in_store(&self) -> Result<Vec<Fact>, tally_store::Error> {
         let yesterday = Day::of(self.intake.clock.now()).plus(-1);
-        let _place = self.queries.acquire().await;
+        let _place = self.queries.take([1]).await;
         let advance = self.house.store.advance(yesterday).await?;
         let Summary { clients, last_seen, dropped, setbacks } =
             self.house.producers.summary().await?;

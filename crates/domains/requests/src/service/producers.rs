@@ -17,7 +17,7 @@ impl Service {
         days: DayRange,
     ) -> Result<Vec<Setback>, Error> {
         let mut setbacks = {
-            let _place = self.queries.acquire().await;
+            let _place = self.place().await?;
             let producers = self.house.producers.of(namespace);
             producers.setbacks().await.map_err(Error::store("list what is missing"))?
         };
@@ -38,7 +38,7 @@ impl Service {
             let text = "short_id is empty: give the 8 hex digits of a producer, or all";
             return Err(Error::invalid(text));
         }
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let producers = self.house.producers.of(namespace);
         producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
     }
@@ -51,7 +51,7 @@ impl Service {
     ) -> Result<Producer, Error> {
         let shown = Shown::parse(id)
             .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let found = self.house.producers.of(namespace).forget_shown(&shown).await;
         let mut found = found.map_err(Error::store("forget a producer"))?;
         let (kind, text) = match found.len() {
@@ -74,7 +74,7 @@ impl Service {
         namespace: Namespace,
         with_workers: bool,
     ) -> Result<Vec<Producer>, Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let producers = self.house.producers.of(namespace);
         producers.list(with_workers).await.map_err(Error::store("list producers"))
     }

@@ -50,7 +50,7 @@ impl Service {
             told: None,
             events: 0,
         };
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let added = self.house.store.add_rule(&kept, RULES_MAX).await;
         match added.map_err(Error::store("add a rule"))? {
             Added::New => Ok((kept, false)),
@@ -72,7 +72,7 @@ impl Service {
 
     /// All rules of a namespace, by name.
     pub(crate) async fn rules(&self, namespace: Namespace) -> Result<Vec<KeptRule>, Error> {
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         self.house.store.rules(Some(namespace)).await.map_err(Error::store("list rules"))
     }
 
@@ -84,7 +84,7 @@ impl Service {
     ) -> Result<ShownRule, Error> {
         let kept = self.rule(namespace, name_or_id).await?;
         let now = self.intake.clock.now();
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let counted = self.judge.count(&kept, now).await.map_err(Error::store("count"))?;
         let watched_since = self.house.store.watched_since().await;
         let watched_since = watched_since.map_err(Error::store("show a rule"))?;
@@ -105,7 +105,7 @@ impl Service {
         name_or_id: &str,
     ) -> Result<KeptRule, Error> {
         let kept = self.rule(namespace, name_or_id).await?;
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         self.house.store.remove_rule(kept.id).await.map_err(Error::store("remove a rule"))?;
         tracing::info!(rule = %kept.id, "removed a rule");
         Ok(kept)
@@ -123,7 +123,7 @@ impl Service {
         let receiver = receiver.and_then(|receiver| receiver.ok_or("is missing".to_owned()));
         let refused = |text: String| Error::Refused(Kind::FailedPrecondition, text.into());
         let receiver = receiver.map_err(|why| refused(format!("webhook: {why}")))?;
-        let _place = self.queries.acquire().await;
+        let _place = self.place().await?;
         let last = async || {
             let last = self.outbox.deliveries(TESTS, kept.id, 1).await;
             last.map(|all| all.into_iter().next()).map_err(Error::store("list events"))

@@ -77,6 +77,23 @@ impl Compact {
 
     /// The next total.
     pub(crate) fn next(&self, place: &mut Place) -> Option<Item<'_>> {
+        let (_, count) = self.next_numbered(place)?;
+        Some((&self.periods[place.period - 1].0, self.group(place.group), count))
+    }
+
+    /// The period of the next total, with its number, and how many totals are left in it.
+    pub(crate) fn next_period(&self, place: &Place) -> Option<(usize, &Label, usize)> {
+        if place.left > 0 {
+            let at = place.period - 1;
+            return Some((at, &self.periods[at].0, place.left as usize));
+        }
+        let rest = self.periods.iter().enumerate().skip(place.period);
+        let (at, (label, len)) = rest.into_iter().find(|(_, (_, len))| *len > 0)?;
+        Some((at, label, *len as usize))
+    }
+
+    /// The number of the group of the next total, and its count.
+    pub(crate) fn next_numbered(&self, place: &mut Place) -> Option<(u32, i64)> {
         while place.left == 0 {
             let (_, len) = self.periods.get(place.period)?;
             *place = Place { period: place.period + 1, left: *len, group: 0, at: place.at };
@@ -87,7 +104,7 @@ impl Compact {
         place.left -= 1;
         place.group += usize::try_from(delta).expect(WRITTEN_HERE);
         place.at = self.totals.len() - rest.len();
-        Some((&self.periods[place.period - 1].0, self.group(place.group), count))
+        Some((u32::try_from(place.group).expect(WRITTEN_HERE), count))
     }
 
     fn add_group(&mut self, group: &Group) {
@@ -99,7 +116,7 @@ impl Compact {
         self.groups.push(group.status_class);
     }
 
-    fn group(&self, number: usize) -> Option<GroupRef<'_>> {
+    pub(crate) fn group(&self, number: usize) -> Option<GroupRef<'_>> {
         let mut rest = &self.groups[*self.starts.get(number)?..];
         let mut text = || {
             let field = take_field(&mut rest).expect(WRITTEN_HERE);

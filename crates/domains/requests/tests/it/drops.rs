@@ -53,7 +53,13 @@ impl Sink for Noting {
 fn drops_only() -> Parcel<Rows> {
     let drops = (0..DROPS_MAX).map(|day| (Day(day), 1)).collect();
     let batches = vec![BatchEnd { drops, ..BatchEnd::default() }];
-    Rows::default().of_run(Run { producer: Uuid::now_v7(), epoch: 1, first: 1, batches })
+    Rows::default().of_run(Run {
+        producer: Uuid::now_v7(),
+        epoch: 1,
+        is_shared: false,
+        first: 1,
+        batches,
+    })
 }
 
 /// Requests of a thousand days.

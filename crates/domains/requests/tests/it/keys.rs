@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tally_ingest::Batch;
 use tally_producers::{Fate, Once, Parcel};
 use tally_requests::store::Store;
 use tally_requests::{Rows, SeriesId};
+use tally_testkit::eventually;
 
-use crate::backend::{Backend, OLD, Producer, noon, sum};
+use crate::LIMIT;
+use crate::backend::{Backend, OLD, Producer, append_batch, batch, noon, sum};
 use crate::conformance::on_every_backend;
 use crate::runs::{Client, stored};
 
@@ -17,6 +20,8 @@ on_every_backend!(crate::keys:
     a_key_does_not_fail_what_is_stored_with_it,
     two_servers_with_the_same_keys_at_once,
     locked_keys_hold_up_nobody_else,
+    a_repeated_batch_waits_for_its_keys,
+    after_its_keys_a_batch_waits_as_usual,
     old_keys_are_deleted,
 );
 
@@ -143,7 +148,7 @@ async fn send_all(
     chunks: &[Parcel<Rows>],
 ) {
     let mut left = chunks.to_vec();
-    while !left.is_empty() {
+    for _ in 0..100 {
         let fates = send(backend, store, worker, &left).await;
         let mut fates = fates.into_iter();
         left.retain(|_| match fates.next() {
@@ -153,7 +158,11 @@ async fn send_all(
                 false
             }
         });
+        if left.is_empty() {
+            return;
+        }
     }
+    panic!("{} keys are locked again and again", left.len());
 }
 
 /// Somebody holds keys: they are told, and all others are stored.
@@ -185,6 +194,53 @@ async fn locked_keys_hold_up_nobody_else(backend: Backend) {
         assert_eq!(fates, (0..20).map(fate).collect::<Vec<_>>());
         assert_eq!(sum(&backend.live().await), before + others);
     }
+    backend.audit().await;
+}
+
+/// An earlier attempt of the same batch may hold them, and commit after all: so nobody is told anything yet.
+async fn a_repeated_batch_waits_for_its_keys(backend: Backend) {
+    if backend.is_sqlite() {
+        return;
+    }
+    let id = backend.id(3, "/").await;
+    let client = backend.connect().await;
+    client.batch_execute(&format!("BEGIN; {}", holds("k"))).await.unwrap();
+    let chunks = [keyed("free", 1, id, 1), keyed("k", 1, id, 1)];
+    let mut worker = Producer::new();
+    let batch = Batch { is_repeated: true, ..batch(worker.id, 1, &chunks) };
+    let error = append_batch(&backend.store, &batch).await.expect_err("nobody knows");
+    assert!(error.is_transient(), "{error:?}");
+    assert_eq!(sum(&backend.live().await), 0);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    let fates = send(&backend, &backend.store, &mut worker, &chunks).await;
+    assert_eq!(fates, [stored(0), stored(0)]);
+    assert_eq!(sum(&backend.live().await), 2);
+    backend.audit().await;
+}
+
+/// Only keys are waited for no longer than a moment.
+async fn after_its_keys_a_batch_waits_as_usual(backend: Backend) {
+    if backend.is_sqlite() {
+        return;
+    }
+    let id = backend.id(3, "/").await;
+    let mut worker = Producer::new();
+    send(&backend, &backend.store, &mut worker, &[keyed("a", 1, id, 1)]).await;
+    let (holder, watcher) = (backend.connect().await, backend.connect().await);
+    let lock = format!("BEGIN; SELECT FROM tally_producers WHERE id = '{}' FOR UPDATE", worker.id);
+    holder.batch_execute(&lock).await.unwrap();
+    let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                 AND datname = current_database() AND now() - query_start > INTERVAL '300 ms'";
+    let watching = async {
+        let waits =
+            async || watcher.query_one(waits, &[]).await.expect("activity").get::<_, bool>(0);
+        eventually("the batch waits for long", LIMIT, waits).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+    };
+    let chunks = [keyed("b", 1, id, 1)];
+    let sending = send(&backend, &backend.store, &mut worker, &chunks);
+    let (fates, ()) = tokio::join!(sending, watching);
+    assert_eq!(fates, [stored(0)]);
     backend.audit().await;
 }
 

@@ -1,6 +1,8 @@
 //! The pages say what the API says, and lead to it.
 
 use tally_proto::tally::requests::v1 as proto;
+use tally_proto::tally::requests::v1::rule::Limit;
+use tally_proto::tally::requests::v1::rule_service_server::RuleService as _;
 use tally_testkit::Response;
 
 use crate::add::on_sqlite;
@@ -8,6 +10,7 @@ use crate::backend::{Backend, NOW, TODAY, at, day, one_day};
 use crate::conformance::on_every_backend;
 use crate::record::drops;
 use crate::recording::Recording;
+use crate::rules::asked;
 use crate::server::{Counting, settings};
 
 on_every_backend!(crate::pages:
@@ -207,6 +210,44 @@ async fn the_snippet_counts_whenever_it_is_pasted() {
     counting.stop().await;
 }
 
+/// Rules and how they stand; one that fires is on the overview, and leads to what it is about.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_fires_is_seen_at_once() {
+    let (_folder, counting) = on_sqlite(settings()).await;
+    let none = page(&counting, "/requests/rules");
+    assert!(none.body.contains("There are no rules yet"), "{}", none.body);
+    for (name, limit) in [("<b>errors", Limit::Above(10)), ("silence", Limit::Below(1))] {
+        let rule = proto::Rule {
+            name: name.into(),
+            services: vec!["shop".into()],
+            status_classes: vec![5],
+            limit: Some(limit),
+            window_minutes: 90,
+            ..Default::default()
+        };
+        let request = proto::AddRuleRequest { rule: Some(rule) };
+        counting.service.add_rule(asked(request)).await.expect("added");
+    }
+    let fine = page(&counting, "/requests/rules");
+    assert!(fine.body.contains("No rule fires"), "{}", fine.body);
+    count(&counting).await.finish().await.expect("a good end");
+    counting.service.judge().tick().await.expect("judged");
+    let rules = page(&counting, "/requests/rules");
+    for text in [
+        "1 rule fires",
+        "&lt;b&gt;errors",
+        "more than 10 requests in 90 minutes",
+        "Fires since 15 Jun 2030 12:00 UTC",
+        "fewer than 1 request",
+    ] {
+        assert!(rules.body.contains(text), "{text}: {}", rules.body);
+    }
+    assert!(page(&counting, "/").body.contains("1 rule fires"));
+    let about = links(&rules, "status=5xx").remove(0);
+    assert_eq!(total(&page(&counting, &about)), 50_000, "{about}");
+    counting.stop().await;
+}
+
 /// A page is for people: nothing of it is inline, from elsewhere or guessed.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_forbid_what_they_do_not_need() {
@@ -214,9 +255,14 @@ async fn pages_forbid_what_they_do_not_need() {
     let first = page(&counting, "/requests");
     assert!(first.body.contains("Count the first request"), "{}", first.body);
     count(&counting).await.finish().await.expect("a good end");
-    for path in
-        ["/", "/requests", "/requests/endpoint?method=GET&path=/a", "/requests/producers", "/about"]
-    {
+    for path in [
+        "/",
+        "/requests",
+        "/requests/endpoint?method=GET&path=/a",
+        "/requests/producers",
+        "/requests/rules",
+        "/about",
+    ] {
         let page = page(&counting, path);
         let policy = page.header("content-security-policy").expect("a policy").to_owned();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
@@ -246,12 +292,13 @@ async fn what_cannot_be_asked_for_is_said() {
         assert!(refused.body.contains(text), "{text}: {}", refused.body);
     }
     assert!(!refused.body.contains("<b>"), "{}", refused.body);
-    // One endpoint's page is of one, and the page of producers takes nothing.
+    // One endpoint's page is of one, and the pages of producers and rules take nothing.
     for path in [
         "/requests/endpoint",
         "/requests/endpoint?method=GET",
         "/requests/endpoint?path=/a",
         "/requests/producers?frob=1",
+        "/requests/rules?frob=1",
     ] {
         let refused = counting.http(&format!("GET {path}"), HTML, "");
         assert_eq!(refused.status, 400, "{path}: {refused:?}");

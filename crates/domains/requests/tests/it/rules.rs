@@ -25,7 +25,7 @@ use crate::server::settings;
 const HOOK: &str = "https://hooks.example.com/tally/";
 
 /// What somebody asks for who needs no key.
-fn asked<T>(message: T) -> Request<T> {
+pub(crate) fn asked<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Caller::open());
     request
@@ -404,6 +404,26 @@ async fn tests_do_not_flood_the_outbox(backend: Backend) {
     let is_refused = |one: &Code| *one == Code::FailedPrecondition;
     assert!(all.iter().filter_map(|one| one.as_ref().err()).all(is_refused), "{all:?}");
     assert_eq!(backend.count("tally_outbox").await, 1);
+}
+
+/// For a moment at the end of a window: what clients could not send then is still with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_still_with_clients_is_not_silence() {
+    let Some(backend) = Backend::postgres("rules_return").await else { return };
+    let server = Judging::new(&backend.database).await;
+    server.add(rule("silent", Limit::Below(1))).await.expect("added");
+    assert_eq!(server.judge_all("silent", "12:00:00", "12:15:00").await, []);
+    let client = backend.connect().await;
+    let lock = "BEGIN; LOCK TABLE tally_requests IN EXCLUSIVE MODE";
+    client.batch_execute(lock).await.expect("locked");
+    server.clock.set(time("12:15:50"));
+    server.service.judge().tick().await.expect_err("nothing can be stored");
+    client.batch_execute("COMMIT").await.expect("free again");
+    server.judge("12:16:10").await;
+    assert_eq!(server.events("silent").await, [] as [Value; 0]);
+    // It was watched all the time.
+    let told = server.judge_all("silent", "12:16:50", "12:17:50").await;
+    assert_eq!(told, [("12:16".to_owned(), "firing".to_owned())]);
 }
 
 /// Clients had a server to send to, and it refused what they sent.

@@ -53,7 +53,7 @@ impl Client {
     }
 
     pub(crate) fn of(&self, first: i64, batches: Vec<BatchEnd>) -> Run {
-        Run { producer: self.id, epoch: self.epoch, first, batches }
+        Run { producer: self.id, epoch: self.epoch, is_shared: false, first, batches }
     }
 }
 

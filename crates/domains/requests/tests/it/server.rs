@@ -1,7 +1,7 @@
 //! The service on its own port, as a client sees it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tally_ingest::Limits;
@@ -19,7 +19,7 @@ use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
 use tally_store::Database;
-use tally_testkit::{Response, http};
+use tally_testkit::{Described, Response, http};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -124,9 +124,15 @@ impl Counting {
         self.address
     }
 
-    /// One request over HTTP.
+    /// One request over HTTP, to which the answer is one that the API describes.
+    #[track_caller]
     pub(crate) fn http(&self, line: &str, headers: &[&str], body: &str) -> Response {
-        http(&self.address.to_string(), line, headers, body)
+        static DESCRIBED: OnceLock<Described> = OnceLock::new();
+        let address = self.address.to_string();
+        let answer = http(&address, line, headers, body);
+        let described = DESCRIBED.get_or_init(|| Described::of(&address));
+        described.check(line, &answer).unwrap_or_else(|why| panic!("{why}: {answer:?}"));
+        answer
     }
 
     /// A client with its own connection.

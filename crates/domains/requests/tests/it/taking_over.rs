@@ -45,7 +45,8 @@ impl Holder {
     fn batch(&self, first: i64, rows: usize, series: SeriesId, checkpoint: &[u8]) -> Parcel<Rows> {
         let checkpoint = (!checkpoint.is_empty()).then(|| checkpoint.to_vec());
         let batches = vec![BatchEnd { rows, checkpoint, ..BatchEnd::default() }];
-        let run = Run { producer: self.id, epoch: self.standing.epoch, first, batches };
+        let (producer, epoch) = (self.id, self.standing.epoch);
+        let run = Run { producer, epoch, is_shared: true, first, batches };
         Rows::from_iter(vec![(series, noon(OLD)); rows]).of_run(run)
     }
 

@@ -282,9 +282,8 @@ async fn places<C>(
     let sql = include_str!("lock_producers.sql");
     for row in transaction.rows(step, sql, &[&ids]).await? {
         let whose = (Namespace(row.get(1)), row.get(0));
-        let (epoch, sequence, is_shared) = (row.get(2), row.get(3), row.get(4));
         if let Some(place) = places.get_mut(&whose) {
-            *place = Some(Place { epoch, sequence, is_shared });
+            *place = Some(Place { epoch: row.get(2), sequence: row.get(3) });
         }
     }
     Ok(places)

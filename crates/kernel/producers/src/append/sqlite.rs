@@ -102,9 +102,7 @@ fn places<C>(transaction: &Transaction<'_>, batch: &Batch<'_, Parcel<C>>) -> Res
 
 fn place(transaction: &Transaction<'_>, whose: Whose) -> Result<Option<Place>, Error> {
     let (namespace, id) = whose;
-    let place = |row: &Row<'_>| {
-        Ok(Place { epoch: row.get(0)?, sequence: row.get(1)?, is_shared: row.get(2)? })
-    };
+    let place = |row: &Row<'_>| Ok(Place { epoch: row.get(0)?, sequence: row.get(1)? });
     transaction
         .prepare_cached(include_str!("sqlite/producer.sql"))
         .and_then(|mut statement| {

@@ -51,11 +51,17 @@ fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
         let checkpoint = (sequence % 3 > 0).then(|| sequence.to_string().into_bytes());
         batches.push(BatchEnd { rows: rows.len(), drops: vec![(Day(0), sequence)], checkpoint });
     }
-    of_run(rows, Run { producer: CLIENT, epoch: 9, first, batches })
+    of_run(rows, Run { producer: CLIENT, epoch: 9, is_shared: false, first, batches })
 }
 
 fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
     Parcel { run: Some(Arc::new(run)), ..Pairs::new(rows).into() }
+}
+
+/// The same with another run.
+fn with_run(chunk: &Parcel<Pairs>, change: impl FnOnce(Run) -> Run) -> Parcel<Pairs> {
+    let run = chunk.run.as_deref().cloned().expect("it is a run");
+    Parcel { run: Some(Arc::new(change(run))), ..chunk.clone() }
 }
 
 fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
@@ -120,24 +126,40 @@ fn the_last_new_checkpoint_moves_with_the_number() {
 /// it has stored since cannot be told from what the first attempt stored.
 #[test]
 fn a_repeated_run_of_a_producer_that_changed_hands_may_be_stored() {
-    let chunks = [chunk(5, &[1, 1])];
+    let in_use = chunk(5, &[1, 1]);
+    let taken_over = with_run(&in_use, |run| Run { is_shared: true, ..run });
     let (refused, in_doubt) = (Fate::Refused as fn(_) -> _, Fate::InDoubt as fn(_) -> _);
-    let taken_over = |sequence| Some(Place { epoch: 8, sequence, is_shared: true });
-    let in_use = |sequence| Some(Place { epoch: 8, sequence, is_shared: false });
-    for (worker, place, fate) in [
-        (0, taken_over(6), refused(Refusal::TakenOver)),
-        (1, taken_over(4), refused(Refusal::TakenOver)),
-        (1, taken_over(5), in_doubt(Refusal::TakenOver)),
-        (1, in_use(6), in_doubt(Refusal::InUse)),
-        (0, None, refused(Refusal::Forgotten)),
-        (1, None, in_doubt(Refusal::Forgotten)),
+    for (worker, run, stored, fate) in [
+        (0, &taken_over, Some(6), refused(Refusal::TakenOver)),
+        (1, &taken_over, Some(4), refused(Refusal::TakenOver)),
+        (1, &taken_over, Some(5), in_doubt(Refusal::TakenOver)),
+        (1, &in_use, Some(6), in_doubt(Refusal::InUse)),
+        (0, &in_use, None, refused(Refusal::Forgotten)),
+        (1, &in_use, None, in_doubt(Refusal::Forgotten)),
     ] {
+        let place = stored.map(|sequence| Place::hoped_for(8, sequence));
         let worker = Some(Place::hoped_for(0, worker));
+        let chunks = [run.clone()];
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: true, chunks: &chunks };
         let places = Places::from([(of(WORKER), worker), (of(CLIENT), place)]);
         let plan = Plan::new(&batch, places, Keys::default()).unwrap();
         assert_eq!(plan.fates, [fate], "{worker:?} {place:?}");
         assert!(plan.content.is_empty());
+    }
+}
+
+/// Both in one batch, where nobody has asked the database yet what the producer is.
+#[test]
+fn a_run_is_refused_beside_one_of_the_process_that_took_over() {
+    let new = chunk(5, &[1]);
+    for (is_shared, refusal) in [(true, Refusal::TakenOver), (false, Refusal::InUse)] {
+        let old = with_run(&new, |run| Run { epoch: 8, is_shared, ..run });
+        let chunks = [new.clone(), old];
+        let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks: &chunks };
+        let plan = Plan::hopeful(&batch, Keys::default()).unwrap();
+        let stored = Fate::Stored { committed: 5, known: 0 };
+        assert_eq!(plan.fates, [stored, Fate::Refused(refusal)]);
+        assert_eq!(sequences(&plan), [5]);
     }
 }
 
@@ -162,7 +184,7 @@ proptest! {
             for (client, first, len) in runs {
                 let ends = (1..=len).map(|rows| BatchEnd { rows, ..BatchEnd::default() });
                 let ((namespace, producer), batches) = (id(client), ends.collect());
-                let run = Run { producer, epoch: 9, first, batches };
+                let run = Run { producer, epoch: 9, is_shared: false, first, batches };
                 let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
                 chunks.push(Parcel { namespace, ..of_run(rows.collect(), run) });
             }

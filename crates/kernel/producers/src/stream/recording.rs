@@ -30,6 +30,7 @@ pub(super) struct Recording<'a, B: Batches> {
     namespace: Namespace,
     producer: Uuid,
     epoch: i64,
+    is_shared: bool,
     /// The number of the next batch.
     next: i64,
     committed: i64,
@@ -71,6 +72,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         progress: &'a watch::Sender<Progress>,
         producer: Uuid,
         epoch: i64,
+        is_shared: bool,
         sequence: i64,
     ) -> Self {
         Self {
@@ -80,6 +82,7 @@ impl<'a, B: Batches> Recording<'a, B> {
             batches,
             producer,
             epoch,
+            is_shared,
             next: sequence + 1,
             committed: sequence,
             in_doubt: false,
@@ -244,7 +247,8 @@ impl<'a, B: Batches> Recording<'a, B> {
             return Ok(());
         };
         let room = room.expect("a run has a batch");
-        let run = Run { producer: self.producer, epoch: self.epoch, first, batches };
+        let Self { producer, epoch, is_shared, .. } = *self;
+        let run = Run { producer, epoch, is_shared, first, batches };
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
         let parcel = Parcel { run: Some(Arc::new(run)), ..Parcel::new(self.namespace, content) };

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::problem::Problem;
-use super::room::{SMALL_BYTES, keep};
+use super::room::{SMALLEST_BYTES, keep};
 
 /// The parts in which a body is made. A connection whose client reads slowly holds 16 of them.
 pub const PART_BYTES: usize = 4 << 10;
@@ -61,7 +61,7 @@ pub fn text(
     let mut refused = None;
     let body = || {
         let (text, mut at) = (text.into(), 0);
-        if text.len() <= SMALL_BYTES {
+        if text.len() <= SMALLEST_BYTES {
             return text.into();
         }
         let bytes = text.capacity();

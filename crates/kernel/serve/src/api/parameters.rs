@@ -53,24 +53,27 @@ impl Parameters {
     #[must_use]
     pub fn of(query: Option<&str>, known: &'static [Parameter]) -> Self {
         let (mut given, mut mistakes) = (Vec::new(), Mistakes::default());
+        let mut seen = vec![false; known.len()];
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (Some(name), Some(value)) = (decoded(name), decoded(value)) else {
                 mistakes.note(name, "is not percent-encoded UTF-8");
                 continue;
             };
-            let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
-                mistakes.note(&name, unknown(&name, known));
+            let Some(at) = known.iter().position(|parameter| parameter.name == name) else {
+                mistakes.note_with(|| (name.clone(), unknown(&name, known)));
                 continue;
             };
+            let parameter = &known[at];
             if value.is_empty() && parameter.values != Values::Name {
                 continue;
             }
             if value.contains('\0') {
                 mistakes.note(&name, "contains a NUL byte");
-            } else if !parameter.is_repeated && given.iter().any(|(of, _)| *of == name) {
+            } else if !parameter.is_repeated && seen[at] {
                 mistakes.note(&name, "is given several times, and may be given once");
             } else {
+                seen[at] = true;
                 given.push((parameter.name, value));
             }
         }

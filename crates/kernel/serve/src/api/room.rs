@@ -2,7 +2,7 @@
 //!
 //! A client may read or send as slowly as it likes, and meanwhile its bytes take memory, which is
 //! bounded. When there is no room for somebody new, the slowest of those that had some seconds are given
-//! up. So nobody is kept out for longer than that, whatever others do.
+//! up. So nobody is kept out by those who are slow.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -18,12 +18,16 @@ use super::problem::Problem;
 /// How much memory all answers that are being read may take. The totals of a year of 1,000 series by day
 /// take 1.1 MB or less.
 const ANSWERS_BYTES_MAX: usize = 24 << 20;
-/// What an answer may take in any case: all of it is soon in the connection's buffers.
-pub(super) const SMALL_BYTES: usize = 64 << 10;
+/// Up to this size an answer is small, and small ones have room of their own, so that large ones keep none
+/// of them out. What is smaller still is soon in the connection's buffers.
+const SMALL_BYTES: usize = 64 << 10;
+const SMALL_ANSWERS_BYTES_MAX: usize = 16 << 20;
+pub(super) const SMALLEST_BYTES: usize = 4 << 10;
 /// For how long nobody is given up.
 const GRACE: Duration = Duration::from_secs(3);
 
 static ANSWERS: Room = Room::new(ANSWERS_BYTES_MAX);
+static SMALL_ANSWERS: Room = Room::new(SMALL_ANSWERS_BYTES_MAX);
 
 /// Memory with a limit.
 pub(super) struct Room {
@@ -38,8 +42,9 @@ pub struct Kept<T> {
     /// None if it is given up.
     value: RwLock<Option<T>>,
     bytes: AtomicUsize,
-    since: Instant,
-    /// How far its clients have come, all together.
+    /// Since when the last of its clients is there.
+    since: Mutex<Instant>,
+    /// How far its clients have come since then, all together.
     moved: AtomicU64,
     /// Whether no client is waited for.
     is_here: AtomicBool,
@@ -64,7 +69,8 @@ pub fn keep<T: PartialEq + Send + Sync + 'static>(
     value: T,
     bytes: usize,
 ) -> Result<Arc<Kept<T>>, Problem> {
-    ANSWERS.keep(tag, value, bytes).ok_or_else(|| {
+    let room = if bytes > SMALL_BYTES { &ANSWERS } else { &SMALL_ANSWERS };
+    room.keep(tag, value, bytes).ok_or_else(|| {
         let text = "too many large answers are being read now; try again, or ask for less";
         Problem::new(Kind::Unavailable, text)
     })
@@ -81,13 +87,14 @@ impl Room {
     where
         T: PartialEq + Send + Sync + 'static,
     {
-        if bytes <= SMALL_BYTES {
+        if bytes <= SMALLEST_BYTES {
             return Some(Kept::new(tag, value));
         }
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.iter().filter_map(Weak::upgrade);
         let mut known = known.filter_map(|one| one.into_any().downcast::<Kept<T>>().ok());
         if let Some(same) = known.find(|one| one.is(tag, &value)) {
+            same.joined();
             return Some(same);
         }
         drop(known);
@@ -122,7 +129,11 @@ impl Room {
             sum -= one.bytes();
             enough += 1;
         }
-        slowest[..enough].iter().for_each(|(_, one)| one.give_up());
+        // The faster of them stay if those without them are enough.
+        for (_, one) in slowest[..enough].iter().rev() {
+            let stays = sum + one.bytes() + bytes <= self.bytes_max;
+            if stays { sum += one.bytes() } else { one.give_up() }
+        }
         kept.bytes.store(bytes, Relaxed);
         if own.is_empty() {
             all.push(Arc::downgrade(&new));
@@ -139,7 +150,7 @@ impl<T> Kept<T> {
             tag,
             value: RwLock::new(Some(value)),
             bytes: AtomicUsize::new(0),
-            since: Instant::now(),
+            since: Mutex::new(Instant::now()),
             moved: AtomicU64::new(0),
             is_here: AtomicBool::new(false),
         })
@@ -174,6 +185,12 @@ impl<T> Kept<T> {
         Ok(value)
     }
 
+    /// Another client is there, and has as much time as every other one.
+    fn joined(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.moved.store(0, Relaxed);
+    }
+
     fn is(&self, tag: u64, value: &T) -> bool
     where
         T: PartialEq,
@@ -189,7 +206,7 @@ impl<T: Send + Sync + 'static> Held for Kept<T> {
     }
 
     fn pace(&self) -> Option<u128> {
-        let age = self.since.elapsed();
+        let age = self.since.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         let may_end = age >= GRACE && !self.is_here.load(Relaxed);
         may_end.then(|| (u128::from(self.moved.load(Relaxed)) << 20) / age.as_millis())
     }
@@ -248,7 +265,32 @@ mod tests {
         assert!(is_kept(&fast) && is_kept(&third) && !is_kept(&slow));
         assert!(keep(&room, 4, 20).is_none(), "the third is new");
         assert!(is_kept(&fast), "nobody is given up for nothing");
-        room.keep(5, 5, SMALL_BYTES).expect("a small one has room in any case");
+        room.keep(5, 5, SMALLEST_BYTES).expect("the smallest have room in any case");
+    }
+
+    /// The slowest is small, and without it the next one would have to go as well.
+    #[tokio::test(start_paused = true)]
+    async fn who_makes_no_difference_stays() {
+        let room = Room::new(BYTES_MAX);
+        let small: Vec<_> = (0..4).map(|one| keep(&room, one, 1).expect("room")).collect();
+        let large = keep(&room, 4, 20).expect("room");
+        advance(GRACE).await;
+        assert!(is_kept(&large));
+        let new = keep(&room, 5, 20).expect("the large one's room");
+        assert!(!is_kept(&large) && is_kept(&new));
+        assert!(small.iter().all(|one| is_kept(one)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_a_slow_one_has_time() {
+        let room = Room::new(BYTES_MAX);
+        let slow = keep(&room, 1, 20).expect("room");
+        advance(100 * GRACE).await;
+        let joined = keep(&room, 1, 20).expect("the same");
+        assert!(keep(&room, 2, 20).is_none(), "somebody is new");
+        advance(GRACE).await;
+        keep(&room, 2, 20).expect("its room");
+        assert!(!is_kept(&slow) && !is_kept(&joined));
     }
 
     #[tokio::test(start_paused = true)]

@@ -96,6 +96,7 @@ fn server(facts: &Facts, namespace: &str) -> Markup {
                 }
             }))
             (entry("Namespace", &html! { (namespace) }))
+            (entries(&facts.facts, facts.now))
         }
     }
 }
@@ -105,14 +106,20 @@ fn of_domain(domain: &DomainFacts, now: Timestamp) -> Markup {
         section aria-label=(domain.name) {
             h2 { (capitalized(domain.name)) }
             dl.facts {
-                @for fact in &domain.facts {
-                    (entry(&capitalized(&label(fact.name)), &html! {
-                        (value(fact, now))
-                        @if let Some(note) = &fact.note { span.help { (note) } }
-                    }))
-                }
+                (entries(&domain.facts, now))
                 @if let Some(missing) = &domain.missing { (entry("The rest", &html! { (missing) })) }
             }
+        }
+    }
+}
+
+fn entries(facts: &[Fact], now: Timestamp) -> Markup {
+    html! {
+        @for fact in facts {
+            (entry(&capitalized(&label(fact.name)), &html! {
+                (value(fact, now))
+                @if let Some(note) = &fact.note { span.help { (note) } }
+            }))
         }
     }
 }

@@ -22,14 +22,14 @@ pub(crate) async fn page(State(document): State<Arc<Value>>, frame: Frame) -> Re
             code { "application/problem+json" } ". For tools: "
             a href=(DOCUMENT_PATH) { "the same as OpenAPI" } "."
         }
-        @for tag in list(&document["tags"]) { (part(&document, tag, &frame.host())) }
+        @for tag in list(&document["tags"]) { (part(&document, tag, &frame.url())) }
         (schemas(&document))
     };
     frame.page(Page { title: "API".into(), ..Page::new(body) })
 }
 
 /// The operations of a domain.
-fn part(document: &Value, tag: &Value, host: &str) -> Markup {
+fn part(document: &Value, tag: &Value, url: &str) -> Markup {
     let paths = members(&document["paths"]);
     let all = paths.flat_map(|(path, methods)| members(methods).map(move |one| (path, one)));
     let mut of_tag: Vec<_> = all.filter(|(_, (_, of))| of["tags"][0] == tag["name"]).collect();
@@ -44,17 +44,17 @@ fn part(document: &Value, tag: &Value, host: &str) -> Markup {
                 li { a href={ "#" (text(&operation["operationId"])) } { code { (method.to_uppercase()) " " (path) } } }
             }
         }
-        @for (path, (method, operation)) in of_tag { (described(path, method, operation, host)) }
+        @for (path, (method, operation)) in of_tag { (described(path, method, operation, url)) }
     }
 }
 
-fn described(path: &str, method: &str, operation: &Value, host: &str) -> Markup {
+fn described(path: &str, method: &str, operation: &Value, url: &str) -> Markup {
     let id = text(&operation["operationId"]);
     html! {
         section.card aria-labelledby=(id) {
             h2 id=(id) { code { (method.to_uppercase()) " " (path) } }
             p { (text(&operation["summary"])) ". " (marked(text(&operation["description"]))) }
-            @if method == "get" { pre tabindex="0" { code { "curl http://" (host) (path) } } }
+            @if method == "get" { pre tabindex="0" { code { "curl " (url) (path) } } }
             @if let [_, ..] = list(&operation["parameters"]) { (parameters(path, operation)) }
             @if let Some(body) = operation.get("requestBody") {
                 p { "Body: " (marked(text(&body["description"]))) " " (content(body)) }

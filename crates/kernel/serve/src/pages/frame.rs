@@ -13,6 +13,7 @@ use tally_runtime::Namespace;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{Site, api, name, text};
+use crate::Peer;
 use crate::api::{self as answers, tag_of, untagged, wants_page};
 
 /// Nothing from elsewhere, nothing inline.
@@ -27,6 +28,7 @@ pub struct Frame {
     path: String,
     headers: HeaderMap,
     namespace: Option<Namespace>,
+    has_tls: bool,
 }
 
 /// What a page has in its frame.
@@ -61,10 +63,11 @@ impl Frame {
         wants_page(&self.headers)
     }
 
-    /// What the browser calls this server, such as `localhost:7777`.
+    /// Where the browser reaches this server, such as `http://localhost:7777`.
     #[must_use]
-    pub fn host(&self) -> String {
-        text::host(&self.headers)
+    pub fn url(&self) -> String {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        format!("{scheme}://{}", text::host(&self.headers))
     }
 
     /// Whose numbers the page shows. Panics on a page that needs no caller.
@@ -159,7 +162,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
         let namespace = parts.extensions.get::<Caller>().map(Caller::namespace);
-        Ok(Self { site, path, headers, namespace })
+        let has_tls = parts.extensions.get::<Peer>().is_some_and(Peer::has_tls);
+        Ok(Self { site, path, headers, namespace, has_tls })
     }
 }
 

@@ -68,8 +68,10 @@
       const response = await fetch(location.href, { headers, signal, cache: "no-store" });
       if (response.status === 200) {
         const text = await response.text();
-        if (!isPaused) take(new DOMParser().parseFromString(text, "text/html"));
-        tag = response.headers.get("ETag");
+        if (!isPaused) {
+          take(new DOMParser().parseFromString(text, "text/html"));
+          tag = response.headers.get("ETag");
+        }
       } else if (response.status === 304) {
         checked(response.headers.get("Date"));
       } else {

@@ -52,7 +52,7 @@ async fn origin() -> (TempDir, Origin) {
     let started_at = at("2030-06-15T12:00:00Z");
     let clock = Arc::new(ManualClock::new(at("2030-06-15T13:00:00Z")));
     let schemas = vec![("kernel", 1), ("made-up", 7)];
-    (folder, Origin { version: "1.2.3", started_at, clock, database, url, schemas })
+    (folder, Origin { version: "1.2.3", started_at, clock, database, url, schemas, tls: None })
 }
 
 async fn server(is_silent: bool, drain: &Drain) -> Server {
@@ -100,6 +100,7 @@ async fn a_server_says_what_it_is_and_what_its_domains_say() {
         now: Some(second(1_907_758_800)),
         trouble: "not today".to_owned(),
         database: None,
+        facts: Vec::new(),
         domains: vec![proto::Domain { name: "troubled".to_owned(), facts, missing: String::new() }],
     };
     assert_eq!(answer, expected);

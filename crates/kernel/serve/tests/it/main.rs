@@ -1,4 +1,4 @@
-//! The port as clients meet it: raw frames, requests that only look like gRPC, a new owner, and
+//! The port as clients meet it: raw frames, TLS, requests that only look like gRPC, a new owner, and
 //! what the domains behind it see; an HTTP API;
 //! and the duties of a domain.
 
@@ -7,8 +7,10 @@ mod api;
 mod domains;
 mod duties;
 mod facts;
+mod floods;
 mod frames;
 mod handover;
 mod metrics;
 mod support;
+mod tls;
 mod wire;

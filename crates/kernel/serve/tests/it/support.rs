@@ -169,9 +169,21 @@ impl Running {
 
     /// A server of these domains, which were started with this drain.
     pub(crate) async fn with(started: Vec<Started>, drain: Drain, listener: Listener) -> Running {
-        let (address, tasks) = (listener.address(), Tasks::new());
         let server = Server::open("a title", "a hint\n", started, &drain).await;
-        let server = server.expect("its sockets are free");
+        Self::of(server.expect("its sockets are free"), drain, listener)
+    }
+
+    /// One that takes so many connections.
+    pub(crate) async fn with_connections(gate: &Gate, connections_max: usize) -> Running {
+        let (doors, drain) = (Doors::new().grpc(gate.clone()), Drain::new());
+        let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
+        let server = Server::open("a title", "a hint\n", vec![started], &drain).await;
+        let server = server.expect("it has no sockets").with_connections(connections_max);
+        Self::of(server, drain, Listener::bind("127.0.0.1:0").await.expect("a free port"))
+    }
+
+    fn of(server: Server, drain: Drain, listener: Listener) -> Running {
+        let (address, tasks) = (listener.address(), Tasks::new());
         let (domains, asked, until) = (server.domains(), server.domains(), drain.clone());
         tasks.spawn("server", async move {
             let probe = move || {

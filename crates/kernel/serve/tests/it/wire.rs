@@ -6,16 +6,19 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::support::{LIMIT, METHOD};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
+pub(crate) const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_HEADERS: u8 = 4;
 const CANCEL: u32 = 8;
+
+/// How a connection begins.
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The size of a write.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -47,7 +50,7 @@ impl Wire {
         stream.set_write_timeout(Some(LIMIT)).expect("a limit");
         let mut wire = Wire {
             stream,
-            outgoing: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+            outgoing: PREFACE.to_vec(),
             incoming: Vec::new(),
             has_sent_headers: false,
             window: 0,
@@ -62,18 +65,9 @@ impl Wire {
 
     /// Starts a call.
     pub(crate) fn call(&mut self, stream: u32) {
-        // POST, http; then path, authority and content type. In RFC 7541, 0x44, 0x41 and 0x5f are
-        // literals added to the table, with names from its static part.
-        let mut block = vec![0x83, 0x86];
-        if self.has_sent_headers {
-            block.extend([0xc0, 0xbf, 0xbe]);
-        } else {
-            for (name, value) in [(0x44, METHOD), (0x41, "localhost"), (0x5f, "application/grpc")] {
-                block.extend([name, u8::try_from(value.len()).expect("short")]);
-                block.extend(value.bytes());
-            }
-            self.has_sent_headers = true;
-        }
+        let block =
+            if self.has_sent_headers { vec![0x83, 0x86, 0xc0, 0xbf, 0xbe] } else { headers() };
+        self.has_sent_headers = true;
         self.frame(HEADERS, END_HEADERS, stream, &block);
     }
 
@@ -130,11 +124,8 @@ impl Wire {
         self.ended.contains(&stream)
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-        self.outgoing.extend([length[1], length[2], length[3], kind, flags]);
-        self.outgoing.extend(stream.to_be_bytes());
-        self.outgoing.extend(payload);
+    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.outgoing.extend(frame(kind, flags, stream, payload));
         if self.outgoing.len() >= WRITE_BYTES {
             self.flush();
             self.glance();
@@ -217,6 +208,24 @@ impl Wire {
             _ => {}
         }
     }
+}
+
+/// A frame by its bytes.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    let head = [length[1], length[2], length[3], kind, flags];
+    [&head[..], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The headers of a call: POST, http; then path, authority and content type. In RFC 7541, 0x44, 0x41 and 0x5f
+/// are literals added to the table, with names from its static part.
+pub(crate) fn headers() -> Vec<u8> {
+    let mut block = vec![0x83, 0x86];
+    for (name, value) in [(0x44, METHOD), (0x41, "localhost"), (0x5f, "application/grpc")] {
+        block.extend([name, u8::try_from(value.len()).expect("short")]);
+        block.extend(value.bytes());
+    }
+    block
 }
 
 /// The number of stream `index`: clients use odd numbers.

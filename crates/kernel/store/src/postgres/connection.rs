@@ -1,7 +1,6 @@
 //! A connection of the pool, and transactions that know whether they happened.
 
 use std::ops::Deref;
-use std::time::Duration;
 
 use deadpool_postgres::Object;
 use futures_util::stream::{BoxStream, StreamExt as _};
@@ -15,11 +14,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::CONNECT_TIMEOUT;
 use crate::Error;
 use crate::error::{self, Step as _};
-
-/// How long an abandoned connection keeps its place in the pool while the database does not end its
-/// statement. So a hanging server gets only a few more connections in this time, and one that hangs
-/// for good does not hold up its replacement for longer.
-const ABANDONED_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A connection of the pool. [`Connection::release`] puts it back; dropping it closes it, so that the
 /// next caller does not inherit half-done work.
@@ -138,13 +132,14 @@ impl Drop for Connection {
 }
 
 /// Cancels what no caller waits for, which would keep its locks; a COMMIT must go on. Until that has
-/// ended, the pool does not replace this connection: connections would pile up in the server.
+/// ended, however long it takes, the pool does not replace this connection: connections would pile up in the
+/// server. If the server is gone, the network says so.
 async fn let_go(object: Object, cancel: Option<(CancelToken, MakeRustlsConnect)>) {
     if let Some((token, tls)) = cancel {
         let _ = timeout(CONNECT_TIMEOUT, token.cancel_query(tls)).await;
     }
     // The answer to this comes after everything before it.
-    let _ = timeout(ABANDONED_MAX, object.check_connection()).await;
+    let _ = object.check_connection().await;
     drop(Object::take(object));
 }
 

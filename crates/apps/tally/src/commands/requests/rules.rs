@@ -171,8 +171,9 @@ async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
     let answer = answer.map_err(failed)?.into_inner();
     let kept = answer.rule.unwrap_or_default();
     let rule = kept.rule.unwrap_or_default();
+    let condition = visible(&kept.condition);
     let done = if answer.is_repeated { "is there already" } else { "added" };
-    say(format_args!("{done}: {}: {}", visible(&rule.name), print::condition(&rule)));
+    say(format_args!("{done}: {}: {condition}", visible(&rule.name)));
     if rule.webhook.is_empty() {
         say("it has no --webhook, so it tells nobody: `tally rules list` shows whether it fires");
     }

@@ -46,15 +46,15 @@ use crate::output;
 ///
 /// Examples:
 ///   tally top
-///   tally top --by status --service shop
+///   tally top --group-by status --service shop
 ///   tally top --path-prefix /api/ --interval 5
 ///   tally top --once | head
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TopArgs {
     /// What to tell apart; a key changes it
-    #[arg(long, value_enum, default_value_t = By::Endpoint)]
-    by: By,
+    #[arg(long, value_enum, default_value_t = GroupBy::Endpoint)]
+    group_by: GroupBy,
 
     /// The order of the lines; a key changes it
     #[arg(long, value_enum, default_value_t = Sort::Rate)]
@@ -82,7 +82,7 @@ pub(crate) struct TopArgs {
 
 /// What is told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum By {
+enum GroupBy {
     /// Method and path
     Endpoint,
     /// Who served it
@@ -106,7 +106,7 @@ enum Sort {
 
 pub(crate) async fn run(args: TopArgs, clock: Arc<dyn Clock>) -> anyhow::Result<ExitCode> {
     let interval = Duration::from_secs(args.interval.into());
-    let (by, sort, once) = (args.by, args.sort, args.once);
+    let (by, sort, once) = (args.group_by, args.sort, args.once);
     let server = args.server.server.clone();
     let asker = Asker::new(args, clock);
     // A mistake in the address is said at once, and not on a screen that waits.
@@ -117,9 +117,9 @@ pub(crate) async fn run(args: TopArgs, clock: Arc<dyn Clock>) -> anyhow::Result<
     live::run(&asker, client, view::View::new(server, by, sort, interval)).await
 }
 
-// === impl By ===
+// === impl GroupBy ===
 
-impl By {
+impl GroupBy {
     const ALL: [Self; 4] = [Self::Endpoint, Self::Service, Self::Status, Self::Customer];
 
     fn parts(self) -> &'static [Part] {

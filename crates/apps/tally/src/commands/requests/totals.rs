@@ -154,6 +154,8 @@ pub(crate) struct TotalsArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
+    /// Each quarter-hour
+    Quarter,
     /// Each hour that the zone's clock shows
     Hour,
     /// Each day
@@ -308,6 +310,7 @@ impl TotalsArgs {
 
     fn request(&self, from: Option<Period>, to: Option<Period>) -> QueryTotalsRequest {
         let granularity = match self.by {
+            By::Quarter => Granularity::Quarter,
             By::Hour => Granularity::Hour,
             By::Week => Granularity::Week,
             By::Day => Granularity::Day,

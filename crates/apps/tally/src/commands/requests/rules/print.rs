@@ -35,7 +35,10 @@ pub(super) fn list(
             kept.firing_since.map_or(Cell::Unknown, |since| {
                 text(if is_table { minute(Some(since)) } else { time(Some(since)) })
             }),
-            text(rule.map(if is_table { brief } else { condition }).unwrap_or_default()),
+            text(match rule {
+                Some(rule) if is_table => brief(rule),
+                _ => kept.condition.clone(),
+            }),
             text(rule.map(filters).unwrap_or_default()),
             text(rule.map(|rule| rule.webhook.clone()).unwrap_or_default()),
             // It takes half of a line, and `tally rules show` has it.
@@ -61,7 +64,7 @@ pub(super) fn show(out: &mut impl Write, shown: &ShowRuleResponse) -> io::Result
     let lines = [
         ("name", visible(&rule.name).into_owned()),
         ("id", kept.id.clone()),
-        ("condition", condition(&rule)),
+        ("condition", visible(&kept.condition).into_owned()),
         ("filters", if all.is_empty() { "none: every request".to_owned() } else { all }),
         ("state", state),
         ("complete", count(&shown.complete)),
@@ -103,28 +106,7 @@ pub(super) fn show(out: &mut impl Write, shown: &ShowRuleResponse) -> io::Result
     output::print_noted(out, columns, rows, ids)
 }
 
-/// When a rule fires, as in `fewer than 1 request in 15 minutes`.
-pub(super) fn condition(rule: &Rule) -> String {
-    let requests = |number: u64| plural(number, "request");
-    let limit = match rule.limit {
-        Some(Limit::Below(number)) => format!("fewer than {}", requests(number)),
-        Some(Limit::Above(number)) => format!("more than {}", requests(number)),
-        Some(Limit::ShareBelowMillionths(share)) => format!("less than {}", percent(share)),
-        Some(Limit::ShareAboveMillionths(share)) => format!("more than {}", percent(share)),
-        None => "what a newer server knows".to_owned(),
-    };
-    let at_least = match rule.at_least {
-        0 => String::new(),
-        number => format!(" of at least {}", requests(number.into())),
-    };
-    let repeat = match rule.repeat_minutes {
-        0 => String::new(),
-        number => format!(", told again after {}", minutes(number)),
-    };
-    format!("{limit}{at_least} in {}{repeat}", minutes(rule.window_minutes))
-}
-
-/// The same in short, nearly as it is typed: `below 1 in 15m`.
+/// When it fires in short, nearly as it is typed: `below 1 in 15m`.
 fn brief(rule: &Rule) -> String {
     let limit = match rule.limit {
         Some(Limit::Below(number)) => format!("below {number}"),
@@ -186,14 +168,6 @@ fn became(event: &Event) -> String {
     }
 }
 
-fn minutes(number: u32) -> String {
-    match number {
-        number if number.is_multiple_of(24 * 60) => plural(number / (24 * 60), "day"),
-        number if number.is_multiple_of(60) => plural(number / 60, "hour"),
-        number => plural(number, "minute"),
-    }
-}
-
 fn percent(millionths: u32) -> String {
     let text = format!("{}.{:04}", millionths / 10_000, millionths % 10_000);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
@@ -216,25 +190,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_is_said_in_words_and_flags() {
+    fn a_rule_is_said_nearly_as_it_is_typed() {
         let rule = Rule {
             services: vec!["shop".to_owned(), String::new()],
             path_prefix: "/a b".to_owned(),
             status_classes: vec![5],
             limit: Some(Limit::ShareAboveMillionths(25_000)),
             window_minutes: 90,
-            at_least: 100,
-            repeat_minutes: 240,
             ..Rule::default()
         };
-        assert_eq!(
-            condition(&rule),
-            "more than 2.5% of at least 100 requests in 90 minutes, told again after 4 hours"
-        );
         assert_eq!(brief(&rule), "above 2.5% in 90m");
         assert_eq!(filters(&rule), "--service shop --service '' --path-prefix '/a b' --status 5xx");
         let rule = Rule { limit: Some(Limit::Below(1)), window_minutes: 1_440, ..Rule::default() };
-        assert_eq!(condition(&rule), "fewer than 1 request in 1 day");
         assert_eq!(brief(&rule), "below 1 in 1d");
     }
 }

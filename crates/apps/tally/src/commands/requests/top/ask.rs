@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::super::series::Part;
 use super::history::{Name, Sample};
-use super::{By, TopArgs};
+use super::{GroupBy, TopArgs};
 use crate::client::{Caller, describe};
 use crate::output::OutputFormat;
 
@@ -34,7 +34,7 @@ pub(super) struct Asker {
 /// What is asked for: the same query has totals that can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Question {
-    pub(super) by: By,
+    pub(super) by: GroupBy,
     /// The first day, in UTC. There is no last one, so that no request leaves the range when a day ends.
     pub(super) since: Date,
 }
@@ -56,7 +56,7 @@ impl Asker {
     }
 
     /// Requests may arrive a day late: yesterday and today.
-    pub(super) fn question(&self, by: By) -> Question {
+    pub(super) fn question(&self, by: GroupBy) -> Question {
         let today = self.clock.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         Question { by, since: today.checked_sub(1.day()).unwrap_or(today) }
     }

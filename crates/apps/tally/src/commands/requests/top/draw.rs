@@ -10,7 +10,7 @@ use ratatui::widgets::Paragraph;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::super::series::Part;
-use super::By;
+use super::GroupBy;
 use super::history::{self, Rate, TREND_INTERVALS};
 use super::view::View;
 use crate::output::table::{fitting, shortened};
@@ -132,7 +132,7 @@ fn notice(view: &View, now: Duration, width: usize) -> Line<'static> {
 
 /// The columns: numbers first, so that names have what is left of the width.
 struct Table {
-    by: By,
+    by: GroupBy,
     width: usize,
     has_trend: bool,
 }
@@ -140,7 +140,7 @@ struct Table {
 // === impl Table ===
 
 impl Table {
-    fn new(by: By, width: usize, is_utf8: bool) -> Self {
+    fn new(by: GroupBy, width: usize, is_utf8: bool) -> Self {
         Self { by, width, has_trend: is_utf8 && width >= TREND_COLUMNS_MIN }
     }
 

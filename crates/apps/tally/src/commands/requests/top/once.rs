@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ask::{Asker, Client};
 use super::history::{History, Line};
-use super::{By, Sort};
+use super::{GroupBy, Sort};
 use crate::output::table::{self, Align};
 use crate::output::{self, plural, say, thousands};
 
@@ -14,7 +14,7 @@ use crate::output::{self, plural, say, thousands};
 pub(super) async fn run(
     asker: &Asker,
     mut client: Client,
-    by: By,
+    by: GroupBy,
     sort: Sort,
     interval: Duration,
 ) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@ use crossterm::event::KeyCode;
 
 use super::ask::Question;
 use super::history::{History, Line, Sample};
-use super::{By, Sort};
+use super::{GroupBy, Sort};
 
 /// How many lines the keys for pages move.
 const PAGE_LINES: usize = 10;
@@ -14,7 +14,7 @@ const PAGE_LINES: usize = 10;
 /// What is shown. Nothing here waits or asks.
 pub(super) struct View {
     pub(super) server: String,
-    pub(super) by: By,
+    pub(super) by: GroupBy,
     pub(super) sort: Sort,
     pub(super) interval: Duration,
     pub(super) is_paused: bool,
@@ -46,7 +46,7 @@ pub(super) enum Wish {
 // === impl View ===
 
 impl View {
-    pub(super) fn new(server: String, by: By, sort: Sort, interval: Duration) -> Self {
+    pub(super) fn new(server: String, by: GroupBy, sort: Sort, interval: Duration) -> Self {
         Self {
             server,
             by,
@@ -133,10 +133,10 @@ impl View {
                 return if self.is_paused { Wish::Nothing } else { Wish::Ask };
             }
             KeyCode::Char('o') => (self.sort, self.scrolled) = (self.sort.next(), 0),
-            KeyCode::Char('e') => return self.tell_apart(By::Endpoint),
-            KeyCode::Char('s') => return self.tell_apart(By::Service),
-            KeyCode::Char('t') => return self.tell_apart(By::Status),
-            KeyCode::Char('c') => return self.tell_apart(By::Customer),
+            KeyCode::Char('e') => return self.tell_apart(GroupBy::Endpoint),
+            KeyCode::Char('s') => return self.tell_apart(GroupBy::Service),
+            KeyCode::Char('t') => return self.tell_apart(GroupBy::Status),
+            KeyCode::Char('c') => return self.tell_apart(GroupBy::Customer),
             KeyCode::Tab => return self.tell_apart(self.by.next()),
             _ => self.scroll(key),
         }
@@ -154,7 +154,7 @@ impl View {
         }
     }
 
-    fn tell_apart(&mut self, by: By) -> Wish {
+    fn tell_apart(&mut self, by: GroupBy) -> Wish {
         if by == self.by {
             return Wish::Nothing;
         }

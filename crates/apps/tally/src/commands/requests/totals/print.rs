@@ -292,7 +292,7 @@ impl<W: Write> Printer<W> {
     }
 }
 
-/// What a period is called: its date, or of an hour what the zone's clock shows, with its offset.
+/// What a period is called: its date, or of a quarter-hour or an hour what the zone's clock shows, with its offset.
 fn date(totals: &PeriodTotals) -> String {
     let date = totals.period.map(dates::iso).unwrap_or_default();
     let Some(start) = &totals.start else { return date };

@@ -73,7 +73,11 @@ fn a_zone_is_asked_for_by_its_own_name() {
     assert_eq!(request(&["--tz", "asia/kolkata"]).time_zone, "Asia/Kolkata");
     let error = parsed(&["--tz", "Asia/Calcuta"]).expect_err("no zone").to_string();
     assert!(error.contains("did you mean Asia/Calcutta?"), "{error}");
-    for (by, granularity) in [("hour", Granularity::Hour), ("week", Granularity::Week)] {
+    for (by, granularity) in [
+        ("quarter", Granularity::Quarter),
+        ("hour", Granularity::Hour),
+        ("week", Granularity::Week),
+    ] {
         assert_eq!(request(&["--by", by]).granularity(), granularity);
     }
 }

@@ -56,6 +56,7 @@ impl By {
         };
         let months = i64::from(date.year) * 12 + i64::from(date.month);
         match self {
+            Self::Quarter => period.start.map_or(0, |start| start.seconds.div_euclid(900)),
             Self::Hour => period.start.map_or(0, |start| start.seconds.div_euclid(3_600)),
             Self::Day => days(),
             // 1970-01-01 was a Thursday.

@@ -11,7 +11,7 @@ use super::super::history::{Name, Sample};
 use super::super::view::Wish;
 use super::*;
 
-fn question(by: By, day: i8) -> Question {
+fn question(by: GroupBy, day: i8) -> Question {
     Question { by, since: jiff::civil::date(2030, 6, day) }
 }
 
@@ -26,12 +26,12 @@ fn sample(second: u64, counts: &[(&str, i64)], others: i64) -> Sample {
 /// Endpoints, of which two were called.
 fn view() -> View {
     let server = "http://127.0.0.1:7777".to_owned();
-    let mut view = View::new(server, By::Endpoint, Sort::Rate, Duration::from_secs(2));
+    let mut view = View::new(server, GroupBy::Endpoint, Sort::Rate, Duration::from_secs(2));
     let long = "GET /a/path/that/is/longer/than/the/screen/is/wide/and/so/loses/its/middle/part";
     let before = [("GET /hello", 1_000), ("POST /orders", 5), (long, 7)];
     let after = [("GET /hello", 4_000), ("POST /orders", 1_005), (long, 7)];
-    view.take(question(By::Endpoint, 14), sample(0, &before, 0));
-    view.take(question(By::Endpoint, 14), sample(2, &after, 0));
+    view.take(question(GroupBy::Endpoint, 14), sample(0, &before, 0));
+    view.take(question(GroupBy::Endpoint, 14), sample(2, &after, 0));
     view
 }
 
@@ -108,7 +108,7 @@ fn what_is_unusual_is_said() {
     let away = "NO ANSWER for 10 s, trying again: connection refused\\u{1b}[2J";
     assert_eq!(screen(&view, 80, 24)[2], away);
     assert!(screen(&view, 80, 24)[4].contains("/hello"), "the last answer stays");
-    view.take(question(By::Endpoint, 14), sample(62, &[("GET /hello", 4_060)], 945));
+    view.take(question(GroupBy::Endpoint, 14), sample(62, &[("GET /hello", 4_060)], 945));
     let shown = screen(&view, 80, 24);
     assert_eq!(shown[2], "");
     assert!(shown[5].ends_with("(945 other lines)"), "{shown:#?}");
@@ -120,20 +120,20 @@ fn rates_go_on_at_midnight_and_begin_anew_with_other_groups() {
     let mut view = view();
     let rate = |view: &View| view.history.total_rate().map(|rate| rate.to_string());
     assert_eq!(rate(&view).as_deref(), Some("2,000"));
-    view.take(question(By::Endpoint, 15), sample(4, &[("GET /hello", 10)], 0));
+    view.take(question(GroupBy::Endpoint, 15), sample(4, &[("GET /hello", 10)], 0));
     assert_eq!((rate(&view).as_deref(), view.since()), (Some("2,000"), Some("2030-06-14".into())));
     assert_eq!(view.pause_after(Duration::ZERO), Duration::from_secs(1));
-    view.take(question(By::Endpoint, 15), sample(5, &[("GET /hello", 15)], 0));
+    view.take(question(GroupBy::Endpoint, 15), sample(5, &[("GET /hello", 15)], 0));
     assert_eq!((rate(&view).as_deref(), view.since()), (Some("5.00"), Some("2030-06-15".into())));
     assert_eq!(view.pause_after(Duration::ZERO), Duration::from_secs(2));
     assert_eq!(view.pause_after(Duration::from_secs(3)), Duration::from_secs(12));
 
     assert_eq!(view.key(crossterm::event::KeyCode::Char('t')), Wish::Ask);
-    view.take(question(By::Endpoint, 15), sample(6, &[("GET /hello", 20)], 0));
+    view.take(question(GroupBy::Endpoint, 15), sample(6, &[("GET /hello", 20)], 0));
     assert_eq!(screen(&view, 80, 24)[1], "asking the server", "that answers another question");
-    view.take(question(By::Status, 15), sample(7, &[("200", 20)], 0));
+    view.take(question(GroupBy::Status, 15), sample(7, &[("200", 20)], 0));
     assert_eq!(screen(&view, 80, 24)[3], "    req/s   share      requests         trend  status");
-    assert_eq!((rate(&view), view.by), (None, By::Status));
+    assert_eq!((rate(&view), view.by), (None, GroupBy::Status));
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn what_does_not_fit_is_scrolled_to() {
     let names: Vec<String> = (10..60).map(|n| format!("GET /{n}")).collect();
     let counts: Vec<_> = names.iter().map(|name| (&**name, 1)).collect();
     let server = String::new();
-    let mut view = View::new(server, By::Endpoint, Sort::Name, Duration::from_secs(2));
-    view.take(question(By::Endpoint, 14), sample(0, &counts, 3));
+    let mut view = View::new(server, GroupBy::Endpoint, Sort::Name, Duration::from_secs(2));
+    view.take(question(GroupBy::Endpoint, 14), sample(0, &counts, 3));
     let shown = screen(&view, 80, 24);
     assert!(shown[4].ends_with("/10") && shown[21].ends_with("/27"), "{shown:#?}");
     assert!(shown[22].ends_with("(3 other lines)"), "{shown:#?}");

@@ -1,0 +1,353 @@
+//! The connections of clients: how many there may be, which one makes room for another, and what all of
+//! them have open and unread.
+
+mod open;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tally_runtime::metrics::{Metric, Scrape};
+use tokio::time::Instant;
+
+pub(crate) use self::open::{Open, Ticket};
+use crate::server::STREAMS_MAX;
+
+const CONNECTIONS: Metric =
+    Metric::gauge("tally_client_connections", "Connections that clients have.");
+const MADE_ROOM: Metric = Metric::counter(
+    "tally_client_connections_closed_total",
+    "Connections that were closed to make room for others, because there were as many as there may be.",
+);
+const REFUSED: Metric = Metric::counter(
+    "tally_client_connections_refused_total",
+    "Connections that found no room, because all others were in use.",
+);
+
+/// How many connections clients may have, unless the server is told.
+pub(crate) const CONNECTIONS_MAX: usize = 4_096;
+/// Of 4 connections, one address may have 3. The addresses of an IPv6 network of 64 bits are one.
+const SHARE: (usize, usize) = (3, 4);
+/// After this long without a frame that brings something, a connection may have to make room although it
+/// has requests.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A connection with this many unfinished requests is not read. This is more than may be open at the
+/// same time, because those end only if their connection is read. A request with the largest headers
+/// takes some 13 KB.
+const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
+/// How many requests of all connections may be open, and how many of one in any case.
+const OPEN_MAX: usize = 4_096;
+const OPEN_OWN_MAX: usize = 4;
+
+/// How much that has arrived may be unread by services, over all connections, and of one in any case. A
+/// connection with more is not read while all have more.
+const UNREAD_BYTES_MAX: usize = 32 << 20;
+const UNREAD_OWN_BYTES_MAX: usize = 64 << 10;
+/// What the h2 library takes for a frame besides its payload.
+pub(crate) const FRAME_BYTES: usize = 256;
+/// Each second that a connection is not read for this, one of so many bytes is forgiven: what came too late
+/// for its request is counted and never read.
+const FORGIVEN: usize = 32;
+
+/// The connections of a server's clients. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    connections_max: usize,
+    /// Activity is told in milliseconds since then.
+    start: Instant,
+    table: Mutex<Table>,
+    open: AtomicUsize,
+    unread: AtomicUsize,
+    refused: AtomicU64,
+    made_room: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    connections: HashMap<u64, Arc<State>>,
+    addresses: HashMap<IpAddr, usize>,
+    /// When it was last logged that there is no room.
+    logged: Option<Instant>,
+}
+
+/// A connection's place, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) state: Arc<State>,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub(crate) struct State {
+    all: Arc<All>,
+    /// From 1 on.
+    number: u64,
+    address: IpAddr,
+    pub(crate) since: Instant,
+    /// Whether a complete head has come.
+    has_head: AtomicBool,
+    /// When something last came or went that is more than a sign of life.
+    active: AtomicU64,
+    /// How many requests its services work on.
+    open: AtomicUsize,
+    /// How many requests there are in all, also those that no service has seen.
+    unfinished: AtomicUsize,
+    unread: AtomicUsize,
+    is_given_up: AtomicBool,
+    reader: AtomicWaker,
+}
+
+/// How readily a connection makes room: the least first.
+type Rank = (u8, u64);
+
+// === impl Clients ===
+
+impl Clients {
+    pub(crate) fn new(connections_max: usize) -> Self {
+        Self(Arc::new(All {
+            connections_max: connections_max.max(1),
+            start: Instant::now(),
+            table: Mutex::default(),
+            open: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            made_room: AtomicU64::new(0),
+        }))
+    }
+
+    /// A place for a connection. When all are taken, or those of its address, another one makes room: one
+    /// that has not sent a complete head, the oldest first, then one without requests, the longest idle
+    /// first, then one with requests on which nothing has come or gone for a while. It is one of the
+    /// address that has most, so that no address keeps others out. None if there is no such connection.
+    pub(crate) fn admit(&self, address: SocketAddr) -> Option<Client> {
+        let all = &self.0;
+        let address = network(address.ip());
+        let mut table = all.lock();
+        let share = (all.connections_max * SHARE.0).div_ceil(SHARE.1);
+        let of_address = table.addresses.get(&address).copied().unwrap_or(0);
+        let is_full = table.connections.len() >= all.connections_max;
+        if is_full || of_address >= share {
+            let greediest = || table.addresses.iter().max_by_key(|(_, n)| **n).map(|(of, _)| *of);
+            let from = if of_address >= share { Some(address) } else { greediest() };
+            let own = table.connections.iter().filter(|(_, one)| Some(one.address) == from);
+            let ranked = own.filter_map(|(number, one)| Some((one.rank()?, *number)));
+            let victim = ranked.min().map(|(_, number)| number);
+            table.log(all.connections_max);
+            let Some(victim) = victim.and_then(|number| table.remove(number)) else {
+                all.refused.fetch_add(1, SeqCst);
+                return None;
+            };
+            all.made_room.fetch_add(1, SeqCst);
+            victim.give_up();
+        }
+        table.next += 1;
+        let state = Arc::new(State::new(all, table.next, address));
+        table.connections.insert(state.number, Arc::clone(&state));
+        *table.addresses.entry(address).or_default() += 1;
+        drop(table);
+        Some(Client { state })
+    }
+
+    /// How many there are, how many have made room for others, and how many were refused.
+    fn counts(&self) -> (usize, u64, u64) {
+        let all = &self.0;
+        let now = all.lock().connections.len();
+        (now, all.made_room.load(SeqCst), all.refused.load(SeqCst))
+    }
+
+    /// Tells a scrape.
+    pub(crate) fn measure(&self, scrape: &mut Scrape) {
+        let (now, made_room, refused) = self.counts();
+        scrape.put(CONNECTIONS, &[], now);
+        scrape.put(MADE_ROOM, &[], made_room);
+        scrape.put(REFUSED, &[], refused);
+    }
+}
+
+// === impl All ===
+
+impl All {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    fn remove(&mut self, number: u64) -> Option<Arc<State>> {
+        let state = self.connections.remove(&number)?;
+        if let Some(count) = self.addresses.get_mut(&state.address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&state.address);
+            }
+        }
+        Some(state)
+    }
+
+    /// Once a minute.
+    fn log(&mut self, connections_max: usize) {
+        if self.logged.is_some_and(|at| at.elapsed() < Duration::from_secs(60)) {
+            return;
+        }
+        self.logged = Some(Instant::now());
+        let (connections, addresses) = (self.connections.len(), self.addresses.len());
+        tracing::warn!(
+            connections,
+            addresses,
+            connections_max,
+            "clients have as many connections as they may; idle ones make room for new ones"
+        );
+    }
+}
+
+// === impl Client ===
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.state.all.lock().remove(self.state.number);
+        self.state.forget_unread();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn new(all: &Arc<All>, number: u64, address: IpAddr) -> Self {
+        Self {
+            all: Arc::clone(all),
+            number,
+            address,
+            since: Instant::now(),
+            has_head: AtomicBool::new(false),
+            active: AtomicU64::new(all.now()),
+            open: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            is_given_up: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
+    }
+
+    fn rank(&self) -> Option<Rank> {
+        let active = self.active.load(SeqCst);
+        if !self.has_head() {
+            return Some((0, active));
+        }
+        if !self.is_serving() {
+            return Some((1, active));
+        }
+        let silent = self.all.now().saturating_sub(active);
+        (u128::from(silent) >= SILENCE.as_millis()).then_some((2, active))
+    }
+
+    pub(crate) fn has_head(&self) -> bool {
+        self.has_head.load(SeqCst)
+    }
+
+    pub(crate) fn note_head(&self) {
+        self.has_head.store(true, SeqCst);
+    }
+
+    /// Something came or went that is more than a sign of life.
+    pub(crate) fn note_activity(&self) {
+        if self.has_head() {
+            self.active.store(self.all.now(), SeqCst);
+        }
+    }
+
+    /// Whether a service works on a request of it.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.open.load(SeqCst) > 0
+    }
+
+    fn give_up(&self) {
+        self.is_given_up.store(true, SeqCst);
+        self.reader.wake();
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(SeqCst)
+    }
+
+    /// Wakes this task when the connection is given up or may be read.
+    pub(crate) fn listen(&self, cx: &Context<'_>) {
+        self.reader.register(cx.waker());
+    }
+
+    /// Ready when the connection may be read as far as its requests are concerned.
+    pub(crate) fn poll_few(&self, cx: &Context<'_>) -> Poll<()> {
+        let are_few = || self.unfinished.load(SeqCst) < UNFINISHED_MAX;
+        if are_few() {
+            return Poll::Ready(());
+        }
+        self.listen(cx);
+        if are_few() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether too much is unread for this connection to be read.
+    pub(crate) fn has_much_unread(&self) -> bool {
+        self.unread.load(SeqCst) > UNREAD_OWN_BYTES_MAX
+            && self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX
+    }
+
+    /// So many bytes have come for services.
+    pub(crate) fn note_unread(&self, bytes: usize) {
+        if !self.is_serving() {
+            // What is left was for requests that are over.
+            self.forget_unread();
+        }
+        self.unread.fetch_add(bytes, SeqCst);
+        self.all.unread.fetch_add(bytes, SeqCst);
+    }
+
+    /// A service has read so many bytes.
+    pub(crate) fn note_read(&self, bytes: usize) {
+        let mut taken = 0;
+        let _ = self.unread.fetch_update(SeqCst, SeqCst, |unread| {
+            taken = bytes.min(unread);
+            Some(unread - taken)
+        });
+        let before = self.all.unread.fetch_sub(taken, SeqCst);
+        let is_low = before - taken <= UNREAD_BYTES_MAX;
+        if taken > 0 && (is_low || self.unread.load(SeqCst) <= UNREAD_OWN_BYTES_MAX) {
+            self.reader.wake();
+        }
+    }
+
+    /// Another second has passed without reading.
+    pub(crate) fn forgive(&self) {
+        self.note_read(self.unread.load(SeqCst) / FORGIVEN + 1);
+    }
+
+    fn forget_unread(&self) {
+        self.note_read(self.unread.load(SeqCst));
+    }
+}
+
+/// The addresses that one client can have are one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(of) => {
+            let [a, b, c, d, ..] = of.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        of @ IpAddr::V4(_) => of,
+    }
+}

@@ -1,0 +1,219 @@
+//! A request while it is open: its place among all, its half-sent message, and the rest of a large answer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::IntoResponse as _;
+use futures_util::task::noop_waker_ref;
+use http::Response;
+use http_body::{Frame, SizeHint};
+use tally_runtime::Kind;
+use tonic::Status;
+
+use crate::admission::is_grpc;
+use crate::api::{Kept, PART_BYTES, Problem, keep};
+use crate::clients::{FRAME_BYTES, Open, Ticket};
+use crate::half_sent::HalfSent;
+use crate::tls::Peer;
+
+/// What of gRPC's answers is more than this in one frame waits in the room of all answers.
+const FRAME_BYTES_MAX: usize = 64 << 10;
+/// A service's reading is noted in steps of this many bytes.
+const NOTED_BYTES: usize = 4 << 10;
+/// How many frames of a request that is over are taken out at once.
+const LEFT_FRAMES_MAX: usize = 4_096;
+
+/// A request's body.
+struct Coming {
+    body: Body,
+    open: Arc<Open>,
+    _ticket: Arc<Ticket>,
+    /// Of gRPC.
+    message: Option<HalfSent>,
+    /// How many bytes were read and not noted.
+    read: usize,
+}
+
+/// An answer's body.
+struct Going {
+    body: Body,
+    _open: Arc<Open>,
+    _ticket: Arc<Ticket>,
+    is_grpc: bool,
+    /// What is left of a large frame, from here on.
+    rest: Option<(Arc<Kept<Bytes>>, usize)>,
+    is_over: bool,
+}
+
+/// Keeps a request's places for as long as the request or its answer exists: a service may read on
+/// after its call is cancelled. It learns who its peer is.
+pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
+    let Some((ticket, peer)) = request.extensions_mut().remove::<(Ticket, Peer)>() else {
+        return next.run(request).await;
+    };
+    request.extensions_mut().insert(peer);
+    let is_grpc = is_grpc(request.headers());
+    let Some(open) = ticket.open() else {
+        let text = "this server has as many open requests as it takes; try again later";
+        if is_grpc {
+            return Status::unavailable(text).into_http();
+        }
+        return Problem::new(Kind::Unavailable, text).into_response();
+    };
+    let (open, ticket) = (Arc::new(open), Arc::new(ticket));
+    let coming = |body| {
+        let (open, _ticket) = (Arc::clone(&open), Arc::clone(&ticket));
+        Body::new(Coming { body, open, _ticket, message: is_grpc.then(HalfSent::new), read: 0 })
+    };
+    let answer = open.asker().asks(next.run(request.map(coming))).await;
+    answer.map(|body| {
+        let going =
+            Going { body, _open: open, _ticket: ticket, is_grpc, rest: None, is_over: false };
+        Body::new(going)
+    })
+}
+
+// === impl Coming ===
+
+impl Coming {
+    fn note(&mut self) {
+        self.open.note_read(std::mem::take(&mut self.read));
+    }
+}
+
+impl HttpBody for Coming {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let failed = |status: Status| Poll::Ready(Some(Err(axum::Error::new(status))));
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            this.note();
+            if let Some(message) = &mut this.message
+                && let Poll::Ready(late) = message.poll_late(cx)
+            {
+                return failed(late);
+            }
+            return Poll::Pending;
+        };
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            this.read += data.len() + FRAME_BYTES;
+            if this.read > NOTED_BYTES {
+                this.note();
+            }
+            if let Some(message) = &mut this.message
+                && let Err(full) = message.note(data)
+            {
+                return failed(full);
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What the service has not read goes, and does not count any more.
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let cx = &mut Context::from_waker(noop_waker_ref());
+        for _ in 0..LEFT_FRAMES_MAX {
+            if self.body.is_end_stream() {
+                break;
+            }
+            let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut self.body).poll_frame(cx) else {
+                break;
+            };
+            self.read += frame.data_ref().map_or(0, |data| data.len() + FRAME_BYTES);
+        }
+        self.note();
+    }
+}
+
+// === impl Going ===
+
+impl Going {
+    /// The next part of what is left of a frame. It is a copy, because a part of a frame keeps all of it.
+    fn part(&mut self) -> Option<Frame<Bytes>> {
+        let (kept, at) = self.rest.take()?;
+        let part = kept.read(|bytes| {
+            let end = (at + PART_BYTES).min(bytes.len());
+            (Bytes::copy_from_slice(&bytes[at..end]), end < bytes.len())
+        });
+        let Ok((part, is_more)) = part else {
+            return Some(self.end("the answer was read too slowly, and others need its room"));
+        };
+        self.rest = is_more.then(|| (kept, at + part.len()));
+        Some(Frame::data(part))
+    }
+
+    /// Puts a large frame into the room, and takes its first part.
+    fn put(&mut self, bytes: Bytes) -> Frame<Bytes> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let (number, len) = (NUMBER.fetch_add(1, Ordering::Relaxed), bytes.len());
+        self.rest = keep(number, bytes, len).ok().map(|kept| (kept, 0));
+        self.part().unwrap_or_else(|| self.end("too many large answers are being read; try again"))
+    }
+
+    fn end(&mut self, text: &str) -> Frame<Bytes> {
+        self.is_over = true;
+        let status = Status::unavailable(text);
+        let mut trailers = http::HeaderMap::new();
+        // A status and a text are always headers.
+        let _ = status.add_header(&mut trailers);
+        Frame::trailers(trailers)
+    }
+}
+
+impl HttpBody for Going {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if let Some(part) = this.part() {
+            return Poll::Ready(Some(Ok(part)));
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            Some(Ok(frame)) if this.is_grpc => frame,
+            other => return Poll::Ready(other),
+        };
+        let frame = match frame.into_data() {
+            Ok(data) if data.len() > FRAME_BYTES_MAX => this.put(data),
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.rest.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_grpc { SizeHint::default() } else { self.body.size_hint() }
+    }
+}

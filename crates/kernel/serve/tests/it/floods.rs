@@ -1,0 +1,163 @@
+//! Clients that are slow, silent or flood: each ends with a status or a closed connection, and others notice
+//! nothing.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream as Blocking;
+use std::time::Duration;
+
+use tally_testkit::eventually;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use crate::admission::ask;
+use crate::support::{Gate, LIMIT, Running};
+use crate::wire::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, Wire, frame, headers, stream,
+};
+
+const PRIORITY: u8 = 2;
+const CONTINUATION: u8 = 9;
+/// A frame that no standard has.
+const UNKNOWN: u8 = 0x77;
+
+/// More frames than any flood needs.
+const FRAMES: usize = 2_000_000;
+
+/// How a connection of HTTP/2 begins.
+fn begun() -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
+}
+
+/// Sends something and waits for the end. Returns after how many seconds it came, and what was answered.
+async fn end(server: &Running, bytes: &[u8]) -> (u64, Vec<u8>) {
+    let mut stream = TcpStream::connect(server.address).await.expect("it listens");
+    stream.write_all(bytes).await.expect("it reads");
+    let (began, mut answer) = (Instant::now(), Vec::new());
+    // A reset is an end as well.
+    let _ = stream.read_to_end(&mut answer).await;
+    (began.elapsed().as_secs(), answer)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_has_some_seconds_for_its_first_head() {
+    let server = Running::start(&Gate::new(true)).await;
+    let begun = begun();
+    let cases: [(&str, &[u8]); 5] = [
+        ("silent", b""),
+        ("half a preface", &PREFACE[..9]),
+        ("a preface", PREFACE),
+        ("half a frame", &begun[..begun.len() - 1]),
+        ("half a head", b"GET / HTTP/1.1\r\nhost: local"),
+    ];
+    for (name, bytes) in cases {
+        assert_eq!(end(&server, bytes).await.0, 10, "{name}");
+    }
+    let mut slow = TcpStream::connect(server.address).await.expect("it listens");
+    let began = Instant::now();
+    for byte in b"GET / HTTP/1.1\r\nhost: localhost".iter().cycle() {
+        if slow.write_all(&[*byte]).await.is_err() {
+            break;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!((10..=12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_a_size() {
+    let server = Running::start(&Gate::new(true)).await;
+    let long = [&b"GET / HTTP/1.1\r\nx: "[..], &[b'x'; 40 << 10]].concat();
+    assert_eq!(end(&server, &long).await.0, 0);
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_vanished_is_noticed() {
+    let server = Running::start(&Gate::new(true)).await;
+    assert_eq!(end(&server, &begun()).await.0, 50, "it answers no PING");
+    let idle = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let (seconds, answer) = end(&server, idle).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 ") && seconds <= 30, "{seconds}");
+    let half = b"POST /nothing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx";
+    let (seconds, answer) = end(&server, half).await;
+    assert!(answer.starts_with(b"HTTP/1.1 404 ") && seconds <= 30, "{seconds}");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_has_begun_must_come() {
+    let gate = Gate::new(true);
+    let server = Running::start(&gate).await;
+    let call = frame(HEADERS, END_HEADERS, 1, &headers());
+    let half = frame(DATA, 0, 1, &[0, 0, 0, 0, 9, 7]);
+    let mut client = TcpStream::connect(server.address).await.expect("it listens");
+    client.write_all(&[begun(), call, half].concat()).await.expect("it reads");
+    let (began, mut answer) = (Instant::now(), Vec::new());
+    let is_end = |kind: &[u8]| kind[0] == HEADERS && kind[1] & END_STREAM != 0;
+    while !answer.windows(2).any(is_end) {
+        let read = client.read_buf(&mut answer).await.expect("the answer");
+        assert!(read > 0, "an answer before the end");
+    }
+    assert_eq!((began.elapsed().as_secs(), gate.bytes()), (30, 6));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_make_room_for_others() {
+    let gate = Gate::new(true);
+    let server = Running::with_connections(&gate, 8).await;
+    let silent: Vec<_> = (0..40).map(|_| Blocking::connect(server.address)).collect();
+    for _ in 0..3 {
+        let alive = ask(server.address, "GET /livez", &["host: localhost"]);
+        assert!(alive.starts_with("HTTP/1.1 200 "), "{alive}");
+    }
+    let mut wire = Wire::connect(server.address);
+    wire.call(stream(0));
+    wire.end(stream(0));
+    tokio::task::block_in_place(|| wire.read_until(|wire| wire.ended.contains(&stream(0))));
+    assert_eq!((gate.calls(), wire.goaway), (1, None));
+    drop(silent);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_end_and_others_notice_nothing() {
+    let gate = Gate::new(true);
+    let server = Running::start(&gate).await;
+    let address = server.address;
+    let cases: [(&str, Vec<u8>); 7] = [
+        ("PING", frame(PING, 0, 0, &[7; 8])),
+        ("SETTINGS", frame(SETTINGS, 0, 0, &[])),
+        ("PRIORITY", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 7])),
+        ("unknown", frame(UNKNOWN, 0, 0, &[7; 8])),
+        ("empty DATA", frame(DATA, 0, 1, &[])),
+        ("empty CONTINUATION", frame(CONTINUATION, 0, 3, &[])),
+        ("CONTINUATION", frame(CONTINUATION, 0, 3, &[0; 1 << 14])),
+    ];
+    for (name, flood) in cases {
+        let ends = std::thread::spawn(move || {
+            let mut stream = Blocking::connect(address).expect("it listens");
+            stream.set_write_timeout(Some(LIMIT)).expect("a limit");
+            stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+            let call = frame(HEADERS, END_HEADERS, 1, &headers());
+            let begins = match name {
+                "CONTINUATION" | "empty CONTINUATION" => frame(HEADERS, 0, 3, &[0x83]),
+                _ => Vec::new(),
+            };
+            stream.write_all(&[begun(), call, begins].concat()).expect("it reads");
+            let some = flood.repeat(100);
+            let is_cut = (0..FRAMES / 100).any(|_| stream.write_all(&some).is_err());
+            // One that says so before it closes takes what comes for a while.
+            is_cut || stream.read_to_end(&mut Vec::new()).is_ok()
+        });
+        let mut honest = Wire::connect(address);
+        tokio::task::block_in_place(|| honest.settle());
+        assert_eq!(honest.goaway, None, "{name}");
+        let is_over = async || ends.is_finished();
+        eventually("the flood ends", LIMIT, is_over).await;
+        assert!(ends.join().expect("no panic"), "{name}: the connection is closed");
+    }
+    server.stop().await;
+}
