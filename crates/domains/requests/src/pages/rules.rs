@@ -7,6 +7,7 @@ use tally_serve::pages::{Link, name, thousands};
 use super::ask::REQUESTS;
 use super::producers::moment;
 use crate::error::Error;
+use crate::model::Namespace;
 use crate::rules::{KeptRule, Rule};
 use crate::service::Service;
 
@@ -17,9 +18,12 @@ const EXAMPLE: &str = "tally rules add 'shop is silent' --service shop --below 1
                        tally rules add 'errors' --service shop --status 5xx --above 5% --in 15m";
 
 /// The page, and when it is from.
-pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
+pub(super) async fn page(
+    service: &Service,
+    namespace: Namespace,
+) -> Result<(Markup, Markup), Error> {
     let now = service.now();
-    let mut rules = service.rules().await?;
+    let mut rules = service.rules(namespace).await?;
     // Those that fire first.
     rules.sort_by_key(|kept| kept.firing_since.is_none());
     let body = html! {
@@ -40,8 +44,8 @@ pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
 }
 
 /// Those that fire, for `/`: nothing if none does.
-pub(super) async fn firing(service: &Service) -> Markup {
-    let rules = service.rules().await.unwrap_or_default();
+pub(super) async fn firing(service: &Service, namespace: Namespace) -> Markup {
+    let rules = service.rules(namespace).await.unwrap_or_default();
     html! {
         @if is_any_firing(&rules) {
             p.completeness.short {

@@ -10,6 +10,7 @@ use crate::backend::{Backend, NOW, TODAY, at, day, one_day};
 use crate::conformance::on_every_backend;
 use crate::record::drops;
 use crate::recording::Recording;
+use crate::rules::asked;
 use crate::server::{Counting, settings};
 
 on_every_backend!(crate::pages:
@@ -224,7 +225,7 @@ async fn a_rule_that_fires_is_seen_at_once() {
             ..Default::default()
         };
         let request = proto::AddRuleRequest { rule: Some(rule) };
-        counting.service.add_rule(tonic::Request::new(request)).await.expect("added");
+        counting.service.add_rule(asked(request)).await.expect("added");
     }
     let fine = page(&counting, "/requests/rules");
     assert!(fine.body.contains("No rule fires"), "{}", fine.body);
