@@ -15,6 +15,8 @@ const ASKED: &str = "range=today&show=5";
 pub(super) async fn part(service: &Service, url: &str) -> Glance {
     let now = service.now();
     let ask = Ask::read(Some(ASKED), now).expect("it is a question");
+    let firing = rules::firing(service).await;
+    // The larger one last, so that few wait with it for the other.
     let view = match View::read(service, ask, now).await {
         Ok(view) => view,
         Err(error) => {
@@ -24,7 +26,6 @@ pub(super) async fn part(service: &Service, url: &str) -> Glance {
             return body.into();
         }
     };
-    let firing = rules::firing(service).await;
     let body = html! {
         section.card aria-labelledby="requests" {
             header { h2 #requests { a href=(REQUESTS) { "Requests" } } p.muted { "Today, " (view.times.zone.name()) } }
