@@ -16,6 +16,8 @@ const ASKED: &str = "range=today&show=5";
 pub(super) async fn part(service: &Service, namespace: Namespace, url: &str) -> Glance {
     let now = service.now();
     let ask = Ask::read(Some(ASKED), now).expect("it is a question");
+    let firing = rules::firing(service, namespace).await;
+    // The larger one last, so that few wait with it for the other.
     let view = match View::read(service, namespace, ask, now).await {
         Ok(view) => view,
         Err(error) => {
@@ -25,7 +27,6 @@ pub(super) async fn part(service: &Service, namespace: Namespace, url: &str) -> 
             return body.into();
         }
     };
-    let firing = rules::firing(service, namespace).await;
     let body = html! {
         section.card aria-labelledby="requests" {
             header { h2 #requests { a href=(REQUESTS) { "Requests" } } p.muted { "Today, " (view.times.zone.name()) } }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use tally_serve::pages::{Link, name, thousands};
+use tally_serve::pages::{Link, name};
 
 use super::ask::REQUESTS;
 use super::producers::moment;
@@ -85,9 +85,7 @@ fn list(rules: &[KeptRule]) -> Markup {
                     h2 { (name(&kept.rule.name, false)) }
                     p { (state(kept.firing_since)) }
                     p {
-                        "Fires at " (kept.rule.limit.to_string())
-                        @if kept.rule.limit.is_share() { " of at least " (thousands(kept.rule.at_least().into())) " requests" }
-                        " in " (window(kept.rule.window_minutes)) ": " (filters(&kept.rule))
+                        "Fires at " (kept.rule.condition()) ": " (filters(&kept.rule))
                     }
                     p.muted {
                         @if kept.webhook.is_empty() { "Tells nobody: it has no webhook" }
@@ -106,16 +104,6 @@ fn state(firing_since: Option<Timestamp>) -> Markup {
             None => span.muted { "Fine" },
         }
     }
-}
-
-/// As in `15 minutes`.
-fn window(minutes: u32) -> String {
-    let (number, unit) = match minutes {
-        minutes if minutes.is_multiple_of(24 * 60) => (minutes / (24 * 60), "day"),
-        minutes if minutes.is_multiple_of(60) => (minutes / 60, "hour"),
-        minutes => (minutes, "minute"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Which requests it is about, each a link to them where a page can show them.
