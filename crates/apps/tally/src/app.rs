@@ -57,6 +57,11 @@ pub(crate) async fn serve(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
+    let manager = Arc::new(ServiceManager::from_env());
+    if manager.is_there() {
+        // There it means to read files again, and no terminal that is closed.
+        signals.on_hangup(|| tracing::info!("there is no certificate to read again"));
+    }
     let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -84,11 +89,9 @@ pub(crate) async fn serve(
     let offer = port.offer();
     let listener = port.listener.named(host_names);
     greet(&listener, tls.as_deref(), &url, &on);
-    let manager = ServiceManager::from_env();
     let status =
         format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
     manager.ready(&status).await;
-    let manager = Arc::new(manager);
     couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
