@@ -58,6 +58,11 @@ pub(crate) async fn serve(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
+    let manager = Arc::new(ServiceManager::from_env());
+    if manager.is_there() {
+        // There it means to read files again, and no terminal that is closed.
+        signals.on_hangup(|| tracing::info!("there is no certificate to read again"));
+    }
     let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -89,11 +94,9 @@ pub(crate) async fn serve(
     greet(&listener, tls.as_deref(), &url, &on);
     let are_any = keys.as_ref().is_some_and(Keys::are_any);
     access.greeting(listener.address(), are_any).iter().for_each(say);
-    let manager = ServiceManager::from_env();
     let status =
         format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
     manager.ready(&status).await;
-    let manager = Arc::new(manager);
     couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
