@@ -69,7 +69,7 @@ tally: no-changelog *
 
 /// The package.
 pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<Vec<u8>> {
-    let files = files(release, tree);
+    let files = files(tree);
     let mut sums = String::new();
     for file in &files {
         let path = file.path.trim_start_matches("./");
