@@ -90,7 +90,7 @@ pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<V
 }
 
 /// The tree as Debian has it: below `/usr`, with packed manual pages, and the licence in Debian's words.
-fn files(release: &Release<'_>, tree: &[Entry]) -> Vec<Entry> {
+fn files(tree: &[Entry]) -> Vec<Entry> {
     let zsh = COMPLETIONS.iter().find(|(shell, _)| *shell == "zsh").expect("it is listed").1;
     let mut files = Vec::new();
     for entry in tree {
