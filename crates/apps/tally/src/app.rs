@@ -86,9 +86,8 @@ pub(crate) async fn serve(
     let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    greet(&listener, tls.as_deref(), &url, &on);
-    let are_any = keys.as_ref().is_some_and(Keys::are_any);
-    access.greeting(listener.address(), are_any).iter().for_each(say);
+    let are_any = keys.is_some_and(|keys| keys.are_any());
+    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), are_any));
     let manager = ServiceManager::from_env();
     let status =
         format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
@@ -305,7 +304,13 @@ async fn start(
 }
 
 /// Prints the first lines that a new user sees.
-fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[Domain]) {
+fn greet(
+    listener: &Listener,
+    tls: Option<&Tls>,
+    url: &DatabaseUrl,
+    domains: &[Domain],
+    access: &[String],
+) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
     say(format_args!("tally {version} listens on {}://{address} (gRPC and HTTP)", scheme(tls)));
@@ -313,6 +318,7 @@ fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[D
     if let Some(tls) = tls {
         say(format_args!("certificate: expires {:.0}", tls.expires_at()));
     }
+    access.iter().for_each(say);
     hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
 }
