@@ -58,11 +58,7 @@ pub(crate) async fn serve(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
-    let manager = Arc::new(ServiceManager::from_env());
-    if manager.is_there() {
-        // There it means to read files again, and no terminal that is closed.
-        signals.on_hangup(|| tracing::info!("there is no certificate to read again"));
-    }
+    let manager = managed(&mut signals);
     let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -91,9 +87,8 @@ pub(crate) async fn serve(
     let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    greet(&listener, tls.as_deref(), &url, &on);
-    let are_any = keys.as_ref().is_some_and(Keys::are_any);
-    access.greeting(listener.address(), are_any).iter().for_each(say);
+    let are_any = keys.is_some_and(|keys| keys.are_any());
+    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), are_any));
     let status =
         format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
     manager.ready(&status).await;
@@ -125,6 +120,16 @@ pub(crate) async fn serve(
     there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who started this process. Under a service manager SIGHUP means to read files again, and no terminal
+/// that is closed.
+fn managed(signals: &mut Signals) -> Arc<ServiceManager> {
+    let manager = ServiceManager::from_env();
+    if manager.is_there() {
+        signals.on_hangup(|| tracing::info!("there is no certificate to read again"));
+    }
+    Arc::new(manager)
 }
 
 /// Reads the certificate, if there is one. From then on SIGHUP no longer stops the server, but has the
@@ -308,7 +313,13 @@ async fn start(
 }
 
 /// Prints the first lines that a new user sees.
-fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[Domain]) {
+fn greet(
+    listener: &Listener,
+    tls: Option<&Tls>,
+    url: &DatabaseUrl,
+    domains: &[Domain],
+    access: &[String],
+) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
     say(format_args!("tally {version} listens on {}://{address} (gRPC and HTTP)", scheme(tls)));
@@ -316,6 +327,7 @@ fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[D
     if let Some(tls) = tls {
         say(format_args!("certificate: expires {:.0}", tls.expires_at()));
     }
+    access.iter().for_each(say);
     hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
 }
