@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `moves.rs` | series that were merged or forgotten, and what they have become |
 //! | `room.rs` | how many series there may be, and how often a new one must come to be told apart |
+//! | `view.rs` | looking series up |
 //!
 //! The cache is cut into shards. A lookup uses a view of their current tables, which never change;
 //! adding series replaces some of the tables. Many lookups share a view, because loading one costs as much
@@ -17,13 +18,14 @@
 
 mod moves;
 mod room;
+mod view;
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use tally_producers::Parcel;
 use tally_runtime::faults;
@@ -31,6 +33,7 @@ use tokio::time::Instant;
 
 use self::moves::Moved;
 use self::room::{FORMS, Room, Rooms, coarser, form_of};
+pub(crate) use self::view::View;
 use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 use crate::rows::Rows;
 use crate::store::Names;
@@ -63,12 +66,6 @@ pub(crate) struct KnownSeries {
     unnamed_at: Mutex<Option<Instant>>,
     /// Which of the program's it is.
     number: u64,
-}
-
-/// What is known at one moment. It is not kept for long: it does not follow what is added.
-pub(crate) struct View<'a> {
-    series: &'a KnownSeries,
-    shards: Guard<Arc<Shards>>,
 }
 
 #[derive(Default)]
@@ -349,17 +346,6 @@ impl KnownSeries {
 
     fn hash(&self, series: SeriesRef<'_>) -> u64 {
         self.hasher.hash_one(series)
-    }
-}
-
-// === impl View ===
-
-impl View<'_> {
-    /// Looks up a known series.
-    #[inline]
-    pub(crate) fn find(&self, series: SeriesRef<'_>) -> Option<&Arc<Named>> {
-        let hash = self.series.hash(series);
-        self.shards[shard_index(hash)].find(hash, |named| series.is(&named.series))
     }
 }
 

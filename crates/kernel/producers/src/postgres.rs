@@ -1,8 +1,10 @@
 //! Producers in Postgres and CockroachDB.
 
+mod setbacks;
+
 use jiff::Timestamp;
 use tally_runtime::{Kind, Namespace};
-use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
+use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
 use tokio::sync::Semaphore;
@@ -10,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+pub(crate) use self::setbacks::{clear_setbacks, setbacks};
 use crate::days::Days;
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
@@ -138,36 +141,6 @@ pub(crate) async fn note_setback(
         Ok(())
     };
     Policy::short("note what is missing").run(once).await
-}
-
-pub(crate) async fn setbacks(database: &Database, owner: Owner) -> Result<Vec<Setback>, Error> {
-    let step = "list what is missing";
-    let once = async || {
-        let sql = include_str!("postgres/list_setbacks.sql");
-        let rows = database.rows(step, sql, &[&owner.domain, &owner.namespace.0]).await?;
-        Ok(rows.iter().map(setback).collect())
-    };
-    Policy::short(step).run(once).await
-}
-
-/// Clears setbacks. Once only: repeated after a lost answer, it would not say what it cleared.
-pub(crate) async fn clear_setbacks(
-    database: &Database,
-    owner: Owner,
-    short_id: &str,
-) -> Result<Vec<Setback>, Error> {
-    let step = "clear setbacks";
-    let once = async || {
-        let connection = database.writer().await?;
-        let sql = include_str!("postgres/clear_setbacks.sql");
-        let rows = commits_itself(
-            step,
-            connection.query(sql, &[&owner.domain, &owner.namespace.0, &short_id]).await,
-        )?;
-        connection.release();
-        Ok(rows.iter().map(setback).collect())
-    };
-    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
 }
 
 /// Adds up the days of batches that have many, in bounded steps. A step that is repeated after a lost
@@ -353,17 +326,6 @@ fn producer(row: &Row) -> Producer {
         dropped: row.get(6),
         checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
         checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
-    }
-}
-
-fn setback(row: &Row) -> Setback {
-    Setback {
-        producer: row.get(0),
-        name: row.get(1),
-        noticed_micros: micros(row, 2),
-        since_micros: micros(row, 3),
-        producers: row.get(4),
-        batches: row.get(5),
     }
 }
 
