@@ -1,30 +1,27 @@
 //! The connections of clients: how many there may be, which one makes room for another, and what all of
 //! them have open and unread.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `metrics.rs` | what a scrape is told of them |
+//! | `network.rs` | which addresses are one client's |
+
+mod metrics;
+mod network;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tally_runtime::metrics::{Metric, Scrape};
 use tally_runtime::turns::Asker;
 use tokio::time::Instant;
 
+use self::network::network;
 use crate::server::STREAMS_MAX;
-
-const CONNECTIONS: Metric =
-    Metric::gauge("tally_client_connections", "Connections that clients have.");
-const MADE_ROOM: Metric = Metric::counter(
-    "tally_client_connections_closed_total",
-    "Connections that were closed to make room for others, because there were as many as there may be.",
-);
-const REFUSED: Metric = Metric::counter(
-    "tally_client_connections_refused_total",
-    "Connections that found no room, because all others were in use.",
-);
 
 /// How many connections clients may have, unless the server is told.
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
@@ -44,10 +41,10 @@ const OPEN_OWN_MAX: usize = 4;
 
 /// How much that has arrived may be unread by services, over all connections, and of one in any case. A
 /// connection with more is not read while all have more.
-const UNREAD_BYTES_MAX: usize = 32 << 20;
+const UNREAD_BYTES_MAX: usize = 16 << 20;
 const UNREAD_OWN_BYTES_MAX: usize = 64 << 10;
-/// What the h2 library takes for a frame besides its payload.
-pub(crate) const FRAME_BYTES: usize = 256;
+/// What the h2 library takes for a frame besides its payload: some 250 bytes, in a list that doubles.
+pub(crate) const FRAME_BYTES: usize = 512;
 /// Each second that a connection is not read for this, one of so many bytes is forgiven: what came too late
 /// for its request is counted and never read.
 const FORGIVEN: usize = 32;
@@ -93,6 +90,8 @@ pub(crate) struct State {
     pub(crate) since: Instant,
     /// Whether a complete head has come.
     has_head: AtomicBool,
+    /// Whether a request was answered.
+    was_served: AtomicBool,
     /// When something last came or went that is more than a sign of life.
     active: AtomicU64,
     /// How many requests its services work on.
@@ -134,8 +133,8 @@ impl Clients {
     }
 
     /// A place for a connection. When all are taken, or those of its address, another one makes room: one
-    /// that has not sent a complete head, the oldest first, then one without requests, the longest idle
-    /// first, then one with requests on which nothing has come or gone for a while. It is one of the
+    /// that has not sent a complete head, the oldest first, then one that has had no request, then one that has
+    /// none now, the longest idle first, then one with requests on which nothing has come or gone for a while. It is one of the
     /// address that has most, so that no address keeps others out. None if there is no such connection.
     pub(crate) fn admit(&self, address: SocketAddr) -> Option<Client> {
         let all = &self.0;
@@ -168,17 +167,8 @@ impl Clients {
 
     /// How many there are, how many have made room for others, and how many were refused.
     fn counts(&self) -> (usize, u64, u64) {
-        let all = &self.0;
-        let now = all.lock().connections.len();
-        (now, all.made_room.load(SeqCst), all.refused.load(SeqCst))
-    }
-
-    /// Tells a scrape.
-    pub(crate) fn measure(&self, scrape: &mut Scrape) {
-        let (now, made_room, refused) = self.counts();
-        scrape.put(CONNECTIONS, &[], now);
-        scrape.put(MADE_ROOM, &[], made_room);
-        scrape.put(REFUSED, &[], refused);
+        let now = self.0.lock().connections.len();
+        (now, self.0.made_room.load(SeqCst), self.0.refused.load(SeqCst))
     }
 }
 
@@ -243,6 +233,7 @@ impl State {
             address,
             since: Instant::now(),
             has_head: AtomicBool::new(false),
+            was_served: AtomicBool::new(false),
             active: AtomicU64::new(all.now()),
             open: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
@@ -258,10 +249,10 @@ impl State {
             return Some((0, active));
         }
         if !self.is_serving() {
-            return Some((1, active));
+            return Some((1 + u8::from(self.was_served.load(SeqCst)), active));
         }
         let silent = self.all.now().saturating_sub(active);
-        (u128::from(silent) >= SILENCE.as_millis()).then_some((2, active))
+        (u128::from(silent) >= SILENCE.as_millis()).then_some((3, active))
     }
 
     pub(crate) fn has_head(&self) -> bool {
@@ -398,116 +389,12 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.0.was_served.store(true, SeqCst);
         self.0.open.fetch_sub(1, SeqCst);
         self.0.all.open.fetch_sub(1, SeqCst);
         self.0.note_activity();
     }
 }
 
-/// The addresses that one client can have are one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(of) => {
-            let [a, b, c, d, ..] = of.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        of @ IpAddr::V4(_) => of,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-
-    fn from(host: u8) -> SocketAddr {
-        ([192, 0, 2, host], 1).into()
-    }
-
-    fn is_given_up(client: &Client) -> bool {
-        client.state.is_given_up()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
-        let clients = Clients::new(4);
-        let idle = clients.admit(from(1)).expect("room");
-        idle.state.note_head();
-        advance(Duration::from_secs(1)).await;
-        let serving = clients.admit(from(1)).expect("room");
-        let open = Ticket::new(&serving.state).open().expect("few");
-        let silent = clients.admit(from(1)).expect("room");
-        let other = clients.admit(from(2)).expect("room");
-        let first = clients.admit(from(2)).expect("the silent one's room");
-        assert!(is_given_up(&silent) && !is_given_up(&idle) && !is_given_up(&other));
-        first.state.note_head();
-        let open_too = Ticket::new(&first.state).open().expect("few");
-        drop(silent);
-        assert_eq!(clients.counts(), (4, 1, 0));
-        // Both addresses have two now; of the first, the idle one is over first.
-        drop(other);
-        let third = clients.admit(from(1)).expect("a free place");
-        third.state.note_head();
-        let busy = Ticket::new(&third.state).open().expect("few");
-        let fourth = clients.admit(from(3)).expect("the idle one's room");
-        assert!(is_given_up(&idle) && !is_given_up(&serving) && !is_given_up(&third));
-        fourth.state.note_head();
-        let busy_too = Ticket::new(&fourth.state).open().expect("few");
-        assert!(clients.admit(from(3)).is_none(), "all are served");
-        advance(SILENCE).await;
-        third.state.note_activity();
-        let last = clients.admit(from(3)).expect("the room of one on which nothing moves");
-        assert!(is_given_up(&serving) && !is_given_up(&third));
-        drop((open, open_too, busy, busy_too, last));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_address_takes_not_all() {
-        let clients = Clients::new(8);
-        let many: Vec<_> = (0..20).filter_map(|_| clients.admit(from(1))).collect();
-        assert_eq!((many.len(), clients.counts()), (20, (6, 14, 0)));
-        let v6 = |last: u16| (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, last, 1), 1).into();
-        let others: Vec<_> = (0..2).filter_map(|last| clients.admit(v6(last))).collect();
-        assert_eq!((others.len(), clients.counts().0), (2, 8));
-        let third = clients.admit(from(2)).expect("the room of the one with most");
-        assert!(others.iter().all(|one| !is_given_up(one)));
-        drop((many, others, third));
-        assert_eq!(clients.counts().0, 0);
-    }
-
-    #[tokio::test]
-    async fn open_requests_of_all_are_bounded_and_each_connection_has_some() {
-        let clients = Clients::new(8);
-        let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
-        let (one, other) = (one.expect("room"), other.expect("room"));
-        let open = |client: &Client| Ticket::new(&client.state).open();
-        let held: Vec<_> = (0..OPEN_MAX).map(|_| open(&one).expect("few")).collect();
-        assert!(open(&one).is_none());
-        let few: Vec<_> = (0..OPEN_OWN_MAX).map(|_| open(&other).expect("its own")).collect();
-        assert!(open(&other).is_none());
-        drop((held, few));
-        assert!(open(&one).is_some() && !one.state.is_serving());
-    }
-
-    #[tokio::test]
-    async fn only_those_who_have_much_unread_wait() {
-        let clients = Clients::new(8);
-        let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
-        let (one, other) = (one.expect("room"), other.expect("room"));
-        let open = Ticket::new(&one.state).open().expect("few");
-        one.state.note_unread(UNREAD_BYTES_MAX);
-        assert!(!one.state.has_much_unread());
-        one.state.note_unread(1);
-        other.state.note_unread(UNREAD_OWN_BYTES_MAX);
-        assert!(one.state.has_much_unread() && !other.state.has_much_unread());
-        open.note_read(UNREAD_OWN_BYTES_MAX + 1);
-        assert!(!one.state.has_much_unread());
-        drop(open);
-        // What is left was for a request that is over.
-        one.state.note_unread(1);
-        assert_eq!(one.state.unread.load(SeqCst), 1);
-        drop((one, other));
-        assert_eq!(clients.0.unread.load(SeqCst), 0);
-    }
-}
+mod tests;

@@ -8,6 +8,10 @@ use tokio::net::TcpListener;
 use crate::Error;
 use crate::admission::HostNames;
 
+/// How many connections may wait to be accepted, if the system allows it.
+#[cfg(unix)]
+const BACKLOG: i32 = 4_096;
+
 /// A port that this server listens on.
 #[derive(Debug)]
 pub struct Listener {
@@ -38,6 +42,9 @@ impl Listener {
             _ => Error::Bind { address: address.to_owned(), source },
         };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
+        // As many may wait as the system allows: those who find no place there wait for a second.
+        #[cfg(unix)]
+        let _ = rustix::net::listen(&socket, BACKLOG);
         Self::new(socket, Some(address)).map_err(failed)
     }
 

@@ -172,14 +172,13 @@ impl Server {
         let tasks = Tasks::new();
         tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
-        let metrics = Metrics {
+        let metrics = Arc::new(Metrics {
             requests,
             domains: self.domains,
             serving: is_serving.clone(),
             more: self.measure,
             clients: self.clients.clone(),
-        };
-        let metrics = Arc::new(metrics);
+        });
         let router = http::all(grpc, routes, names, site, document, is_serving, metrics);
         let (newcomers, clients) = (TaskTracker::new(), self.clients);
         let incoming = TcpIncoming::from(listener.socket)

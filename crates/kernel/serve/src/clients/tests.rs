@@ -1,0 +1,112 @@
+//! Who makes room for whom, and what all have together.
+
+use std::net::Ipv6Addr;
+
+use tokio::time::advance;
+
+use super::*;
+
+fn from(host: u8) -> SocketAddr {
+    ([192, 0, 2, host], 1).into()
+}
+
+fn is_given_up(client: &Client) -> bool {
+    client.state.is_given_up()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
+    let clients = Clients::new(4);
+    let idle = clients.admit(from(1)).expect("room");
+    idle.state.note_head();
+    advance(Duration::from_secs(1)).await;
+    let serving = clients.admit(from(1)).expect("room");
+    let open = Ticket::new(&serving.state).open().expect("few");
+    let silent = clients.admit(from(1)).expect("room");
+    let other = clients.admit(from(2)).expect("room");
+    let first = clients.admit(from(2)).expect("the silent one's room");
+    assert!(is_given_up(&silent) && !is_given_up(&idle) && !is_given_up(&other));
+    first.state.note_head();
+    let open_too = Ticket::new(&first.state).open().expect("few");
+    drop(silent);
+    assert_eq!(clients.counts(), (4, 1, 0));
+    // Both addresses have two now; of the first, the idle one is over first.
+    drop(other);
+    let third = clients.admit(from(1)).expect("a free place");
+    third.state.note_head();
+    let busy = Ticket::new(&third.state).open().expect("few");
+    let fourth = clients.admit(from(3)).expect("the idle one's room");
+    assert!(is_given_up(&idle) && !is_given_up(&serving) && !is_given_up(&third));
+    fourth.state.note_head();
+    let busy_too = Ticket::new(&fourth.state).open().expect("few");
+    assert!(clients.admit(from(3)).is_none(), "all are served");
+    advance(SILENCE).await;
+    third.state.note_activity();
+    let last = clients.admit(from(3)).expect("the room of one on which nothing moves");
+    assert!(is_given_up(&serving) && !is_given_up(&third));
+    drop((open, open_too, busy, busy_too, last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_served_stays_longer_than_those_that_only_came() {
+    let clients = Clients::new(4);
+    let served = clients.admit(from(1)).expect("room");
+    drop(Ticket::new(&served.state).open().expect("few"));
+    let others: Vec<_> = (0..20)
+        .map(|_| {
+            let other = clients.admit(from(1)).expect("the room of one that only came");
+            other.state.note_head();
+            other
+        })
+        .collect();
+    assert!(!is_given_up(&served) && is_given_up(&others[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_takes_not_all() {
+    let clients = Clients::new(8);
+    let many: Vec<_> = (0..20).filter_map(|_| clients.admit(from(1))).collect();
+    assert_eq!((many.len(), clients.counts()), (20, (6, 14, 0)));
+    let v6 = |last: u16| (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, last, 1), 1).into();
+    let others: Vec<_> = (0..2).filter_map(|last| clients.admit(v6(last))).collect();
+    assert_eq!((others.len(), clients.counts().0), (2, 8));
+    let third = clients.admit(from(2)).expect("the room of the one with most");
+    assert!(others.iter().all(|one| !is_given_up(one)));
+    drop((many, others, third));
+    assert_eq!(clients.counts().0, 0);
+}
+
+#[tokio::test]
+async fn open_requests_of_all_are_bounded_and_each_connection_has_some() {
+    let clients = Clients::new(8);
+    let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
+    let (one, other) = (one.expect("room"), other.expect("room"));
+    let open = |client: &Client| Ticket::new(&client.state).open();
+    let held: Vec<_> = (0..OPEN_MAX).map(|_| open(&one).expect("few")).collect();
+    assert!(open(&one).is_none());
+    let few: Vec<_> = (0..OPEN_OWN_MAX).map(|_| open(&other).expect("its own")).collect();
+    assert!(open(&other).is_none());
+    drop((held, few));
+    assert!(open(&one).is_some() && !one.state.is_serving());
+}
+
+#[tokio::test]
+async fn only_those_who_have_much_unread_wait() {
+    let clients = Clients::new(8);
+    let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
+    let (one, other) = (one.expect("room"), other.expect("room"));
+    let open = Ticket::new(&one.state).open().expect("few");
+    one.state.note_unread(UNREAD_BYTES_MAX);
+    assert!(!one.state.has_much_unread());
+    one.state.note_unread(1);
+    other.state.note_unread(UNREAD_OWN_BYTES_MAX);
+    assert!(one.state.has_much_unread() && !other.state.has_much_unread());
+    open.note_read(UNREAD_OWN_BYTES_MAX + 1);
+    assert!(!one.state.has_much_unread());
+    drop(open);
+    // What is left was for a request that is over.
+    one.state.note_unread(1);
+    assert_eq!(one.state.unread.load(SeqCst), 1);
+    drop((one, other));
+    assert_eq!(clients.0.unread.load(SeqCst), 0);
+}
