@@ -58,6 +58,11 @@ pub(crate) async fn serve(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
+    let manager = Arc::new(ServiceManager::from_env());
+    if manager.is_there() {
+        // There it means to read files again, and no terminal that is closed.
+        signals.on_hangup(|| tracing::info!("there is no certificate to read again"));
+    }
     let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -86,13 +91,8 @@ pub(crate) async fn serve(
     let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    let are_any = keys.is_some_and(|keys| keys.are_any());
-    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), are_any));
-    let manager = ServiceManager::from_env();
-    let status =
-        format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
-    manager.ready(&status).await;
-    let manager = Arc::new(manager);
+    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), keys));
+    manager.ready(&status(&listener, tls.as_deref(), &url)).await;
     couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
@@ -345,6 +345,11 @@ fn hints<'a>(
     };
     let browser = format!("{:<width$} {scheme}://{address}\n", "in a browser:");
     hints.iter().map(line).chain([browser]).collect()
+}
+
+/// What a service manager is told.
+fn status(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl) -> String {
+    format!("listens on {}://{}; database: {url}", scheme(tls), listener.address())
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

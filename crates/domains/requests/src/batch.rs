@@ -15,10 +15,14 @@ use tally_runtime::faults;
 pub(crate) use self::message::{Batch, Request};
 use crate::error::InvalidBatch;
 use crate::intake::Rules;
-use crate::model::{Series, SeriesId};
+use crate::model::{Namespace, Series, SeriesId};
 use crate::protobuf::{low_half, zigzag};
 use crate::resolution::Resolution;
 use crate::rows::{Rows, RowsBuilder};
+
+/// How many ids are looked up before their rows are added. Those of many series are not in a core's cache, and
+/// it waits for several at a time if little else is to be done between two of them.
+const IDS_AT_ONCE: usize = 256;
 
 /// The limits of a `Record` stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,16 +102,19 @@ pub(crate) fn add_rows(
     let (mut numbers, mut deltas) = (batch.number.varints(), batch.time_delta.varints());
     let mut requests = batch.requests.varints();
     let has_requests = batch.requests.len() > 0;
-    let mut add = |position| {
+    let mut id = |position| {
+        let broken = || InvalidBatch::Varint { field: "number", position };
+        let number = numbers.next().map(low_half).ok_or_else(broken)?;
+        let unknown = InvalidBatch::SeriesNumber { position, number, named: ids.len() };
+        ids.get(number as usize).copied().ok_or(unknown)
+    };
+    let mut add = |position, id| {
         let broken = |field| InvalidBatch::Varint { field, position };
-        let number = numbers.next().map(low_half).ok_or_else(|| broken("number"))?;
         let delta = deltas.next().map(zigzag).ok_or_else(|| broken("time_delta"))?;
         let requests = match has_requests {
             true => requests.next().map(low_half).ok_or_else(|| broken("requests"))?,
             false => 1,
         };
-        let unknown = InvalidBatch::SeriesNumber { position, number, named: ids.len() };
-        let id = *ids.get(number as usize).ok_or(unknown)?;
         micros = micros
             .checked_add(delta)
             .filter(|micros| MICROS.contains(micros))
@@ -122,7 +129,16 @@ pub(crate) fn add_rows(
         into.push(id, micros, requests.into());
         Ok(())
     };
-    let added = (1..=batch.count as usize).try_for_each(&mut add);
+    let count = batch.count as usize;
+    let mut found = Vec::with_capacity(IDS_AT_ONCE.min(count));
+    let added = (1..=count).step_by(IDS_AT_ONCE).try_for_each(|first| {
+        let mut positions = first..=count.min(first + IDS_AT_ONCE - 1);
+        found.clear();
+        let all = positions.clone().try_for_each(|position| id(position).map(|id| found.push(id)));
+        // What is wrong with an earlier row comes first.
+        found.iter().zip(&mut positions).try_for_each(|(id, position)| add(position, *id))?;
+        all
+    });
     if added.is_err() {
         into.truncate(before);
     }
@@ -138,8 +154,10 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let message =
         Request::read(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())?;
     let Request::Batch(batch) = message else { return Err("not a batch".to_owned()) };
-    let (limits, rules) =
-        (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
+    let (limits, rules) = (
+        RecordLimits::default(),
+        Rules { namespace: Namespace::DEFAULT, path_bytes_max: PATH_BYTES_MAX, now_micros },
+    );
     let mut builder = RowsBuilder::new(0, Resolution::Raw);
     let mut read = || {
         let named = series(&batch, 0, &limits, rules)?;
@@ -247,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_invalid_batch_adds_no_row() {
-        let rules = Rules { path_bytes_max: 10, now_micros: NOW };
+        let rules = Rules { namespace: Namespace::DEFAULT, path_bytes_max: 10, now_micros: NOW };
         let mut into = RowsBuilder::new(0, Resolution::Raw);
         into.push(7, 1, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {

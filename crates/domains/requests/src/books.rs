@@ -80,6 +80,8 @@ pub struct Folded {
     pub requests: u64,
     /// How many of them are of rolled-up days.
     pub rolled_up: u64,
+    /// How many counts of quarters and days it has added to: what it costs beside the reading of rows.
+    pub counts: u64,
 }
 
 // === impl Folded ===
@@ -88,6 +90,7 @@ impl std::ops::AddAssign for Folded {
     fn add_assign(&mut self, other: Self) {
         self.requests = self.requests.saturating_add(other.requests);
         self.rolled_up = self.rolled_up.saturating_add(other.rolled_up);
+        self.counts = self.counts.saturating_add(other.counts);
     }
 }
 
@@ -160,9 +163,10 @@ impl Fold {
         Self { days: postings, months }
     }
 
-    /// How many requests are added to months.
-    pub(crate) fn rolled_up(&self) -> u64 {
-        requests(&self.months)
+    /// What it does with this many requests.
+    pub(crate) fn folded(&self, requests: u64) -> Folded {
+        let counts = (self.days.len() + self.months.len()) as u64;
+        Folded { requests, rolled_up: self::requests(&self.months), counts }
     }
 }
 
@@ -282,7 +286,7 @@ mod tests {
         let fold = Fold::of(postings, &stages);
         assert_eq!(fold.days, [posting("2024-03-01", 7, 95, 3), posting("2024-03-02", 7, 95, 3)]);
         assert_eq!(fold.months, [posting("2024-02-01", 7, 28, 3), posting("2024-03-01", 7, 0, 3)]);
-        assert_eq!(fold.rolled_up(), 6);
+        assert_eq!(fold.folded(9), Folded { requests: 9, rolled_up: 6, counts: 4 });
     }
 
     #[test]

@@ -17,10 +17,12 @@ use crate::settings::Settings;
 
 /// How often days are pruned, and producers and idempotency keys forgotten.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// After a fold that took less than this, the next one is due soon: many short ones hold up inserts less than
-/// a few long ones. One that takes longer has many series to add to, and costs the less the more rows
-/// they have.
-const SHORT_FOLD: Duration = Duration::from_millis(250);
+/// The pause after a fold, for each count that it has added to: twice as long as that takes. The next one has
+/// as many to add to, however many rows it finds for them meanwhile.
+const FOLD_PAUSE: Duration = Duration::from_micros(20);
+/// How short and how long it may be: many short folds hold up inserts less than a few long ones.
+const FOLD_PAUSE_MIN: Duration = Duration::from_millis(250);
+const FOLD_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often the days of batches that have many are added up.
 const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 /// When a merge or forget is settled: no batch of a server that did not know of it is on its way. Rows of
@@ -145,7 +147,9 @@ impl Keeper {
             let took = begun.elapsed();
             tracing::debug!(requests = folded.requests, "folded");
             self.house.measured.folded(took);
-            return Ok(if took < SHORT_FOLD { Next::Soon } else { Next::Later });
+            let counts = u32::try_from(folded.counts).unwrap_or(u32::MAX);
+            let pause = FOLD_PAUSE.saturating_mul(counts);
+            return Ok(Next::After(pause.clamp(FOLD_PAUSE_MIN, FOLD_PAUSE_MAX)));
         }
         // The next rows need no more room than the last ones left.
         store.give_back().await?;

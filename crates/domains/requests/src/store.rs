@@ -33,7 +33,7 @@ use crate::books::Folded;
 use crate::changes::Version;
 use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
-use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
+use crate::model::{Day, DayRange, Named, Namespace, Quarter, Series, SeriesId, SeriesRef};
 use crate::rows::Rows;
 use crate::totals::PieceCache;
 
@@ -68,6 +68,14 @@ pub struct Names {
     pub(crate) version: Version,
     /// The belief for which this holds.
     pub(crate) belief: u64,
+}
+
+/// How many series of each namespace a list has, and bytes of their texts, so that no namespace takes the
+/// place of another one.
+pub(crate) struct ListLimit {
+    count_max: usize,
+    text_bytes_max: usize,
+    taken: HashMap<Namespace, (usize, usize)>,
 }
 
 /// The outcome of a batch.
@@ -363,6 +371,23 @@ impl Store {
 
 fn is_cockroach(database: &tally_store::postgres::Database) -> bool {
     database.dialect() == Dialect::Cockroach
+}
+
+// === impl ListLimit ===
+
+impl ListLimit {
+    fn new(count_max: usize, text_bytes_max: usize) -> Self {
+        Self { count_max, text_bytes_max, taken: HashMap::new() }
+    }
+
+    /// Whether the list has this one too.
+    fn takes(&mut self, series: &SeriesRef<'_>) -> bool {
+        let (count, text_bytes) = self.taken.entry(series.namespace).or_default();
+        *text_bytes = text_bytes.saturating_add(series.text_bytes());
+        let takes = *count < self.count_max && *text_bytes <= self.text_bytes_max;
+        *count += usize::from(takes);
+        takes
+    }
 }
 
 // === impl Names ===

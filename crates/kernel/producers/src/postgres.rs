@@ -121,13 +121,18 @@ pub(crate) async fn forget_shown(
 pub(crate) async fn note_setback(
     database: &Database,
     owner: Owner,
+    noting: &[Owner],
     worker: Uuid,
     told: Told,
 ) -> Result<(), Error> {
     let once = async || {
         let transaction = database.writer().await?.transaction(Isolation::Default).await?;
         let found = find(&transaction, owner, worker).await?;
-        let setback = note(&transaction, owner, told.of_worker(worker, found.as_ref())).await?;
+        let lost = told.of_worker(worker, found.as_ref());
+        let mut setback = None;
+        for owner in noting {
+            setback = note(&transaction, *owner, lost.clone()).await?.or(setback);
+        }
         transaction.commit().await?;
         setback.iter().for_each(Setback::tell);
         Ok(())
@@ -240,7 +245,9 @@ async fn open_once(
             let mut refusal = None;
             for (is_shared, max, too_many) in opening.room(producers_max) {
                 let (sql, max) = (include_str!("postgres/count_producers.sql"), i64::from(max));
-                let row = transaction.row(step, sql, &[&owner.domain, &max, &is_shared]).await?;
+                let values: [&(dyn ToSql + Sync); 4] =
+                    [&owner.domain, &max, &is_shared, &owner.namespace.0];
+                let row = transaction.row(step, sql, &values).await?;
                 if row.get::<_, i64>(0) >= max {
                     refusal = refusal.or(Some(too_many));
                 }
@@ -269,7 +276,8 @@ async fn open_once(
         }
         Step::GoOn { epoch } => {
             let sql = include_str!("postgres/open_producer.sql");
-            let row = transaction.row(step, sql, &[id, &epoch, &claim, name]).await?;
+            let values: [&(dyn ToSql + Sync); 5] = [id, &epoch, &claim, name, &owner.namespace.0];
+            let row = transaction.row(step, sql, &values).await?;
             let found = found.expect("only a producer that is there goes on");
             Ok(opening.next_standing(epoch, micros(&row, 0), found.standing))
         }
@@ -307,7 +315,6 @@ async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Optio
             last_seen_micros: micros(row, 5),
         },
         is_of_domain: row.get(6),
-        is_of_namespace: row.get(7),
     }))
 }
 

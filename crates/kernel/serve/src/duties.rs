@@ -11,8 +11,6 @@ use tally_store::Lease;
 
 /// The pause between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
-/// The pause before a round that is due soon.
-const SOON: Duration = Duration::from_millis(250);
 
 /// The longest pause after failures. It is longer than the term of a lease, so that another server may
 /// try what this one fails to do.
@@ -23,8 +21,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub enum Next {
     /// In a second.
     Later,
-    /// In a quarter of a second: there was much to do, and there will be more.
-    Soon,
+    /// After this long. It should be much shorter than the term of a lease, which is renewed by then.
+    After(Duration),
 }
 
 /// The duties of one domain. They need not be done by one server only to be right: a lease can be lost
@@ -51,7 +49,7 @@ impl Duties {
         Arc::clone(&self.is_holder)
     }
 
-    /// Calls `tick` every second, or sooner if it says so, while this server holds the lease. At the
+    /// Calls `tick` every second, or when it says so, while this server holds the lease. At the
     /// drain, the call that has begun is dropped, and the lease released. A failure is logged if it is
     /// another one than the last, and the pauses grow until a call succeeds. A panic is a failure.
     pub async fn run<T>(self, tick: impl Fn() -> T)
@@ -111,7 +109,7 @@ impl Next {
     fn pause(self) -> Duration {
         match self {
             Self::Later => ROUND,
-            Self::Soon => SOON,
+            Self::After(pause) => pause,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | `changes.rs` | merges and forgets |
 //! | `copy.rs` | the binary COPY format of rows |
 //! | `corrections.rs` | corrections of totals |
+//! | `counting.rs` | counting the rows of trays, part by part |
 //! | `folds.rs` | adding the rows of trays to the days |
 //! | `import_count.rs` | importing the Go server's tables |
 //! | `micros.rs` | times as Postgres keeps them |
@@ -20,6 +21,7 @@ pub(super) mod books;
 pub(super) mod changes;
 pub(crate) mod copy;
 pub(super) mod corrections;
+mod counting;
 pub(super) mod folds;
 pub(super) mod import_count;
 pub(crate) mod micros;

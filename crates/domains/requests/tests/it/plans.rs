@@ -34,8 +34,8 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
              FROM generate_series(1, 2000) AS n; \
          INSERT INTO tally_request_moves (from_id, to_id, change_seq) \
              SELECT n, n + 100000, n % 2000 + 1 FROM generate_series(1000, 20000) AS n; \
-         INSERT INTO tally_request_corrections (id, day, series_id, requests, reason, author, corrected_at) \
-             SELECT gen_random_uuid(), DATE '2000-01-01' + n % 9000, n % 100, 1, '', '', now() \
+         INSERT INTO tally_request_corrections (id, namespace_id, day, series_id, requests, reason, author, corrected_at) \
+             SELECT gen_random_uuid(), 0, DATE '2000-01-01' + n % 9000, n % 100, 1, '', '', now() \
              FROM generate_series(1, 20000) AS n; \
          ANALYZE tally_request_changes, tally_request_moves, tally_request_corrections, \
              tally_request_series, tally_request_days, tally_request_months, \
@@ -159,11 +159,18 @@ async fn series_are_found_by_their_index() {
 #[tokio::test]
 async fn a_large_tray_is_folded_by_ranges_of_blocks() {
     let Some((_database, client)) = filled("plan_blocks").await else { return };
-    let sql = include_str!("../../src/store/postgres/count_blocks.sql");
-    let sql = sql.replace(":tray", "tally_requests_0");
-    let plan = plan(&client, &sql, "TEXT, TEXT", "'(0,0)', '(20,0)'").await;
-    assert!(plan.contains("Tid Range Scan on tally_requests_0"), "{plan}");
-    assert!(!plan.contains("Seq Scan"), "{plan}");
+    let part = include_str!("../../src/store/postgres/count_part.sql");
+    let blocks = include_str!("../../src/store/postgres/count_blocks.sql");
+    for (sql, types, values) in [
+        (part, "TEXT, TEXT", "'(0,0)', '(20,0)'"),
+        (blocks, "TEXT, TEXT, BOOL", "'(0,0)', '(20,0)', TRUE"),
+        (blocks, "TEXT, TEXT, BOOL", "'(0,0)', '(20,0)', FALSE"),
+    ] {
+        let sql = sql.replace(":tray", "tally_requests_0");
+        let plan = plan(&client, &sql, types, values).await;
+        assert!(plan.contains("Tid Range Scan on tally_requests_0"), "{plan}");
+        assert!(!plan.contains("Seq Scan"), "{plan}");
+    }
 }
 
 /// Live totals of a day that is not folded scan all its rows: by as many processes as there are.
@@ -206,9 +213,10 @@ async fn producers_are_moved_by_their_keys() {
                    SELECT gen_random_uuid(), 'requests', 1 FROM generate_series(1, 100000); \
                ANALYZE tally_producers";
     client.batch_execute(sql).await.expect("rows");
-    let types = "UUID[], INT8[], INT8[], INT8[], INT8[], INT8[], UUID, INT4[], INT8[], INT8[]";
-    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{0}', '{0}', \
-                     gen_random_uuid(), '{}', '{}', '{}'";
+    let types = "UUID[], INT8[], INT8[], INT8[], INT8[], INT8[], INT8[], UUID, INT8[], INT4[], \
+                 INT8[], INT8[]";
+    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{0}', '{1}', '{2}', '{0}', '{0}', \
+                     gen_random_uuid(), '{}', '{}', '{}', '{}'";
     let statements = Statements::new(
         &include_str!("../../src/store/postgres/append.sql").replace(":tray", "tally_requests_0"),
         &include_str!("../../src/store/postgres/append_open.sql")
@@ -217,10 +225,11 @@ async fn producers_are_moved_by_their_keys() {
     for (sql, types, arguments) in [
         (
             &*statements.one,
-            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], BYTEA, INT8[], \
-             TIMESTAMPTZ[], INT8[]"
+            "UUID, INT8, INT8, INT8, INT8, INT8, INT8, UUID, INT8[], INT4[], INT8[], INT8[], BYTEA, \
+             INT8[], TIMESTAMPTZ[], INT8[]"
                 .to_owned(),
-            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', NULL, '{}', '{}', '{}'"
+            "gen_random_uuid(), 0, 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', '{}', NULL, \
+             '{}', '{}', '{}'"
                 .to_owned(),
         ),
         (

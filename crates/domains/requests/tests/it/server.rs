@@ -17,7 +17,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
 use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
-use tally_serve::{Domains, Doors, Listener, Parts, Server, Started};
+use tally_serve::{Domains, Listener, Parts, Server, Started};
 use tally_store::Database;
 use tally_testkit::{Described, Response, http};
 use tonic::Status;

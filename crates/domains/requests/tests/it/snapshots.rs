@@ -123,6 +123,33 @@ async fn a_large_tray_is_folded_in_parts() {
     assert_eq!(backend.count("tally_requests").await, 0);
 }
 
+/// A part of a tray may have rows of one quarter-hour or of several, each of one request or of more.
+#[tokio::test]
+async fn all_kinds_of_rows_are_folded() {
+    let Some(backend) = Backend::postgres("kinds").await else { return };
+    // 20,000 rows fill more blocks than a part has.
+    let fill = |quarters: &str, requests: &str| {
+        format!(
+            "INSERT INTO {TRAY} SELECT n % 10, \
+             TIMESTAMPTZ '{TODAY} 00:00+00' + ({quarters}) * INTERVAL '15 minutes', {requests} \
+             FROM generate_series(0, 19999) AS n; "
+        )
+    };
+    let kinds = [
+        fill("5", "NULL"),
+        fill("5", "CASE WHEN n < 10 THEN 3 END"),
+        fill("5 + n / 10 % 2", "NULL"),
+        fill("5 + n / 10 % 2", "CASE WHEN n < 10 THEN 1000 END"),
+        fill("7", "2"),
+    ];
+    backend.execute(&format!("ALTER TABLE {TRAY} SET (fillfactor = 10); {}", kinds.concat())).await;
+    let requests = 4 * 20_000 + 10 * (2 + 999) + 2 * 20_000;
+    assert_eq!(backend.store.fold().await.unwrap().requests, requests);
+    let each = "tally_request_days WHERE quarters = '[5,7001,2000,4000]' AND total = 13001";
+    assert_eq!(backend.count(each).await, 10);
+    assert_eq!(backend.count("tally_requests").await, 0);
+}
+
 /// Numbers that only a person can have written: sums end at 64 bits, and stop no fold.
 #[tokio::test]
 async fn sums_end_at_64_bits() {

@@ -166,7 +166,7 @@ async fn what_is_due_soon_does_not_wait_for_a_second() {
         if calls.fetch_add(1, Ordering::Relaxed) == 40 {
             drain.begin();
         }
-        async { Ok(Next::Soon) }
+        async { Ok(Next::After(Duration::from_millis(250))) }
     };
     tokio::time::pause();
     Duties::new(Lease::new(database, "x"), drain.clone()).run(tick).await;

@@ -178,7 +178,7 @@ impl Running {
 
     /// One that takes so many connections.
     pub(crate) async fn with_connections(gate: &Gate, connections_max: usize) -> Running {
-        let (doors, drain) = (Doors::new().grpc(gate.clone()), Drain::new());
+        let (doors, drain) = (Doors::new().grpc(gate.clone(), GATE), Drain::new());
         let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
         let server = Server::open("a title", "a hint\n", vec![started], &drain).await;
         let server = server.expect("it has no sockets").with_connections(connections_max);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::routing::get;
-use axum::{Extension, Router};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::pages::Pages;
 use tally_serve::{Doors, Listener, Peer, Reload, Started, Tls, TlsFiles};
@@ -81,8 +81,7 @@ impl Server {
         let said = async |Extension(peer): Extension<Peer>| {
             format!("{} {}\n", peer.has_tls(), peer.names().join(" "))
         };
-        let doors =
-            Doors::new().pages(Pages::new().routes(Router::new().route("/peer", get(said))));
+        let doors = Doors::new().pages(Pages::new().page("/peer", get(said)));
         let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
         let listener = listener.secured(Some(Arc::clone(&tls)));
         let running = Running::with(vec![started], Drain::new(), listener).await;

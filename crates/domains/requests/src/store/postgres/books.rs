@@ -63,7 +63,7 @@ pub(crate) async fn fold_by(
     let fold = Fold::of(postings, &stages);
     add(transaction, Level::Days, &fold.days).await?;
     add(transaction, Level::Months, &fold.months).await?;
-    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+    Ok(fold.folded(requests))
 }
 
 /// How far the days of these postings have come. New ones are noted in the calendar.

@@ -10,20 +10,15 @@ use tally_store::retry::Policy;
 
 use super::super::Result;
 use super::books;
-use super::micros::Micros;
+use super::counting::{self, Counted};
 use super::trays::{self, Listed, State, Tray, Turns};
-use crate::books::{Folded, Posting};
+use crate::books::Folded;
 use crate::due::Attempt;
-use crate::model::Quarter;
 
 /// A tray of this size is folded although its quarter goes on: 4 MiB, some 95,000 rows. So live totals have
-/// at most four times as many to scan, at any rate that a fold can keep up with.
+/// at most four times as many to scan, and what comes during a fold and the pause after it: at any rate that
+/// folds can keep up with.
 const LARGE_BLOCKS: i64 = 512;
-/// How many quarters and series a fold holds in memory: 24 MiB. Beyond that it folds a large tray in
-/// parts.
-const POSTINGS_MAX: usize = 1 << 20;
-/// Blocks of one part: 64 MiB, some 1.5 million rows at most.
-const PART_BLOCKS: usize = 8_192;
 
 /// What holds up a fold that waits for a lock: LOCK_NOT_AVAILABLE does not say who holds it.
 const LOCKED: &str = "a transaction that has locked it";
@@ -60,12 +55,6 @@ enum For {
     Caller,
 }
 
-/// What a scan of a tray has found.
-enum Found {
-    All(Vec<Posting>),
-    TooMany,
-}
-
 /// Folds what is due, and empties what is folded: of the trays that take rows, those that do not take
 /// them now or next, as long as another one does. `is_due` is told whether a tray is large. Returns what
 /// became of each.
@@ -81,7 +70,7 @@ pub(crate) async fn fold_due(
     // If there are only two, that one is folded as well.
     let [current, next, ..] = turns.order(now);
     let is_in_turn = |tray| tray == current || (tray == next && open > 2);
-    let mut folded = Vec::new();
+    let (mut done, mut closed) = (Vec::new(), Vec::new());
     for Listed { tray, state, blocks, reader } in listed {
         let is_left = match state {
             State::Open => blocks == 0 || is_in_turn(tray) || !is_due(tray, blocks >= LARGE_BLOCKS),
@@ -97,28 +86,43 @@ pub(crate) async fn fold_due(
                 None => empty(database, turns, tray).await,
             },
             State::Open => match trays::close(database, turns, tray).await {
-                Ok(State::Closed) => mark(database, turns, tray).await,
+                Ok(State::Closed) => {
+                    closed.push(tray);
+                    continue;
+                }
                 Ok(_) => continue,
                 Err(error) => Err(error),
             },
-            State::Closed => mark(database, turns, tray).await,
+            State::Closed => {
+                closed.push(tray);
+                continue;
+            }
             State::Imports => {
-                in_one(database, tray, How::Delete, For::Duty).await.map(Attempt::Folded)
+                in_one(database, &[tray], How::Delete, For::Duty).await.map(Attempt::Folded)
             }
         };
-        let one = match one {
-            Err(error) if trays::is_busy(&error) => Ok(Attempt::Held(LOCKED.to_owned())),
-            one => one,
-        };
-        folded.push((tray, one));
+        done.push((tray, attempt(one)));
     }
-    Ok(folded)
+    if let Some(first) = closed.first() {
+        let folded = in_one(database, &closed, How::Mark, For::Duty).await.map(Attempt::Folded);
+        if folded.is_ok() {
+            for tray in &closed {
+                empty_if_possible(database, turns, *tray).await;
+            }
+            let others = closed[1..].iter();
+            done.extend(others.map(|tray| (*tray, Ok(Attempt::Folded(Folded::default())))));
+        }
+        done.push((*first, attempt(folded)));
+    }
+    Ok(done)
 }
 
-async fn mark(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
-    let folded = in_one(database, tray, How::Mark, For::Duty).await?;
-    empty_if_possible(database, turns, tray).await;
-    Ok(Attempt::Folded(folded))
+/// An attempt that failed because others hold a lock.
+fn attempt(done: Result<Attempt>) -> Result<Attempt> {
+    match done {
+        Err(error) if trays::is_busy(&error) => Ok(Attempt::Held(LOCKED.to_owned())),
+        done => done,
+    }
 }
 
 async fn empty(database: &Database, turns: &Turns, tray: Tray) -> Result<Attempt> {
@@ -170,7 +174,7 @@ async fn fold_even_the_last(database: &Database, turns: &Turns, tray: Tray) -> R
             state = trays::close(database, turns, tray).await?;
         }
         let how = if state == State::Closed { How::Mark } else { How::Delete };
-        in_one(database, tray, how, For::Caller).await
+        in_one(database, &[tray], how, For::Caller).await
     };
     match done.await {
         // All that is in it is not committed: an import takes long.
@@ -202,64 +206,68 @@ async fn has_rows(database: &Database, tray: Tray) -> Result<bool> {
     Ok(rows.iter().any(|row| row.get(0)))
 }
 
-/// One transaction: lock the books, count the tray, add, and mark it as folded or delete its rows.
-async fn in_one(database: &Database, tray: Tray, how: How, whom: For) -> Result<Folded> {
+/// One transaction: lock the books, count the trays, add, and mark them as folded or delete their rows. So a
+/// series has one row to add to, in however many trays it is.
+async fn in_one(database: &Database, trays: &[Tray], how: How, whom: For) -> Result<Folded> {
     // The books first: a fold that waits for them must not hold up inserts.
     let mut transaction = books::begin(database).await?;
     faults::point("fold.begun").await;
-    let folded = match add_rows(&transaction, tray, how, whom).await {
-        Ok(Some(folded)) => folded,
-        Ok(None) => {
+    let (folded, ready) = match add_rows(&transaction, trays, how, whom).await {
+        Ok((_, ready)) if ready.is_empty() => {
             transaction.abandon().await?;
             return Ok(Folded::default());
         }
+        Ok(done) => done,
         Err(error) => return Err(transaction.failed(error).await),
     };
     if faults::is_on("fold.split") {
         transaction.commit().await?;
         transaction = books::begin(database).await?;
     }
-    take(&transaction, tray, how).await?;
+    for tray in ready {
+        take(&transaction, tray, how).await?;
+    }
     faults::point("fold.before_commit").await;
     transaction.commit().await?;
     faults::point("fold.committed").await;
     Ok(folded)
 }
 
-/// Adds the rows of a tray, unless another server has done so.
+/// Adds the rows of those of the trays that no other server has folded. Returns these.
 async fn add_rows(
     transaction: &Transaction,
-    tray: Tray,
+    trays: &[Tray],
     how: How,
     whom: For,
-) -> Result<Option<Folded>> {
+) -> Result<(Folded, Vec<Tray>)> {
     transaction.script("give a fold memory", include_str!("count_memory.sql")).await?;
-    if whom == For::Duty {
-        transaction.script("leave cores to others", include_str!("one_process.sql")).await?;
-    }
-    if how == How::Delete {
-        lock(transaction, tray).await?;
-    }
-    let state = trays::state(transaction, tray).await?;
-    let is_ready = match how {
-        How::Mark => state == State::Closed,
-        How::Delete => matches!(state, State::Open | State::Imports),
-    };
-    if !is_ready {
-        return Ok(None);
-    }
-    faults::point("fold.locked").await;
-    let mut folded = Folded::default();
-    match count(transaction, tray).await? {
-        Found::All(postings) => folded += books::fold(transaction, postings).await?,
-        Found::TooMany => {
-            for first in (0..blocks(transaction, tray).await?).step_by(PART_BLOCKS) {
-                folded += books::fold(transaction, part(transaction, tray, first).await?).await?;
+    let (mut folded, mut counted) = (Folded::default(), Counted::default());
+    let mut ready = Vec::new();
+    for tray in trays.iter().copied() {
+        if how == How::Delete {
+            lock(transaction, tray).await?;
+        }
+        let state = trays::state(transaction, tray).await?;
+        let is_ready = match how {
+            How::Mark => state == State::Closed,
+            How::Delete => matches!(state, State::Open | State::Imports),
+        };
+        if !is_ready {
+            continue;
+        }
+        faults::point("fold.locked").await;
+        let mut parts = counting::parts(transaction, tray, whom.parts_at_once()).await?;
+        while let Some(part) = parts.next().await {
+            counted.add(part?);
+            if counted.is_full() {
+                folded += books::fold(transaction, counted.take()).await?;
             }
         }
+        ready.push(tray);
     }
+    folded += books::fold(transaction, counted.take()).await?;
     faults::point("fold.added").await;
-    Ok(Some(folded))
+    Ok((folded, ready))
 }
 
 /// Locks a tray that takes rows, because they must not change until they are deleted.
@@ -290,42 +298,15 @@ async fn take(transaction: &Transaction, tray: Tray, how: How) -> Result<()> {
     }
 }
 
-/// Counts a tray by quarter and series.
-async fn count(transaction: &Transaction, tray: Tray) -> Result<Found> {
-    let step = "count the rows of a tray";
-    let mut postings = Vec::new();
-    let mut sql = Some(include_str!("count_tray.sql"));
-    while let Some(next) = sql.take() {
-        let mut rows = transaction.stream(step, &tray.sql(next), &[]).await?;
-        while let Some(row) = rows.next().await {
-            if postings.len() == POSTINGS_MAX {
-                return Ok(Found::TooMany);
-            }
-            let row = row?;
-            if row.get(3) {
-                sql = Some(include_str!("count_further.sql"));
-            }
-            postings.push(posting(&row));
+// === impl For ===
+
+impl For {
+    /// How many parts of a tray the database looks for at a time: with two, it never waits for this server,
+    /// and takes a core for itself.
+    fn parts_at_once(self) -> usize {
+        match self {
+            Self::Duty => 1,
+            Self::Caller => 2,
         }
     }
-    Ok(Found::All(postings))
-}
-
-/// Counts some blocks of a tray.
-async fn part(transaction: &Transaction, tray: Tray, first: i64) -> Result<Vec<Posting>> {
-    let [begin, end] = [first, first + PART_BLOCKS as i64].map(|block| format!("({block},0)"));
-    let sql = tray.sql(include_str!("count_blocks.sql"));
-    let rows = transaction.rows("count a part of a tray", &sql, &[&begin, &end]).await?;
-    Ok(rows.iter().map(posting).collect())
-}
-
-/// How many blocks a tray has that takes no rows now.
-async fn blocks(transaction: &Transaction, tray: Tray) -> Result<i64> {
-    let sql = include_str!("tray_blocks.sql");
-    Ok(transaction.row("measure a tray", sql, &[&tray.name()]).await?.get(0))
-}
-
-fn posting(row: &tokio_postgres::Row) -> Posting {
-    let (Micros(start), series, requests) = (row.get(0), row.get(1), row.get(2));
-    Posting::of_quarter(Quarter::of_micros(start), series, requests)
 }

@@ -37,7 +37,7 @@ pub(super) fn fold(transaction: &Transaction<'_>, mut postings: Vec<Posting>) ->
     let fold = Fold::of(postings, &stages);
     add(transaction, Level::Days, &fold.days)?;
     add(transaction, Level::Months, &fold.months)?;
-    Ok(Folded { requests, rolled_up: fold.rolled_up() })
+    Ok(fold.folded(requests))
 }
 
 /// How far these days have come. New ones are noted in the calendar.
