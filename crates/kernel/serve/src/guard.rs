@@ -21,6 +21,7 @@ use crate::admission::{Names, is_grpc};
 use crate::api::{Problem, wants_page};
 use crate::needs::{Declared, Needs};
 use crate::pages::login;
+use crate::tls::Peer;
 
 /// What asks for a key.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"tally\"");
@@ -104,6 +105,8 @@ enum Shown {
     Key(String),
     /// The secret of a session.
     Session(String),
+    /// The client certificate of its connection.
+    Certificate(Peer),
 }
 
 // === impl Shown ===
@@ -114,7 +117,12 @@ impl Shown {
         if let Some(key) = presented(headers)? {
             return Ok(Self::Key(key));
         }
-        let secret = login::secret(headers).ok_or(Refusal::NoKey)?;
+        // What a request says itself counts before what its connection does.
+        let Some(secret) = login::secret(headers) else {
+            let peer = request.extensions().get::<Peer>();
+            let named = peer.filter(|peer| !peer.names().is_empty());
+            return named.cloned().map(Self::Certificate).ok_or(Refusal::NoKey);
+        };
         // No page of another site can send a cookie that is of this site alone, and yet: nothing that
         // changes anything is done because a browser is logged in.
         let is_looking = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -125,6 +133,7 @@ impl Shown {
         match self {
             Self::Key(key) => keys.check(&key, from).await,
             Self::Session(secret) => keys.check_session(&secret, from).await,
+            Self::Certificate(peer) => keys.check_names(peer.names()).await,
         }
     }
 }

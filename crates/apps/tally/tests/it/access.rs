@@ -66,7 +66,7 @@ impl Caller {
 
 /// Makes a key.
 #[track_caller]
-fn create(home: &Home, arguments: &[&str]) -> String {
+pub(crate) fn create(home: &Home, arguments: &[&str]) -> String {
     let url = home.database_url();
     let common = ["key", "create", "--database-url", &url];
     let output = home.run(&[&common, arguments].concat());
@@ -76,7 +76,7 @@ fn create(home: &Home, arguments: &[&str]) -> String {
 }
 
 #[track_caller]
-fn revoke(home: &Home, name: &str) {
+pub(crate) fn revoke(home: &Home, name: &str) {
     let output = home.run(&["key", "revoke", name, "--database-url", &home.database_url()]);
     assert!(output.status.success(), "{output:?}");
 }
@@ -167,7 +167,11 @@ const ROUTES: [(&str, Needs); 26] = [
 ];
 
 /// Calls a method of gRPC with an empty message, and looks at the head of the answer.
-async fn call(channel: &Channel, path: &'static str, key: Option<&str>) -> Result<(), Status> {
+pub(crate) async fn call(
+    channel: &Channel,
+    path: &'static str,
+    key: Option<&str>,
+) -> Result<(), Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.expect("it is connected");
     let mut request = Request::new(());
