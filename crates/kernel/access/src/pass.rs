@@ -52,6 +52,21 @@ impl Entry {
     }
 }
 
+/// Of the keys of one name, the valid one that lasts longest: while a key is being replaced, there are two.
+/// Without a valid one, the latest.
+pub(crate) fn of_one_name(named: &[Arc<Entry>], now: Timestamp) -> Result<Arc<Entry>, Refusal> {
+    let valid = named.iter().filter(|entry| entry.key.is_valid(now));
+    let lasts = |entry: &&Arc<Entry>| entry.key.expires.unwrap_or(Timestamp::MAX);
+    let Some(longest) = valid.clone().max_by_key(lasts) else {
+        let latest = named.iter().max_by_key(|entry| entry.key.created);
+        return Ok(Arc::clone(latest.expect("a name is of some key")));
+    };
+    if valid.into_iter().any(|other| other.caller != longest.caller) {
+        return Err(Refusal::Ambiguous(longest.key.name.clone()));
+    }
+    Ok(Arc::clone(longest))
+}
+
 // === impl Pass ===
 
 impl Pass {
