@@ -1,5 +1,5 @@
 -- The days of batches that have many, until they are added up under the nil UUID: one row for each
--- batch, because a row for each of its days would cost more than its requests.
+-- batch and namespace, because a row for each of its days would cost more than its requests.
 CREATE TABLE IF NOT EXISTS tally_producer_batches (
     worker_id UUID NOT NULL,
     sequence INT8 NOT NULL,
@@ -8,5 +8,5 @@ CREATE TABLE IF NOT EXISTS tally_producer_batches (
     days INT4[] NOT NULL,
     accepted INT8[] NOT NULL,
     dropped INT8[] NOT NULL,
-    PRIMARY KEY (worker_id, sequence)
+    PRIMARY KEY (worker_id, sequence, namespace_id)
 )

@@ -11,9 +11,10 @@ INSERT INTO tally_namespaces (id, name) VALUES (0, 'default');
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of a
 -- server; the claim is the number of the process that opened it last. A shared producer is taken over
 -- by all who know its id. The checkpoint says how far its client has come in what it reads, by a rule
--- of the client's; it moves with the number.
+-- of the client's; it moves with the number. The same id is another producer in another namespace, so that
+-- nobody learns which ids others have.
 CREATE TABLE tally_producers (
-    id UUID PRIMARY KEY,
+    id UUID NOT NULL,
     domain TEXT NOT NULL,
     namespace_id BIGINT NOT NULL DEFAULT 0,
     name TEXT NOT NULL DEFAULT '',
@@ -25,7 +26,8 @@ CREATE TABLE tally_producers (
     last_seen TIMESTAMPTZ NOT NULL DEFAULT now(),
     is_shared BOOLEAN NOT NULL DEFAULT FALSE,
     checkpoint BYTEA,
-    checkpoint_at TIMESTAMPTZ
+    checkpoint_at TIMESTAMPTZ,
+    PRIMARY KEY (id, namespace_id)
 );
 
 -- How much of each day was accepted from all producers, and how much they said to have dropped, by the
@@ -45,7 +47,7 @@ CREATE TABLE tally_producer_days (
 CREATE INDEX tally_producer_days_dropped ON tally_producer_days (domain, namespace_id, day) WHERE dropped > 0;
 
 -- The days of batches that have many, until they are added up under the nil UUID: one row for each
--- batch, because a row for each of its days would cost more than its requests. Not compressed, which
+-- batch and namespace, because a row for each of its days would cost more than its requests. Not compressed, which
 -- would take longer than writing.
 CREATE TABLE tally_producer_batches (
     worker_id UUID NOT NULL,
@@ -55,7 +57,7 @@ CREATE TABLE tally_producer_batches (
     days INT[] NOT NULL,
     accepted BIGINT[] NOT NULL,
     dropped BIGINT[] NOT NULL,
-    PRIMARY KEY (worker_id, sequence)
+    PRIMARY KEY (worker_id, sequence, namespace_id)
 );
 
 ALTER TABLE tally_producer_batches

@@ -157,13 +157,15 @@ CREATE INDEX tally_request_moves_change ON tally_request_moves (change_seq);
 
 -- What people add to the total of a day and a series, or take from it, and why. No total has it in it.
 CREATE TABLE tally_request_corrections (
-    id UUID PRIMARY KEY,
+    id UUID NOT NULL,
+    namespace_id BIGINT NOT NULL,
     day DATE NOT NULL,
     series_id BIGINT NOT NULL,
     requests BIGINT NOT NULL,
     reason TEXT NOT NULL,
     author TEXT NOT NULL,
-    corrected_at TIMESTAMPTZ NOT NULL
+    corrected_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (id, namespace_id)
 );
 
 CREATE INDEX tally_request_corrections_day ON tally_request_corrections (day, series_id);

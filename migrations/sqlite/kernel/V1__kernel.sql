@@ -11,10 +11,10 @@ INSERT INTO tally_namespaces (id, name) VALUES (0, 'default');
 -- a random number, drawn when a client's producer changes hands, and 0 for an insert worker of the
 -- server; the claim is the number of the process that opened it last. A shared producer is taken over
 -- by all who know its id. The checkpoint says how far its client has come in what it reads, by a rule
--- of the client's; it moves with the number. last_seen and
--- checkpoint_at count microseconds since 1970-01-01 UTC.
+-- of the client's; it moves with the number. The same id is another producer in another namespace, so that
+-- nobody learns which ids others have. last_seen and checkpoint_at count microseconds since 1970-01-01 UTC.
 CREATE TABLE tally_producers (
-    id BLOB NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL,
     domain TEXT NOT NULL,
     namespace_id INTEGER NOT NULL DEFAULT 0,
     name TEXT NOT NULL DEFAULT '',
@@ -26,7 +26,8 @@ CREATE TABLE tally_producers (
     last_seen INTEGER NOT NULL,
     is_shared INTEGER NOT NULL DEFAULT 0,
     checkpoint BLOB,
-    checkpoint_at INTEGER
+    checkpoint_at INTEGER,
+    PRIMARY KEY (id, namespace_id)
 ) STRICT, WITHOUT ROWID;
 
 -- How much of each day was accepted from all producers, and how much they said to have dropped, by the

@@ -115,13 +115,15 @@ CREATE INDEX tally_request_moves_change ON tally_request_moves (change_seq);
 
 -- What people add to the total of a day and a series, or take from it, and why. No total has it in it.
 CREATE TABLE tally_request_corrections (
-    id BLOB PRIMARY KEY,
+    id BLOB NOT NULL,
+    namespace_id INTEGER NOT NULL,
     day INTEGER NOT NULL,
     series_id INTEGER NOT NULL,
     requests INTEGER NOT NULL,
     reason TEXT NOT NULL,
     author TEXT NOT NULL,
-    corrected_at INTEGER NOT NULL
+    corrected_at INTEGER NOT NULL,
+    PRIMARY KEY (id, namespace_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tally_request_corrections_day ON tally_request_corrections (day, series_id);

@@ -12,10 +12,10 @@ const ZSH: &str = "share/zsh/vendor-completions/_tally";
 /// What the package manager shows.
 const DESCRIPTION: &str = "\
 exact counts of what services do
- HTTP and gRPC services stream their requests to Tally. It stores them in SQLite,
- Postgres or CockroachDB, and answers how often something was called, at any
- moment and in any time zone: by service, path, status and customer. What it has
- acknowledged is counted exactly once.
+ HTTP and gRPC services stream their requests to Tally. It stores them in
+ SQLite, Postgres or CockroachDB, and answers how often something was called,
+ at any moment and in any time zone: by service, path, status and customer.
+ What it has acknowledged is counted exactly once.
 ";
 
 /// Run after the files are there. A server that runs is replaced: its socket stays open meanwhile.
@@ -45,19 +45,31 @@ if [ -d /run/systemd/system ]; then
 fi
 "#;
 
+/// Debian has the text of this licence.
+const COPYRIGHT: &str = "\
+Copyright © the authors of Tally
+
+Licensed under the Apache License, Version 2.0, whose text is in
+/usr/share/common-licenses/Apache-2.0.
+
+THIRD-PARTY.txt has the licences of what is compiled into the program.
+";
+
 /// Why Debian's own checks (lintian) find something here.
 const OVERRIDES: &str = "\
 # One binary for every version of Debian and Ubuntu.
 tally: statically-linked-binary [usr/bin/tally]
 # SQLite is compiled with the options that Tally needs.
 tally: embedded-library *
-# The package is not part of Debian, so nothing there asks for it.
-tally: initial-upload-closes-no-bugs *
+# Built without Debian's helpers, so its scripts call systemctl where systemd runs, and nowhere else.
+tally: maintainer-script-calls-systemctl *
+# It has CHANGELOG.md.gz.
+tally: no-changelog *
 ";
 
 /// The package.
 pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<Vec<u8>> {
-    let files = files(release, tree);
+    let files = files(tree);
     let mut sums = String::new();
     for file in &files {
         let path = file.path.trim_start_matches("./");
@@ -77,23 +89,18 @@ pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<V
     Ok(ar(&members, release.time))
 }
 
-/// The tree as Debian has it: below `/usr`, with packed manual pages, and the licence as `copyright`.
-fn files(release: &Release<'_>, tree: &[Entry]) -> Vec<Entry> {
+/// The tree as Debian has it: below `/usr`, with packed manual pages, and the licence in Debian's words.
+fn files(tree: &[Entry]) -> Vec<Entry> {
     let zsh = COMPLETIONS.iter().find(|(shell, _)| *shell == "zsh").expect("it is listed").1;
     let mut files = Vec::new();
     for entry in tree {
         let path = if entry.path == zsh { ZSH } else { &entry.path };
         let mut file = Entry { path: format!("./usr/{path}"), ..entry.clone() };
         let document = path.strip_prefix(DOCUMENTS);
-        if path.starts_with(MANUAL) {
+        if path.starts_with(MANUAL) || document == Some("CHANGELOG.md") {
             file = Entry::new(format!("{}.gz", file.path), gzip(&file.bytes));
-        } else if document == Some("CHANGELOG.md") {
-            file = Entry::new(format!("./usr/{DOCUMENTS}changelog.gz"), gzip(&file.bytes));
         } else if document == Some("LICENSE") {
-            let ours =
-                format!("Tally {}\nCopyright: its authors\n\n", release.version).into_bytes();
-            let bytes = [ours, file.bytes].concat();
-            file = Entry::new(format!("./usr/{DOCUMENTS}copyright"), bytes);
+            file = Entry::new(format!("./usr/{DOCUMENTS}copyright"), COPYRIGHT);
         }
         files.push(file);
     }

@@ -58,6 +58,7 @@ pub(crate) async fn serve(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install().context("take over SIGTERM, SIGHUP and Ctrl-C")?;
+    let manager = managed(&mut signals);
     let tls = secure(settings.tls.clone(), &clock, &mut signals).await?;
     // First, so that a second server started by mistake touches no database.
     let mut port = Port::get(&settings).await.map_err(plain)?;
@@ -86,14 +87,8 @@ pub(crate) async fn serve(
     let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    greet(&listener, tls.as_deref(), &url, &on);
-    let are_any = keys.as_ref().is_some_and(Keys::are_any);
-    access.greeting(listener.address(), are_any).iter().for_each(say);
-    let manager = ServiceManager::from_env();
-    let status =
-        format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
-    manager.ready(&status).await;
-    let manager = Arc::new(manager);
+    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), keys));
+    manager.ready(&status(&listener, tls.as_deref(), &url)).await;
     couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
@@ -122,6 +117,16 @@ pub(crate) async fn serve(
     there.map_err(plain)?;
     tracing::info!("stopped: everything that was acknowledged is stored");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who started this process. Under a service manager SIGHUP means to read files again, and no terminal
+/// that is closed.
+fn managed(signals: &mut Signals) -> Arc<ServiceManager> {
+    let manager = ServiceManager::from_env();
+    if manager.is_there() {
+        signals.on_hangup(|| tracing::info!("there is no certificate to read again"));
+    }
+    Arc::new(manager)
 }
 
 /// Reads the certificate, if there is one. From then on SIGHUP no longer stops the server, but has the
@@ -305,7 +310,13 @@ async fn start(
 }
 
 /// Prints the first lines that a new user sees.
-fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[Domain]) {
+fn greet(
+    listener: &Listener,
+    tls: Option<&Tls>,
+    url: &DatabaseUrl,
+    domains: &[Domain],
+    access: &[String],
+) {
     let address = listener.address();
     let version = env!("CARGO_PKG_VERSION");
     say(format_args!("tally {version} listens on {}://{address} (gRPC and HTTP)", scheme(tls)));
@@ -313,6 +324,7 @@ fn greet(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl, domains: &[D
     if let Some(tls) = tls {
         say(format_args!("certificate: expires {:.0}", tls.expires_at()));
     }
+    access.iter().for_each(say);
     hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
     tracing::debug!(%address, database = %url, "listening");
 }
@@ -339,6 +351,11 @@ fn hints<'a>(
     };
     let browser = format!("{:<width$} {scheme}://{address}\n", "in a browser:");
     hints.iter().map(line).chain([browser]).collect()
+}
+
+/// What a service manager is told.
+fn status(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl) -> String {
+    format!("listens on {}://{}; database: {url}", scheme(tls), listener.address())
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

@@ -1,10 +1,10 @@
 //! Connects to a server, or says in one line why that fails.
 
 mod caller;
+mod failed;
 mod look;
 mod why;
 
-use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -17,7 +17,6 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::rule_service_client::RuleServiceClient;
-use tally_proto::wire::{REASON_TRAILER, trailer};
 use tally_runtime::Signals;
 use tokio::time::timeout;
 use tonic::codegen::http::HeaderValue;
@@ -25,6 +24,8 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
 pub(crate) use self::caller::Caller;
+use self::failed::is_refusal;
+pub(crate) use self::failed::{describe, may_be_done};
 use self::why::ADVICE;
 use crate::output::{say, visible};
 
@@ -350,34 +351,6 @@ impl Papers {
             None => config,
         }
     }
-}
-
-/// Why a call failed: the server's own words, or why there are none.
-pub(crate) fn describe(status: &Status) -> String {
-    match status.source() {
-        Some(cause) => match why::foreign(cause) {
-            Some(foreign) => foreign.to_string(),
-            None => match why::innermost(cause) {
-                silence if silence == why::SILENCE => "the server does not answer".to_owned(),
-                why => format!("the connection broke: {why}"),
-            },
-        },
-        None if status.message().is_empty() => status.code().description().to_owned(),
-        None => visible(status.message()).into_owned(),
-    }
-}
-
-/// Whether a Tally server refused a call for who made it.
-fn is_refusal(status: &Status) -> bool {
-    matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied)
-        && trailer(status, REASON_TRAILER).is_some()
-}
-
-/// Whether a call that failed may have been done: the answer to us, or the database's answer to the
-/// server, was lost.
-pub(crate) fn may_be_done(status: &Status) -> bool {
-    use tonic::Code::{Cancelled, DeadlineExceeded, Internal, Unavailable, Unknown};
-    matches!(status.code(), Cancelled | DeadlineExceeded | Internal | Unavailable | Unknown)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ const ALL: &str = "all";
 /// Producers of all domains.
 #[derive(Debug, clap::Args)]
 struct ProducerArgs {
-    /// How many clients that number their batches the server remembers at most
+    /// How many clients that number their batches the server remembers at most, of each namespace
     #[arg(long, env = "TALLY_PRODUCERS_MAX", value_name = "N", default_value = "100000")]
     producers_max: Given<u32>,
 

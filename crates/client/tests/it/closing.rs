@@ -59,7 +59,7 @@ async fn an_address_is_checked_at_once() {
         Queue::connect(url).await.expect(url);
     }
     let error = Queue::builder("http://a").key("a\nb").connect().await.expect_err("a line");
-    assert!(matches!(error, ConnectError::Token));
+    assert!(matches!(error, ConnectError::Key));
     let builder = Queue::builder("http://a").key("sesame");
     assert!(!format!("{builder:?}").contains("sesame"));
 }

@@ -3,7 +3,7 @@
 use tally_producers::Content;
 use tally_producers::stream::{Batches, Builder, Invalid, Message, Size};
 use tally_proto::wire::reason;
-use tally_runtime::{Day, Kind};
+use tally_runtime::{Day, Kind, Namespace};
 
 use crate::message::{self, Batch, MarkRequest};
 
@@ -79,6 +79,10 @@ impl Batches for MarkBatches {
     type Batch = Batch;
     type Builder = Marks;
     type Invalid = TooMany;
+
+    fn namespace(&self) -> Namespace {
+        Namespace::DEFAULT
+    }
 
     fn message(message: MarkRequest) -> Message<Batch> {
         match message.kind {

@@ -15,7 +15,7 @@ const PATH: &str = "/marks";
 
 pub(crate) fn pages(service: Arc<Service>) -> Pages {
     let does = get(page).with_state(Arc::clone(&service));
-    Pages::new().entry(PATH, "Marks").page(PATH, does).overview(move |_| {
+    Pages::new().entry(PATH, "Marks").page(PATH, does).overview(move |_, _| {
         let service = Arc::clone(&service);
         async move { part(&service).await }
     })

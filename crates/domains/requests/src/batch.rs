@@ -15,7 +15,7 @@ use tally_runtime::faults;
 pub(crate) use self::message::{Batch, Request};
 use crate::error::InvalidBatch;
 use crate::intake::Rules;
-use crate::model::{Series, SeriesId};
+use crate::model::{Namespace, Series, SeriesId};
 use crate::protobuf::{low_half, zigzag};
 use crate::resolution::Resolution;
 use crate::rows::{Rows, RowsBuilder};
@@ -154,8 +154,10 @@ pub fn decode_batch(bytes: &[u8], now_micros: i64) -> Result<Rows, String> {
     let message =
         Request::read(Bytes::copy_from_slice(bytes)).map_err(|error| error.to_string())?;
     let Request::Batch(batch) = message else { return Err("not a batch".to_owned()) };
-    let (limits, rules) =
-        (RecordLimits::default(), Rules { path_bytes_max: PATH_BYTES_MAX, now_micros });
+    let (limits, rules) = (
+        RecordLimits::default(),
+        Rules { namespace: Namespace::DEFAULT, path_bytes_max: PATH_BYTES_MAX, now_micros },
+    );
     let mut builder = RowsBuilder::new(0, Resolution::Raw);
     let mut read = || {
         let named = series(&batch, 0, &limits, rules)?;
@@ -263,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_invalid_batch_adds_no_row() {
-        let rules = Rules { path_bytes_max: 10, now_micros: NOW };
+        let rules = Rules { namespace: Namespace::DEFAULT, path_bytes_max: 10, now_micros: NOW };
         let mut into = RowsBuilder::new(0, Resolution::Raw);
         into.push(7, 1, 1);
         for requests in [[(0, 5), (1, 5)], [(0, 5), (0, i64::MAX)], [(0, 5), (0, NOW * 2)]] {

@@ -15,7 +15,7 @@ use crate::grpc::add::message::{Framing, Plain};
 use crate::grpc::add::{Chunk, MESSAGE_BYTES_MAX, Wrong, recent};
 use crate::intake::Intake;
 use crate::metrics::Measured;
-use crate::model::{Series, SeriesRef};
+use crate::model::{Namespace, Series, SeriesRef};
 use crate::rows::{self, Row, Rows, RowsBuilder};
 use crate::series::{KnownSeries, REQUESTS_ENOUGH};
 use crate::store::postgres::copy;
@@ -49,7 +49,7 @@ impl Server {
 
     /// Takes in what an `Add` stream brings in a frame, and returns how many rows that is.
     pub fn add(&self, frame: Bytes) -> usize {
-        let (mut chunk, mut rows) = (Chunk::new(&self.0), 0);
+        let (mut chunk, mut rows) = (Chunk::new(&self.0, Namespace::DEFAULT), 0);
         let (mut framing, mut wrong) = (Framing::new(MESSAGE_BYTES_MAX), Wrong::default());
         framing.put(frame);
         loop {
@@ -71,7 +71,7 @@ impl Server {
     /// Looks endpoints up in this thread's cache, and puts there those that it lacks; returns how many it
     /// had.
     pub fn find_recent(&self, all: &[(i32, Series)]) -> usize {
-        recent::with(&self.0.series, |recent| {
+        recent::with(&self.0.series, Namespace::DEFAULT, |recent| {
             let had = |recent: &mut recent::Recent, (method, series): &(i32, Series)| {
                 let is_there = recent.find(*method, series.path.as_bytes()).is_some();
                 if !is_there {
@@ -86,7 +86,8 @@ impl Server {
     /// Makes rows of a batch; `ids` are those of the stream's series.
     pub fn encode(&self, Read(batch): &Read, ids: &[SeriesId]) -> Rows {
         let mut rows = self.0.builder();
-        batch::add_rows(batch, ids, self.0.rules(), &mut rows).expect("it is valid");
+        let rules = self.0.rules(Namespace::DEFAULT);
+        batch::add_rows(batch, ids, rules, &mut rows).expect("it is valid");
         rows.finish()
     }
 }

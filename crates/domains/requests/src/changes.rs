@@ -21,7 +21,7 @@ use tally_runtime::{Kind, chain, random};
 
 pub(crate) use self::plan::{Draft, Line, Outdated, Plan, Targets, TooSlow};
 use crate::error::Error;
-use crate::model::{Series, SeriesId};
+use crate::model::{Namespace, Series, SeriesId};
 use crate::renaming::{Columns, Renaming, Renamings};
 use crate::selection::{NewNames, PathIs, Selection};
 use crate::text::{AUTHOR_BYTES_MAX, check_text};
@@ -39,6 +39,8 @@ pub(crate) enum ChangeKind {
 /// A merge or a forget, as it is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
+    /// Whose series it is about.
+    pub(crate) namespace: Namespace,
     pub(crate) kind: ChangeKind,
     pub(crate) selection: Selection,
     pub(crate) into: NewNames,
@@ -189,7 +191,7 @@ impl Change {
 
     /// What it says about series, checked against what others have said before.
     pub(crate) fn renaming(&self, changes: &Changes) -> Result<Renaming, Error> {
-        let renaming = Renaming::of(&self.selection, self.into.clone());
+        let renaming = Renaming::of(self.namespace, &self.selection, self.into.clone());
         let renaming =
             renaming.map_err(|bad| Error::invalid(format!("path_regex: {}", chain(&bad))))?;
         let Renamings(earlier) = &changes.renamings;
@@ -220,7 +222,8 @@ impl Change {
     /// Whether series that come later follow it: of a regex, a forget keeps nothing, and there may be no
     /// room for more.
     pub(crate) fn is_kept(&self, renaming: &Renaming, changes: &Changes) -> bool {
-        let Renamings(earlier) = &changes.renamings;
+        let Renamings(all) = &changes.renamings;
+        let earlier: Vec<_> = all.iter().filter(|one| one.namespace() == self.namespace).collect();
         if earlier.iter().any(|one| one.is(renaming)) {
             return true;
         }
@@ -250,7 +253,8 @@ impl Change {
             return Err(Error::Refused(Kind::FailedPrecondition, text.into()));
         }
         let is_whole = |prefix: &str| prefix == "/";
-        let all = known.iter().filter(|(_, one)| !is_reserved(&one.path)).count();
+        let is_own = |one: &Series| one.namespace == self.namespace && !is_reserved(&one.path);
+        let all = known.iter().filter(|(_, one)| is_own(one)).count();
         let is_all = match &self.selection.path {
             _ if self.selection.has_whole_name() || self.is_everything => false,
             Some(PathIs::BeginsWith(prefix)) if is_whole(prefix) => true,
@@ -275,6 +279,7 @@ impl Change {
         };
         let columns = stored.filter(|_| is_kept).map(|one| one.columns()).unwrap_or_default();
         Line {
+            namespace: self.namespace,
             token: (random::number() >> 1).cast_signed().max(1),
             kind: self.kind,
             selected: self.selection.kinds(),

@@ -14,7 +14,7 @@ pub(crate) const REASON_BYTES_MAX: usize = 1_000;
 /// How many requests one correction adds or takes at most.
 pub(crate) const REQUESTS_MAX: u64 = 1_000_000_000_000_000;
 
-/// How many requests all corrections of a database add and take at most, whatever their signs are. So no
+/// How many requests all corrections of a namespace add and take at most, whatever their signs are. So no
 /// sum of some of them is beyond 64 bits, whichever series are merged later.
 const ALL_REQUESTS_MAX: u64 = 9_000 * REQUESTS_MAX;
 

@@ -75,24 +75,24 @@ pub(crate) const RULE_SERVICE: &[(&str, Needs)] = &[
 
 impl Service {
     /// The public counting API.
-    pub(crate) fn count_service(&self) -> Unreading<CountServiceServer<Self>> {
+    pub fn count_service(&self) -> Unreading<CountServiceServer<Self>> {
         let server = CountServiceServer::new(self.clone());
         let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
         Unreading { server, path: ADD_METHOD }
     }
 
     /// What people do to the books.
-    pub(crate) fn book_service(&self) -> BookServiceServer<Self> {
+    pub fn book_service(&self) -> BookServiceServer<Self> {
         BookServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Rules about counts.
-    pub(crate) fn rule_service(&self) -> RuleServiceServer<Self> {
+    pub fn rule_service(&self) -> RuleServiceServer<Self> {
         RuleServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Tally's own API.
-    pub(crate) fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
+    pub fn request_service(&self) -> Unreading<RequestServiceServer<Self>> {
         let server = RequestServiceServer::new(self.clone());
         let server = server.max_decoding_message_size(MESSAGE_BYTES_MAX);
         Unreading { server, path: RECORD_METHOD }

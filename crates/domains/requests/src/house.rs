@@ -72,7 +72,7 @@ impl House {
     /// Learns, if this server has no room for more series, which ones other servers tell apart: these
     /// are not `_other` here either.
     pub(crate) async fn learn(&self) {
-        if self.series.has_refused() {
+        if self.series.have_refused() {
             let (count_max, text_bytes_max) = self.series.loaded_max();
             match self.store.series(count_max, text_bytes_max).await {
                 Ok((known, _)) => drop(self.series.learn(known)),

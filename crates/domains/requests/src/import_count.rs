@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::new_counts::{Importing, Noted};
 use crate::changes::Version;
-use crate::model::Series;
+use crate::model::{Namespace, Series};
 use crate::series::KnownSeries;
 use crate::store;
 
@@ -28,6 +28,8 @@ const PARTS_AHEAD: usize = 2;
 /// How the tables are imported.
 #[derive(Debug, Clone)]
 pub struct ImportCount {
+    /// Where it is counted.
+    pub namespace: Namespace,
     /// The name under which imports are noted; by default from where the tables are.
     pub source: Option<String>,
     /// How many series to tell apart.

@@ -33,6 +33,8 @@ pub(crate) struct Intake {
 /// What requests are checked against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
+    /// Whose requests they are.
+    pub(crate) namespace: Namespace,
     pub(crate) path_bytes_max: usize,
     /// Now, in microseconds since 1970-01-01 UTC.
     pub(crate) now_micros: i64,
@@ -41,10 +43,10 @@ pub(crate) struct Rules {
 // === impl Intake ===
 
 impl Intake {
-    /// The rules at this moment.
-    pub(crate) fn rules(&self) -> Rules {
+    /// The rules for requests of a namespace, at this moment.
+    pub(crate) fn rules(&self, namespace: Namespace) -> Rules {
         let now_micros = self.clock.now().as_microsecond();
-        Rules { path_bytes_max: self.path_bytes_max, now_micros }
+        Rules { namespace, path_bytes_max: self.path_bytes_max, now_micros }
     }
 
     /// For rows under the present belief.
@@ -87,7 +89,7 @@ impl Rules {
     pub(crate) fn series(self, series: &proto::Series) -> Option<Series> {
         let status = u16::try_from(series.status).ok().filter(|status| *status <= STATUS_MAX)?;
         let proto::Series { service, method, path, customer, .. } = series;
-        let namespace = Namespace::DEFAULT;
+        let namespace = self.namespace;
         let series = SeriesRef { namespace, service, method, path, status, customer };
         Some(self.counted(series).to_owned())
     }

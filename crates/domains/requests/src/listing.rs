@@ -19,6 +19,8 @@ pub(crate) type Listed = (Box<str>, Box<str>);
 /// Which names are asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Listing {
+    /// Whose names.
+    pub(crate) namespace: Namespace,
     pub(crate) of: ListOf,
     /// Only names that have this in them, in upper or lower case. Empty: all.
     pub(crate) search: String,
@@ -58,7 +60,8 @@ impl Found {
         let last = self.first.last();
         let is_first =
             has_room || last.is_some_and(|(one, rest)| is_less((name, method), (one, rest)));
-        if series.namespace != Namespace::DEFAULT || name.is_empty() || !is_behind || !is_first {
+        if series.namespace != self.listing.namespace || name.is_empty() || !is_behind || !is_first
+        {
             return;
         }
         let search = &*self.listing.search;
@@ -98,7 +101,8 @@ mod tests {
             ..Series::default()
         };
         let after = after.map(|(name, method)| (name.into(), method.into()));
-        let listing = Listing { of, search: search.to_owned(), after, limit };
+        let (namespace, search) = (Namespace::DEFAULT, search.to_owned());
+        let listing = Listing { namespace, of, search, after, limit };
         let mut found = Found::new(listing);
         for one in [
             series("shop", "GET", "/c"),

@@ -33,11 +33,13 @@ const REFUSED: Metric = Metric::counter(
     "tally_requests_refused_total",
     "Requests that came and are not counted, by reason; their clients were told.",
 );
-const SERIES: Metric =
-    Metric::gauge("tally_requests_series", "Series that this server tells apart.");
+const SERIES: Metric = Metric::gauge(
+    "tally_requests_series",
+    "Series that this server tells apart, of the namespace that has most.",
+);
 const SERIES_MAX: Metric = Metric::gauge(
     "tally_requests_series_max",
-    "How many series it tells apart; requests of more count as _other.",
+    "How many series of each namespace it tells apart; requests of more count as _other.",
 );
 const FOLDED_AT: Metric = Metric::gauge(
     "tally_requests_fold_last_success_timestamp_seconds",
@@ -187,7 +189,7 @@ impl Measured {
         for (reason, refused) in REASONS.iter().zip(&self.refused) {
             scrape.put(REFUSED, &[("reason", reason)], refused.get());
         }
-        let (told_apart, max) = series.filled();
+        let (told_apart, max) = series.fullest();
         scrape.put(SERIES, &[], told_apart);
         scrape.put(SERIES_MAX, &[], max);
         scrape.put(ROLLED_UP, &[], self.rolled_up.get());

@@ -60,15 +60,15 @@ impl Service {
             .page(ask::ENDPOINT, with(get(endpoint)))
             .page(producers::PATH, with(get(producers)))
             .page(rules::PATH, with(get(rules)))
-            .overview(move |url| {
+            .overview(move |namespace, url| {
                 let service = service.clone();
-                async move { overview::part(&service, &url).await }
+                async move { overview::part(&service, namespace, &url).await }
             })
     }
 }
 
 async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    match read(&service, query, Ask::read).await {
+    match read(&service, &frame, query, Ask::read).await {
         Ok(view) if view.is_first_time() => {
             let body = first::page(&frame.url());
             frame.page(Page { title: "Requests".into(), is_live: true, ..Page::new(body) })
@@ -84,7 +84,7 @@ async fn requests(State(service): State<Service>, query: RawQuery, frame: Frame)
 }
 
 async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    match read(&service, query, Ask::read_endpoint).await {
+    match read(&service, &frame, query, Ask::read_endpoint).await {
         Ok(view) => frame.page(Page {
             title: endpoint::title(&view.ask),
             is_live: view.times.is_open,
@@ -96,11 +96,11 @@ async fn endpoint(State(service): State<Service>, query: RawQuery, frame: Frame)
 }
 
 async fn producers(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    of_now("Producers", query, &frame, producers::page(&service)).await
+    of_now("Producers", query, &frame, producers::page(&service, frame.namespace())).await
 }
 
 async fn rules(State(service): State<Service>, query: RawQuery, frame: Frame) -> Response {
-    of_now("Rules", query, &frame, rules::page(&service)).await
+    of_now("Rules", query, &frame, rules::page(&service, frame.namespace())).await
 }
 
 /// A page that takes no parameters: what there is now, and when that is.
@@ -127,12 +127,13 @@ async fn of_now(
 
 async fn read(
     service: &Service,
+    frame: &Frame,
     RawQuery(query): RawQuery,
     read: fn(Option<&str>, Timestamp) -> Result<Ask, Mistakes>,
 ) -> Result<View, Failure> {
     let now = service.now();
     let ask = read(query.as_deref(), now).map_err(Failure::Mistakes)?;
-    View::read(service, ask, now).await.map_err(Failure::Failed)
+    View::read(service, frame.namespace(), ask, now).await.map_err(Failure::Failed)
 }
 
 /// Why there is no page.

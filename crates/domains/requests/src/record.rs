@@ -10,11 +10,12 @@ use crate::batch::{self, Batch, Request};
 use crate::changes::Version;
 use crate::error::InvalidBatch;
 use crate::intake::Intake;
-use crate::model::{Named, Series, SeriesId, SeriesRef};
+use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 use crate::rows::{ROW_BYTES, RowsBuilder};
 
 /// The batches of one stream.
 pub(crate) struct Record {
+    namespace: Namespace,
     intake: Arc<Intake>,
     /// What the stream's series are counted under, by their numbers, and the ids of that.
     names: Vec<Arc<Named>>,
@@ -41,10 +42,10 @@ const UNDECIDED_MAX: usize = 64;
 // === impl Record ===
 
 impl Record {
-    pub(crate) fn new(intake: Arc<Intake>) -> Self {
+    pub(crate) fn new(intake: Arc<Intake>, namespace: Namespace) -> Self {
         let (names, ids) = (Vec::new(), Vec::new());
         let (undecided, version) = (Undecided::default(), intake.series.version());
-        Self { intake, names, ids, undecided, confirmed: (0, 0), version }
+        Self { namespace, intake, names, ids, undecided, confirmed: (0, 0), version }
     }
 
     /// Follows merges and forgets: a stream names its series only once.
@@ -90,7 +91,7 @@ impl Record {
 
     /// Reads what a batch names.
     fn series(&self, batch: &Batch) -> Result<Vec<Series>, InvalidBatch> {
-        let (named, rules) = (self.names.len(), self.intake.rules());
+        let (named, rules) = (self.names.len(), self.intake.rules(self.namespace));
         self.judged(batch, batch::series(batch, named, &self.intake.record, rules))
     }
 
@@ -117,6 +118,10 @@ impl Batches for Record {
     type Batch = Batch;
     type Builder = RowsBuilder;
     type Invalid = InvalidBatch;
+
+    fn namespace(&self) -> Namespace {
+        self.namespace
+    }
 
     fn message(message: Request) -> Message<Batch> {
         match message {
@@ -159,7 +164,7 @@ impl Batches for Record {
         let requests = requests.into_iter().map(|requests| requests.max(1));
         let names = self.intake.series.resolve(new.iter().map(SeriesRef::from).zip(requests));
         self.ids.extend(names.iter().map(|named| named.id));
-        if !self.intake.series.is_full() {
+        if !self.intake.series.is_full(self.namespace) {
             for ((number, named), series) in (named..).zip(&names).zip(new) {
                 if named.series != series {
                     self.undecided.add(number, series);
@@ -175,7 +180,7 @@ impl Batches for Record {
     }
 
     fn add(&mut self, batch: &Batch, into: &mut RowsBuilder) -> Result<(), InvalidBatch> {
-        let rules = self.intake.rules();
+        let rules = self.intake.rules(self.namespace);
         let added = self.judged(batch, batch::add_rows(batch, &self.ids, rules, into));
         if batch.count > 0 {
             self.intake.ahead.note(rules.now_micros, added.as_ref().err());

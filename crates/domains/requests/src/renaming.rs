@@ -21,6 +21,7 @@ const ROUNDS_MAX: usize = 8;
 /// What becomes of series that have all that is said here.
 #[derive(Debug, Clone)]
 pub(crate) struct Renaming {
+    namespace: Namespace,
     service: Option<Pattern>,
     path: Option<Pattern>,
     customer: Option<Pattern>,
@@ -32,6 +33,7 @@ pub(crate) struct Renaming {
 /// The columns of a renaming.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Columns {
+    pub(crate) namespace: Namespace,
     pub(crate) service: Option<String>,
     pub(crate) path: Option<String>,
     pub(crate) customer: Option<String>,
@@ -50,8 +52,12 @@ pub(crate) struct Circle;
 // === impl Renaming ===
 
 impl Renaming {
-    /// Of series that are selected.
-    pub(crate) fn of(selection: &Selection, into: NewNames) -> Result<Self, BadRegex> {
+    /// Of the series of a namespace that are selected.
+    pub(crate) fn of(
+        namespace: Namespace,
+        selection: &Selection,
+        into: NewNames,
+    ) -> Result<Self, BadRegex> {
         let path = match &selection.path {
             Some(PathIs::Exactly(path)) => Some(Pattern::Exactly(path.clone())),
             Some(PathIs::BeginsWith(prefix)) => Some(Pattern::BeginsWith(prefix.clone())),
@@ -60,12 +66,12 @@ impl Renaming {
         };
         let exactly = |name: &Option<Box<str>>| name.clone().map(Pattern::Exactly);
         let (service, customer) = (exactly(&selection.service), exactly(&selection.customer));
-        Ok(Self { service, path, customer, into, key: (0, 0) })
+        Ok(Self { namespace, service, path, customer, into, key: (0, 0) })
     }
 
     /// Reads what is stored.
     pub(crate) fn of_columns(columns: &Columns) -> Result<Option<Self>, tally_store::Error> {
-        let Columns { service, path, customer, into, hash_key } = columns;
+        let Columns { namespace, service, path, customer, into, hash_key } = columns;
         if [service, path, customer].iter().all(|column| column.is_none()) {
             return Ok(None);
         }
@@ -74,6 +80,7 @@ impl Renaming {
         let key = hash_key.as_deref().and_then(|key| u128::from_str_radix(key, 16).ok());
         let key = key.unwrap_or_default();
         Ok(Some(Self {
+            namespace: *namespace,
             service: pattern(service)?,
             path: pattern(path)?,
             customer: pattern(customer)?,
@@ -82,11 +89,17 @@ impl Renaming {
         }))
     }
 
+    /// Whose series it is about.
+    pub(crate) fn namespace(&self) -> Namespace {
+        self.namespace
+    }
+
     /// As it is stored.
     pub(crate) fn columns(&self) -> Columns {
         let column = |pattern: &Option<Pattern>| pattern.as_ref().map(Pattern::column);
         let key = (u128::from(self.key.0) << 64) | u128::from(self.key.1);
         Columns {
+            namespace: self.namespace,
             service: column(&self.service),
             path: column(&self.path),
             customer: column(&self.customer),
@@ -102,6 +115,7 @@ impl Renaming {
             None => Some(None),
         };
         Some(Self {
+            namespace: self.namespace,
             service: hashed(&self.service)?,
             path: hashed(&self.path)?,
             customer: hashed(&self.customer)?,
@@ -115,7 +129,7 @@ impl Renaming {
         let has = |pattern: &Option<Pattern>, name| {
             pattern.as_ref().is_none_or(|pattern| pattern.matches(name, self.key))
         };
-        series.namespace == Namespace::DEFAULT
+        series.namespace == self.namespace
             && has(&self.service, series.service)
             && has(&self.customer, series.customer)
             && has(&self.path, series.path)
@@ -140,6 +154,9 @@ impl Renaming {
     /// and what it leads to is forgotten. If the forget is by several fields, it must have all of them,
     /// because other series keep each of the names. A regex cannot be hashed, and stays.
     pub(crate) fn without(&self, forget: &Self, key: HashKey) -> Option<Self> {
+        if self.namespace != forget.namespace {
+            return None;
+        }
         let is_about = |names: &Option<Pattern>, text: Option<&str>| {
             let is_one = |names: &Pattern| text.is_some_and(|text| names.matches(text, forget.key));
             names.as_ref().is_none_or(is_one)
@@ -191,6 +208,9 @@ impl Renaming {
     /// What a series was before it was forgotten, if the names that it lost are the ones that this merge
     /// leads to. None if it leads to others.
     pub(crate) fn unforgotten(&self, forgotten: &Series) -> Option<Series> {
+        if forgotten.namespace != self.namespace {
+            return None;
+        }
         let mut brings_back = false;
         let mut name = |own: &Option<Pattern>, into: &Option<Box<str>>, now: &str| match (into, own)
         {
@@ -236,7 +256,8 @@ impl Renaming {
         let changes = |own: &Option<Box<str>>, theirs: &Option<Box<str>>| {
             theirs.is_some() && own.is_some() && own != theirs
         };
-        can(&self.service, &self.into.service, &earlier.service)
+        self.namespace == earlier.namespace
+            && can(&self.service, &self.into.service, &earlier.service)
             && can(&self.path, &self.into.path, &earlier.path)
             && can(&self.customer, &self.into.customer, &earlier.customer)
             && (changes(&self.into.service, &earlier.into.service)
@@ -250,7 +271,8 @@ impl Renaming {
             (Some(a), Some(b)) => a.is(b, self.key),
             (a, b) => a.is_none() && b.is_none(),
         };
-        same(&self.service, &other.service)
+        self.namespace == other.namespace
+            && same(&self.service, &other.service)
             && same(&self.path, &other.path)
             && same(&self.customer, &other.customer)
             && self.into == other.into
@@ -266,7 +288,7 @@ impl Renaming {
 impl Columns {
     /// In the order of `tally_request_changes`.
     pub(crate) fn values(&self) -> [Option<&str>; 7] {
-        let Self { service, path, customer, into, hash_key } = self;
+        let Self { service, path, customer, into, hash_key, .. } = self;
         [
             service.as_deref(),
             path.as_deref(),

@@ -94,7 +94,7 @@ impl Rows {
     /// These rows as the batches of a run, which must add up to them.
     #[must_use]
     pub fn of_run(self, run: Run) -> Parcel<Self> {
-        Parcel { content: self, run: Some(Arc::new(run)), once: None }
+        Parcel { run: Some(Arc::new(run)), ..self.into() }
     }
 
     /// The names that the database may lack, and under which belief.

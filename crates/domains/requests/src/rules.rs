@@ -29,7 +29,7 @@ use crate::model::{Namespace, Quarter};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::totals::{Filter, GroupBy, Query};
 
-/// How many rules there may be: each of them asks for totals up to four times a minute.
+/// How many rules a namespace may have: each of them asks for totals up to four times a minute.
 pub(crate) const RULES_MAX: u32 = 100;
 /// How long a name may be, in bytes.
 const NAME_BYTES_MAX: usize = 200;
@@ -90,6 +90,8 @@ pub(crate) struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeptRule {
     pub(crate) id: Uuid,
+    /// What it is about is counted there.
+    pub(crate) namespace: Namespace,
     pub(crate) rule: Rule,
     /// The whole URL; empty for none.
     pub(crate) webhook: String,
@@ -288,7 +290,7 @@ impl Rule {
     }
 
     /// Asks for what it counts: of a share by status, otherwise the sum.
-    pub(crate) fn query(&self, range: QuarterRange) -> Query {
+    pub(crate) fn query(&self, namespace: Namespace, range: QuarterRange) -> Query {
         let set = |texts: &[String]| texts.iter().cloned().collect::<HashSet<_>>();
         let is_share = self.limit.is_share();
         let statuses =
@@ -300,7 +302,7 @@ impl Rule {
             granularity: Granularity::Whole,
             zone: Zone::utc(),
             filter: Filter {
-                namespace: Namespace::DEFAULT,
+                namespace,
                 services: set(&self.services),
                 methods: set(&self.methods),
                 path_prefix: self.path_prefix.clone(),

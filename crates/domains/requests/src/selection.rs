@@ -1,5 +1,6 @@
 //! Which series a merge or a forget is asked for, and what they shall get.
 
+use crate::model::Namespace;
 use crate::totals::Filter;
 
 /// What a path must be.
@@ -59,10 +60,11 @@ impl Selection {
             || self.customer.is_some()
     }
 
-    /// The same for a query; a regex lets all paths through.
-    pub(crate) fn filter(&self) -> Filter {
+    /// The same for a query of a namespace; a regex lets all paths through.
+    pub(crate) fn filter(&self, namespace: Namespace) -> Filter {
         let one = |name: &Option<Box<str>>| name.iter().map(ToString::to_string).collect();
         let mut filter = Filter {
+            namespace,
             services: one(&self.service),
             customers: one(&self.customer),
             ..Filter::default()

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `moves.rs` | series that were merged or forgotten, and what they have become |
 //! | `room.rs` | how many series there may be, and how often a new one must come to be told apart |
+//! | `view.rs` | looking series up |
 //!
 //! The cache is cut into shards. A lookup uses a view of their current tables, which never change;
 //! adding series replaces some of the tables. Many lookups share a view, because loading one costs as much
@@ -17,21 +18,23 @@
 
 mod moves;
 mod room;
+mod view;
 
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use tally_producers::Parcel;
 use tally_runtime::faults;
 use tokio::time::Instant;
 
 use self::moves::Moved;
-use self::room::{FORMS, Room, coarser, form_of};
-use crate::model::{Named, Series, SeriesId, SeriesRef};
+use self::room::{FORMS, Room, Rooms, coarser, form_of};
+pub(crate) use self::view::View;
+use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 use crate::rows::Rows;
 use crate::store::Names;
 
@@ -56,19 +59,13 @@ pub(crate) struct KnownSeries {
     shards: ArcSwap<Shards>,
     hasher: DefaultHashBuilder,
     belief: AtomicU64,
-    room: Room,
+    rooms: Rooms,
     moved: ArcSwap<Moved>,
     inner: Mutex<Inner>,
     /// When an answer last lacked names, if one did.
     unnamed_at: Mutex<Option<Instant>>,
     /// Which of the program's it is.
     number: u64,
-}
-
-/// What is known at one moment. It is not kept for long: it does not follow what is added.
-pub(crate) struct View<'a> {
-    series: &'a KnownSeries,
-    shards: Guard<Arc<Shards>>,
 }
 
 #[derive(Default)]
@@ -89,7 +86,7 @@ impl KnownSeries {
             hasher: DefaultHashBuilder::default(),
             // A new name is confirmed under 0, which is never the belief.
             belief: AtomicU64::new(1),
-            room: Room::new(max),
+            rooms: Rooms::new(max),
             moved: ArcSwap::default(),
             inner: Mutex::default(),
             unnamed_at: Mutex::default(),
@@ -102,9 +99,9 @@ impl KnownSeries {
         self.number
     }
 
-    /// How many series, and bytes of their texts, to load at most.
+    /// How many series of each namespace, and bytes of their texts, to load at most.
     pub(crate) fn loaded_max(&self) -> (usize, usize) {
-        self.room.loaded_max()
+        self.rooms.loaded_max()
     }
 
     /// Adds what the database has in this state.
@@ -118,19 +115,18 @@ impl KnownSeries {
     /// the database may have gone back since they were read: each is written once more with the first
     /// rows that need it.
     pub(crate) fn learn(&self, names: Vec<(SeriesId, Series)>) -> Vec<Arc<Named>> {
-        let (count_max, _) = self.loaded_max();
         let mut inner = self.lock();
         let moved = self.moved.load();
         let mut added = Vec::new();
         for (id, series) in names {
             let fields = SeriesRef::from(&series);
-            if inner.by_id.len() < count_max
-                && !moved.has_moved(id, fields)
-                && self.room.has_room_for_loaded(fields)
+            let room = self.rooms.of(series.namespace);
+            if !moved.has_moved(id, fields)
+                && room.has_room_for_loaded(fields)
                 && self.find(fields, |_| ()).is_none()
                 && !inner.by_id.contains_key(&id)
             {
-                self.room.take(fields);
+                room.take(fields);
                 added.push(inner.add(id, series));
             }
         }
@@ -176,9 +172,10 @@ impl KnownSeries {
         &self,
         series: impl IntoIterator<Item = (SeriesRef<'a>, u32)>,
     ) -> Vec<Arc<Named>> {
-        let decide = |(series, requests)| {
-            let seen = self.room.seen(series, || self.hash(series), requests);
-            self.place(series, seen, |one| self.find(one, Arc::clone)).map_err(|_| (series, seen))
+        let decide = |(series, requests): (SeriesRef<'a>, u32)| {
+            let room = self.rooms.of(series.namespace);
+            let seen = room.seen(series, || self.hash(series), requests);
+            place(&room, series, seen, |one| self.find(one, Arc::clone)).map_err(|_| (series, seen))
         };
         let known = |(series, requests)| {
             self.find(series, Arc::clone).map_or_else(|| decide((series, requests)), Ok)
@@ -191,10 +188,11 @@ impl KnownSeries {
         let mut inner = self.lock();
         let mut added: HashMap<SeriesRef<'a>, Arc<Named>> = HashMap::new();
         // Decided again, because the series before it, and other tasks, have taken room.
-        let mut add = |(series, seen)| {
+        let mut add = |(series, seen): (SeriesRef<'a>, u32)| {
+            let room = self.rooms.of(series.namespace);
             let find = |one| self.find(one, Arc::clone).or_else(|| added.get(&one).cloned());
-            self.place(series, seen, find).unwrap_or_else(|new| {
-                self.room.take(new);
+            place(&room, series, seen, find).unwrap_or_else(|new| {
+                room.take(new);
                 let series = new.to_owned();
                 let id = inner.free_id(&series);
                 let named = inner.add(id, series);
@@ -205,25 +203,6 @@ impl KnownSeries {
         let all = decided.into_iter().map(|one| one.unwrap_or_else(&mut add)).collect();
         self.publish(added.into_values());
         all
-    }
-
-    /// What a series is counted under that has been seen this often, or what is to be added for it.
-    fn place<'a>(
-        &self,
-        series: SeriesRef<'a>,
-        seen: u32,
-        find: impl Fn(SeriesRef<'a>) -> Option<Arc<Named>>,
-    ) -> Result<Arc<Named>, SeriesRef<'a>> {
-        for form in form_of(series)..FORMS {
-            let candidate = coarser(series, form);
-            if let Some(known) = find(candidate) {
-                return Ok(known);
-            }
-            if self.room.admits(candidate, seen) {
-                return Err(candidate);
-            }
-        }
-        unreachable!("the coarsest form has room")
     }
 
     /// The present belief. Read it before making rows.
@@ -320,19 +299,29 @@ impl KnownSeries {
         self.lock().by_id.values().map(|named| named.series.clone()).collect()
     }
 
-    /// How many are told apart, and how many may be.
-    pub(crate) fn filled(&self) -> (usize, usize) {
-        self.room.filled()
+    /// How many of a namespace are told apart, and how many may be.
+    pub(crate) fn filled(&self, namespace: Namespace) -> (usize, usize) {
+        self.rooms.of(namespace).filled()
     }
 
-    /// Whether a request was counted under a coarser series for want of room.
-    pub(crate) fn has_refused(&self) -> bool {
-        self.room.has_refused()
+    /// The same of the namespace that has most.
+    pub(crate) fn fullest(&self) -> (usize, usize) {
+        self.rooms.fullest()
     }
 
-    /// Whether no series may be added that is told apart.
-    pub(crate) fn is_full(&self) -> bool {
-        self.room.is_full()
+    /// Whether a request of a namespace was counted under a coarser series for want of room.
+    pub(crate) fn has_refused(&self, namespace: Namespace) -> bool {
+        self.rooms.of(namespace).has_refused()
+    }
+
+    /// Whether one of any namespace was.
+    pub(crate) fn have_refused(&self) -> bool {
+        self.rooms.have_refused()
+    }
+
+    /// Whether no series of a namespace may be added that is told apart.
+    pub(crate) fn is_full(&self, namespace: Namespace) -> bool {
+        self.rooms.of(namespace).is_full()
     }
 
     /// Makes series visible to lookups.
@@ -360,17 +349,6 @@ impl KnownSeries {
     }
 }
 
-// === impl View ===
-
-impl View<'_> {
-    /// Looks up a known series.
-    #[inline]
-    pub(crate) fn find(&self, series: SeriesRef<'_>) -> Option<&Arc<Named>> {
-        let hash = self.series.hash(series);
-        self.shards[shard_index(hash)].find(hash, |named| series.is(&named.series))
-    }
-}
-
 // === impl Inner ===
 
 impl Inner {
@@ -385,6 +363,25 @@ impl Inner {
         let mut ids = (0..).map(|salt| series.id(salt));
         ids.find(|id| !self.by_id.contains_key(id)).expect("there are 2^32 salts")
     }
+}
+
+/// What a series is counted under that has been seen this often, or what is to be added for it.
+fn place<'a>(
+    room: &Room,
+    series: SeriesRef<'a>,
+    seen: u32,
+    find: impl Fn(SeriesRef<'a>) -> Option<Arc<Named>>,
+) -> Result<Arc<Named>, SeriesRef<'a>> {
+    for form in form_of(series)..FORMS {
+        let candidate = coarser(series, form);
+        if let Some(known) = find(candidate) {
+            return Ok(known);
+        }
+        if room.admits(candidate, seen) {
+            return Err(candidate);
+        }
+    }
+    unreachable!("the coarsest form has room")
 }
 
 /// Uses bits that the table itself hardly uses.

@@ -44,7 +44,7 @@ use crate::intake::Intake;
 use crate::keeper::Keeper;
 use crate::listing::{Listed, Listing};
 use crate::metrics::Measured;
-use crate::model::Series;
+use crate::model::{Namespace, Series};
 use crate::periods::Zone;
 use crate::rows::Rows;
 use crate::rules::{Judge, LEASE};
@@ -186,9 +186,9 @@ impl Service {
         self.house.clock.now()
     }
 
-    /// Whether a request was ever counted, as far as this server knows.
-    pub(crate) fn has_series(&self) -> bool {
-        self.house.series.filled().0 > 0
+    /// Whether a request was ever counted in a namespace, as far as this server knows.
+    pub(crate) fn has_series(&self, namespace: Namespace) -> bool {
+        self.house.series.filled(namespace).0 > 0
     }
 
     /// The series whose names it has in memory.

@@ -28,8 +28,8 @@ pub struct NamesArgs {
     )]
     requests_path_bytes_max: Given<usize>,
 
-    /// How many series are told apart, and 256 times as many bytes of their texts; beyond, the path and
-    /// the customer of a request are counted as _other
+    /// How many series of each namespace are told apart, and 256 times as many bytes of their texts; beyond,
+    /// the path and the customer of a request are counted as _other
     #[arg(long, env = "TALLY_REQUESTS_SERIES_MAX", value_name = "N", default_value = "100000")]
     requests_series_max: Given<usize>,
 }
@@ -151,7 +151,7 @@ pub struct Settings {
     pub write_wait_max: Duration,
     /// The longest path, in bytes.
     pub path_bytes_max: usize,
-    /// How many series to tell apart.
+    /// How many series of each namespace to tell apart.
     pub series_max: usize,
     /// How many totals an answer may have.
     pub totals_max: usize,

@@ -6,6 +6,7 @@
 //! | `answers.rs` | totals, and lists of names |
 //! | `changes.rs` | corrections, merges and forgets |
 //! | `cockroach.rs` | what CockroachDB does in another way than Postgres |
+//! | `names.rs` | what a batch's transaction must know about series |
 //! | `postgres/` | Postgres; all of it but trays holds for CockroachDB too |
 //! | `rules.rs` | rules about counts |
 //! | `sqlite/` | SQLite: two trays of rows, written by one thread |
@@ -14,6 +15,7 @@ mod advance;
 mod answers;
 mod changes;
 mod cockroach;
+mod names;
 pub(crate) mod postgres;
 mod rules;
 pub(crate) mod sqlite;
@@ -30,14 +32,14 @@ use tally_producers::{Fate, Parcel};
 use tally_store::{Database, Dialect};
 
 use crate::books::Folded;
-use crate::changes::Version;
 use crate::due::{Attempt, Folds};
 use crate::import_count::{CountTables, Imported};
-use crate::model::{Day, DayRange, Named, Quarter, Series, SeriesId};
+use crate::model::{Day, DayRange, Namespace, Quarter, Series, SeriesId, SeriesRef};
 use crate::rows::Rows;
 use crate::totals::PieceCache;
 
 pub(crate) use self::advance::{Advance, Unfolded};
+pub use self::names::Names;
 pub(crate) use self::rules::{Added, Judged};
 
 /// How many ids to try for a series. Two series with the same id are unheard of, except by
@@ -53,21 +55,12 @@ const KEPT_PAGES: u32 = 2_048;
 /// The result of a storage operation.
 pub type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
 
-/// What a batch's transaction must know about series.
-#[derive(Debug, Clone, Default)]
-pub struct Names {
-    /// Series that the database may lack, sorted by id. They are stored before the rows, in the
-    /// same transaction.
-    pub new: Vec<Arc<Named>>,
-    /// From ids of rows to those that they are stored with: the database has the series under another id,
-    /// or it has moved.
-    pub stored_as: HashMap<SeriesId, SeriesId>,
-    /// The [state of the store](Store::state) for which this holds.
-    pub state: u64,
-    /// The last merge or forget that they follow.
-    pub(crate) version: Version,
-    /// The belief for which this holds.
-    pub(crate) belief: u64,
+/// How many series of each namespace a list has, and bytes of their texts, so that no namespace takes the
+/// place of another one.
+pub(crate) struct ListLimit {
+    count_max: usize,
+    text_bytes_max: usize,
+    taken: HashMap<Namespace, (usize, usize)>,
 }
 
 /// The outcome of a batch.
@@ -365,20 +358,19 @@ fn is_cockroach(database: &tally_store::postgres::Database) -> bool {
     database.dialect() == Dialect::Cockroach
 }
 
-// === impl Names ===
+// === impl ListLimit ===
 
-impl Names {
-    /// For a store in this state.
-    #[must_use]
-    pub fn new(new: Vec<Arc<Named>>, state: u64) -> Self {
-        Self { new, state, ..Self::default() }
+impl ListLimit {
+    fn new(count_max: usize, text_bytes_max: usize) -> Self {
+        Self { count_max, text_bytes_max, taken: HashMap::new() }
     }
 
-    /// The ids that rows are stored with, including those that were just found.
-    fn stored_as_with(
-        &self,
-        renumbered: &HashMap<SeriesId, SeriesId>,
-    ) -> HashMap<SeriesId, SeriesId> {
-        self.stored_as.iter().chain(renumbered).map(|(from, to)| (*from, *to)).collect()
+    /// Whether the list has this one too.
+    fn takes(&mut self, series: &SeriesRef<'_>) -> bool {
+        let (count, text_bytes) = self.taken.entry(series.namespace).or_default();
+        *text_bytes = text_bytes.saturating_add(series.text_bytes());
+        let takes = *count < self.count_max && *text_bytes <= self.text_bytes_max;
+        *count += usize::from(takes);
+        takes
     }
 }

@@ -10,7 +10,7 @@ use tally_producers::{Fingerprint, Once, Parcel};
 use tally_proto::wire::{ENTRY_REQUESTS_MAX, MICROS, STATUS_MAX};
 
 use crate::intake::{Intake, Rules};
-use crate::model::{Namespace, SeriesRef};
+use crate::model::SeriesRef;
 use crate::rows::{Rows, RowsBuilder};
 
 /// How many entries a call may have.
@@ -80,7 +80,7 @@ impl Entry<'_> {
     /// What it is counted under.
     fn series(&self, rules: Rules) -> SeriesRef<'_> {
         rules.counted(SeriesRef {
-            namespace: Namespace::DEFAULT,
+            namespace: rules.namespace,
             service: &self.service,
             method: &self.method,
             path: &self.path,
@@ -137,7 +137,7 @@ impl Submission {
         let once =
             key.map(|key| Arc::new(Once { key: key.into(), fingerprint: fingerprint(entries) }));
         let requests = entries.iter().map(|entry| entry.requests).sum();
-        let parcel = Parcel { once, ..rows.finish().into() };
+        let parcel = Parcel { once, ..Parcel::new(rules.namespace, rows.finish()) };
         Self { parcel, entries: entries.len(), requests }
     }
 }
@@ -168,6 +168,7 @@ fn fingerprint(entries: &[Entry<'_>]) -> Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Namespace;
 
     fn entry(path: &str) -> Entry<'_> {
         Entry {
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_with_an_entry_is_told() {
-        let rules = Rules { path_bytes_max: 10, now_micros: 0 };
+        let rules = Rules { namespace: Namespace::DEFAULT, path_bytes_max: 10, now_micros: 0 };
         let fields = |entry: Entry<'_>| {
             let invalid = entry.check(rules).into_iter();
             invalid.map(InvalidEntry::field).collect::<Vec<_>>()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use tally_runtime::{Clock, Drain, Namespace, chain};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::attempts::Attempts;
 use crate::key::{Key, Session};
-use crate::{Caller, Digest, Refusal, Secret, Store, file};
+use crate::pass::{Entry, Pass};
+use crate::{Digest, Refusal, Secret, Store, file};
 
 /// How often a server reads the keys: this is how long one that was revoked is still accepted.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
@@ -62,22 +62,6 @@ struct Reading {
     is_failing: bool,
     wrong: Option<String>,
 }
-
-/// A key that a server knows.
-struct Entry {
-    key: Key,
-    is_of_file: bool,
-    caller: Caller,
-    ended: AtomicBool,
-    end: CancellationToken,
-    /// In microseconds since 1970; what was noted of it.
-    used: AtomicI64,
-    noted: AtomicI64,
-}
-
-/// A key that was accepted.
-#[derive(Clone)]
-pub struct Pass(Arc<Entry>);
 
 // === impl Keys ===
 
@@ -418,61 +402,5 @@ impl Keys {
                 }
             }
         }
-    }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn new(key: &Key, is_of_file: bool) -> Self {
-        let noted = key.last_used.map_or(0, Timestamp::as_microsecond);
-        Self {
-            key: key.clone(),
-            is_of_file,
-            caller: Caller::new(key.name.as_str(), key.namespace, key.scope),
-            ended: AtomicBool::new(false),
-            end: CancellationToken::new(),
-            used: AtomicI64::new(noted),
-            noted: AtomicI64::new(noted),
-        }
-    }
-
-    /// Whether this is the key, except for when it was used.
-    fn is_of(&self, key: &Key) -> bool {
-        Key { last_used: self.key.last_used, ..key.clone() } == self.key
-    }
-
-    fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.end.cancel();
-    }
-}
-
-// === impl Pass ===
-
-impl Pass {
-    /// Who it is.
-    #[must_use]
-    pub fn caller(&self) -> &Caller {
-        &self.0.caller
-    }
-
-    /// Whether the key is not accepted any more.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.0.ended.load(Ordering::Acquire)
-    }
-
-    /// Ends when the key is not accepted any more. A key that only changes, as when it is to expire
-    /// earlier, ends too, because streams cannot know: they begin again.
-    pub fn over(&self) -> WaitForCancellationFutureOwned {
-        self.0.end.clone().cancelled_owned()
-    }
-
-    /// Why it is over.
-    #[must_use]
-    pub fn refusal(&self, now: Timestamp) -> Refusal {
-        let name = self.0.key.name.clone();
-        if self.0.key.is_expired(now) { Refusal::Expired(name) } else { Refusal::Revoked(name) }
     }
 }

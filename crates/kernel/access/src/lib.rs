@@ -9,6 +9,7 @@
 //! | `keys.rs` | the keys as a server knows them, so that a check asks nobody |
 //! | `metrics.rs` | what a scrape is told of access |
 //! | `migrations.rs` | the tables |
+//! | `pass.rs` | a key that a server knows, and what its callers have of it |
 //! | `postgres.rs`, `postgres/` | keys in Postgres and CockroachDB |
 //! | `refusal.rs` | why a call is refused |
 //! | `scope.rs` | what a key allows |
@@ -23,6 +24,7 @@ mod key;
 mod keys;
 mod metrics;
 mod migrations;
+mod pass;
 mod postgres;
 mod refusal;
 mod scope;
@@ -32,9 +34,10 @@ mod store;
 
 pub use caller::Caller;
 pub use key::{Key, is_key_name, is_namespace};
-pub use keys::{Keys, Pass, REFRESH_INTERVAL, SESSION_DAYS, STALE_MAX};
+pub use keys::{Keys, REFRESH_INTERVAL, SESSION_DAYS, STALE_MAX};
 pub use metrics::Refusals;
 pub use migrations::MIGRATIONS;
+pub use pass::Pass;
 pub use refusal::Refusal;
 pub use scope::Scope;
 pub use secret::{Digest, Secret};

@@ -188,6 +188,7 @@ mod tests {
             "ftp://a/",
             "https:///a",
             "https://user:secret@a/",
+            "https://user@a:443/",
             "https://a/#b",
             "https://a/b/../c",
             "https://a/b/%2E%2e/c",

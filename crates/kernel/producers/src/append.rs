@@ -8,14 +8,19 @@
 pub mod postgres;
 pub mod sqlite;
 
-use uuid::Uuid;
-
 use tally_ingest::Batch;
+use tally_runtime::Namespace;
 
+use crate::plan::Whose;
 use crate::run::Parcel;
 
 /// The producers of a batch: the worker, and the clients whose runs are in it.
-fn producers<C>(batch: &Batch<'_, Parcel<C>>) -> impl Iterator<Item = Uuid> {
-    let runs = batch.chunks.iter().filter_map(|chunk| chunk.run.as_ref());
-    runs.map(|run| run.producer).chain([batch.producer])
+fn producers<C>(batch: &Batch<'_, Parcel<C>>) -> impl Iterator<Item = Whose> {
+    let whose = |chunk: &Parcel<C>| Some((chunk.namespace, chunk.run.as_ref()?.producer));
+    batch.chunks.iter().filter_map(whose).chain([worker(batch)])
+}
+
+/// A worker is a producer of the namespace `default`, whatever it stores.
+pub(crate) fn worker<C>(batch: &Batch<'_, Parcel<C>>) -> Whose {
+    (Namespace::DEFAULT, batch.producer)
 }

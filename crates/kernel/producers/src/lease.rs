@@ -127,8 +127,6 @@ pub(crate) struct Found {
     pub(crate) standing: Standing,
     /// Whether it belongs to the domain that asks.
     pub(crate) is_of_domain: bool,
-    /// Whether it belongs to the namespace that asks.
-    pub(crate) is_of_namespace: bool,
 }
 
 /// A producer as it is listed.
@@ -224,9 +222,6 @@ impl Opening {
     ) -> (Step, Option<Setback>) {
         if found.is_some_and(|found| !found.is_of_domain) {
             return (Step::Refuse(Refusal::OtherDomain { domain }), None);
-        }
-        if found.is_some_and(|found| !found.is_of_namespace) {
-            return (Step::Refuse(Refusal::InUse), None);
         }
         let step = self.step(found.map(|found| &found.standing));
         // Another client's word says nothing about this producer. One that is shared may be missing

@@ -19,8 +19,10 @@ const PRODUCERS: Metric = Metric::gauge(
     "Clients that number their batches and that the database knows, counted once a minute; the same for \
      all servers of a database.",
 );
-const PRODUCERS_MAX: Metric =
-    Metric::gauge("tally_producers_max", "How many such clients the database may know.");
+const PRODUCERS_MAX: Metric = Metric::gauge(
+    "tally_producers_max",
+    "How many such clients each namespace of the database may have.",
+);
 
 /// Why streams end before their end.
 const REASONS: [&str; 10] = [

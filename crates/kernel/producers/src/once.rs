@@ -15,7 +15,7 @@ pub(crate) mod sqlite;
 use std::collections::{BTreeMap, HashMap};
 
 use tally_ingest::Batch;
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 
 use crate::run::Parcel;
 
@@ -39,7 +39,7 @@ pub struct Once {
 
 /// What the keys of a batch stand for that are not new.
 #[derive(Debug, Default)]
-pub(crate) struct Keys(HashMap<Box<str>, Known>);
+pub(crate) struct Keys(HashMap<(Namespace, Box<str>), Known>);
 
 /// What a key stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +65,14 @@ pub(crate) enum Seen {
 
 /// The keys that a batch stores, if none of them was used before. Of parcels with the same key, the first
 /// one has it.
-fn wanted<C>(batch: &Batch<'_, Parcel<C>>) -> BTreeMap<String, Fingerprint> {
+fn wanted<C>(batch: &Batch<'_, Parcel<C>>) -> BTreeMap<(Namespace, String), Fingerprint> {
     let mut wanted = BTreeMap::new();
     // A fault that stores none.
     if !faults::is_on("append.without_keys") {
-        for once in batch.chunks.iter().filter_map(|chunk| chunk.once.as_ref()) {
-            wanted.entry(once.key.to_string()).or_insert(once.fingerprint);
+        for (namespace, once) in
+            batch.chunks.iter().filter_map(|chunk| Some((chunk.namespace, chunk.once.as_ref()?)))
+        {
+            wanted.entry((namespace, once.key.to_string())).or_insert(once.fingerprint);
         }
     }
     wanted
@@ -80,11 +82,12 @@ fn wanted<C>(batch: &Batch<'_, Parcel<C>>) -> BTreeMap<String, Fingerprint> {
 
 impl Keys {
     /// What is known of a key. From then on it stands for this.
-    pub(crate) fn see(&mut self, once: &Once) -> Seen {
-        match self.0.get(&once.key) {
+    pub(crate) fn see(&mut self, namespace: Namespace, once: &Once) -> Seen {
+        let key = (namespace, once.key.clone());
+        match self.0.get(&key) {
             None => {
                 if !faults::is_on("append.without_keys") {
-                    self.0.insert(once.key.clone(), Known::For(once.fingerprint));
+                    self.0.insert(key, Known::For(once.fingerprint));
                 }
                 Seen::Never
             }
@@ -95,8 +98,8 @@ impl Keys {
     }
 }
 
-impl FromIterator<(Box<str>, Known)> for Keys {
-    fn from_iter<I: IntoIterator<Item = (Box<str>, Known)>>(keys: I) -> Self {
+impl FromIterator<((Namespace, Box<str>), Known)> for Keys {
+    fn from_iter<I: IntoIterator<Item = ((Namespace, Box<str>), Known)>>(keys: I) -> Self {
         Self(keys.into_iter().collect())
     }
 }

@@ -14,7 +14,7 @@ const DAY_SECONDS: i64 = 86_400;
 /// Which clients a domain takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// How many at most.
+    /// How many at most, of each namespace.
     pub producers_max: u32,
     /// How many days it remembers one that stores nothing.
     pub retention_days: u32,

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tally_ingest::{Batch, WriteError};
-use tally_runtime::{Day, faults};
+use tally_runtime::{Day, Namespace, faults};
 use uuid::Uuid;
 
+use crate::append::worker;
 use crate::days::Counted;
 use crate::lease::Refusal;
 use crate::once::{Keys, Seen};
@@ -21,7 +22,7 @@ pub(crate) struct Place {
 /// A producer that moves on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Move {
-    pub(crate) id: Uuid,
+    pub(crate) whose: Whose,
     pub(crate) epoch: i64,
     /// The number that it must have.
     pub(crate) before: i64,
@@ -39,18 +40,21 @@ pub struct Plan<C> {
     pub(crate) moves: Vec<Move>,
     /// What is stored.
     pub content: Vec<C>,
-    /// What is new, of all producers together.
-    pub(crate) days: BTreeMap<Day, Counted>,
+    /// What is new in each namespace, of all producers together.
+    pub(crate) days: BTreeMap<(Namespace, Day), Counted>,
     /// What becomes of each parcel, in order, once this is committed.
     pub fates: Vec<Fate>,
 }
+
+/// A producer: its id is its namespace's own.
+pub(crate) type Whose = (Namespace, Uuid);
 
 /// A batch of more days than this has many: then a row for each would cost more than its requests.
 const MANY_DAYS: usize = 64;
 
 /// Where producers stand. Any other is assumed to be where the batch needs it; the statement that
 /// moves it verifies that.
-pub(crate) type Places = HashMap<Uuid, Option<Place>>;
+pub(crate) type Places = HashMap<Whose, Option<Place>>;
 
 // === impl Plan ===
 
@@ -71,7 +75,7 @@ impl<C: Content> Plan<C> {
         let (moves, content) = (Vec::new(), Vec::new());
         let mut plan = Self { moves, content, days: BTreeMap::new(), fates: Vec::new() };
         let before = batch.sequence - 1;
-        let own = places.remove(&batch.producer).unwrap_or(Some(Place::hoped_for(0, before)));
+        let own = places.remove(&worker(batch)).unwrap_or(Some(Place::hoped_for(0, before)));
         let stored = own.map_or(0, |place| place.sequence);
         let is_new = stored == before;
         // Only the worker uses its id. If it has not tried this number before, a copy of this server
@@ -83,11 +87,11 @@ impl<C: Content> Plan<C> {
         let mut own = Counted::default();
         for chunk in batch.chunks {
             let fate = match &chunk.run {
-                Some(run) => plan.add_run(run, &chunk.content, &mut places, is_duplicate),
+                Some(run) => plan.add_run(chunk, run, &mut places, is_duplicate),
                 None => {
-                    let seen = chunk.once.as_ref().map(|once| keys.see(once));
+                    let seen = chunk.once.as_ref().map(|once| keys.see(chunk.namespace, once));
                     if is_new && seen.is_none_or(|seen| seen == Seen::Never) {
-                        own.add(plan.store(chunk.content.clone()));
+                        own.add(plan.store(chunk.namespace, chunk.content.clone()));
                     }
                     match seen {
                         Some(Seen::WithOther) => Fate::OtherContent,
@@ -103,7 +107,7 @@ impl<C: Content> Plan<C> {
             plan.fates.push(fate);
         }
         if is_new {
-            plan.move_on(batch.producer, Place::hoped_for(0, before), batch.sequence, own, None);
+            plan.move_on(worker(batch), Place::hoped_for(0, before), batch.sequence, own, None);
         }
         Ok(plan)
     }
@@ -120,13 +124,15 @@ impl<C: Content> Plan<C> {
     /// `was_committed`: an earlier attempt was, and it was told by then where the producers stood.
     fn add_run(
         &mut self,
+        parcel: &Parcel<C>,
         run: &Run,
-        content: &C,
         places: &mut Places,
         was_committed: bool,
     ) -> Fate {
+        let Parcel { namespace, content, .. } = parcel;
+        let whose = (*namespace, run.producer);
         let hoped = Place::hoped_for(run.epoch, run.first - 1);
-        let place = places.entry(run.producer).or_insert(Some(hoped));
+        let place = places.entry(whose).or_insert(Some(hoped));
         match place {
             None => Fate::refused(Refusal::Forgotten, was_committed),
             Some(place) if place.epoch != run.epoch => {
@@ -141,12 +147,12 @@ impl<C: Content> Plan<C> {
                 let known = if faults::is_on("record.skip_sequence") { 0 } else { known };
                 if known < run.batches.len() {
                     let first_row = known.checked_sub(1).map_or(0, |last| run.batches[last].rows);
-                    let mut brought = self.store(content.skip(first_row));
-                    brought.add(self.drop_days(run, known));
+                    let mut brought = self.store(*namespace, content.skip(first_row));
+                    brought.add(self.drop_days(*namespace, run, known));
                     let last = run.last().max(place.sequence);
                     let mut new = run.batches[known..].iter().rev();
                     let checkpoint = new.find_map(|batch| batch.checkpoint.clone());
-                    self.move_on(run.producer, *place, last, brought, checkpoint);
+                    self.move_on(whose, *place, last, brought, checkpoint);
                     place.sequence = last;
                 }
                 let known = if was_committed { 0 } else { known.min(run.batches.len()) };
@@ -158,13 +164,13 @@ impl<C: Content> Plan<C> {
     /// Two runs of one producer, of two streams of one process, are one move.
     fn move_on(
         &mut self,
-        id: Uuid,
+        whose: Whose,
         from: Place,
         last: i64,
         brought: Counted,
         checkpoint: Option<Vec<u8>>,
     ) {
-        match self.moves.iter_mut().find(|one| one.id == id) {
+        match self.moves.iter_mut().find(|one| one.whose == whose) {
             Some(known) => {
                 known.last = last;
                 known.brought.add(brought);
@@ -172,34 +178,34 @@ impl<C: Content> Plan<C> {
             }
             None => {
                 let Place { epoch, sequence: before, .. } = from;
-                self.moves.push(Move { id, epoch, before, last, brought, checkpoint });
+                self.moves.push(Move { whose, epoch, before, last, brought, checkpoint });
             }
         }
     }
 
     /// Returns how much that is.
-    fn store(&mut self, content: C) -> Counted {
+    fn store(&mut self, namespace: Namespace, content: C) -> Counted {
         let mut brought = Counted::default();
         if content.rows() == 0 {
             return brought;
         }
         for (day, count) in content.days() {
-            self.count(*day, Counted { accepted: *count, dropped: 0 }, &mut brought);
+            self.count((namespace, *day), Counted { accepted: *count, dropped: 0 }, &mut brought);
         }
         self.content.push(content);
         brought
     }
 
     /// Returns how much that is.
-    fn drop_days(&mut self, run: &Run, known: usize) -> Counted {
+    fn drop_days(&mut self, namespace: Namespace, run: &Run, known: usize) -> Counted {
         let mut brought = Counted::default();
         for (day, count) in run.batches[known..].iter().flat_map(|batch| &batch.drops) {
-            self.count(*day, Counted { accepted: 0, dropped: *count }, &mut brought);
+            self.count((namespace, *day), Counted { accepted: 0, dropped: *count }, &mut brought);
         }
         brought
     }
 
-    fn count(&mut self, day: Day, counted: Counted, brought: &mut Counted) {
+    fn count(&mut self, day: (Namespace, Day), counted: Counted, brought: &mut Counted) {
         self.days.entry(day).or_default().add(counted);
         brought.add(counted);
     }

@@ -1,8 +1,10 @@
 //! Producers in Postgres and CockroachDB.
 
+mod setbacks;
+
 use jiff::Timestamp;
 use tally_runtime::{Kind, Namespace};
-use tally_store::postgres::{Database, Isolation, Transaction, commits_itself};
+use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::retry::Policy;
 use tally_store::{Error, Outcome};
 use tokio::sync::Semaphore;
@@ -10,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+pub(crate) use self::setbacks::{clear_setbacks, setbacks};
 use crate::days::Days;
 use crate::lease::{Found, Leaving, Opening, Producer, Refusal, Standing, Step, tell_forgotten};
 use crate::setback::{Setback, Told};
@@ -121,48 +124,23 @@ pub(crate) async fn forget_shown(
 pub(crate) async fn note_setback(
     database: &Database,
     owner: Owner,
+    noting: &[Owner],
     worker: Uuid,
     told: Told,
 ) -> Result<(), Error> {
     let once = async || {
         let transaction = database.writer().await?.transaction(Isolation::Default).await?;
         let found = find(&transaction, owner, worker).await?;
-        let setback = note(&transaction, owner, told.of_worker(worker, found.as_ref())).await?;
+        let lost = told.of_worker(worker, found.as_ref());
+        let mut setback = None;
+        for owner in noting {
+            setback = note(&transaction, *owner, lost.clone()).await?.or(setback);
+        }
         transaction.commit().await?;
         setback.iter().for_each(Setback::tell);
         Ok(())
     };
     Policy::short("note what is missing").run(once).await
-}
-
-pub(crate) async fn setbacks(database: &Database, owner: Owner) -> Result<Vec<Setback>, Error> {
-    let step = "list what is missing";
-    let once = async || {
-        let sql = include_str!("postgres/list_setbacks.sql");
-        let rows = database.rows(step, sql, &[&owner.domain, &owner.namespace.0]).await?;
-        Ok(rows.iter().map(setback).collect())
-    };
-    Policy::short(step).run(once).await
-}
-
-/// Clears setbacks. Once only: repeated after a lost answer, it would not say what it cleared.
-pub(crate) async fn clear_setbacks(
-    database: &Database,
-    owner: Owner,
-    short_id: &str,
-) -> Result<Vec<Setback>, Error> {
-    let step = "clear setbacks";
-    let once = async || {
-        let connection = database.writer().await?;
-        let sql = include_str!("postgres/clear_setbacks.sql");
-        let rows = commits_itself(
-            step,
-            connection.query(sql, &[&owner.domain, &owner.namespace.0, &short_id]).await,
-        )?;
-        connection.release();
-        Ok(rows.iter().map(setback).collect())
-    };
-    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
 }
 
 /// Adds up the days of batches that have many, in bounded steps. A step that is repeated after a lost
@@ -240,7 +218,9 @@ async fn open_once(
             let mut refusal = None;
             for (is_shared, max, too_many) in opening.room(producers_max) {
                 let (sql, max) = (include_str!("postgres/count_producers.sql"), i64::from(max));
-                let row = transaction.row(step, sql, &[&owner.domain, &max, &is_shared]).await?;
+                let values: [&(dyn ToSql + Sync); 4] =
+                    [&owner.domain, &max, &is_shared, &owner.namespace.0];
+                let row = transaction.row(step, sql, &values).await?;
                 if row.get::<_, i64>(0) >= max {
                     refusal = refusal.or(Some(too_many));
                 }
@@ -269,7 +249,8 @@ async fn open_once(
         }
         Step::GoOn { epoch } => {
             let sql = include_str!("postgres/open_producer.sql");
-            let row = transaction.row(step, sql, &[id, &epoch, &claim, name]).await?;
+            let values: [&(dyn ToSql + Sync); 5] = [id, &epoch, &claim, name, &owner.namespace.0];
+            let row = transaction.row(step, sql, &values).await?;
             let found = found.expect("only a producer that is there goes on");
             Ok(opening.next_standing(epoch, micros(&row, 0), found.standing))
         }
@@ -307,7 +288,6 @@ async fn find(transaction: &Transaction, owner: Owner, id: Uuid) -> Result<Optio
             last_seen_micros: micros(row, 5),
         },
         is_of_domain: row.get(6),
-        is_of_namespace: row.get(7),
     }))
 }
 
@@ -346,17 +326,6 @@ fn producer(row: &Row) -> Producer {
         dropped: row.get(6),
         checkpoint: row.get::<_, Option<_>>(7).unwrap_or_default(),
         checkpoint_micros: row.get::<_, Option<Timestamp>>(8).map(Timestamp::as_microsecond),
-    }
-}
-
-fn setback(row: &Row) -> Setback {
-    Setback {
-        producer: row.get(0),
-        name: row.get(1),
-        noticed_micros: micros(row, 2),
-        since_micros: micros(row, 3),
-        producers: row.get(4),
-        batches: row.get(5),
     }
 }
 

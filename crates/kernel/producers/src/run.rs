@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use tally_runtime::Day;
+use tally_runtime::{Day, Namespace};
 use uuid::Uuid;
 
 use crate::lease::Refusal;
@@ -28,6 +28,8 @@ pub trait Content: Clone + Debug + Send + Sync + 'static {
 /// Rows on their way from a stream to the database.
 #[derive(Debug, Clone, Default)]
 pub struct Parcel<C> {
+    /// Whose they are.
+    pub namespace: Namespace,
     /// The rows.
     pub content: C,
     /// Which batches they are, if a client has numbered them.
@@ -92,6 +94,11 @@ pub enum Fate {
 // === impl Parcel ===
 
 impl<C> Parcel<C> {
+    /// Rows without numbers.
+    pub fn new(namespace: Namespace, content: C) -> Self {
+        Self { namespace, content, run: None, once: None }
+    }
+
     fn drops(&self) -> usize {
         self.run.as_ref().map_or(0, |run| run.drops())
     }
@@ -114,9 +121,10 @@ impl<C: Content> Parcel<C> {
     }
 }
 
+/// Rows of the namespace `default`.
 impl<C> From<C> for Parcel<C> {
     fn from(content: C) -> Self {
-        Self { content, run: None, once: None }
+        Self::new(Namespace::DEFAULT, content)
     }
 }
 

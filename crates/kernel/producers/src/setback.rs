@@ -165,7 +165,6 @@ mod tests {
                     checkpoint: Vec::new(),
                 },
                 is_of_domain: true,
-                is_of_namespace: true,
             });
             let setback = told.setback(id, "shop", found.as_ref());
             let found = setback.map(|one| (one.batches, one.since_micros));

@@ -33,8 +33,8 @@ pub(crate) fn open(
         Step::Add => {
             let mut refusal = None;
             for (is_shared, max, too_many) in opening.room(max) {
-                let (sql, values) =
-                    (include_str!("sqlite/count_producers.sql"), (owner.domain, max, is_shared));
+                let sql = include_str!("sqlite/count_producers.sql");
+                let values = (owner.domain, max, is_shared, owner.namespace.0);
                 let count = transaction.query_row(sql, values, |row| row.get::<_, u32>(0));
                 if count.step(step)? >= max {
                     refusal = refusal.or(Some(too_many));
@@ -52,7 +52,7 @@ pub(crate) fn open(
         }
         Step::GoOn { epoch } => {
             let sql = include_str!("sqlite/open_producer.sql");
-            let values = (id, epoch, claim, name);
+            let values = (id, epoch, claim, name, owner.namespace.0);
             let seen = transaction.query_row(sql, values, |row| row.get(0)).step(step)?;
             let found = found.expect("only a producer that is there goes on");
             Ok(opening.next_standing(epoch, seen, found.standing))
@@ -113,12 +113,17 @@ pub(crate) fn forget_shown(
 pub(crate) fn note_setback(
     connection: &mut Connection,
     owner: Owner,
+    noting: &[Owner],
     worker: Uuid,
     told: Told,
 ) -> Result<(), Error> {
     let transaction = begin(connection)?;
     let found = find(&transaction, owner, worker)?;
-    let setback = note(&transaction, owner, told.of_worker(worker, found.as_ref()))?;
+    let lost = told.of_worker(worker, found.as_ref());
+    let mut setback = None;
+    for owner in noting {
+        setback = note(&transaction, *owner, lost.clone())?.or(setback);
+    }
     commit(transaction, setback.as_ref())
 }
 
@@ -239,7 +244,6 @@ fn find(transaction: &Transaction<'_>, owner: Owner, id: Uuid) -> Result<Option<
                     last_seen_micros: row.get(5)?,
                 },
                 is_of_domain: row.get(6)?,
-                is_of_namespace: row.get(7)?,
             })
         });
     found.optional().step("look where a producer stands")

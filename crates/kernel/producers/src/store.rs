@@ -1,5 +1,6 @@
 //! The producers of one domain, in its database.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,7 +84,8 @@ impl Producers {
         Self { database, owner, terms, places: Arc::new(places), clients: Arc::new(clients) }
     }
 
-    /// Those of the same domain in another namespace. They share the places and the limits.
+    /// Those of the same domain in another namespace. They share the places; each namespace has
+    /// the limits for itself.
     #[must_use]
     pub fn of(&self, namespace: Namespace) -> Self {
         let owner = Owner { namespace, ..self.owner };
@@ -233,16 +235,29 @@ impl Producers {
         Ok(summary)
     }
 
-    /// Notes which batches of a worker, up to this one, are missing. Safe to repeat.
-    pub async fn note_setback(&self, worker: Uuid, told: Told) -> Result<(), Error> {
+    /// Notes which batches of a worker, up to this one, are missing, in each of the namespaces that it has
+    /// stored for; without any, in its own. Safe to repeat.
+    pub async fn note_setback(
+        &self,
+        worker: Uuid,
+        namespaces: &BTreeSet<Namespace>,
+        told: Told,
+    ) -> Result<(), Error> {
         let owner = self.owner;
+        let owners = namespaces.iter().map(|namespace| Owner { namespace: *namespace, ..owner });
+        let mut owners: Vec<Owner> = owners.collect();
+        if owners.is_empty() {
+            owners.push(owner);
+        }
         match &self.database {
             Database::Postgres(database) => {
-                postgres::note_setback(database, owner, worker, told).await
+                postgres::note_setback(database, owner, &owners, worker, told).await
             }
             Database::Sqlite(database) => {
                 database
-                    .write(move |connection| sqlite::note_setback(connection, owner, worker, told))
+                    .write(move |connection| {
+                        sqlite::note_setback(connection, owner, &owners, worker, told)
+                    })
                     .await
             }
         }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use tally_ingest::{Limits, Queue, Workers};
 use tally_proto::tally::producers::v1 as proto;
-use tally_runtime::{Clock, Day, Drain, Tasks, chain};
+use tally_runtime::{Clock, Day, Drain, Namespace, Tasks, chain};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::Status;
@@ -87,6 +87,9 @@ pub trait Batches: Send + 'static {
     type Builder: Builder;
     /// Why a batch cannot be stored.
     type Invalid: Invalid;
+
+    /// In which namespace the producer is, and what its batches count in.
+    fn namespace(&self) -> Namespace;
 
     /// What a message is.
     fn message(message: Self::Message) -> Message<Self::Batch>;
@@ -232,7 +235,8 @@ impl<C: Content> Streams<C> {
         B::Builder: Builder<Content = C>,
         S: Stream<Item = Result<B::Message, Status>> + Unpin,
     {
-        let (opening, standing) = match self.open::<B, S>(&mut stream).await {
+        let producers = self.producers.of(batches.namespace());
+        let (opening, standing) = match self.open::<B, S>(&producers, &mut stream).await {
             Ok(opened) => opened,
             Err(error) => return Ending { committed: None, error },
         };
@@ -244,11 +248,11 @@ impl<C: Content> Streams<C> {
             Recording::new(self, batches, progress, opening.id, epoch, is_shared, sequence);
         let mut ended = recording.run(stream).await;
         let (committed, is_done) = (recording.committed(), recording.is_done);
-        let may_begin_again = || self.producers.terms().is_young(opening.id, self.clock.now());
+        let may_begin_again = || producers.terms().is_young(opening.id, self.clock.now());
         let leaving = Leaving { id: opening.id, epoch, sequence: 0, last_seen_micros: None };
         match committed {
             Some(sequence) if ended.is_ok() && is_done => {
-                ended = self.forget(Leaving { sequence, ..leaving }).await;
+                ended = self.forget(&producers, Leaving { sequence, ..leaving }).await;
             }
             // A producer that has stored nothing costs a row. If this fails, or the server stops,
             // housekeeping forgets it. A client that comes back later just opens it again, which it may
@@ -256,7 +260,7 @@ impl<C: Content> Streams<C> {
             // it.
             Some(0) if !self.drain.has_begun() && !opening.take_over && may_begin_again() => {
                 let leaving = Leaving { last_seen_micros: Some(last_seen_micros), ..leaving };
-                let _ = self.forget::<B::Invalid>(leaving).await;
+                let _ = self.forget::<B::Invalid>(&producers, leaving).await;
             }
             _ => {}
         }
@@ -266,6 +270,7 @@ impl<C: Content> Streams<C> {
     /// The first message. An error of `None` is a stream that ended without one.
     async fn open<B, S>(
         &self,
+        producers: &Producers,
         stream: &mut S,
     ) -> Result<(Opening, Standing), Option<Error<B::Invalid>>>
     where
@@ -285,7 +290,7 @@ impl<C: Content> Streams<C> {
             }
         };
         let opening = opening.map_err(Error::Open)?;
-        let opened = timeout(self.opening_wait_max, self.producers.open(&opening)).await;
+        let opened = timeout(self.opening_wait_max, producers.open(&opening)).await;
         let opened = opened.map_err(|_elapsed| Error::ProducerTimeout).and_then(|opened| {
             opened.map_err(|source| Error::Store(source.within("register the client")))
         });
@@ -300,8 +305,12 @@ impl<C: Content> Streams<C> {
     }
 
     /// Forgets a producer that stands there, unless another process has opened it since.
-    async fn forget<R: Invalid>(&self, leaving: Leaving) -> Result<(), Error<R>> {
-        timeout(self.opening_wait_max, self.producers.forget(leaving))
+    async fn forget<R: Invalid>(
+        &self,
+        producers: &Producers,
+        leaving: Leaving,
+    ) -> Result<(), Error<R>> {
+        timeout(self.opening_wait_max, producers.forget(leaving))
             .await
             .map_err(|_elapsed| Error::ProducerTimeout)?
             .map_err(|source| Error::Store(source.within("forget a producer")))

@@ -1,11 +1,12 @@
 //! A domain's store as the insert workers see it.
 
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tally_ingest::{Batch, Sink, WriteError};
-use tally_runtime::{Clock, Error, Outcome, chain};
+use tally_runtime::{Clock, Error, Namespace, Outcome, chain};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ pub(crate) struct Writer<A> {
     clock: Arc<dyn Clock>,
     /// Workers of which the database has lost something that is not noted yet.
     owed: Mutex<Vec<(Uuid, i64)>>,
+    /// In which namespaces each worker has stored what has no number: they miss what is lost of it.
+    stored_in: Mutex<HashMap<Uuid, BTreeSet<Namespace>>>,
 }
 
 // === impl Writer ===
@@ -50,7 +53,14 @@ impl<A> Writer<A> {
         attempt_max: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, producers, attempt_max, clock, owed: Mutex::default() }
+        Self {
+            store,
+            producers,
+            attempt_max,
+            clock,
+            owed: Mutex::default(),
+            stored_in: Mutex::default(),
+        }
     }
 
     /// Notes that batches of a worker up to this one were stored, and that some are gone. If that
@@ -58,9 +68,13 @@ impl<A> Writer<A> {
     async fn note_setback(&self, worker: Uuid, sequence: i64) {
         let now_micros = self.clock.now().as_microsecond();
         let told = Told { sequence, at_micros: None, is_recent: true, now_micros };
-        let noting = timeout(self.attempt_max, self.producers.note_setback(worker, told));
-        let error = match noting.await {
-            Ok(Ok(())) => return,
+        let namespaces = self.stored_in().get(&worker).cloned().unwrap_or_default();
+        let noting = self.producers.note_setback(worker, &namespaces, told);
+        let error = match timeout(self.attempt_max, noting).await {
+            Ok(Ok(())) => {
+                self.stored_in().remove(&worker);
+                return;
+            }
             Ok(Err(error)) => chain(&error),
             Err(_elapsed) => format!("no answer within {:?}", self.attempt_max),
         };
@@ -69,6 +83,10 @@ impl<A> Writer<A> {
         if owed.len() < SETBACKS_OWED_MAX {
             owed.push((worker, sequence));
         }
+    }
+
+    fn stored_in(&self) -> MutexGuard<'_, HashMap<Uuid, BTreeSet<Namespace>>> {
+        self.stored_in.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what could not be noted before, once something can be stored again.
@@ -90,7 +108,12 @@ impl<A: Append> Sink for Writer<A> {
             return Err(Error::transient(step, Outcome::Indeterminate).into());
         };
         match &result {
-            Ok(_) => self.note_owed().await,
+            Ok(_) => {
+                let unnumbered = batch.chunks.iter().filter(|chunk| chunk.run.is_none());
+                let namespaces = unnumbered.map(|chunk| chunk.namespace);
+                self.stored_in().entry(batch.producer).or_default().extend(namespaces);
+                self.note_owed().await;
+            }
             Err(WriteError::OutOfSequence { .. }) => {
                 self.note_setback(batch.producer, batch.sequence - 1).await;
             }
@@ -100,6 +123,7 @@ impl<A: Append> Sink for Writer<A> {
     }
 
     async fn retire(&self, worker: Uuid, sequence: i64) {
+        self.stored_in().remove(&worker);
         let leaving = Leaving { id: worker, epoch: 0, sequence, last_seen_micros: None };
         let forgetting = self.producers.forget(leaving);
         if let Ok(Err(error)) = timeout(self.attempt_max, forgetting).await {

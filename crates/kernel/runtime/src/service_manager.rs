@@ -43,6 +43,15 @@ impl ServiceManager {
         }
     }
 
+    /// Whether there is one.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        #[cfg(unix)]
+        return self.socket.is_some();
+        #[cfg(not(unix))]
+        false
+    }
+
     /// The process serves. The status is one line for `systemctl status`.
     pub async fn ready(&self, status: &str) {
         self.tell(&format!("READY=1\nSTATUS={}", in_one_line(status))).await;

@@ -1,34 +1,27 @@
 //! The connections of clients: how many there may be, which one makes room for another, and what all of
 //! them have open and unread.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `metrics.rs` | what a scrape is told of them |
+//! | `network.rs` | which addresses are one client's |
 
-mod open;
-#[cfg(test)]
-mod tests;
+mod metrics;
+mod network;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tally_runtime::metrics::{Metric, Scrape};
+use tally_runtime::turns::Asker;
 use tokio::time::Instant;
 
-pub(crate) use self::open::{Open, Ticket};
+use self::network::network;
 use crate::server::STREAMS_MAX;
-
-const CONNECTIONS: Metric =
-    Metric::gauge("tally_client_connections", "Connections that clients have.");
-const MADE_ROOM: Metric = Metric::counter(
-    "tally_client_connections_closed_total",
-    "Connections that were closed to make room for others, because there were as many as there may be.",
-);
-const REFUSED: Metric = Metric::counter(
-    "tally_client_connections_refused_total",
-    "Connections that found no room, because all others were in use.",
-);
 
 /// How many connections clients may have, unless the server is told.
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
@@ -48,10 +41,10 @@ const OPEN_OWN_MAX: usize = 4;
 
 /// How much that has arrived may be unread by services, over all connections, and of one in any case. A
 /// connection with more is not read while all have more.
-const UNREAD_BYTES_MAX: usize = 32 << 20;
+const UNREAD_BYTES_MAX: usize = 16 << 20;
 const UNREAD_OWN_BYTES_MAX: usize = 64 << 10;
-/// What the h2 library takes for a frame besides its payload.
-pub(crate) const FRAME_BYTES: usize = 256;
+/// What the h2 library takes for a frame besides its payload: some 250 bytes, in a list that doubles.
+pub(crate) const FRAME_BYTES: usize = 512;
 /// Each second that a connection is not read for this, one of so many bytes is forgiven: what came too late
 /// for its request is counted and never read.
 const FORGIVEN: usize = 32;
@@ -97,6 +90,8 @@ pub(crate) struct State {
     pub(crate) since: Instant,
     /// Whether a complete head has come.
     has_head: AtomicBool,
+    /// Whether a request was answered.
+    was_served: AtomicBool,
     /// When something last came or went that is more than a sign of life.
     active: AtomicU64,
     /// How many requests its services work on.
@@ -107,6 +102,17 @@ pub(crate) struct State {
     is_given_up: AtomicBool,
     reader: AtomicWaker,
 }
+
+/// One unfinished request, until it is dropped.
+///
+/// tonic carries it as the request's connection information, which it clones with its services, and
+/// hyper clones those in the connection's task, before it spawns the request's.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<State>);
+
+/// One open request, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<State>);
 
 /// How readily a connection makes room: the least first.
 type Rank = (u8, u64);
@@ -127,8 +133,8 @@ impl Clients {
     }
 
     /// A place for a connection. When all are taken, or those of its address, another one makes room: one
-    /// that has not sent a complete head, the oldest first, then one without requests, the longest idle
-    /// first, then one with requests on which nothing has come or gone for a while. It is one of the
+    /// that has not sent a complete head, the oldest first, then one that has had no request, then one that has
+    /// none now, the longest idle first, then one with requests on which nothing has come or gone for a while. It is one of the
     /// address that has most, so that no address keeps others out. None if there is no such connection.
     pub(crate) fn admit(&self, address: SocketAddr) -> Option<Client> {
         let all = &self.0;
@@ -161,17 +167,8 @@ impl Clients {
 
     /// How many there are, how many have made room for others, and how many were refused.
     fn counts(&self) -> (usize, u64, u64) {
-        let all = &self.0;
-        let now = all.lock().connections.len();
-        (now, all.made_room.load(SeqCst), all.refused.load(SeqCst))
-    }
-
-    /// Tells a scrape.
-    pub(crate) fn measure(&self, scrape: &mut Scrape) {
-        let (now, made_room, refused) = self.counts();
-        scrape.put(CONNECTIONS, &[], now);
-        scrape.put(MADE_ROOM, &[], made_room);
-        scrape.put(REFUSED, &[], refused);
+        let now = self.0.lock().connections.len();
+        (now, self.0.made_room.load(SeqCst), self.0.refused.load(SeqCst))
     }
 }
 
@@ -236,6 +233,7 @@ impl State {
             address,
             since: Instant::now(),
             has_head: AtomicBool::new(false),
+            was_served: AtomicBool::new(false),
             active: AtomicU64::new(all.now()),
             open: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
@@ -251,10 +249,10 @@ impl State {
             return Some((0, active));
         }
         if !self.is_serving() {
-            return Some((1, active));
+            return Some((1 + u8::from(self.was_served.load(SeqCst)), active));
         }
         let silent = self.all.now().saturating_sub(active);
-        (u128::from(silent) >= SILENCE.as_millis()).then_some((2, active))
+        (u128::from(silent) >= SILENCE.as_millis()).then_some((3, active))
     }
 
     pub(crate) fn has_head(&self) -> bool {
@@ -341,13 +339,62 @@ impl State {
     }
 }
 
-/// The addresses that one client can have are one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(of) => {
-            let [a, b, c, d, ..] = of.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        of @ IpAddr::V4(_) => of,
+// === impl Ticket ===
+
+impl Ticket {
+    pub(crate) fn new(state: &Arc<State>) -> Self {
+        state.unfinished.fetch_add(1, SeqCst);
+        Self(Arc::clone(state))
+    }
+
+    /// Begins the work on a request. None if too many are open.
+    pub(crate) fn open(&self) -> Option<Open> {
+        let state = &self.0;
+        state.note_head();
+        let own = state.open.fetch_add(1, SeqCst);
+        let all = state.all.open.fetch_add(1, SeqCst);
+        state.note_activity();
+        let open = Open(Arc::clone(state));
+        (all < OPEN_MAX || own < OPEN_OWN_MAX).then_some(open)
     }
 }
+
+impl Clone for Ticket {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.0.unfinished.fetch_sub(1, SeqCst) == UNFINISHED_MAX {
+            self.0.reader.wake();
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Whose turn it is when the request is worked on.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker::connection(self.0.number)
+    }
+
+    /// A service has read so many bytes of its request.
+    pub(crate) fn note_read(&self, bytes: usize) {
+        self.0.note_read(bytes);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.was_served.store(true, SeqCst);
+        self.0.open.fetch_sub(1, SeqCst);
+        self.0.all.open.fetch_sub(1, SeqCst);
+        self.0.note_activity();
+    }
+}
+
+#[cfg(test)]
+mod tests;

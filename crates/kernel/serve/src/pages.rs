@@ -27,6 +27,7 @@ use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get};
 use maud::{Markup, html};
+use tally_runtime::Namespace;
 
 pub use self::about::{About, Setting};
 pub use self::chart::{Bar, Chart, Tick, sparkline};
@@ -61,7 +62,7 @@ pub struct Glance {
     pub as_of: Option<Markup>,
 }
 
-pub(crate) type Overview = Arc<dyn Fn(String) -> Part + Send + Sync>;
+pub(crate) type Overview = Arc<dyn Fn(Namespace, String) -> Part + Send + Sync>;
 type Part = Pin<Box<dyn Future<Output = Glance> + Send>>;
 
 /// What all pages of a server have in common.
@@ -98,15 +99,18 @@ impl Pages {
         self
     }
 
-    /// Adds a part to `/`: a function of where the browser reaches this server, such as
-    /// `http://localhost:7777`.
+    /// Adds a part to `/`: a function of the namespace that it is of, and of where the browser reaches this
+    /// server, such as `http://localhost:7777`.
     #[must_use]
-    pub fn overview<F>(mut self, part: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    pub fn overview<F>(
+        mut self,
+        part: impl Fn(Namespace, String) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output: Into<Glance>> + Send + 'static,
     {
-        let part = move |host| {
-            let glance = part(host);
+        let part = move |namespace, url| {
+            let glance = part(namespace, url);
             Box::pin(async move { glance.await.into() }) as Part
         };
         self.overviews.push(Arc::new(part));
@@ -147,7 +151,8 @@ impl From<Markup> for Glance {
 
 /// `/`: what every domain has to say.
 async fn overview(frame: &Frame) -> Response {
-    let parts = frame.site.overviews.iter().map(|part| part(frame.url()));
+    let parts = frame.site.overviews.iter();
+    let parts = parts.map(|part| part(frame.namespace(), frame.url()));
     let mut parts = futures_util::future::join_all(parts).await;
     // Those of several domains are of the same moment, or nearly.
     let as_of = parts.iter_mut().find_map(|part| part.as_of.take());

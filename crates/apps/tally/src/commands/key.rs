@@ -1,23 +1,27 @@
 //! `tally key`: keys, on the database itself, so that losing them all can be mended.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `expiry.rs` | when a key expires, as an argument |
+//! | `print.rs` | keys in words |
 
-use std::borrow::Cow;
-use std::io::Write as _;
+mod expiry;
+mod print;
+
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use tally_access::{Key, Scope, Secret, Store, is_key_name, is_namespace};
 use tally_runtime::Clock;
 use tally_runtime::config::Problems;
 use tally_store::Database;
 
+use self::expiry::{Expiry, parse_expiry, parse_time};
+use self::print::{KeyFormat, list, print, words};
 use crate::app;
-use crate::output::table::Align;
-use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
+use crate::output::{self, OutputFormat, plural, say, wrong_usage};
 use crate::schema::Sets;
 use crate::settings::{DatabaseArgs, DatabaseSettings, OF_COMMANDS};
 
@@ -116,15 +120,6 @@ struct PrintingArgs {
     format: KeyFormat,
 }
 
-/// How a key is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum KeyFormat {
-    /// The key alone
-    Text,
-    /// An object with the key and what is known of it
-    Json,
-}
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ScopeArg {
     /// To count
@@ -133,13 +128,6 @@ enum ScopeArg {
     Read,
     /// To do everything, also what the others allow
     Admin,
-}
-
-/// When a key expires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expiry {
-    After(SignedDuration),
-    At(Timestamp),
 }
 
 pub(crate) async fn run(
@@ -162,7 +150,10 @@ pub(crate) async fn run(
     let now = clock.now();
     let done = match args.command {
         KeyCommand::Create(args) => create(&store, &args, now).await,
-        KeyCommand::List(args) => list(&store, args.format, now).await,
+        KeyCommand::List(args) => {
+            let keys = store.keys().await.map_err(app::plain);
+            keys.and_then(|keys| list(&keys, args.format, now))
+        }
         KeyCommand::Revoke(args) => revoke(&store, &args, now).await,
         KeyCommand::Rotate(args) => rotate(&store, &args, now).await,
     };
@@ -266,72 +257,6 @@ async fn valid(store: &Store, name: &str, now: Timestamp) -> anyhow::Result<Vec<
     Ok(keys)
 }
 
-async fn list(store: &Store, format: Option<OutputFormat>, now: Timestamp) -> anyhow::Result<()> {
-    let keys = store.keys().await.map_err(app::plain)?;
-    let format = OutputFormat::or_usual(format);
-    let columns = [
-        ("name", Align::Left),
-        ("state", Align::Left),
-        ("scope", Align::Left),
-        ("namespace", Align::Left),
-        ("fingerprint", Align::Left),
-        ("created", Align::Left),
-        ("expires", Align::Left),
-        ("revoked", Align::Left),
-        ("last_used", Align::Left),
-    ];
-    let text = |text: &str| Cell::Text(Cow::Owned(text.to_owned()));
-    let time = |time: Option<Timestamp>| {
-        time.map_or(Cell::Unknown, |time| text(&time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
-    };
-    let rows = keys.iter().map(|key| {
-        let state = match key.revoked {
-            Some(_) => "revoked",
-            None if key.is_expired(now) => "expired",
-            None => "valid",
-        };
-        [
-            text(&key.name),
-            text(state),
-            text(key.scope.name()),
-            text(&key.namespace_name),
-            text(&key.digest.fingerprint()),
-            time(Some(key.created)),
-            time(key.expires),
-            time(key.revoked),
-            time(key.last_used),
-        ]
-    });
-    let mut out = output::stdout();
-    let printed = output::print(&mut out, format, columns, rows).and_then(|()| out.flush());
-    output::written(printed).map(drop)
-}
-
-fn print(key: &Key, secret: &Secret, format: KeyFormat) -> anyhow::Result<()> {
-    let text = match format {
-        KeyFormat::Text => secret.reveal().to_owned(),
-        KeyFormat::Json => json!({
-            "name": key.name,
-            "key": secret.reveal(),
-            "scope": key.scope.name(),
-            "namespace": key.namespace_name,
-            "fingerprint": key.digest.fingerprint(),
-            "created": key.created.to_string(),
-            "expires": key.expires.map(|at| at.to_string()),
-        })
-        .to_string(),
-    };
-    let mut out = output::stdout();
-    let printed = writeln!(out, "{text}").and_then(|()| out.flush());
-    output::written(printed).map(drop)
-}
-
-fn words(key: &Key) -> String {
-    let until = key.expires.map(|at| format!(", until {} UTC", at.strftime("%Y-%m-%d %H:%M")));
-    let until = until.unwrap_or_default();
-    format!("scope {}, namespace {}{until}", key.scope, key.namespace_name)
-}
-
 // === impl KeyCommand ===
 
 impl KeyCommand {
@@ -375,63 +300,5 @@ impl From<ScopeArg> for Scope {
             ScopeArg::Read => Self::Read,
             ScopeArg::Admin => Self::Admin,
         }
-    }
-}
-
-// === impl Expiry ===
-
-impl Expiry {
-    fn at(self, now: Timestamp) -> anyhow::Result<Timestamp> {
-        let at = match self {
-            Self::After(time) => now.checked_add(time).ok(),
-            Self::At(at) => Some(at),
-        };
-        at.filter(|at| *at >= now)
-            .ok_or_else(|| anyhow!("--expires: the time is over, or too far away"))
-    }
-}
-
-fn parse_expiry(text: &str) -> Result<Expiry, String> {
-    if let Ok(time) = parse_time(text) {
-        return Ok(Expiry::After(time));
-    }
-    if let Ok(at) = text.parse() {
-        return Ok(Expiry::At(at));
-    }
-    let day = text.parse::<Date>().ok().and_then(|day| day.to_zoned(TimeZone::UTC).ok());
-    let wrong = "write a time as in 90d or 12h, a day as in 2030-01-31, or a moment as in \
-                 2030-01-31T12:00:00Z";
-    day.map(|day| Expiry::At(day.timestamp())).ok_or_else(|| wrong.to_owned())
-}
-
-/// Reads `30s`, `15m`, `2h`, `90d` or `4w`.
-fn parse_time(text: &str) -> Result<SignedDuration, String> {
-    let wrong = || "write a time as in 30m, 24h or 7d".to_owned();
-    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400), ("w", 7 * 86_400)];
-    let unit = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds)));
-    let (number, seconds) = unit.ok_or_else(wrong)?;
-    let number: i64 = number.parse().map_err(|_| wrong())?;
-    let seconds = number.checked_mul(seconds).filter(|seconds| *seconds >= 0);
-    seconds.map(SignedDuration::from_secs).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_expiry_is_a_time_a_day_or_a_moment() {
-        let hours = |hours| Ok(Expiry::After(SignedDuration::from_hours(hours)));
-        assert_eq!(parse_expiry("90d"), hours(90 * 24));
-        assert_eq!(parse_expiry("12h"), hours(12));
-        let at = |text: &str| Ok(Expiry::At(text.parse().expect("a time")));
-        assert_eq!(parse_expiry("2030-01-31"), at("2030-01-31T00:00:00Z"));
-        assert_eq!(parse_expiry("2030-01-31T12:00:00+02:00"), at("2030-01-31T10:00:00Z"));
-        for wrong in ["", "d", "-1d", "soon", "90", "2030-13-01", "99999999999999w"] {
-            assert!(parse_expiry(wrong).is_err(), "{wrong}");
-        }
-        let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        assert!(Expiry::At("2025-01-01T00:00:00Z".parse().expect("a time")).at(now).is_err());
-        assert!(Expiry::After(SignedDuration::MAX).at(now).is_err());
     }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use serde_json::Value;
@@ -115,13 +115,14 @@ fn every_door_has_the_same_numbers_while_counting_goes_on() {
             raise(&home, &server, left);
         }
     }
-    let is_over = AtomicBool::new(false);
     let more = || server.ok(&["add", "GET", "/now", "--status", "200", "-n", "7"]);
     more();
     thread::scope(|scope| {
-        let _over = Over(&is_over);
-        scope.spawn(|| {
-            while !is_over.load(Ordering::SeqCst) {
+        // It is dropped when the test fails, too.
+        let (going_on, ended) = mpsc::channel::<()>();
+        let more = &more;
+        scope.spawn(move || {
+            while ended.try_recv() == Err(mpsc::TryRecvError::Empty) {
                 more();
             }
         });
@@ -139,18 +140,10 @@ fn every_door_has_the_same_numbers_while_counting_goes_on() {
         let of_days = server.ok(&arguments(&format!("{FROZEN} --sum"))).stdout;
         let expected: String = view.iter().map(|(day, count)| format!("{day},{count}\n")).collect();
         assert_eq!(of_days, format!("date,count\n{expected}"));
+        drop(going_on);
     });
     let counted = server.totals(&["today", "--live", "--by", "whole"]);
     assert!(counted.values().sum::<i64>() >= 7, "counting went on: {counted:?}");
-}
-
-/// Ends the counting, also when the test fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 /// Makes a day of the books that large, as years of counting would.

@@ -63,6 +63,10 @@ fn its_manager_is_told_when_it_serves_lives_and_stops() {
     for _ in 0..3 {
         assert_eq!(manager.next(), "WATCHDOG=1");
     }
+    // From a manager, it is no terminal that was closed.
+    server.process.signal("HUP");
+    server.process.wait_for_line(Stream::Stderr, "no certificate to read again", LIMIT);
+    server.ok(&["add", "GET", "/a"]);
     server.process.signal("TERM");
     assert_eq!(manager.told(), "STOPPING=1\nSTATUS=storing what was accepted");
     let output = server.process.wait(LIMIT);

@@ -22,8 +22,6 @@ const DAYS: &str = "/api/v1/requests/totals?from=2015-01-01&to=2015-01-03";
 /// How much memory slow readers of it may take.
 const SLOW_KIB: u64 = 32 << 10;
 const SLOW: usize = 20;
-/// How many ask for a page at the same time.
-const PAGES: usize = 300;
 
 /// Streams of one connection, and connections: a thousand readers.
 const STREAMS: usize = 100;
@@ -87,33 +85,6 @@ fn a_year_of_a_thousand_series_is_one_answer_and_slow_readers_cost_little() {
         stream.read_to_end(&mut rest).expect("the rest");
         assert!(rest.ends_with(b"\n]}\n\r\n0\r\n\r\n"), "the whole answer");
     }
-}
-
-/// Each of them would have half a megabyte of counts while it waits for something else.
-#[test]
-fn however_many_ask_for_a_page_few_have_its_counts() {
-    let home = Home::postgres("slow_pages");
-    let server = year(&home);
-    let page = "GET /requests?from=2015-01-01&to=2015-12-31";
-    let address = server.url.strip_prefix("http://").expect("a URL");
-    let ask = |head: &str| {
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        stream.write_all(head.as_bytes()).expect("it reads");
-        stream
-    };
-    let head = format!("{page} HTTP/1.1\r\nhost: localhost\r\naccept: text/html\r\n\r\n");
-    ask(&head).read_exact(&mut [0; 16]).expect("the beginning");
-    let before = memory(&server);
-    let mut readers: Vec<TcpStream> = (0..PAGES).map(|_| ask(&head)).collect();
-    for stream in &mut readers {
-        let mut status = [0; 12];
-        stream.read_exact(&mut status).expect("the beginning");
-        assert_eq!(&status, b"HTTP/1.1 200");
-    }
-    let grown = memory(&server).saturating_sub(before);
-    println!("{PAGES} readers of a page take {grown} KiB");
-    assert!(grown <= 2 * SLOW_KIB, "{PAGES} readers of a page take {grown} KiB");
 }
 
 #[test]

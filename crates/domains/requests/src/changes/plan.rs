@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{ChangeKind, Version};
 use crate::error::Error;
-use crate::model::{Named, Series, SeriesId, SeriesRef};
+use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 use crate::renaming::{Circle, Columns, Renaming, Renamings};
 
 /// How long a regex may take for all series.
@@ -20,6 +20,8 @@ const LOOKED_AT_ONCE: usize = 64;
 /// A line of `tally_request_changes`.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
+    /// Whose series it is about.
+    pub(crate) namespace: Namespace,
     /// Tells it apart from all others.
     pub(crate) token: i64,
     pub(crate) kind: ChangeKind,
@@ -196,7 +198,8 @@ mod tests {
             [(PathIs::Matches("^/x".into()), true), (PathIs::BeginsWith("/x".into()), false)]
         {
             let selection = Selection { path: Some(path), ..Selection::default() };
-            let asked = Renaming::of(&selection, NewNames::default()).expect("a renaming");
+            let asked = Renaming::of(Namespace::DEFAULT, &selection, NewNames::default())
+                .expect("a renaming");
             let mut plan = Plan::new(Renamings::default(), Some(Arc::new(asked)));
             assert_eq!(plan.see_within(Duration::ZERO, &known).await.is_err(), is_slow);
         }

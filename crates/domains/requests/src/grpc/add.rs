@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use tally_access::Caller;
 use tally_ingest::{Receipt, Rows as _};
 use tally_producers::stream::{Builder as _, Streams};
 use tally_producers::{Content as _, Fate, Parcel};
@@ -27,7 +28,7 @@ use self::recent::Recent;
 use super::unread;
 use crate::error::{Ended, Error, InvalidTime, WrongTimes};
 use crate::intake::{Intake, Rules};
-use crate::model::{Series, SeriesRef};
+use crate::model::{Namespace, Series, SeriesRef};
 use crate::rows::{Rows, RowsBuilder};
 use crate::series::View;
 use crate::service::Service;
@@ -37,9 +38,10 @@ pub(super) async fn add(
     service: &Service,
     mut request: Request<Streaming<AddRequest>>,
 ) -> Result<Response<AddResponse>, Status> {
+    let namespace = Caller::of(request.extensions()).namespace();
     let body = unread::body(&mut request);
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
-    let adding = Adding { intake, streams };
+    let adding = Adding { namespace, intake, streams };
     // If the client goes away, this call is dropped, but what was sent is still counted.
     let adding =
         async move { adding.streams.measured(adding.add(body), Ending::before_its_end).await };
@@ -76,6 +78,7 @@ const LATE_MAX: Duration = Duration::from_millis(250);
 
 /// Takes in `Add` streams.
 pub(crate) struct Adding {
+    pub(crate) namespace: Namespace,
     pub(crate) intake: Arc<Intake>,
     pub(crate) streams: Arc<Streams<Rows>>,
 }
@@ -95,6 +98,7 @@ pub(crate) struct Ending {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) rows: RowsBuilder,
+    namespace: Namespace,
     /// How many requests were read for it, including refused ones.
     pub(crate) len: usize,
     /// The rules at the chunk's first request. They hold for all, because a chunk waits for
@@ -154,7 +158,7 @@ impl Adding {
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
         let mut framing = Framing::new(MESSAGE_BYTES_MAX);
-        let mut chunk = Chunk::new(&self.intake);
+        let mut chunk = Chunk::new(&self.intake, self.namespace);
         let mut late_since = None;
         loop {
             if receipt.has_failed() {
@@ -238,7 +242,7 @@ impl Adding {
         if rows.rows() == 0 && unknown.is_empty() {
             return Ok(());
         }
-        self.intake.ahead.in_time(self.intake.rules().now_micros);
+        self.intake.ahead.in_time(self.intake.rules(self.namespace).now_micros);
         let receipt = receipt.skipping(std::mem::take(&mut wrong.pending));
         if !unknown.is_empty() {
             let series = unknown.iter().map(|(series, _)| (SeriesRef::from(series), 1));
@@ -248,7 +252,7 @@ impl Adding {
                 rows.name(named);
             }
         }
-        let rows = Parcel::from(rows.take(self.intake.series.belief()));
+        let rows = Parcel::new(self.namespace, rows.take(self.intake.series.belief()));
         let requests =
             rows.content.days().iter().map(|(_, requests)| requests.unsigned_abs()).sum();
         let stream = if receipt.is_settled() { STREAM_BYTES } else { 0 };
@@ -262,9 +266,9 @@ impl Adding {
 // === impl Chunk ===
 
 impl Chunk {
-    pub(crate) fn new(intake: &Intake) -> Self {
+    pub(crate) fn new(intake: &Intake, namespace: Namespace) -> Self {
         let (len, rules, unknown) = (0, None, Vec::new());
-        Self { rows: intake.builder(), len, rules, unknown }
+        Self { rows: intake.builder(), namespace, len, rules, unknown }
     }
 
     /// Takes the messages of a frame, until the chunk is full.
@@ -274,7 +278,7 @@ impl Chunk {
         framing: &mut Framing,
         wrong: &mut Wrong,
     ) -> Result<(), Error> {
-        recent::with(&intake.series, |recent| {
+        recent::with(&intake.series, self.namespace, |recent| {
             let known = intake.series.view();
             while !self.is_full() {
                 let Some(message) = framing.next()? else { break };
@@ -295,7 +299,7 @@ impl Chunk {
         recent: &mut Recent,
         known: &View<'_>,
     ) -> Result<(), InvalidTime> {
-        let rules = *self.rules.get_or_insert_with(|| intake.rules());
+        let rules = *self.rules.get_or_insert_with(|| intake.rules(self.namespace));
         let rows = &mut self.rows;
         let plain = Plain::read(message);
         if let Some(Plain { method, path, time }) = plain
@@ -308,7 +312,10 @@ impl Chunk {
         let Message { method: number, path, time } = Message::read(message, plain);
         let micros = intake.time(rules, time)?;
         let method = methods::text(number);
-        let series = SeriesRef::of_endpoint(&method, rules.path(&path));
+        let series = SeriesRef {
+            namespace: self.namespace,
+            ..SeriesRef::of_endpoint(&method, rules.path(&path))
+        };
         let Some(named) = known.find(series) else {
             self.unknown.push((series.to_owned(), micros));
             return Ok(());

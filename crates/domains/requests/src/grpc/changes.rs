@@ -1,5 +1,6 @@
 //! `tally.requests.v1.BookService`: corrections, merges and forgets.
 
+use tally_access::Caller;
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::book_service_server::BookService;
 use tally_proto::tally::requests::v1::selection::PathIs as PathIsProto;
@@ -14,7 +15,7 @@ use crate::corrections::{Balance, Corrected, Correction};
 use crate::dates;
 use crate::error::Error;
 use crate::intake::Rules;
-use crate::model::Series;
+use crate::model::{Namespace, Series};
 use crate::periods::Granularity;
 use crate::selection::{NewNames, PathIs, Selection};
 use crate::service::Service;
@@ -32,9 +33,10 @@ impl BookService for Service {
         &self,
         request: Request<proto::CorrectRequest>,
     ) -> Result<Response<proto::CorrectResponse>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let request = request.into_inner();
         let is_dry_run = request.dry_run;
-        let correction = correction(request, self.intake.rules())?;
+        let correction = correction(request, self.intake.rules(namespace))?;
         let balance = self.correct(correction, is_dry_run).await?;
         Ok(Response::new(balance.into()))
     }
@@ -43,11 +45,12 @@ impl BookService for Service {
         &self,
         request: Request<proto::ListCorrectionsRequest>,
     ) -> Result<Response<Self::ListCorrectionsStream>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let request = request.into_inner();
         let from = dates::optional_period("from", request.from.as_ref())?;
         let to = dates::optional_period("to", request.to.as_ref())?;
         let days = dates::range(("from", from), ("to", to))?;
-        let found = self.corrections(days).await?;
+        let found = self.corrections(namespace, days).await?;
         let bytes = |one: &Corrected| {
             let Correction { series, reason, author, .. } = &one.correction;
             crate::model::SeriesRef::from(series).text_bytes() + reason.len() + author.len()
@@ -62,7 +65,8 @@ impl BookService for Service {
         &self,
         request: Request<proto::ForgetRequest>,
     ) -> Result<Response<proto::ChangeResponse>, Status> {
-        let change = forget(request.into_inner());
+        let namespace = Caller::of(request.extensions()).namespace();
+        let change = forget(namespace, request.into_inner());
         let is_dry_run = change.is_dry_run;
         Ok(Response::new(changed(self.change(change).await?, is_dry_run)))
     }
@@ -71,7 +75,8 @@ impl BookService for Service {
         &self,
         request: Request<proto::MergeRequest>,
     ) -> Result<Response<proto::ChangeResponse>, Status> {
-        let change = merge(request.into_inner());
+        let namespace = Caller::of(request.extensions()).namespace();
+        let change = merge(namespace, request.into_inner());
         let is_dry_run = change.is_dry_run;
         Ok(Response::new(changed(self.change(change).await?, is_dry_run)))
     }
@@ -93,9 +98,10 @@ fn correction(request: proto::CorrectRequest, rules: Rules) -> Result<Correction
 }
 
 /// Reads a forget.
-fn forget(request: proto::ForgetRequest) -> Change {
+fn forget(namespace: Namespace, request: proto::ForgetRequest) -> Change {
     let proto::ForgetRequest { selection, everything, dry_run, author } = request;
     Change {
+        namespace,
         kind: ChangeKind::Forget,
         selection: selected(selection),
         into: NewNames::default(),
@@ -106,10 +112,11 @@ fn forget(request: proto::ForgetRequest) -> Change {
 }
 
 /// Reads a merge.
-fn merge(request: proto::MergeRequest) -> Change {
+fn merge(namespace: Namespace, request: proto::MergeRequest) -> Change {
     let [service, path, customer] =
         [request.into_service, request.into_path, request.into_customer].map(boxed);
     Change {
+        namespace,
         kind: ChangeKind::Merge,
         selection: selected(request.selection),
         into: NewNames { service, path, customer },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tally_access::Caller;
 use tally_proto::count::v1::count_service_server::CountService;
 use tally_proto::count::v1::{
     AddRequest, AddResponse, CountDailyTotalsRequest, CountDailyTotalsResponse,
@@ -37,8 +38,9 @@ impl CountService for Service {
         &self,
         request: Request<CountDailyTotalsRequest>,
     ) -> Result<Response<CountDailyTotalsResponse>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let period = dates::period("date", request.get_ref().date.as_ref())?;
-        let totals = self.roll_up(period.days()).await?;
+        let totals = self.roll_up(namespace, period.days()).await?;
         let method_counts = method_counts(&totals, Granularity::Day)
             .map_err(|error| Error::RolledUp(Box::new(error)))?;
         Ok(Response::new(CountDailyTotalsResponse { method_counts }))
@@ -48,11 +50,12 @@ impl CountService for Service {
         &self,
         request: Request<ListDailyTotalsRequest>,
     ) -> Result<Response<ListDailyTotalsResponse>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let request = request.get_ref();
         let start = dates::period("start_date", request.start_date.as_ref())?;
         let end = dates::period("end_date", request.end_date.as_ref())?;
         let days = dates::range(("start_date", Some(start)), ("end_date", Some(end)))?;
-        let totals = self.rolled_up(days, Granularity::Day).await?;
+        let totals = self.rolled_up(namespace, days, Granularity::Day).await?;
         let method_counts = method_counts(&totals, Granularity::Day)?;
         Ok(Response::new(ListDailyTotalsResponse { method_counts }))
     }
@@ -61,8 +64,9 @@ impl CountService for Service {
         &self,
         request: Request<GetPeriodTotalsRequest>,
     ) -> Result<Response<GetPeriodTotalsResponse>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let period = dates::period("period", request.get_ref().period.as_ref())?;
-        let totals = self.rolled_up(period.days(), Granularity::Whole).await?;
+        let totals = self.rolled_up(namespace, period.days(), Granularity::Whole).await?;
         let method_counts = method_counts(&totals, Granularity::Whole)?;
         Ok(Response::new(GetPeriodTotalsResponse { method_counts }))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tally_access::Caller;
 use tally_producers::Producer;
 use tally_producers::stream::Answers;
 use tally_proto::tally::producers::v1 as producers;
@@ -28,6 +29,7 @@ impl RequestService for Service {
         &self,
         request: Request<Streaming<proto::RecordRequest>>,
     ) -> Result<Response<Self::RecordStream>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let (intake, limits) = (&self.intake, self.intake.record);
         let messages = record::messages(request, &limits);
         let opened = producers::Opened {
@@ -39,7 +41,7 @@ impl RequestService for Service {
             resolution_us: intake.resolution.step_micros().unwrap_or(0).unsigned_abs(),
             ..producers::Opened::default()
         };
-        let record = Record::new(Arc::clone(intake));
+        let record = Record::new(Arc::clone(intake), namespace);
         Ok(Response::new(self.streams.answers(messages, record, opened)))
     }
 
@@ -47,8 +49,9 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ListProducersRequest>,
     ) -> Result<Response<Self::ListProducersStream>, Status> {
-        let listed = self.producers(request.get_ref().with_workers).await?;
-        let setbacks = self.setbacks(DayRange::ALL).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let listed = self.producers(namespace, request.get_ref().with_workers).await?;
+        let setbacks = self.setbacks(namespace, DayRange::ALL).await?;
         let setbacks: Vec<_> = setbacks.into_iter().map(Into::into).collect();
         let bytes = |one: &Producer| one.name.len() + one.checkpoint.len();
         if listed.is_empty() {
@@ -69,7 +72,8 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ClearSetbacksRequest>,
     ) -> Result<Response<proto::ClearSetbacksResponse>, Status> {
-        let cleared = self.clear_setbacks(&request.get_ref().short_id).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let cleared = self.clear_setbacks(namespace, &request.get_ref().short_id).await?;
         let setbacks = cleared.into_iter().map(Into::into).collect();
         Ok(Response::new(proto::ClearSetbacksResponse { setbacks }))
     }
@@ -78,7 +82,8 @@ impl RequestService for Service {
         &self,
         request: Request<proto::ForgetProducerRequest>,
     ) -> Result<Response<proto::ForgetProducerResponse>, Status> {
-        let forgotten = self.forget_producer(&request.get_ref().id).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let forgotten = self.forget_producer(namespace, &request.get_ref().id).await?;
         let producer = Some(forgotten.into());
         Ok(Response::new(proto::ForgetProducerResponse { producer }))
     }
@@ -94,8 +99,9 @@ impl RequestService for Service {
         &self,
         request: Request<proto::QueryTotalsRequest>,
     ) -> Result<Response<Self::QueryTotalsStream>, Status> {
-        let query = totals::query(request.get_ref(), self.totals_max)?;
-        let setbacks = self.setbacks(query.days()).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let query = totals::query(namespace, request.get_ref(), self.totals_max)?;
+        let setbacks = self.setbacks(namespace, query.days()).await?;
         // The larger ones last, so that few wait with them for the others.
         let totals = self.totals(&query).await?;
         totals::messages(totals, setbacks, &query)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use tally_access::Caller;
 use tally_outbox::{Delivery, State};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::rule::Limit as LimitProto;
@@ -20,18 +21,20 @@ impl RuleService for Service {
         &self,
         request: Request<proto::AddRuleRequest>,
     ) -> Result<Response<proto::AddRuleResponse>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
         let rule = request.into_inner().rule.unwrap_or_default();
         let webhook = rule.webhook.clone();
-        let (kept, is_repeated) = self.add_rule(read(rule)?, webhook).await?;
+        let (kept, is_repeated) = self.add_rule(namespace, read(rule)?, webhook).await?;
         let rule = Some(proto::KeptRule::from(&kept));
         Ok(Response::new(proto::AddRuleResponse { rule, is_repeated }))
     }
 
     async fn list_rules(
         &self,
-        _: Request<proto::ListRulesRequest>,
+        request: Request<proto::ListRulesRequest>,
     ) -> Result<Response<proto::ListRulesResponse>, Status> {
-        let rules = self.rules().await?.iter().map(proto::KeptRule::from).collect();
+        let namespace = Caller::of(request.extensions()).namespace();
+        let rules = self.rules(namespace).await?.iter().map(proto::KeptRule::from).collect();
         Ok(Response::new(proto::ListRulesResponse { rules }))
     }
 
@@ -39,7 +42,8 @@ impl RuleService for Service {
         &self,
         request: Request<proto::ShowRuleRequest>,
     ) -> Result<Response<proto::ShowRuleResponse>, Status> {
-        let shown = self.shown_rule(&request.into_inner().rule).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let shown = self.shown_rule(namespace, &request.into_inner().rule).await?;
         Ok(Response::new(shown.into()))
     }
 
@@ -47,7 +51,8 @@ impl RuleService for Service {
         &self,
         request: Request<proto::RemoveRuleRequest>,
     ) -> Result<Response<proto::RemoveRuleResponse>, Status> {
-        let kept = self.remove_rule(&request.into_inner().rule).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let kept = self.remove_rule(namespace, &request.into_inner().rule).await?;
         Ok(Response::new(proto::RemoveRuleResponse { rule: Some((&kept).into()) }))
     }
 
@@ -55,7 +60,8 @@ impl RuleService for Service {
         &self,
         request: Request<proto::TestRuleRequest>,
     ) -> Result<Response<proto::TestRuleResponse>, Status> {
-        let id = self.test_rule(&request.into_inner().rule).await?;
+        let namespace = Caller::of(request.extensions()).namespace();
+        let id = self.test_rule(namespace, &request.into_inner().rule).await?;
         Ok(Response::new(proto::TestRuleResponse { event_id: id.to_string() }))
     }
 }

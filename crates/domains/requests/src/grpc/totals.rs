@@ -22,8 +22,9 @@ const MESSAGE_ITEMS_MAX: usize = 4_096;
 /// At most this many groups: 512 KiB with the longest paths, and clients take 4 MiB by default.
 const MESSAGE_GROUPS_MAX: usize = 200;
 
-/// Reads a query.
+/// Reads a query of a namespace.
 pub(super) fn query(
+    namespace: Namespace,
     request: &requests::QueryTotalsRequest,
     totals_max: usize,
 ) -> Result<Query, Error> {
@@ -45,7 +46,7 @@ pub(super) fn query(
         range: QuarterRange::of_dates(from, to, &zone)?,
         granularity: granularity(known("granularity", request.granularity)?),
         zone,
-        filter: filter(request)?,
+        filter: filter(namespace, request)?,
         group_by: group_by(request)?,
         live: request.live,
         with_corrections: request.with_corrections,
@@ -89,7 +90,7 @@ fn group_by(request: &requests::QueryTotalsRequest) -> Result<Vec<GroupBy>, Erro
     request.group_by.iter().map(|of| one(known("group_by", *of)?)).collect()
 }
 
-fn filter(request: &requests::QueryTotalsRequest) -> Result<Filter, Error> {
+fn filter(namespace: Namespace, request: &requests::QueryTotalsRequest) -> Result<Filter, Error> {
     let texts = |field: &str, texts: &[String]| -> Result<HashSet<String>, Error> {
         match texts.iter().any(|text| text.contains('\0')) {
             true => Err(Error::invalid(format!("{field} contains a NUL byte, and no name does"))),
@@ -106,7 +107,7 @@ fn filter(request: &requests::QueryTotalsRequest) -> Result<Filter, Error> {
         _ => Err(Error::invalid(format!("status_classes: {class} is not between 1 and 5"))),
     };
     Ok(Filter {
-        namespace: Namespace::DEFAULT,
+        namespace,
         services: texts("services", &request.services)?,
         methods: texts("methods", &request.methods)?,
         path_prefix: prefix.into_iter().next().unwrap_or_default(),
@@ -274,7 +275,7 @@ mod tests {
             (requests::QueryTotalsRequest { limit_order: 3, ..asked() }, "limit_order: 3"),
             (requests::QueryTotalsRequest { granularity: -1, ..asked() }, "granularity: -1"),
         ] {
-            let error = query(&request, 10).expect_err(field);
+            let error = query(Namespace::DEFAULT, &request, 10).expect_err(field);
             assert_eq!(error.kind(), Kind::InvalidArgument, "{field}");
             let text = error.to_string();
             assert!(text.contains(&format!("{field} is newer than this server")), "{text}");
@@ -285,6 +286,6 @@ mod tests {
             limit_order: 2,
             ..asked()
         };
-        assert!(query(&known, 10).is_ok());
+        assert!(query(Namespace::DEFAULT, &known, 10).is_ok());
     }
 }

@@ -12,7 +12,7 @@ use tonic::server::NamedService;
 
 /// A gRPC server of which one method reads the body itself.
 #[derive(Clone)]
-pub(crate) struct Unreading<S> {
+pub struct Unreading<S> {
     pub(super) server: S,
     /// The method.
     pub(super) path: &'static str,

@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
+use tally_access::Caller;
 use tally_serve::Needs;
 use tally_serve::api::{Body, Operation, Problem, Reply, json, json_of};
 
@@ -72,6 +73,7 @@ pub(super) async fn roll_up(
     State(service): State<Service>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let namespace = Caller::of(request.extensions()).namespace();
     let RollUp { period } = json_of(request, BODY_BYTES_MAX).await?;
     let wrong = |detail: String| Problem::of_field("period", detail);
     let range = parse_range(period.as_deref().unwrap_or("yesterday")).map_err(wrong)?;
@@ -87,7 +89,7 @@ pub(super) async fn roll_up(
         return Err(wrong(format!("{first} is in the future, and no request can be")));
     }
     let last = last.min(tomorrow);
-    let sums = service.roll_up_to_sums(DayRange { first, last }).await?;
+    let sums = service.roll_up_to_sums(namespace, DayRange { first, last }).await?;
     let day = |(day, requests): (Day, i64)| json!({"day": day.to_string(), "requests": requests});
     Ok(json(&json!({
         "from": first.to_string(),

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tally_access::Caller;
 use tally_producers::{Producer, short_id};
 use tally_serve::Needs;
 use tally_serve::api::{
@@ -158,7 +159,8 @@ pub(super) async fn customers(
 async fn names(service: &Service, request: Request, of: ListOf) -> Result<Response, Problem> {
     let asked = Asked::read(&request, &ENDPOINTS)?;
     let after = asked.after.map(|(name, method)| (name.into(), method.into()));
-    let listing = Listing { of, search: asked.search, after, limit: asked.limit };
+    let namespace = Caller::of(request.extensions()).namespace();
+    let listing = Listing { namespace, of, search: asked.search, after, limit: asked.limit };
     let (mut names, mut has_more) = service.list(&listing).await?;
     has_more |= cut(&mut names, |(name, method)| name.len() + method.len());
     let next = names.last().filter(|_| has_more);
@@ -183,9 +185,10 @@ pub(super) async fn producers(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&request, &PRODUCERS)?;
-    let setbacks = service.setbacks(DayRange::ALL).await?;
+    let namespace = Caller::of(request.extensions()).namespace();
+    let setbacks = service.setbacks(namespace, DayRange::ALL).await?;
     // The larger one last, so that few wait with it for the other.
-    let listed = service.producers(asked.with_workers).await?;
+    let listed = service.producers(namespace, asked.with_workers).await?;
     let search = asked.search.to_lowercase();
     let mut listed: Vec<_> = listed.into_iter().map(|one| (short_id(one.id), one)).collect();
     listed.retain(|(id, one)| one.name.to_lowercase().contains(&search) || id.contains(&search));

@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName};
 use serde::Serialize;
+use tally_access::Caller;
 use tally_ingest::Failure;
 use tally_producers::KEY_BYTES_MAX;
 use tally_serve::Needs;
@@ -77,12 +78,13 @@ pub(super) async fn submit(
     State(service): State<Service>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let namespace = Caller::of(request.extensions()).namespace();
     let mut mistakes = Mistakes::default();
     let key = mistakes.take("Idempotency-Key", key(request.headers())).flatten();
     let body = api::read(request, &[LIST, LINES], BODY_BYTES_MAX).await?;
     let submission = {
         let intake = &service.intake;
-        let rules = intake.rules();
+        let rules = intake.rules(namespace);
         let form = if body.media_type == LINES { Form::Lines } else { Form::List };
         let check = |entry: &_| intake.check(rules, entry);
         let mut reading = Reading::new(form, mistakes, &check);

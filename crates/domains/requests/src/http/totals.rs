@@ -11,6 +11,7 @@ mod write;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, header};
+use tally_access::Caller;
 use tally_producers::Setback;
 use tally_serve::Needs;
 use tally_serve::api::{
@@ -57,7 +58,8 @@ pub(super) async fn totals(
 ) -> Result<Response, Problem> {
     let mut given = Parameters::of(request.uri().query(), TOTALS.parameters);
     let format = Format::of(&mut given, request.headers())?;
-    let asked = Asked::read(given, &service)?;
+    let namespace = Caller::of(request.extensions()).namespace();
+    let asked = Asked::read(given, &service, namespace)?;
     let mut totals = service.totals_after(&asked.query, asked.after.as_ref()).await?;
     if asked.is_largest_first() {
         totals.put_largest_first();
@@ -72,7 +74,7 @@ pub(super) async fn totals(
     let totals = Compact::new(totals);
     let (tag, bytes) = (tag_of(&totals), totals.bytes());
     let totals = keep(tag, totals, bytes)?;
-    head.missing.setbacks = service.setbacks(asked.query.days()).await?;
+    head.missing.setbacks = service.setbacks(namespace, asked.query.days()).await?;
     let written = head.json(&asked);
     let tag = tag_of(&(tag, written.as_str(), format.content_type()));
     let is_csv = format == Format::Csv;

@@ -95,7 +95,10 @@ impl Importing {
 
     /// The series that these methods are counted under.
     pub(crate) fn resolve(&mut self, methods: &[(i32, Series)]) -> Vec<Arc<Named>> {
-        let series = methods.iter().map(|(_, one)| (SeriesRef::from(one), REQUESTS_ENOUGH));
+        let namespace = self.how.namespace;
+        let series = methods
+            .iter()
+            .map(|(_, one)| (SeriesRef { namespace, ..SeriesRef::from(one) }, REQUESTS_ENOUGH));
         let named = self.series.resolve(series);
         self.imported.methods += methods.len() as u64;
         let is_other = |named: &&Arc<Named>| &*named.series.path == OTHER_PATH;

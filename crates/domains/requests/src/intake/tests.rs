@@ -2,7 +2,7 @@
 
 use super::*;
 
-const RULES: Rules = Rules { path_bytes_max: 10, now_micros: 0 };
+const RULES: Rules = Rules { namespace: Namespace::DEFAULT, path_bytes_max: 10, now_micros: 0 };
 
 fn check(seconds: i64, nanos: i32) -> Result<i64, InvalidTime> {
     RULES.time(Some(Timestamp { seconds, nanos }))
@@ -23,7 +23,7 @@ fn times_are_held_against_the_clock() {
 
 #[test]
 fn a_text_that_cannot_be_stored_is_other() {
-    let rules = Rules { path_bytes_max: 10, now_micros: 0 };
+    let rules = Rules { namespace: Namespace::DEFAULT, path_bytes_max: 10, now_micros: 0 };
     let sent = |text: &str| proto::Series {
         service: text.to_owned(),
         method: text.to_owned(),

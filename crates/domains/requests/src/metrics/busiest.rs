@@ -2,7 +2,8 @@
 //!
 //! An endpoint gets a counter at a scrape, and that begins at 0: what came before stays with the others. It
 //! loses it to one that is twice as busy, and what it had counted goes to the others. So no counter ever falls,
-//! and together they are what is committed, at each scrape.
+//! and together they are what is committed, at each scrape. Those of the namespace `default` alone get one, because
+//! its keys may scrape.
 
 use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use tally_runtime::metrics::{Counter, Metric, Scrape};
 
 use crate::changes::Version;
-use crate::model::SeriesId;
+use crate::model::{Namespace, SeriesId};
 use crate::series::KnownSeries;
 
 const ENDPOINT: Metric = Metric::counter(
@@ -101,7 +102,8 @@ impl Busiest {
     fn spread(&self, state: &mut State, series: &KnownSeries) -> Vec<Endpoint> {
         let mut candidates = HashMap::new();
         for (id, requests) in std::mem::take(&mut state.fresh) {
-            let Some(named) = series.named(id) else {
+            let named = series.named(id);
+            let Some(named) = named.filter(|one| one.series.namespace == Namespace::DEFAULT) else {
                 state.others += requests;
                 continue;
             };

@@ -7,15 +7,18 @@ use tally_serve::pages::{Glance, change, name, sparkline, thousands};
 use super::ask::{Ask, REQUESTS};
 use super::view::View;
 use super::{first, parts, producers, rules};
+use crate::model::Namespace;
 use crate::service::Service;
 
 /// What it asks for.
 const ASKED: &str = "range=today&show=5";
 
-pub(super) async fn part(service: &Service, url: &str) -> Glance {
+pub(super) async fn part(service: &Service, namespace: Namespace, url: &str) -> Glance {
     let now = service.now();
     let ask = Ask::read(Some(ASKED), now).expect("it is a question");
-    let view = match View::read(service, ask, now).await {
+    let firing = rules::firing(service, namespace).await;
+    // The larger one last, so that few wait with it for the other.
+    let view = match View::read(service, namespace, ask, now).await {
         Ok(view) => view,
         Err(error) => {
             let body = html! {
@@ -24,7 +27,6 @@ pub(super) async fn part(service: &Service, url: &str) -> Glance {
             return body.into();
         }
     };
-    let firing = rules::firing(service).await;
     let body = html! {
         section.card aria-labelledby="requests" {
             header { h2 #requests { a href=(REQUESTS) { "Requests" } } p.muted { "Today, " (view.times.zone.name()) } }

@@ -9,7 +9,7 @@ use tally_serve::pages::{Link, name, thousands};
 use super::parts;
 use crate::error::Error;
 use crate::missing::Missing;
-use crate::model::DayRange;
+use crate::model::{DayRange, Namespace};
 use crate::service::Service;
 
 pub(super) const PATH: &str = "/requests/producers";
@@ -18,11 +18,14 @@ const LIST: &str = "/api/v1/requests/producers";
 const SHOWN_MAX: usize = 200;
 
 /// The page, and when it is from.
-pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
+pub(super) async fn page(
+    service: &Service,
+    namespace: Namespace,
+) -> Result<(Markup, Markup), Error> {
     let now = service.now();
-    let setbacks = service.setbacks(DayRange::ALL).await?;
+    let setbacks = service.setbacks(namespace, DayRange::ALL).await?;
     // The larger one last, so that few wait with it for the other.
-    let mut producers = service.producers(true).await?;
+    let mut producers = service.producers(namespace, true).await?;
     producers.sort_by_key(|one| std::cmp::Reverse((one.last_seen_micros, one.id)));
     let (workers, clients): (Vec<_>, Vec<_>) = producers.into_iter().partition(|one| one.is_worker);
     let missing = Missing { dropped: clients.iter().map(|one| one.dropped).sum(), setbacks };

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use tally_serve::pages::{Link, name, thousands};
+use tally_serve::pages::{Link, name};
 
 use super::ask::REQUESTS;
 use super::producers::moment;
 use crate::error::Error;
+use crate::model::Namespace;
 use crate::rules::{KeptRule, Rule};
 use crate::service::Service;
 
@@ -17,9 +18,12 @@ const EXAMPLE: &str = "tally rules add 'shop is silent' --service shop --below 1
                        tally rules add 'errors' --service shop --status 5xx --above 5% --in 15m";
 
 /// The page, and when it is from.
-pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
+pub(super) async fn page(
+    service: &Service,
+    namespace: Namespace,
+) -> Result<(Markup, Markup), Error> {
     let now = service.now();
-    let mut rules = service.rules().await?;
+    let mut rules = service.rules(namespace).await?;
     // Those that fire first.
     rules.sort_by_key(|kept| kept.firing_since.is_none());
     let body = html! {
@@ -40,8 +44,8 @@ pub(super) async fn page(service: &Service) -> Result<(Markup, Markup), Error> {
 }
 
 /// Those that fire, for `/`: nothing if none does.
-pub(super) async fn firing(service: &Service) -> Markup {
-    let rules = service.rules().await.unwrap_or_default();
+pub(super) async fn firing(service: &Service, namespace: Namespace) -> Markup {
+    let rules = service.rules(namespace).await.unwrap_or_default();
     html! {
         @if is_any_firing(&rules) {
             p.completeness.short {
@@ -81,9 +85,7 @@ fn list(rules: &[KeptRule]) -> Markup {
                     h2 { (name(&kept.rule.name, false)) }
                     p { (state(kept.firing_since)) }
                     p {
-                        "Fires at " (kept.rule.limit.to_string())
-                        @if kept.rule.limit.is_share() { " of at least " (thousands(kept.rule.at_least().into())) " requests" }
-                        " in " (window(kept.rule.window_minutes)) ": " (filters(&kept.rule))
+                        "Fires at " (kept.rule.condition()) ": " (filters(&kept.rule))
                     }
                     p.muted {
                         @if kept.webhook.is_empty() { "Tells nobody: it has no webhook" }
@@ -102,16 +104,6 @@ fn state(firing_since: Option<Timestamp>) -> Markup {
             None => span.muted { "Fine" },
         }
     }
-}
-
-/// As in `15 minutes`.
-fn window(minutes: u32) -> String {
-    let (number, unit) = match minutes {
-        minutes if minutes.is_multiple_of(24 * 60) => (minutes / (24 * 60), "day"),
-        minutes if minutes.is_multiple_of(60) => (minutes / 60, "hour"),
-        minutes => (minutes, "minute"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Which requests it is about, each a link to them where a page can show them.

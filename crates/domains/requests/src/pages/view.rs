@@ -14,7 +14,7 @@ use super::sums::{Sums, endpoints, ranking};
 use super::times::Times;
 use crate::error::Error;
 use crate::missing::Missing;
-use crate::model::{Day, Quarter};
+use crate::model::{Day, Namespace, Quarter};
 use crate::periods::Granularity;
 use crate::service::Service;
 use crate::totals::{Filter, GroupBy, Query, Questions, Totals};
@@ -112,24 +112,25 @@ impl Deref for View {
 }
 
 impl View {
-    /// Reads what is asked for. The counts, which are large, come last: whoever has them waits for nothing
-    /// else, so few have them at the same time, however many ask.
+    /// Reads what is asked for of a namespace. The counts, which are large, come last: whoever has them waits
+    /// for nothing else, so few have them at the same time, however many ask.
     pub(super) async fn read(
         service: &Service,
+        namespace: Namespace,
         mut ask: Ask,
         now: Timestamp,
     ) -> Result<Self, Error> {
-        let setbacks = service.setbacks(ask.times.range.days()).await?;
+        let setbacks = service.setbacks(namespace, ask.times.range.days()).await?;
         let rolled_up_through = service.rolled_up_through().await?;
         let (answers, ranked): (_, Shared) = loop {
             let ranked = Arc::default();
-            let questions = questions(&ask, service.totals_max, &ranked);
+            let questions = questions(namespace, &ask, service.totals_max, &ranked);
             match service.answers(questions).await {
                 Err(error) if error.kind() == Kind::FailedPrecondition && ask.times.coarsen() => {}
                 answers => break (answers?, ranked),
             }
         };
-        let has_any = !answers[NOW].periods.is_empty() || service.has_series();
+        let has_any = !answers[NOW].periods.is_empty() || service.has_series(namespace);
         let ranked = ranked.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ranked = ranked.unwrap_or_else(|| Ranked::of(&ask, &answers));
         let missing = Missing { dropped: answers[NOW].dropped, setbacks };
@@ -175,25 +176,25 @@ impl View {
 }
 
 /// All that is read for a page.
-fn questions(ask: &Ask, totals_max: usize, ranked: &Shared) -> Questions {
+fn questions(namespace: Namespace, ask: &Ask, totals_max: usize, ranked: &Shared) -> Questions {
     let (asked, kept) = (ask.clone(), Arc::clone(ranked));
     let then = move |answers: &[Totals]| {
         let ranked = Ranked::of(&asked, answers);
-        let queries = points_of(&asked, &ranked.endpoints, totals_max);
+        let queries = points_of(namespace, &asked, &ranked.endpoints, totals_max);
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(ranked);
         queries
     };
-    Questions { first: first(ask, totals_max), then: Arc::new(then) }
+    Questions { first: first(namespace, ask, totals_max), then: Arc::new(then) }
 }
 
 /// What is asked first: all that the filters of statuses, services and customers choose from, the same of the
 /// range before as it is chosen, and the range by period.
-fn first(ask: &Ask, totals_max: usize) -> Vec<Query> {
-    let query = |range, granularity, filter, group_by: &[GroupBy]| Query {
+fn first(namespace: Namespace, ask: &Ask, totals_max: usize) -> Vec<Query> {
+    let query = |range, granularity, filter: Filter, group_by: &[GroupBy]| Query {
         range,
         granularity,
         zone: ask.zone.clone(),
-        filter,
+        filter: Filter { namespace, ..filter },
         group_by: group_by.to_vec(),
         live: true,
         with_corrections: false,
@@ -218,16 +219,17 @@ fn first(ask: &Ask, totals_max: usize) -> Vec<Query> {
 }
 
 /// The endpoints that are shown, by period.
-fn points_of(ask: &Ask, shown: &[Endpoint], totals_max: usize) -> Vec<Query> {
+fn points_of(namespace: Namespace, ask: &Ask, shown: &[Endpoint], totals_max: usize) -> Vec<Query> {
     if ask.path.is_some() || shown.is_empty() {
         return Vec::new();
     }
     let filter = Filter {
+        namespace,
         methods: shown.iter().map(|one| one.group.method.to_string()).collect(),
         paths: shown.iter().map(|one| one.group.path.to_string()).collect(),
         ..ask.filter()
     };
-    let [_, _, over_time] = &mut *first(ask, totals_max) else { return Vec::new() };
+    let [_, _, over_time] = &mut *first(namespace, ask, totals_max) else { return Vec::new() };
     vec![Query { filter, group_by: vec![GroupBy::Method, GroupBy::Path], ..over_time.clone() }]
 }
 

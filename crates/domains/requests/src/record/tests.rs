@@ -91,7 +91,7 @@ async fn a_stream_that_is_never_empty_leaves_others_their_turn() {
             .chain(stream::once(first_is_stored).filter_map(ready))
             .chain(stream::iter(flood))
             .map(|kind| Ok(proto::RecordRequest { kind: Some(kind) }.into()));
-        let record = Record::new(Arc::clone(&service.intake));
+        let record = Record::new(Arc::clone(&service.intake), Namespace::DEFAULT);
         let mut answers = service.streams.answers(Box::pin(messages), record, Default::default());
         let reading = async {
             let mut stored = Some(stored);
@@ -124,7 +124,7 @@ fn learn(record: &mut Record, paths: std::ops::Range<usize>, numbers: &[u32]) {
 async fn a_series_is_told_apart_later_on_the_same_stream() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path()).await;
-    let mut record = Record::new(Arc::clone(&service.intake));
+    let mut record = Record::new(Arc::clone(&service.intake), Namespace::DEFAULT);
     // Half of the room, and one more.
     learn(&mut record, 0..51, &[50]);
     let path = |record: &Record| record.names[50].series.path.to_string();
@@ -145,7 +145,7 @@ async fn a_series_is_told_apart_later_on_the_same_stream() {
 async fn a_series_is_told_apart_by_its_requests() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path()).await;
-    let mut record = Record::new(Arc::clone(&service.intake));
+    let mut record = Record::new(Arc::clone(&service.intake), Namespace::DEFAULT);
     learn(&mut record, 0..51, &[50]);
     let entry = |requests| proto::Batch { number: vec![50], requests, ..Default::default() };
     record.learn(&entry(vec![3]).into()).expect("valid");
@@ -162,7 +162,7 @@ async fn a_series_is_told_apart_by_its_requests() {
 async fn a_stream_remembers_few_undecided_series() {
     let folder = tempfile::tempdir().expect("a folder");
     let service = service(folder.path()).await;
-    let mut record = Record::new(Arc::clone(&service.intake));
+    let mut record = Record::new(Arc::clone(&service.intake), Namespace::DEFAULT);
     learn(&mut record, 0..3 * UNDECIDED_MAX, &[]);
     assert_eq!(record.undecided.by_number.len(), UNDECIDED_MAX);
     assert_eq!(record.undecided.numbers.len(), UNDECIDED_MAX);

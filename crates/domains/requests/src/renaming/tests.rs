@@ -12,8 +12,12 @@ fn of_customer(path: &str, customer: &str) -> Series {
 
 fn merge(path: PathIs, into: &str) -> Renaming {
     let selection = Selection { path: Some(path), ..Selection::default() };
-    Renaming::of(&selection, NewNames { path: Some(into.into()), ..NewNames::default() })
-        .expect("a regex")
+    Renaming::of(
+        Namespace::DEFAULT,
+        &selection,
+        NewNames { path: Some(into.into()), ..NewNames::default() },
+    )
+    .expect("a regex")
 }
 
 fn exactly(path: &str) -> PathIs {
@@ -45,12 +49,15 @@ fn a_regex_is_bounded() {
     for bad in ["(", "a{5000}{5000}", "(?:x{1000}){1000}", &"(".repeat(1_000)] {
         let path = Some(PathIs::Matches(bad.into()));
         let selection = Selection { path, ..Selection::default() };
-        assert!(Renaming::of(&selection, NewNames::default()).is_err(), "{bad}");
+        assert!(
+            Renaming::of(Namespace::DEFAULT, &selection, NewNames::default()).is_err(),
+            "{bad}"
+        );
     }
     // Few bytes of text, and many when compiled.
     let path = Some(PathIs::Matches("[a-z]{900}".into()));
     let selection = Selection { path, ..Selection::default() };
-    assert!(Renaming::of(&selection, NewNames::default()).is_err());
+    assert!(Renaming::of(Namespace::DEFAULT, &selection, NewNames::default()).is_err());
     // One that would not end elsewhere.
     let slow = merge(PathIs::Matches("^(a+)+$".into()), "/a");
     assert!(apply(&slow, &get(&format!("{}!", "a".repeat(2_000)))).is_none());
@@ -65,7 +72,7 @@ fn what_is_stored_of_a_forget_has_no_name() {
     };
     let forgotten = || Some("_forgotten".into());
     let into = NewNames { path: forgotten(), customer: forgotten(), ..NewNames::default() };
-    let renaming = Renaming::of(&selection, into).expect("no regex");
+    let renaming = Renaming::of(Namespace::DEFAULT, &selection, into).expect("no regex");
     let hashed = renaming.hashed((7, 8)).expect("no regex");
     let columns = hashed.columns();
     assert!(!format!("{columns:?}").contains("ann"), "{columns:?}");
@@ -144,8 +151,12 @@ fn a_forget_by_several_fields_takes_what_has_all_of_them() {
             ..Selection::default()
         };
         let [path, customer] = into.map(|name| name.map(Box::from));
-        Renaming::of(&selection, NewNames { path, customer, ..NewNames::default() })
-            .expect("no regex")
+        Renaming::of(
+            Namespace::DEFAULT,
+            &selection,
+            NewNames { path, customer, ..NewNames::default() },
+        )
+        .expect("no regex")
     };
     let forgotten = Some("_forgotten");
     let both = of("/ann", Some("ann"), [forgotten, forgotten]);

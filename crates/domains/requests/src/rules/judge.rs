@@ -90,7 +90,7 @@ impl Judge {
     /// Judges every rule. One that cannot be judged keeps no other one waiting, and stays as it is.
     async fn round(&self, mut now: Timestamp) -> Result<(), Error> {
         let store = &self.house.store;
-        let rules = store.rules().await?;
+        let rules = store.rules(None).await?;
         if rules.is_empty() {
             return Ok(());
         }
@@ -136,7 +136,7 @@ impl Judge {
     }
 
     async fn sum(&self, kept: &KeptRule, range: QuarterRange) -> Result<Sum, Error> {
-        let totals = self.house.store.totals(&kept.rule.query(range)).await?;
+        let totals = self.house.store.totals(&kept.rule.query(kept.namespace, range)).await?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
         if !kept.rule.limit.is_share() {
             let requests = count(totals.sum());
@@ -164,7 +164,8 @@ impl Judge {
             if self.attempt(&kept, now, watched).await? {
                 return Ok(());
             }
-            let again = self.house.store.rules().await?.into_iter().find(|one| one.id == kept.id);
+            let again =
+                self.house.store.rules(None).await?.into_iter().find(|one| one.id == kept.id);
             let Some(again) = again else { return Ok(()) };
             kept = again;
         }

@@ -119,7 +119,7 @@ impl KnownSeries {
         let mut added = Vec::new();
         for (id, series) in targets {
             if self.find((&series).into(), |_| ()).is_none() && !inner.by_id.contains_key(&id) {
-                self.room.take((&series).into());
+                self.rooms.of(series.namespace).take((&series).into());
                 added.push(inner.add(id, series));
             }
         }
@@ -139,7 +139,7 @@ impl KnownSeries {
                         .map(|one| one.id)
                 });
                 let to = found.unwrap_or_else(|| {
-                    self.room.take(fields);
+                    self.rooms.of(series.namespace).take(fields);
                     let id = inner.free_id(&series);
                     added.push(inner.add(id, series.clone()));
                     id
@@ -147,7 +147,7 @@ impl KnownSeries {
                 moved.moves.insert(named.id, to);
             }
             inner.by_id.remove(&named.id);
-            self.room.give((&named.series).into());
+            self.rooms.of(named.series.namespace).give((&named.series).into());
             gone.push(named);
         }
         self.moved.store(Arc::new(moved));

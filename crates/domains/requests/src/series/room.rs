@@ -8,12 +8,18 @@
 //! times, and the more of the room is taken, the more often: four times when half of it is taken, 16
 //! times when three quarters are, and so on. A route of a service comes that often soon; names that a
 //! scanner makes up do not come again. How often is remembered in a bounded table.
+//!
+//! Each namespace has room of its own, as large as any other's: what one of them is sent takes nothing
+//! from the others.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
 use tally_proto::wire::OTHER_PATH;
 
-use crate::model::SeriesRef;
+use crate::model::{Namespace, SeriesRef};
 
 /// The longest that the texts of a series may be on average. It bounds the cache's memory and the
 /// table's size.
@@ -33,14 +39,22 @@ const SIGHTINGS: usize = 1 << 16;
 /// How often a name must have come at most, as a power of four: 16,384 times.
 const FOURFOLDS_MAX: u32 = 7;
 
-/// The room for series.
+/// The room of each namespace that has series.
+pub(super) struct Rooms {
+    max: usize,
+    of: ArcSwap<HashMap<Namespace, Arc<Room>>>,
+}
+
+/// The room for the series of one namespace.
 pub(super) struct Room {
+    namespace: Namespace,
     max: usize,
     /// How many series there are of each form but the coarsest.
     taken: [AtomicUsize; FORMS - 1],
     /// How long the texts of those are that are told apart.
     bytes: AtomicUsize,
-    sightings: Sightings,
+    /// Nothing needs it before half of the room is taken.
+    sightings: OnceLock<Sightings>,
     /// What was logged: 1, that names must come several times; 2, that there is no room.
     logged: AtomicU8,
 }
@@ -49,15 +63,62 @@ pub(super) struct Room {
 /// more often than all others of the place together.
 struct Sightings(Box<[AtomicU64]>);
 
+// === impl Rooms ===
+
+impl Rooms {
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, of: ArcSwap::default() }
+    }
+
+    /// The room of a namespace.
+    pub(super) fn of(&self, namespace: Namespace) -> Arc<Room> {
+        if let Some(room) = self.of.load().get(&namespace) {
+            return Arc::clone(room);
+        }
+        let room = Arc::new(Room::new(namespace, self.max));
+        self.of.rcu(|rooms| {
+            let mut rooms = HashMap::clone(rooms);
+            rooms.entry(namespace).or_insert_with(|| Arc::clone(&room));
+            rooms
+        });
+        self.of.load().get(&namespace).map_or(room, Arc::clone)
+    }
+
+    /// How many series are told apart in the namespace that has most, and how many may be.
+    pub(super) fn fullest(&self) -> (usize, usize) {
+        let filled = self.of.load().values().map(|room| room.filled().0).max();
+        (filled.unwrap_or_default(), self.max)
+    }
+
+    /// Whether one of them has refused something.
+    pub(super) fn have_refused(&self) -> bool {
+        self.of.load().values().any(|room| room.has_refused())
+    }
+
+    /// How many series of each namespace, and bytes of their texts, to take from the database at most. It
+    /// exceeds the limits by coarse series, and by those that several servers added at the same time.
+    pub(super) fn loaded_max(&self) -> (usize, usize) {
+        let bytes = bytes_max(self.max).saturating_mul(2);
+        let coarse_bytes = COARSE_MAX * MEAN_TEXT_BYTES_MAX;
+        (self.max.saturating_mul(2).saturating_add(COARSE_MAX), bytes.saturating_add(coarse_bytes))
+    }
+}
+
+/// How long the texts of this many series may be together.
+fn bytes_max(max: usize) -> usize {
+    max.saturating_mul(MEAN_TEXT_BYTES_MAX)
+}
+
 // === impl Room ===
 
 impl Room {
-    pub(super) fn new(max: usize) -> Self {
+    fn new(namespace: Namespace, max: usize) -> Self {
         Self {
+            namespace,
             max,
             taken: Default::default(),
             bytes: AtomicUsize::new(0),
-            sightings: Sightings((0..SIGHTINGS).map(|_| AtomicU64::new(0)).collect()),
+            sightings: OnceLock::new(),
             logged: AtomicU8::new(0),
         }
     }
@@ -68,23 +129,21 @@ impl Room {
     }
 
     fn bytes_max(&self) -> usize {
-        self.max.saturating_mul(MEAN_TEXT_BYTES_MAX)
-    }
-
-    /// How many series, and bytes of their texts, to take from the database at most. It exceeds the
-    /// limits by coarse series, and by those that several servers added at the same time.
-    pub(super) fn loaded_max(&self) -> (usize, usize) {
-        let bytes = self.bytes_max().saturating_mul(2);
-        let coarse_bytes = COARSE_MAX * MEAN_TEXT_BYTES_MAX;
-        (self.max.saturating_mul(2).saturating_add(COARSE_MAX), bytes.saturating_add(coarse_bytes))
+        bytes_max(self.max)
     }
 
     /// Whether a series that the database has may be told apart here too.
     pub(super) fn has_room_for_loaded(&self, series: SeriesRef<'_>) -> bool {
-        let bytes = self.bytes.load(Ordering::Relaxed) + series.text_bytes();
-        form_of(series) > 0
-            || self.taken[0].load(Ordering::Relaxed) < self.max.saturating_mul(2)
-                && bytes <= self.bytes_max().saturating_mul(2)
+        let form = form_of(series);
+        let Some(taken) = self.taken.get(form) else { return true };
+        let (taken, bytes) = (taken.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed));
+        match form {
+            0 => {
+                taken < self.max.saturating_mul(2)
+                    && bytes + series.text_bytes() <= self.bytes_max().saturating_mul(2)
+            }
+            _ => taken < 2 * OTHERS_MAX,
+        }
     }
 
     /// Counts a series that is added.
@@ -129,7 +188,11 @@ impl Room {
         requests: u32,
     ) -> u32 {
         let matters = form_of(series) == 0 && self.wanted() > 1 && self.has(series);
-        if matters { self.sightings.add(hash(), requests) } else { requests }
+        if matters {
+            self.sightings.get_or_init(Sightings::new).add(hash(), requests)
+        } else {
+            requests
+        }
     }
 
     /// Whether an unknown series, which has come this often, has room in the form that it has.
@@ -174,11 +237,12 @@ impl Room {
         {
             return;
         }
-        let series_max = self.max;
+        let (namespace, series_max) = (self.namespace.0, self.max);
         let series = self.taken[0].load(Ordering::Relaxed);
         let text_bytes = self.bytes.load(Ordering::Relaxed);
         if state == 1 {
             tracing::warn!(
+                namespace,
                 series_max,
                 series,
                 text_bytes,
@@ -187,6 +251,7 @@ impl Room {
             );
         } else {
             tracing::warn!(
+                namespace,
                 series_max,
                 series,
                 text_bytes,
@@ -199,6 +264,10 @@ impl Room {
 // === impl Sightings ===
 
 impl Sightings {
+    fn new() -> Self {
+        Self((0..SIGHTINGS).map(|_| AtomicU64::new(0)).collect())
+    }
+
     /// Adds requests of a name, and returns how often it has come, as far as that is remembered. Races
     /// lose a count, which does no harm.
     fn add(&self, hash: u64, requests: u32) -> u32 {

@@ -263,7 +263,7 @@ fn what_has_no_room_takes_no_lock() {
         flood.known.resolve([((&get(&format!("/{n}"))).into(), often)]);
     }
     flood.send(std::iter::once(get("/200")));
-    assert!(flood.known.is_full());
+    assert!(flood.known.is_full(Namespace::DEFAULT));
     assert_eq!(flood.check(), 101);
     for (_, make) in made_up() {
         flood.send((0..10_000).map(make));
@@ -275,7 +275,9 @@ fn what_has_no_room_takes_no_lock() {
     for (what, make) in made_up() {
         for n in 0..10_000 {
             let series = make(n);
-            let is_decided = known.place((&series).into(), 1, |one| known.find(one, Arc::clone));
+            let room = known.rooms.of(series.namespace);
+            let find = |one| known.find(one, Arc::clone);
+            let is_decided = super::place(&room, (&series).into(), 1, find);
             assert!(is_decided.is_ok(), "{what}");
         }
     }
@@ -324,7 +326,7 @@ fn a_series_that_has_moved_is_known_as_what_it_has_become() {
     let path = Some(PathIs::Exactly("/a".into()));
     let selection = Selection { path, ..Selection::default() };
     let into = NewNames { path: Some("/b".into()), ..NewNames::default() };
-    let renaming = Arc::new(Renaming::of(&selection, into).expect("no regex"));
+    let renaming = Arc::new(Renaming::of(Namespace::DEFAULT, &selection, into).expect("no regex"));
     let version = Version { seq: 1, token: 7 };
     let changes = Changes {
         seqs: vec![1],

@@ -8,7 +8,7 @@ use tally_runtime::Kind;
 
 use super::{ROLL_UPS_OF_ONE_WAITING_MAX, ROLL_UPS_WAITING_MAX, Service};
 use crate::error::{Ended, Error};
-use crate::model::{Day, DayRange};
+use crate::model::{Day, DayRange, Namespace};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::totals::{Filter, GroupBy, PeriodTotals, Query, Totals};
 
@@ -73,17 +73,26 @@ impl Service {
         self.to_its_end(name, work).await.unwrap_or_else(|| Err(Ended::Panicked.into()))
     }
 
-    /// Rolls up days and returns their totals.
-    pub(crate) async fn roll_up(&self, days: DayRange) -> Result<Totals, Error> {
+    /// Rolls up days, of all namespaces, and returns the totals of one.
+    pub(crate) async fn roll_up(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+    ) -> Result<Totals, Error> {
         self.only_roll_up(days).await?;
-        let totals = self.rolled_up_or_none(days, Granularity::Day).await;
+        let totals = self.rolled_up_or_none(namespace, days, Granularity::Day).await;
         totals.map_err(|error| Error::RolledUp(Box::new(error)))
     }
 
-    /// Rolls up days and returns how many requests each of them has, of those that have any.
-    pub(crate) async fn roll_up_to_sums(&self, days: DayRange) -> Result<Vec<(Day, i64)>, Error> {
+    /// Rolls up days, of all namespaces, and returns how many requests each of them has in one, of those
+    /// that have any.
+    pub(crate) async fn roll_up_to_sums(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+    ) -> Result<Vec<(Day, i64)>, Error> {
         self.only_roll_up(days).await?;
-        let query = Query { sum: true, ..self.rolled_up_query(days, Granularity::Day) };
+        let query = Query { sum: true, ..self.rolled_up_query(namespace, days, Granularity::Day) };
         let totals = self.totals(&query).await;
         let totals = totals.map_err(|error| Error::RolledUp(Box::new(error)))?;
         let sum = |period: &PeriodTotals| (Day::from(period.label.date), period.sum());
@@ -128,10 +137,11 @@ impl Service {
     /// The totals of rolled-up days, by method and path. An error if there are none.
     pub(crate) async fn rolled_up(
         &self,
+        namespace: Namespace,
         days: DayRange,
         granularity: Granularity,
     ) -> Result<Totals, Error> {
-        let totals = self.rolled_up_or_none(days, granularity).await?;
+        let totals = self.rolled_up_or_none(namespace, days, granularity).await?;
         if totals.periods.is_empty() {
             return Err(Error::Refused(
                 Kind::NotFound,
@@ -146,18 +156,24 @@ impl Service {
 
     async fn rolled_up_or_none(
         &self,
+        namespace: Namespace,
         days: DayRange,
         granularity: Granularity,
     ) -> Result<Totals, Error> {
-        self.totals(&self.rolled_up_query(days, granularity)).await
+        self.totals(&self.rolled_up_query(namespace, days, granularity)).await
     }
 
-    fn rolled_up_query(&self, days: DayRange, granularity: Granularity) -> Query {
+    fn rolled_up_query(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+        granularity: Granularity,
+    ) -> Query {
         Query {
             range: QuarterRange::of_days(days),
             granularity,
             zone: Zone::utc(),
-            filter: Filter::default(),
+            filter: Filter { namespace, ..Filter::default() },
             group_by: vec![GroupBy::Method, GroupBy::Path],
             live: false,
             with_corrections: false,

@@ -10,7 +10,7 @@ use crate::changes::{Change, ChangeKind, Changed, Draft, Outdated, Plan, TooSlow
 use crate::corrections::{Balance, Corrected, Correction, LISTED_MAX};
 use crate::error::Error;
 use crate::house::House;
-use crate::model::{Day, DayRange, Series, SeriesId};
+use crate::model::{Day, DayRange, Namespace, Series, SeriesId};
 use crate::periods::{Granularity, QuarterRange, Zone};
 use crate::totals::{GroupBy, Query};
 
@@ -41,10 +41,14 @@ impl Service {
         .await
     }
 
-    /// The corrections of these days.
-    pub(crate) async fn corrections(&self, days: DayRange) -> Result<Vec<Corrected>, Error> {
+    /// The corrections that a namespace has of these days.
+    pub(crate) async fn corrections(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+    ) -> Result<Vec<Corrected>, Error> {
         let _place = self.place().await?;
-        let found = self.house.store.corrections(days, LISTED_MAX + 1).await;
+        let found = self.house.store.corrections(namespace, days, LISTED_MAX + 1).await;
         let found = found.map_err(Error::store("list corrections"))?;
         if found.len() > LISTED_MAX {
             let text = format!("{days} has more than {LISTED_MAX} corrections: ask for fewer days");
@@ -85,7 +89,8 @@ async fn decide_and_move(house: &House, change: &Change) -> Result<Option<Change
     let store = &house.store;
     let failed = || Error::store(change.kind.step());
     let mut changes = store.changes(Version::default()).await.map_err(failed())?;
-    let (known, _) = store.series(usize::MAX, usize::MAX).await.map_err(failed())?;
+    let (mut known, _) = store.series(usize::MAX, usize::MAX).await.map_err(failed())?;
+    known.retain(|(_, one)| one.namespace == change.namespace);
     let renaming = Arc::new(change.renaming(&changes)?);
     let is_kept = change.is_kept(&renaming, &changes);
     let redacted = match change.kind {
@@ -135,7 +140,7 @@ async fn with_requests(
         range: QuarterRange::ALL,
         granularity: Granularity::Whole,
         zone: Zone::utc(),
-        filter: change.selection.filter(),
+        filter: change.selection.filter(change.namespace),
         group_by: vec![
             GroupBy::Service,
             GroupBy::Method,

@@ -1,4 +1,6 @@
-//! What people who run the domain should know of it: for `GetStatus`, the pages and the metrics.
+//! What people who run the domain should know of it: for `GetStatus`, the pages and the metrics. Series and
+//! producers are those of the namespace `default`, whose keys alone may ask; what is queued or not folded is of
+//! all namespaces.
 
 use std::borrow::Cow;
 use std::sync::atomic::Ordering;
@@ -9,7 +11,7 @@ use tally_serve::Fact;
 use super::Service;
 use crate::error::Error;
 use crate::keeper::{Told, Went};
-use crate::model::Day;
+use crate::model::{Day, Namespace};
 use crate::schedule::Schedule;
 use crate::store::{Advance, Unfolded};
 
@@ -26,9 +28,9 @@ impl Service {
     /// What is known without asking anyone.
     pub(super) fn facts_in_memory(&self) -> Vec<Fact> {
         let queue = &self.streams.queue;
-        let (series, series_max) = self.house.series.filled();
+        let (series, series_max) = self.house.series.filled(Namespace::DEFAULT);
         let refused = "the room for series is short: new ones may be counted as _other";
-        let refused = self.house.series.has_refused().then_some(refused);
+        let refused = self.house.series.has_refused(Namespace::DEFAULT).then_some(refused);
         let is_keeping = self.is_keeping.load(Ordering::Relaxed);
         let keeper = if is_keeping { "this server" } else { "another server" };
         let Told { fold, roll_up } = self.keeper.told();

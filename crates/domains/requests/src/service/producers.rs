@@ -5,16 +5,21 @@ use tally_runtime::Kind;
 
 use super::Service;
 use crate::error::Error;
-use crate::model::{Day, DayRange};
+use crate::model::{Day, DayRange, Namespace};
 
 // === impl Service ===
 
 impl Service {
     /// What may be missing from these days, besides what clients have dropped.
-    pub(crate) async fn setbacks(&self, days: DayRange) -> Result<Vec<Setback>, Error> {
+    pub(crate) async fn setbacks(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+    ) -> Result<Vec<Setback>, Error> {
         let mut setbacks = {
             let _place = self.place().await?;
-            self.house.producers.setbacks().await.map_err(Error::store("list what is missing"))?
+            let producers = self.house.producers.of(namespace);
+            producers.setbacks().await.map_err(Error::store("list what is missing"))?
         };
         setbacks.retain(|one| {
             Day::of_micros(one.since_micros) <= days.last
@@ -24,21 +29,30 @@ impl Service {
     }
 
     /// Clears the setbacks of one producer, or of all, and returns them.
-    pub(crate) async fn clear_setbacks(&self, short_id: &str) -> Result<Vec<Setback>, Error> {
+    pub(crate) async fn clear_setbacks(
+        &self,
+        namespace: Namespace,
+        short_id: &str,
+    ) -> Result<Vec<Setback>, Error> {
         if short_id.is_empty() {
             let text = "short_id is empty: give the 8 hex digits of a producer, or all";
             return Err(Error::invalid(text));
         }
         let _place = self.place().await?;
-        self.house.producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
+        let producers = self.house.producers.of(namespace);
+        producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
     }
 
     /// Forgets a client that numbers its batches, and returns what it was.
-    pub(crate) async fn forget_producer(&self, id: &str) -> Result<Producer, Error> {
+    pub(crate) async fn forget_producer(
+        &self,
+        namespace: Namespace,
+        id: &str,
+    ) -> Result<Producer, Error> {
         let shown = Shown::parse(id)
             .ok_or_else(|| Error::invalid("id: not the 8 hex digits of a producer, nor a UUID"))?;
         let _place = self.place().await?;
-        let found = self.house.producers.forget_shown(&shown).await;
+        let found = self.house.producers.of(namespace).forget_shown(&shown).await;
         let mut found = found.map_err(Error::store("forget a producer"))?;
         let (kind, text) = match found.len() {
             1 => return Ok(found.remove(0)),
@@ -53,9 +67,15 @@ impl Service {
         Err(Error::Refused(kind, text.into()))
     }
 
-    /// The clients that number their batches, and on request the insert workers.
-    pub(crate) async fn producers(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
+    /// The clients that number their batches. With the namespace `default`, on request also the insert workers,
+    /// which store for all.
+    pub(crate) async fn producers(
+        &self,
+        namespace: Namespace,
+        with_workers: bool,
+    ) -> Result<Vec<Producer>, Error> {
         let _place = self.place().await?;
-        self.house.producers.list(with_workers).await.map_err(Error::store("list producers"))
+        let producers = self.house.producers.of(namespace);
+        producers.list(with_workers).await.map_err(Error::store("list producers"))
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Service;
 use crate::NAME;
 use crate::error::Error;
+use crate::model::Namespace;
 use crate::rules::{Counted, KeptRule, RULES_MAX, Rule, TESTS};
 use crate::store::Added;
 
@@ -30,6 +31,7 @@ impl Service {
     /// Adds a rule whose events go to this URL. Says whether it was there before.
     pub(crate) async fn add_rule(
         &self,
+        namespace: Namespace,
         rule: Rule,
         webhook: String,
     ) -> Result<(KeptRule, bool), Error> {
@@ -40,6 +42,7 @@ impl Service {
         let now = self.intake.clock.now();
         let kept = KeptRule {
             id: random::id(now),
+            namespace,
             rule,
             webhook,
             created: now,
@@ -67,15 +70,19 @@ impl Service {
         }
     }
 
-    /// All rules, by name.
-    pub(crate) async fn rules(&self) -> Result<Vec<KeptRule>, Error> {
+    /// All rules of a namespace, by name.
+    pub(crate) async fn rules(&self, namespace: Namespace) -> Result<Vec<KeptRule>, Error> {
         let _place = self.place().await?;
-        self.house.store.rules().await.map_err(Error::store("list rules"))
+        self.house.store.rules(Some(namespace)).await.map_err(Error::store("list rules"))
     }
 
     /// A rule by its name or id, and how it stands.
-    pub(crate) async fn shown_rule(&self, name_or_id: &str) -> Result<ShownRule, Error> {
-        let kept = self.rule(name_or_id).await?;
+    pub(crate) async fn shown_rule(
+        &self,
+        namespace: Namespace,
+        name_or_id: &str,
+    ) -> Result<ShownRule, Error> {
+        let kept = self.rule(namespace, name_or_id).await?;
         let now = self.intake.clock.now();
         let _place = self.place().await?;
         let counted = self.judge.count(&kept, now).await.map_err(Error::store("count"))?;
@@ -92,8 +99,12 @@ impl Service {
     }
 
     /// Removes a rule, and returns what it was.
-    pub(crate) async fn remove_rule(&self, name_or_id: &str) -> Result<KeptRule, Error> {
-        let kept = self.rule(name_or_id).await?;
+    pub(crate) async fn remove_rule(
+        &self,
+        namespace: Namespace,
+        name_or_id: &str,
+    ) -> Result<KeptRule, Error> {
+        let kept = self.rule(namespace, name_or_id).await?;
         let _place = self.place().await?;
         self.house.store.remove_rule(kept.id).await.map_err(Error::store("remove a rule"))?;
         tracing::info!(rule = %kept.id, "removed a rule");
@@ -102,8 +113,12 @@ impl Service {
 
     /// Sends an event that says nothing, in the way of all others. Returns its id. There is one at a time:
     /// they are not to flood the outbox.
-    pub(crate) async fn test_rule(&self, name_or_id: &str) -> Result<Uuid, Error> {
-        let kept = self.rule(name_or_id).await?;
+    pub(crate) async fn test_rule(
+        &self,
+        namespace: Namespace,
+        name_or_id: &str,
+    ) -> Result<Uuid, Error> {
+        let kept = self.rule(namespace, name_or_id).await?;
         let receiver = kept.receiver(self.outbox.webhooks());
         let receiver = receiver.and_then(|receiver| receiver.ok_or("is missing".to_owned()));
         let refused = |text: String| Error::Refused(Kind::FailedPrecondition, text.into());
@@ -130,10 +145,10 @@ impl Service {
         Err(refused(text.to_owned()))
     }
 
-    async fn rule(&self, name_or_id: &str) -> Result<KeptRule, Error> {
+    async fn rule(&self, namespace: Namespace, name_or_id: &str) -> Result<KeptRule, Error> {
         let id = Uuid::parse_str(name_or_id).ok();
         let is_it = |kept: &KeptRule| kept.rule.name == name_or_id || Some(kept.id) == id;
-        let found = self.rules().await?.into_iter().find(is_it);
+        let found = self.rules(namespace).await?.into_iter().find(is_it);
         found.ok_or_else(|| {
             Error::Refused(Kind::NotFound, "rule: there is none of this name".into())
         })

@@ -7,7 +7,7 @@ use tally_store::Database;
 use super::{Result, Store, postgres, sqlite};
 use crate::changes::{Changes, Draft, Version};
 use crate::corrections::{Balance, Corrected, Correction};
-use crate::model::DayRange;
+use crate::model::{DayRange, Namespace};
 
 /// How many series one step moves in a month: some 10,000 rows.
 pub(super) const SETTLED_SERIES: usize = 300;
@@ -136,15 +136,20 @@ impl Store {
         }
     }
 
-    /// The first corrections of these days, in order.
-    pub(crate) async fn corrections(&self, days: DayRange, limit: usize) -> Result<Vec<Corrected>> {
+    /// The first corrections that a namespace has of these days, in order.
+    pub(crate) async fn corrections(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+        limit: usize,
+    ) -> Result<Vec<Corrected>> {
         match &self.database {
             Database::Postgres(database) => {
-                postgres::corrections::list(database, days, limit).await
+                postgres::corrections::list(database, namespace, days, limit).await
             }
             Database::Sqlite(database) => {
                 let list = move |connection: &mut Connection| {
-                    sqlite::corrections::list(connection, days, limit)
+                    sqlite::corrections::list(connection, namespace, days, limit)
                 };
                 database.read(list).await
             }

@@ -8,6 +8,7 @@ use tally_store::Database;
 use uuid::Uuid;
 
 use super::{Result, Store, postgres, sqlite};
+use crate::model::Namespace;
 use crate::rules::KeptRule;
 
 /// The SQLSTATE of a second row of the same key.
@@ -34,17 +35,17 @@ pub(crate) enum Added {
 
 /// Each operation fails when the database does.
 impl Store {
-    /// All rules, by name.
-    pub(crate) async fn rules(&self) -> Result<Vec<KeptRule>> {
+    /// All rules of a namespace, by name, or those of all.
+    pub(crate) async fn rules(&self, namespace: Option<Namespace>) -> Result<Vec<KeptRule>> {
         match &self.database {
-            Database::Postgres(database) => postgres::rules::list(database).await,
+            Database::Postgres(database) => postgres::rules::list(database, namespace).await,
             Database::Sqlite(database) => {
-                database.read(|connection| sqlite::rules::list(connection)).await
+                database.read(move |connection| sqlite::rules::list(connection, namespace)).await
             }
         }
     }
 
-    /// Adds a rule, unless there is one of its name, or this many. Safe to repeat.
+    /// Adds a rule, unless its namespace has one of its name, or this many. Safe to repeat.
     pub(crate) async fn add_rule(&self, kept: &KeptRule, rules_max: u32) -> Result<Added> {
         match &self.database {
             Database::Postgres(database) => postgres::rules::add(database, kept, rules_max).await,

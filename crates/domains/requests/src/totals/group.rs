@@ -168,6 +168,12 @@ impl Groups {
         groups
     }
 
+    /// Of which namespace series must be read. None: of all, because those of others must be told from those
+    /// that have no name.
+    pub(crate) fn namespace_read(&self) -> Option<Namespace> {
+        (self.unknown == NONE).then_some(self.namespace)
+    }
+
     /// Adds a series that the filter lets through.
     pub(crate) fn add(&mut self, id: SeriesId, series: &SeriesRef<'_>) {
         let group = if series.namespace == self.namespace { self.number(series) } else { NONE };

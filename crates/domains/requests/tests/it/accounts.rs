@@ -1,6 +1,8 @@
 //! What every store keeps of its clients' batches: how much was accepted and dropped by day, and what is
 //! missing since the database went back.
 
+use std::collections::BTreeSet;
+
 use tally_producers::{BatchEnd, Fate, Opening, Producers, Refusal, Terms, Told};
 use tally_requests::{DOMAIN, Day, DayRange, Rows};
 use uuid::Uuid;
@@ -47,7 +49,11 @@ async fn a_loss_is_noted_once(backend: Backend) {
     lost.sequence += 4;
     for _ in 0..2 {
         for worker in [&lost, &short] {
-            backend.producers.note_setback(worker.id, told(worker.sequence)).await.unwrap();
+            backend
+                .producers
+                .note_setback(worker.id, &BTreeSet::new(), told(worker.sequence))
+                .await
+                .unwrap();
         }
     }
     let noted = backend.producers.setbacks().await.unwrap();
@@ -72,7 +78,11 @@ async fn setbacks_do_not_fill_the_table(backend: Backend) {
     let now_micros = crate::backend::at("2100-01-01T00:00:00Z");
     let told = Told { sequence: i64::MAX / 2, at_micros: None, is_recent: true, now_micros };
     for n in 0..1_004 {
-        backend.producers.note_setback(Uuid::from_u128(n + 1), told).await.unwrap();
+        backend
+            .producers
+            .note_setback(Uuid::from_u128(n + 1), &BTreeSet::new(), told)
+            .await
+            .unwrap();
     }
     let noted = backend.producers.setbacks().await.unwrap();
     assert_eq!(noted.len(), 1_001);

@@ -281,7 +281,7 @@ async fn a_correction_waits_for_the_one_before_it() {
     let first = format!(
         "BEGIN; LOCK TABLE tally_request_calendar IN ROW EXCLUSIVE MODE; \
          INSERT INTO tally_request_corrections VALUES \
-             (gen_random_uuid(), DATE '{TODAY}', {id}, -5, 'a reason', 'eve', now())"
+             (gen_random_uuid(), 0, DATE '{TODAY}', {id}, -5, 'a reason', 'eve', now())"
     );
     other.batch_execute(&first).await.unwrap();
     let commit = async {

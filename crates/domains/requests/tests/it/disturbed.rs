@@ -2,6 +2,7 @@
 //! operation ends well all the same, and what it did, it did once.
 
 use tally_requests::{DayRange, ImportCount, SeriesId, import_count};
+use tally_runtime::Namespace;
 use tally_testkit::{Disturbance, TestDatabase};
 
 use crate::backend::{Backend, OLD, Producer, append, day, noon, open, sum};
@@ -200,6 +201,7 @@ async fn imported_once(backend: Backend) {
             &LONG,
             async || {
                 let how = || ImportCount {
+                    namespace: Namespace::DEFAULT,
                     source: None,
                     series_max: 100,
                     path_bytes_max: 100,

@@ -1,6 +1,7 @@
 //! Importing the Go server's tables; see the program's tests for the rest.
 
 use tally_requests::{ImportCount, import_count};
+use tally_runtime::Namespace;
 use tally_testkit::TestDatabase;
 
 use crate::backend::{as_cockroach, open};
@@ -18,7 +19,13 @@ async fn cockroach_refuses_and_says_what_to_do() {
     }
     let (postgres, cockroach) =
         (open(&database.url()).await, open(&as_cockroach(&database.url())).await);
-    let how = || ImportCount { source: None, series_max: 10, path_bytes_max: 100, dry_run: false };
+    let how = || ImportCount {
+        namespace: Namespace::DEFAULT,
+        source: None,
+        series_max: 10,
+        path_bytes_max: 100,
+        dry_run: false,
+    };
     let refused =
         import_count(&cockroach, &postgres, how()).await.expect_err("refused").to_string();
     assert!(refused.contains("CockroachDB") && refused.contains("SQLite"), "{refused}");

@@ -29,6 +29,7 @@ mod keys;
 mod leaving;
 mod log;
 mod migrations;
+mod namespaces;
 mod pages;
 mod plans;
 mod property;

@@ -34,8 +34,8 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
              FROM generate_series(1, 2000) AS n; \
          INSERT INTO tally_request_moves (from_id, to_id, change_seq) \
              SELECT n, n + 100000, n % 2000 + 1 FROM generate_series(1000, 20000) AS n; \
-         INSERT INTO tally_request_corrections (id, day, series_id, requests, reason, author, corrected_at) \
-             SELECT gen_random_uuid(), DATE '2000-01-01' + n % 9000, n % 100, 1, '', '', now() \
+         INSERT INTO tally_request_corrections (id, namespace_id, day, series_id, requests, reason, author, corrected_at) \
+             SELECT gen_random_uuid(), 0, DATE '2000-01-01' + n % 9000, n % 100, 1, '', '', now() \
              FROM generate_series(1, 20000) AS n; \
          ANALYZE tally_request_changes, tally_request_moves, tally_request_corrections, \
              tally_request_series, tally_request_days, tally_request_months, \
@@ -213,9 +213,10 @@ async fn producers_are_moved_by_their_keys() {
                    SELECT gen_random_uuid(), 'requests', 1 FROM generate_series(1, 100000); \
                ANALYZE tally_producers";
     client.batch_execute(sql).await.expect("rows");
-    let types = "UUID[], INT8[], INT8[], INT8[], INT8[], INT8[], UUID, INT4[], INT8[], INT8[]";
-    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{1}', '{2}', '{0}', '{0}', \
-                     gen_random_uuid(), '{}', '{}', '{}'";
+    let types = "UUID[], INT8[], INT8[], INT8[], INT8[], INT8[], INT8[], UUID, INT8[], INT4[], \
+                 INT8[], INT8[]";
+    let arguments = "ARRAY[gen_random_uuid()], '{0}', '{0}', '{1}', '{2}', '{0}', '{0}', \
+                     gen_random_uuid(), '{}', '{}', '{}', '{}'";
     let statements = Statements::new(
         &include_str!("../../src/store/postgres/append.sql").replace(":tray", "tally_requests_0"),
         &include_str!("../../src/store/postgres/append_open.sql")
@@ -224,10 +225,11 @@ async fn producers_are_moved_by_their_keys() {
     for (sql, types, arguments) in [
         (
             &*statements.one,
-            "UUID, INT8, INT8, INT8, INT8, INT8, UUID, INT4[], INT8[], INT8[], BYTEA, INT8[], \
-             TIMESTAMPTZ[], INT8[]"
+            "UUID, INT8, INT8, INT8, INT8, INT8, INT8, UUID, INT8[], INT4[], INT8[], INT8[], BYTEA, \
+             INT8[], TIMESTAMPTZ[], INT8[]"
                 .to_owned(),
-            "gen_random_uuid(), 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', NULL, '{}', '{}', '{}'"
+            "gen_random_uuid(), 0, 0, 1, 2, 0, 0, gen_random_uuid(), '{}', '{}', '{}', '{}', NULL, \
+             '{}', '{}', '{}'"
                 .to_owned(),
         ),
         (

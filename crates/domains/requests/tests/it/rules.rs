@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tally_access::Caller;
 use tally_outbox::{Outbox, Secrets, Webhooks};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::rule::Limit;
@@ -22,6 +23,13 @@ use crate::server::settings;
 
 /// What the tests' webhooks begin with. Nothing is sent there.
 const HOOK: &str = "https://hooks.example.com/tally/";
+
+/// What somebody asks for who needs no key.
+pub(crate) fn asked<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Caller::open());
+    request
+}
 
 /// A server that judges when the test says so.
 struct Judging {
@@ -50,12 +58,12 @@ impl Judging {
 
     async fn add(&self, rule: proto::Rule) -> Result<proto::AddRuleResponse, Status> {
         let request = proto::AddRuleRequest { rule: Some(rule) };
-        self.service.add_rule(Request::new(request)).await.map(tonic::Response::into_inner)
+        self.service.add_rule(asked(request)).await.map(tonic::Response::into_inner)
     }
 
     async fn show(&self, rule: &str) -> proto::ShowRuleResponse {
         let request = proto::ShowRuleRequest { rule: rule.to_owned() };
-        self.service.show_rule(Request::new(request)).await.expect("it is there").into_inner()
+        self.service.show_rule(asked(request)).await.expect("it is there").into_inner()
     }
 
     /// Judges at this time.
@@ -309,7 +317,7 @@ async fn a_rule_is_kept_once(backend: Backend) {
     let error = server.add(by_method(["GET", "a b", ""])).await.expect_err("no method");
     assert!(error.message().contains("methods: a b: not a method"), "{error:?}");
     let by_method = proto::RemoveRuleRequest { rule: "by method".into() };
-    server.service.remove_rule(Request::new(by_method)).await.expect("it is there");
+    server.service.remove_rule(asked(by_method)).await.expect("it is there");
     for other in [
         proto::Rule { window_minutes: 30, ..first.clone() },
         proto::Rule { webhook: String::new(), ..first.clone() },
@@ -334,12 +342,12 @@ async fn a_rule_is_kept_once(backend: Backend) {
     }
     let error = server.add(rule("one more", Limit::Below(1))).await.expect_err("too many");
     assert_eq!(error.code(), Code::ResourceExhausted);
-    let listed = server.service.list_rules(Request::new(proto::ListRulesRequest {})).await;
+    let listed = server.service.list_rules(asked(proto::ListRulesRequest {})).await;
     let listed = listed.expect("a list").into_inner().rules;
     let names = listed.iter().filter_map(|kept| Some(&*kept.rule.as_ref()?.name));
     assert!(names.is_sorted() && listed.len() == 100);
     let id = added.rule.expect("a rule").id;
-    let request = || Request::new(proto::RemoveRuleRequest { rule: id.clone() });
+    let request = || asked(proto::RemoveRuleRequest { rule: id.clone() });
     server.service.remove_rule(request()).await.expect("by its id");
     let error = server.service.remove_rule(request()).await.expect_err("it is gone");
     assert_eq!(error.code(), Code::NotFound);
@@ -349,7 +357,7 @@ async fn a_rule_is_kept_once(backend: Backend) {
 async fn a_test_is_an_event_of_the_rule(backend: Backend) {
     let server = Judging::new(&backend.database).await;
     server.add(rule("busy", Limit::Above(0))).await.expect("added");
-    let request = |name: &str| Request::new(proto::TestRuleRequest { rule: name.to_owned() });
+    let request = |name: &str| asked(proto::TestRuleRequest { rule: name.to_owned() });
     let id =
         server.service.test_rule(request("busy")).await.expect("written").into_inner().event_id;
     let events = server.events("busy").await;
@@ -365,7 +373,7 @@ async fn a_test_is_an_event_of_the_rule(backend: Backend) {
     let numbers: Vec<_> = events.iter().map(|one| one["data"]["number"].as_i64()).collect();
     assert_eq!(numbers, [None, Some(1)]);
     // What is told of a rule that is gone is gone with it.
-    let remove = Request::new(proto::RemoveRuleRequest { rule: "busy".to_owned() });
+    let remove = asked(proto::RemoveRuleRequest { rule: "busy".to_owned() });
     server.service.remove_rule(remove).await.expect("removed");
     assert_eq!(backend.count("tally_outbox").await, 0);
     let silent = proto::Rule { webhook: String::new(), ..rule("quiet", Limit::Above(0)) };
@@ -387,7 +395,7 @@ async fn tests_do_not_flood_the_outbox(backend: Backend) {
     let two = Judging::new(&backend.second_database).await;
     one.add(rule("busy", Limit::Above(0))).await.expect("added");
     let test = async |server: &Judging| {
-        let request = Request::new(proto::TestRuleRequest { rule: "busy".to_owned() });
+        let request = asked(proto::TestRuleRequest { rule: "busy".to_owned() });
         server.service.test_rule(request).await.map_err(|status| status.code())
     };
     let all = tokio::join!(test(&one), test(&two), test(&one), test(&two));
@@ -472,7 +480,7 @@ async fn no_failure_of_the_database_loses_or_doubles_a_verdict() {
                 told += 1;
                 let events = undisturbed
                     .service
-                    .show_rule(Request::new(proto::ShowRuleRequest { rule: "busy".to_owned() }));
+                    .show_rule(asked(proto::ShowRuleRequest { rule: "busy".to_owned() }));
                 let events = events.await.expect("it is there").into_inner().events;
                 let last: Value = serde_json::from_str(&events[0].body).expect("JSON");
                 assert_eq!(last["data"]["number"], told, "{when}");

@@ -14,7 +14,7 @@ async fn what_is_stored_of_a_key_comes_back() {
         assert_ne!(key.namespace, Namespace::DEFAULT);
         assert_eq!(place.store.some_namespace("shop").await.ok(), Some(key.namespace));
         assert_eq!(place.store.some_namespace("default").await.ok(), Some(Namespace::DEFAULT));
-        assert_eq!(place.store.keys().await.expect("they are read"), [key.clone()]);
+        assert_eq!(place.store.keys().await.expect("they are read"), std::slice::from_ref(&key));
         let again = place.store.add(&key, false).await.expect("the database answers");
         assert!(!again, "the name is taken");
         place.clock.set(expires);

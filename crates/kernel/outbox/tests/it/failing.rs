@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use tally_outbox::State;
 use tally_runtime::Clock as _;
-use tally_testkit::{Disturbance, Reply, eventually};
+use tally_testkit::{Disturbance, Reply, TestDatabase, eventually};
 
 use crate::place::{LIMIT, Place};
 
@@ -195,4 +195,32 @@ async fn no_failure_of_the_database_loses_an_event() {
             },
         )
         .await;
+}
+
+/// A server that was slow says what became of its attempt when another one has taken the next.
+#[tokio::test]
+async fn a_late_note_says_only_that_it_is_delivered() {
+    let Some(database) = TestDatabase::create_or_skip("late_note") else { return };
+    let client = database.connect().await;
+    let place = Place::postgres(database).await;
+    let (id, now) = (place.write_one().await.id(), place.clock.now());
+    let next = now + seconds(20);
+    for attempts in [0_i64, 1, 1] {
+        let take = include_str!("../../src/postgres/take.sql");
+        client.execute(take, &[&id, &attempts, &next]).await.expect("a statement");
+    }
+    let note = async |attempt: i64, is_delivered: bool| {
+        let note = include_str!("../../src/postgres/note.sql");
+        let due = (!is_delivered).then_some(now);
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&id, &attempt, &due, &now, &is_delivered, &"late"];
+        client.execute(note, &values).await.expect("a statement")
+    };
+    assert_eq!(note(1, false).await, 0);
+    let one = place.delivery().await;
+    assert_eq!((one.state, one.attempts), (State::Pending { due: next }, 2));
+    assert_eq!(note(1, true).await, 1);
+    assert_eq!(note(2, false).await, 0);
+    let one = place.delivery().await;
+    assert_eq!((one.state, &*one.answer), (State::Delivered { at: now }, "late"));
 }

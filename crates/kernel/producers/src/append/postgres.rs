@@ -3,7 +3,7 @@
 use std::future::{Future, ready};
 
 use tally_ingest::{Batch, WriteError};
-use tally_runtime::{Namespace, faults};
+use tally_runtime::{Day, Namespace, faults};
 use tally_store::error::Step as _;
 use tally_store::postgres::{Connection, Isolation, Transaction, commits_itself, fail};
 use tally_store::{Error, Outcome};
@@ -96,12 +96,14 @@ enum Moved {
 #[derive(Debug, Default)]
 struct Columns {
     ids: Vec<Uuid>,
+    namespaces: Vec<i64>,
     epochs: Vec<i64>,
     before: Vec<i64>,
     last: Vec<i64>,
     brought: Vec<i64>,
     given_up: Vec<i64>,
     worker: Uuid,
+    namespaces_of_days: Vec<i64>,
     days: Vec<i32>,
     accepted: Vec<i64>,
     dropped: Vec<i64>,
@@ -224,7 +226,7 @@ async fn in_transaction<T: Table>(
     Ok(moved)
 }
 
-/// Counts the days in one row, which is added up later.
+/// Counts the days in one row for each namespace, which are added up later.
 async fn count_many_days<C>(
     transaction: &Transaction,
     batch: &Batch<'_, Parcel<C>>,
@@ -232,13 +234,16 @@ async fn count_many_days<C>(
     plan: &Plan<C>,
 ) -> Result<(), Error> {
     let sql = include_str!("count_many_days.sql");
-    let namespace = Namespace::DEFAULT.0;
-    let days: Vec<i32> = plan.days.keys().map(|day| day.0).collect();
-    let (accepted, dropped): (Vec<i64>, Vec<i64>) =
-        plan.days.values().map(|counted| (counted.accepted, counted.dropped)).unzip();
-    let values: [&(dyn ToSql + Sync); 7] =
-        [&batch.producer, &batch.sequence, &domain, &namespace, &days, &accepted, &dropped];
-    transaction.write("count the days of a batch", sql, &values).await?;
+    let days: Vec<(&(Namespace, Day), &Counted)> = plan.days.iter().collect();
+    for some in days.chunk_by(|one, next| one.0.0 == next.0.0) {
+        let namespace = some.first().map_or(0, |((namespace, _), _)| namespace.0);
+        let days: Vec<i32> = some.iter().map(|((_, day), _)| day.0).collect();
+        let (accepted, dropped): (Vec<i64>, Vec<i64>) =
+            some.iter().map(|(_, counted)| (counted.accepted, counted.dropped)).unzip();
+        let values: [&(dyn ToSql + Sync); 7] =
+            [&batch.producer, &batch.sequence, &domain, &namespace, &days, &accepted, &dropped];
+        transaction.write("count the days of a batch", sql, &values).await?;
+    }
     Ok(())
 }
 
@@ -272,11 +277,14 @@ async fn places<C>(
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Places, Error> {
     let step = "look where producers stand";
-    let mut places: Places = super::producers(batch).map(|id| (id, None)).collect();
-    let ids: Vec<Uuid> = places.keys().copied().collect();
+    let mut places: Places = super::producers(batch).map(|whose| (whose, None)).collect();
+    let ids: Vec<Uuid> = places.keys().map(|(_, id)| *id).collect();
     let sql = include_str!("lock_producers.sql");
     for row in transaction.rows(step, sql, &[&ids]).await? {
-        places.insert(row.get(0), Some(Place { epoch: row.get(1), sequence: row.get(2) }));
+        let whose = (Namespace(row.get(1)), row.get(0));
+        if let Some(place) = places.get_mut(&whose) {
+            *place = Some(Place { epoch: row.get(2), sequence: row.get(3) });
+        }
     }
     Ok(places)
 }
@@ -301,7 +309,7 @@ async fn commit(transaction: Transaction) -> Result<(), Error> {
 // === impl Statements ===
 
 impl Statements {
-    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$12`, and which stores
+    /// With a domain's part: `, stored AS (INSERT …)`, whose values begin at `$14`, and which stores
     /// nothing unless `moved` has rows; and a condition, without which nothing moves. The statement locks
     /// what `stored` inserts into before it looks at the condition.
     pub fn new(stored: &str, open: &str) -> Self {
@@ -317,7 +325,9 @@ impl Columns {
     fn of<C: Content>(plan: &Plan<C>, worker: Uuid) -> Self {
         let mut columns = Self { worker, ..Self::default() };
         for one in &plan.moves {
-            columns.ids.push(one.id);
+            let (namespace, id) = one.whose;
+            columns.ids.push(id);
+            columns.namespaces.push(namespace.0);
             columns.epochs.push(one.epoch);
             columns.before.push(one.before);
             columns.last.push(one.last);
@@ -328,7 +338,8 @@ impl Columns {
         if plan.has_many_days() {
             return columns;
         }
-        for (day, counted) in &plan.days {
+        for ((namespace, day), counted) in &plan.days {
+            columns.namespaces_of_days.push(namespace.0);
             columns.days.push(day.0);
             columns.accepted.push(counted.accepted);
             columns.dropped.push(counted.dropped);
@@ -337,20 +348,23 @@ impl Columns {
     }
 
     fn of_one<'a>(&'a self, one: &'a Move) -> Vec<&'a (dyn ToSql + Sync)> {
-        let Move { id, epoch, before, last, brought: Counted { accepted, dropped }, .. } = one;
-        let moves: [&(dyn ToSql + Sync); 6] = [id, epoch, before, last, accepted, dropped];
+        let Move { whose, epoch, before, last, brought: Counted { accepted, dropped }, .. } = one;
+        let (Namespace(namespace), id) = whose;
+        let moves: [&(dyn ToSql + Sync); 7] =
+            [id, namespace, epoch, before, last, accepted, dropped];
         let checkpoint: &(dyn ToSql + Sync) = &one.checkpoint;
         moves.into_iter().chain(self.of_days()).chain([checkpoint]).collect()
     }
 
     fn of_many(&self) -> Vec<&(dyn ToSql + Sync)> {
-        let moves: [&(dyn ToSql + Sync); 6] =
-            [&self.ids, &self.epochs, &self.before, &self.last, &self.brought, &self.given_up];
+        let (ids, namespaces, epochs) = (&self.ids, &self.namespaces, &self.epochs);
+        let moves: [&(dyn ToSql + Sync); 7] =
+            [ids, namespaces, epochs, &self.before, &self.last, &self.brought, &self.given_up];
         let checkpoints: &(dyn ToSql + Sync) = &self.checkpoints;
         moves.into_iter().chain(self.of_days()).chain([checkpoints]).collect()
     }
 
-    fn of_days(&self) -> [&(dyn ToSql + Sync); 4] {
-        [&self.worker, &self.days, &self.accepted, &self.dropped]
+    fn of_days(&self) -> [&(dyn ToSql + Sync); 5] {
+        [&self.worker, &self.namespaces_of_days, &self.days, &self.accepted, &self.dropped]
     }
 }

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 use tally_ingest::{Batch, WriteError};
-use tally_runtime::{Namespace, faults};
+use tally_runtime::faults;
 use tally_store::Error;
 use tally_store::error::Step as _;
 use tally_store::sqlite::{Database, begin};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::days::Counted;
 use crate::once;
-use crate::plan::{Place, Places, Plan};
+use crate::plan::{Place, Places, Plan, Whose};
 use crate::run::{Content, Parcel};
 
 /// Does something with a batch in a transaction of its own, and returns after the commit.
@@ -57,7 +57,9 @@ pub fn append<C: Content>(
             .prepare_cached(include_str!("sqlite/move_producer.sql"))
             .and_then(|mut statement| {
                 let Counted { accepted, dropped } = one.brought;
-                statement.execute((one.id.as_bytes(), one.last, accepted, dropped, &one.checkpoint))
+                let (namespace, id) = one.whose;
+                let (id, checkpoint) = (id.as_bytes(), &one.checkpoint);
+                statement.execute((id, one.last, accepted, dropped, checkpoint, namespace.0))
             })
             .step("move a producer on")?;
     }
@@ -72,17 +74,16 @@ fn count_days<C: Content>(
     worker: Uuid,
     plan: &Plan<C>,
 ) -> rusqlite::Result<()> {
-    let namespace = Namespace::DEFAULT.0;
     if plan.has_many_days() {
         let sql = include_str!("sqlite/count_many_days.sql");
         let mut count = transaction.prepare_cached(sql)?;
-        for (day, Counted { accepted, dropped }) in &plan.days {
-            count.execute((day.0, domain, namespace, accepted, dropped))?;
+        for ((namespace, day), Counted { accepted, dropped }) in &plan.days {
+            count.execute((day.0, domain, namespace.0, accepted, dropped))?;
         }
     } else {
         let mut count = transaction.prepare_cached(include_str!("sqlite/count_day.sql"))?;
-        for (day, Counted { accepted, dropped }) in &plan.days {
-            count.execute((worker.as_bytes(), day.0, domain, namespace, accepted, dropped))?;
+        for ((namespace, day), Counted { accepted, dropped }) in &plan.days {
+            count.execute((worker.as_bytes(), day.0, domain, namespace.0, accepted, dropped))?;
         }
     }
     Ok(())
@@ -91,18 +92,21 @@ fn count_days<C: Content>(
 /// Where the producers of a batch stand.
 fn places<C>(transaction: &Transaction<'_>, batch: &Batch<'_, Parcel<C>>) -> Result<Places, Error> {
     let mut places = Places::new();
-    for id in super::producers(batch) {
-        if let Entry::Vacant(vacant) = places.entry(id) {
-            vacant.insert(place(transaction, id)?);
+    for whose in super::producers(batch) {
+        if let Entry::Vacant(vacant) = places.entry(whose) {
+            vacant.insert(place(transaction, whose)?);
         }
     }
     Ok(places)
 }
 
-fn place(transaction: &Transaction<'_>, id: Uuid) -> Result<Option<Place>, Error> {
+fn place(transaction: &Transaction<'_>, whose: Whose) -> Result<Option<Place>, Error> {
+    let (namespace, id) = whose;
     let place = |row: &Row<'_>| Ok(Place { epoch: row.get(0)?, sequence: row.get(1)? });
     transaction
         .prepare_cached(include_str!("sqlite/producer.sql"))
-        .and_then(|mut statement| statement.query_row([id.as_bytes()], place).optional())
+        .and_then(|mut statement| {
+            statement.query_row((id.as_bytes(), namespace.0), place).optional()
+        })
         .step("look where a producer stands")
 }

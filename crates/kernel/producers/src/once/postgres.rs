@@ -20,6 +20,9 @@ const STEP: &str = "store idempotency keys";
 /// How often a transaction waits for a key. What is left then counts as locked.
 const WAITS_MAX: usize = 100;
 
+/// A key with its namespace, and the fingerprint of what it is for.
+type Wanted<'a> = ((Namespace, &'a str), &'a [u8]);
+
 /// Stores the keys of a batch that are new, and returns the others: those that were used before, and those
 /// that another transaction is storing, which it waits for only a moment. If that may be an earlier attempt
 /// of the same batch, the batch fails, and comes back.
@@ -29,8 +32,10 @@ pub(crate) async fn store<C>(
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Keys, Error> {
     let wanted = wanted(batch);
-    let wanted: Vec<(&str, &[u8])> =
-        wanted.iter().map(|(key, fingerprint)| (&**key, &fingerprint[..])).collect();
+    let wanted: Vec<Wanted<'_>> = wanted
+        .iter()
+        .map(|((namespace, key), fingerprint)| ((*namespace, &**key), &fingerprint[..]))
+        .collect();
     if wanted.is_empty() {
         return Ok(Keys::default());
     }
@@ -63,7 +68,7 @@ pub(crate) async fn store<C>(
     }
     transaction.script(STEP, include_str!("postgres/end_keys.sql")).await?;
     let found = find(transaction, domain, &used).await?;
-    let locked = locked.into_iter().map(|(key, _)| ((*key).into(), Known::Locked));
+    let locked = locked.into_iter().map(|(one, _)| ((one.0, one.1.into()), Known::Locked));
     Ok(found.into_iter().chain(locked).collect())
 }
 
@@ -71,30 +76,35 @@ pub(crate) async fn store<C>(
 async fn store_part<'a>(
     transaction: &Transaction,
     domain: &str,
-    part: &[(&'a str, &[u8])],
-) -> Result<Vec<&'a str>, Error> {
-    let namespace = Namespace::DEFAULT.0;
-    let (keys, fingerprints): (Vec<&str>, Vec<&[u8]>) = part.iter().copied().unzip();
-    let values: [&(dyn ToSql + Sync); 4] = [&domain, &namespace, &keys, &fingerprints];
+    part: &[Wanted<'a>],
+) -> Result<Vec<(Namespace, &'a str)>, Error> {
+    let namespaces: Vec<i64> = part.iter().map(|((namespace, _), _)| namespace.0).collect();
+    let keys: Vec<&str> = part.iter().map(|((_, key), _)| *key).collect();
+    let fingerprints: Vec<&[u8]> = part.iter().map(|(_, fingerprint)| *fingerprint).collect();
+    let values: [&(dyn ToSql + Sync); 4] = [&domain, &namespaces, &keys, &fingerprints];
     let stored = transaction.rows(STEP, include_str!("postgres/store_keys.sql"), &values).await?;
-    let stored: HashSet<&str> = stored.iter().map(|row| row.get(0)).collect();
-    Ok(part.iter().map(|(key, _)| *key).filter(|key| !stored.contains(key)).collect())
+    let stored: HashSet<(i64, &str)> = stored.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let is_new = |one: &(Namespace, &str)| stored.contains(&(one.0.0, one.1));
+    Ok(part.iter().map(|(one, _)| *one).filter(|one| !is_new(one)).collect())
 }
 
 /// What is stored under keys that are there.
 async fn find(
     transaction: &Transaction,
     domain: &str,
-    used: &[&str],
-) -> Result<Vec<(Box<str>, Known)>, Error> {
+    used: &[(Namespace, &str)],
+) -> Result<Vec<((Namespace, Box<str>), Known)>, Error> {
     if used.is_empty() {
         return Ok(Vec::new());
     }
-    let values: [&(dyn ToSql + Sync); 3] = [&domain, &Namespace::DEFAULT.0, &used];
+    let (namespaces, keys): (Vec<i64>, Vec<&str>) =
+        used.iter().map(|(namespace, key)| (namespace.0, *key)).unzip();
+    let values: [&(dyn ToSql + Sync); 3] = [&domain, &namespaces, &keys];
     let found = transaction.rows(STEP, include_str!("postgres/find_keys.sql"), &values).await?;
     let known = |row: &Row| {
-        let fingerprint = row.get::<_, &[u8]>(1).try_into().ok()?;
-        Some((row.get::<_, &str>(0).into(), Known::For(fingerprint)))
+        let fingerprint = row.get::<_, &[u8]>(2).try_into().ok()?;
+        let key = (Namespace(row.get(0)), row.get::<_, &str>(1).into());
+        Some((key, Known::For(fingerprint)))
     };
     let found: Vec<_> = found.iter().filter_map(known).collect();
     if found.len() < used.len() {

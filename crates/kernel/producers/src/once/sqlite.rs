@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
 use tally_ingest::Batch;
-use tally_runtime::Namespace;
 use tally_store::Error;
 use tally_store::error::Step as _;
 use tally_store::sqlite::begin;
@@ -19,23 +18,22 @@ pub(crate) fn store<C>(
     batch: &Batch<'_, Parcel<C>>,
 ) -> Result<Keys, Error> {
     let step = "store idempotency keys";
-    let namespace = Namespace::DEFAULT.0;
     let mut used = Vec::new();
-    for (key, fingerprint) in wanted(batch) {
+    for ((namespace, key), fingerprint) in wanted(batch) {
         let sql = include_str!("sqlite/store_key.sql");
         let stored = transaction
             .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute((domain, namespace, &key, fingerprint)))
+            .and_then(|mut statement| statement.execute((domain, namespace.0, &key, fingerprint)))
             .step(step)?;
         if stored == 0 {
             let sql = include_str!("sqlite/find_key.sql");
             let found = transaction
                 .prepare_cached(sql)
                 .and_then(|mut statement| {
-                    statement.query_row((domain, namespace, &key), |row| row.get(0))
+                    statement.query_row((domain, namespace.0, &key), |row| row.get(0))
                 })
                 .step(step)?;
-            used.push((key.into(), Known::For(found)));
+            used.push(((namespace, key.into()), Known::For(found)));
         }
     }
     Ok(used.into_iter().collect())

@@ -38,6 +38,10 @@ impl Content for Pairs {
 const WORKER: Uuid = Uuid::from_u128(1);
 const CLIENT: Uuid = Uuid::from_u128(2);
 
+fn of(id: Uuid) -> Whose {
+    (Namespace::DEFAULT, id)
+}
+
 /// A chunk of batches `first..`, each with so many rows, whose endpoint is the batch.
 fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
     let mut rows = Vec::new();
@@ -51,7 +55,7 @@ fn chunk(first: i64, sizes: &[usize]) -> Parcel<Pairs> {
 }
 
 fn of_run(rows: Vec<(i64, i64)>, run: Run) -> Parcel<Pairs> {
-    Parcel { content: Pairs::new(rows), run: Some(Arc::new(run)), once: None }
+    Parcel { run: Some(Arc::new(run)), ..Pairs::new(rows).into() }
 }
 
 /// The same with another run.
@@ -63,7 +67,7 @@ fn with_run(chunk: &Parcel<Pairs>, change: impl FnOnce(Run) -> Run) -> Parcel<Pa
 fn plan(chunks: &[Parcel<Pairs>], stored: Option<i64>) -> Plan<Pairs> {
     let place = stored.map(|sequence| Place::hoped_for(9, sequence));
     let batch = Batch { producer: WORKER, sequence: 1, is_repeated: false, chunks };
-    Plan::new(&batch, Places::from([(CLIENT, place)]), Keys::default()).unwrap()
+    Plan::new(&batch, Places::from([(of(CLIENT), place)]), Keys::default()).unwrap()
 }
 
 fn sequences(plan: &Plan<Pairs>) -> Vec<i64> {
@@ -85,10 +89,10 @@ fn only_what_is_new_is_stored() {
         let plan = plan(&chunks, stored);
         assert_eq!(sequences(&plan), rows, "{stored:?}");
         assert_eq!(plan.fates, [fate], "{stored:?}");
-        let moved = plan.moves.iter().find(|one| one.id == CLIENT).map(|one| one.last);
+        let moved = plan.moves.iter().find(|one| one.whose == of(CLIENT)).map(|one| one.last);
         let new = stored.filter(|stored| (4..7).contains(stored));
         assert_eq!(moved, new.map(|_| 7));
-        let dropped = plan.days.get(&Day(0)).map_or(0, |day| day.dropped);
+        let dropped = plan.days.get(&(Namespace::DEFAULT, Day(0))).map_or(0, |day| day.dropped);
         assert_eq!(dropped, new.map_or(0, |stored| (stored + 1..=7).sum()));
     }
 }
@@ -100,7 +104,7 @@ fn two_runs_of_one_producer_are_one_move() {
     assert_eq!(sequences(&plan), [5, 6, 7]);
     let brought = Counted { accepted: 3, dropped: 18 };
     let checkpoint = Some(b"7".to_vec());
-    let expected = Move { id: CLIENT, epoch: 9, before: 4, last: 7, brought, checkpoint };
+    let expected = Move { whose: of(CLIENT), epoch: 9, before: 4, last: 7, brought, checkpoint };
     assert_eq!(plan.moves[0], expected);
     let (six, seven) =
         (Fate::Stored { committed: 6, known: 0 }, Fate::Stored { committed: 7, known: 2 });
@@ -112,7 +116,7 @@ fn the_last_new_checkpoint_moves_with_the_number() {
     let chunks = [chunk(5, &[1, 1, 1, 1, 1])];
     for (stored, checkpoint) in [(4, Some("8")), (7, Some("8")), (8, None), (9, None)] {
         let plan = plan(&chunks, Some(stored));
-        let moved = plan.moves.iter().find(|one| one.id == CLIENT);
+        let moved = plan.moves.iter().find(|one| one.whose == of(CLIENT));
         let moved = moved.and_then(|one| one.checkpoint.as_deref());
         assert_eq!(moved, checkpoint.map(str::as_bytes), "{stored}");
     }
@@ -137,7 +141,7 @@ fn a_repeated_run_of_a_producer_that_changed_hands_may_be_stored() {
         let worker = Some(Place::hoped_for(0, worker));
         let chunks = [run.clone()];
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated: true, chunks: &chunks };
-        let places = Places::from([(WORKER, worker), (CLIENT, place)]);
+        let places = Places::from([(of(WORKER), worker), (of(CLIENT), place)]);
         let plan = Plan::new(&batch, places, Keys::default()).unwrap();
         assert_eq!(plan.fates, [fate], "{worker:?} {place:?}");
         assert!(plan.content.is_empty());
@@ -168,22 +172,25 @@ proptest! {
             prop::collection::vec((0..3_u128, 1..8_i64, 1..4_usize), 0..4), 1..12
         )
     ) {
-        let id = |client| Uuid::from_u128(100 + client);
-        let mut database: HashMap<Uuid, Place> =
+        // Two of them have the same id, in two namespaces.
+        let id = |client: u128| {
+            (Namespace(i64::from(client == 2)), Uuid::from_u128(100 + client % 2))
+        };
+        let mut database: HashMap<Whose, Place> =
             (0..3).map(|client| (id(client), Place::hoped_for(9, 0))).collect();
         let mut stored = HashSet::new();
         for (sequence, runs) in (1..).zip(batches) {
             let mut chunks = Vec::new();
             for (client, first, len) in runs {
                 let ends = (1..=len).map(|rows| BatchEnd { rows, ..BatchEnd::default() });
-                let (producer, batches) = (id(client), ends.collect());
+                let ((namespace, producer), batches) = (id(client), ends.collect());
                 let run = Run { producer, epoch: 9, is_shared: false, first, batches };
                 let rows = (first..).take(len).map(|sequence| (sequence, client as i64));
-                chunks.push(of_run(rows.collect(), run));
+                chunks.push(Parcel { namespace, ..of_run(rows.collect(), run) });
             }
             let batch = Batch { producer: WORKER, sequence, is_repeated: false, chunks: &chunks };
-            let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.id != WORKER).all(|one| {
-                database[&one.id] == Place::hoped_for(one.epoch, one.before)
+            let fits = |plan: &Plan<Pairs>| plan.moves.iter().filter(|one| one.whose != of(WORKER)).all(|one| {
+                database[&one.whose] == Place::hoped_for(one.epoch, one.before)
             });
             let mut plan = Plan::hopeful(&batch, Keys::default()).unwrap();
             if !fits(&plan) {
@@ -191,17 +198,18 @@ proptest! {
                 plan = Plan::new(&batch, places, Keys::default()).unwrap();
                 prop_assert!(fits(&plan));
             }
-            for one in plan.moves.iter().filter(|one| one.id != WORKER) {
-                database.insert(one.id, Place::hoped_for(9, one.last));
+            for one in plan.moves.iter().filter(|one| one.whose != of(WORKER)) {
+                database.insert(one.whose, Place::hoped_for(9, one.last));
             }
             for row in plan.content.iter().flat_map(|one| one.0.clone()) {
                 prop_assert!(stored.insert(row), "{row:?} is stored twice");
             }
-            for (run, fate) in chunks.iter().filter_map(|one| one.run.as_ref()).zip(plan.fates) {
+            for (chunk, fate) in chunks.iter().zip(plan.fates) {
+                let run = chunk.run.as_ref().unwrap();
                 match fate {
                     Fate::Stored { committed, .. } => {
                         prop_assert!(committed >= run.last());
-                        prop_assert!(database[&run.producer].sequence >= committed);
+                        prop_assert!(database[&(chunk.namespace, run.producer)].sequence >= committed);
                     }
                     Fate::Gap { committed } => prop_assert!(committed < run.first - 1),
                     Fate::OtherContent | Fate::Locked => prop_assert!(false, "a run has no key"),
@@ -243,9 +251,10 @@ fn what_comes_under_a_key_is_stored_once() {
         [(false, 0, vec![1], 1), (true, 0, vec![1], 1), (true, 1, vec![], 0)]
     {
         let old = [("old", Known::For([3; 16])), ("locked", Known::Locked)];
-        let keys = Keys::from_iter(old.map(|(key, known)| (key.into(), known)));
+        let keys =
+            Keys::from_iter(old.map(|(key, known)| ((Namespace::DEFAULT, key.into()), known)));
         let batch = Batch { producer: WORKER, sequence: 1, is_repeated, chunks: &chunks };
-        let places = Places::from([(WORKER, Some(Place::hoped_for(0, last)))]);
+        let places = Places::from([(of(WORKER), Some(Place::hoped_for(0, last)))]);
         let plan = Plan::new(&batch, places, keys).unwrap();
         assert_eq!(sequences(&plan), rows);
         let (again, other) = (stored(known), Fate::OtherContent);

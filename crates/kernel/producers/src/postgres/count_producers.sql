@@ -1,6 +1,6 @@
--- Counts no more than the limit; only new producers ask. The limit is for all namespaces together.
+-- Counts no more than the limit; only new producers ask. Each namespace has the limit for itself.
 SELECT count(*) FROM (
     SELECT 1 FROM tally_producers
-    WHERE domain = $1::TEXT AND epoch > 0 AND (is_shared OR NOT $3::BOOL)
+    WHERE domain = $1::TEXT AND namespace_id = $4::INT8 AND epoch > 0 AND (is_shared OR NOT $3::BOOL)
     LIMIT $2
 ) AS p

@@ -2,9 +2,9 @@
 -- there were. In one order, so that two servers do not deadlock.
 WITH gone AS (
     DELETE FROM tally_producer_batches
-    WHERE (worker_id, sequence) IN (
-        SELECT worker_id, sequence FROM tally_producer_batches
-        ORDER BY worker_id, sequence LIMIT $1::INT8
+    WHERE (worker_id, sequence, namespace_id) IN (
+        SELECT worker_id, sequence, namespace_id FROM tally_producer_batches
+        ORDER BY worker_id, sequence, namespace_id LIMIT $1::INT8
         FOR UPDATE
     )
     RETURNING domain, namespace_id, days, accepted, dropped

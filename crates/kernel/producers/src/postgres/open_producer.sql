@@ -3,5 +3,5 @@
 UPDATE tally_producers SET
     epoch = $2, claim = $3, name = $4,
     last_seen = CASE WHEN now() > last_seen THEN now() ELSE last_seen + INTERVAL '1 microsecond' END
-WHERE id = $1
+WHERE id = $1 AND namespace_id = $5
 RETURNING last_seen

@@ -3,5 +3,5 @@
 UPDATE tally_producers SET
     epoch = ?2, claim = ?3, name = ?4,
     last_seen = max(CAST(unixepoch('subsec') * 1000000 AS INTEGER), last_seen + 1)
-WHERE id = ?1
+WHERE id = ?1 AND namespace_id = ?5
 RETURNING last_seen

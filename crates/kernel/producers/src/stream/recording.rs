@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tally_ingest::{Failure, Receipt, Room, Rows as _};
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ pub(super) struct Recording<'a, B: Batches> {
     streams: &'a Streams<ContentOf<B>>,
     progress: &'a watch::Sender<Progress>,
     batches: B,
+    namespace: Namespace,
     producer: Uuid,
     epoch: i64,
     is_shared: bool,
@@ -77,6 +78,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         Self {
             streams,
             progress,
+            namespace: batches.namespace(),
             batches,
             producer,
             epoch,
@@ -249,7 +251,7 @@ impl<'a, B: Batches> Recording<'a, B> {
         let run = Run { producer, epoch, is_shared, first, batches };
         let last = run.last();
         let (content, receipt) = (builder.finish(), Receipt::new());
-        let parcel = Parcel { content, run: Some(Arc::new(run)), once: None };
+        let parcel = Parcel { run: Some(Arc::new(run)), ..Parcel::new(self.namespace, content) };
         let places = parcel.rows() as u64;
         let pushed = self.streams.queue.push_into(room, parcel, places, &receipt);
         pushed.map_err(|_full| self.streams.no_room())?;

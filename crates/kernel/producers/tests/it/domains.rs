@@ -1,5 +1,7 @@
 //! A producer belongs to one domain, and no domain sees what another one has.
 
+use std::collections::BTreeSet;
+
 use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Standing, Told};
 use uuid::Uuid;
 
@@ -99,7 +101,7 @@ async fn setbacks_are_noted_and_cleared_by_domain() {
         let told = Told { sequence: 4, at_micros: None, is_recent: true, now_micros: 1 << 50 };
         let worker = Uuid::now_v7();
         for producers in [&one, &one, &two] {
-            producers.note_setback(worker, told).await.unwrap();
+            producers.note_setback(worker, &BTreeSet::new(), told).await.unwrap();
         }
         for producers in [&one, &two] {
             let noted = producers.setbacks().await.unwrap();

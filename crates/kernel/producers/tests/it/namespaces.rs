@@ -1,6 +1,6 @@
 //! A producer belongs to one namespace, and no namespace sees what another one has.
 
-use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Standing, Told};
+use tally_producers::{Counted, Days, Leaving, Opening, Refusal, Shown, Standing, Told};
 use tally_runtime::Namespace;
 use uuid::Uuid;
 
@@ -9,30 +9,44 @@ use crate::place::{DAYS, Place, opening};
 const OTHER: Namespace = Namespace(7);
 
 #[tokio::test]
-async fn a_producer_of_another_namespace_is_in_use() {
+async fn the_same_id_is_another_producer_in_another_namespace() {
     for place in Place::all("namespaces_id").await {
         let one = place.producers("one");
         let other = one.of(OTHER);
         let id = Uuid::now_v7();
         let standing = one.open(&opening(id)).await.unwrap().unwrap();
-        // Even if the client knows all about the producer; and nothing is missing.
-        let told = Told { sequence: 9, at_micros: None, is_recent: true, now_micros: 1 };
-        let known = Opening { epoch: standing.epoch, told: Some(told), ..opening(id) };
-        assert_eq!(other.open(&known).await.unwrap(), Err(Refusal::InUse));
-        assert_eq!(other.setbacks().await.unwrap(), []);
+        // Even if the client knows all about the producer.
+        let known = Opening { epoch: standing.epoch, ..opening(id) };
+        let unknown = Opening { may_be_new: false, ..known.clone() };
+        assert_eq!(other.open(&unknown).await.unwrap(), Err(Refusal::Forgotten));
         assert_eq!(other.list(true).await.unwrap(), []);
+        let second = other.open(&known).await.unwrap().unwrap();
+        assert_ne!(second.epoch, standing.epoch);
+        assert_eq!(other.setbacks().await.unwrap(), []);
         let Standing { epoch, sequence, last_seen_micros, .. } = standing;
         let leaving = Leaving { id, epoch, sequence, last_seen_micros: Some(last_seen_micros) };
         other.forget(leaving).await.unwrap();
         assert_eq!(one.list(true).await.unwrap().len(), 1);
         let again = one.open(&opening(id)).await.unwrap().unwrap();
         assert_eq!(Standing { last_seen_micros, ..again }, standing);
+        let shown = Shown::parse(&id.to_string()).unwrap();
+        assert_eq!(other.forget_shown(&shown).await.unwrap().len(), 1);
+        assert_eq!(one.list(true).await.unwrap().len(), 1);
+    }
+}
 
-        // The room is the domain's.
-        other.open(&opening(Uuid::now_v7())).await.unwrap().unwrap();
-        let third = other.open(&opening(Uuid::now_v7())).await.unwrap();
-        assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
-        assert_eq!(other.list(true).await.unwrap().len(), 1);
+#[tokio::test]
+async fn each_namespace_has_room_of_its_own() {
+    for place in Place::all("namespaces_room").await {
+        let one = place.producers("one");
+        for producers in [&one, &one.of(OTHER)] {
+            for _ in 0..2 {
+                producers.open(&opening(Uuid::now_v7())).await.unwrap().unwrap();
+            }
+            let third = producers.open(&opening(Uuid::now_v7())).await.unwrap();
+            assert_eq!(third, Err(Refusal::TooMany { max: 2 }));
+            assert_eq!(producers.list(true).await.unwrap().len(), 2);
+        }
     }
 }
 
@@ -55,6 +69,12 @@ async fn sums_and_setbacks_are_by_namespace() {
         assert_eq!(one.setbacks().await.unwrap(), []);
         assert_eq!(one.clear_setbacks("all").await.unwrap(), []);
         assert_eq!(other.clear_setbacks("all").await.unwrap().len(), 1);
+
+        // A worker stores for all of them.
+        let worker = Uuid::now_v7();
+        one.note_setback(worker, &[OTHER].into(), told).await.unwrap();
+        assert_eq!(one.setbacks().await.unwrap(), []);
+        assert_eq!(other.setbacks().await.unwrap().len(), 1);
     }
 }
 

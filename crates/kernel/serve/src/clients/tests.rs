@@ -1,4 +1,6 @@
-//! Which connections there may be, and which make room.
+//! Who makes room for whom, and what all have together.
+
+use std::net::Ipv6Addr;
 
 use tokio::time::advance;
 
@@ -43,6 +45,21 @@ async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
     let last = clients.admit(from(3)).expect("the room of one on which nothing moves");
     assert!(is_given_up(&serving) && !is_given_up(&third));
     drop((open, open_too, busy, busy_too, last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_served_stays_longer_than_those_that_only_came() {
+    let clients = Clients::new(4);
+    let served = clients.admit(from(1)).expect("room");
+    drop(Ticket::new(&served.state).open().expect("few"));
+    let others: Vec<_> = (0..20)
+        .map(|_| {
+            let other = clients.admit(from(1)).expect("the room of one that only came");
+            other.state.note_head();
+            other
+        })
+        .collect();
+    assert!(!is_given_up(&served) && is_given_up(&others[0]));
 }
 
 #[tokio::test(start_paused = true)]

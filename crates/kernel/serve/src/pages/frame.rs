@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 use tally_access::Caller;
+use tally_runtime::Namespace;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::{Site, api, login, name, text};
@@ -28,6 +29,7 @@ pub struct Frame {
     headers: HeaderMap,
     /// The name of the key that the browser is logged in with.
     key: Option<String>,
+    namespace: Option<Namespace>,
     has_tls: bool,
 }
 
@@ -68,6 +70,12 @@ impl Frame {
     pub fn url(&self) -> String {
         let scheme = if self.has_tls { "https" } else { "http" };
         format!("{scheme}://{}", text::host(&self.headers))
+    }
+
+    /// Whose numbers the page shows. Panics on a page that needs no caller.
+    #[must_use]
+    pub fn namespace(&self) -> Namespace {
+        self.namespace.expect("the server has put the caller into every request")
     }
 
     /// The answer, which may be that the browser has this page.
@@ -160,10 +168,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
         let site = parts.extensions.get::<Arc<Site>>().cloned();
         let site = site.expect("handlers of pages are routes of `Pages`");
         let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
+        let namespace = parts.extensions.get::<Caller>().map(Caller::namespace);
         let has_tls = parts.extensions.get::<Peer>().is_some_and(Peer::has_tls);
         let caller = parts.extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
         let key = caller.and_then(Caller::key).map(str::to_owned);
-        Ok(Self { site, path, headers, has_tls, key })
+        Ok(Self { site, path, headers, namespace, has_tls, key })
     }
 }
 

@@ -117,8 +117,8 @@ async fn silent_connections_make_room_for_others() {
     wire.call(stream(0));
     wire.end(stream(0));
     tokio::task::block_in_place(|| wire.read_until(|wire| wire.ended.contains(&stream(0))));
-    assert_eq!((gate.calls(), wire.goaway), (1, None));
-    drop(silent);
+    assert_eq!((gate.calls(), &wire.goaway), (1, &None));
+    drop((silent, wire));
     server.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use tally_requests::{DOMAIN, ImportCount, Imported, NamesArgs, import_count};
+use tally_runtime::Namespace;
 use tally_runtime::config::{Given, Invalid, Problems};
 use tally_store::{Database, DatabaseUrl};
 
@@ -161,6 +162,8 @@ impl ImportCountArgs {
         problems.check()?;
         let (settings, log) = settings.zip(log).expect("without problems there are settings");
         let (source, dry_run) = (self.source.clone(), self.dry_run);
-        Ok((settings, log, from, ImportCount { source, series_max, path_bytes_max, dry_run }))
+        let namespace = Namespace::DEFAULT;
+        let how = ImportCount { namespace, source, series_max, path_bytes_max, dry_run };
+        Ok((settings, log, from, how))
     }
 }

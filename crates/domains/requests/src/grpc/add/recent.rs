@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hashbrown::DefaultHashBuilder;
 
 use crate::changes::Version;
-use crate::model::Named;
+use crate::model::{Named, Namespace};
 use crate::series::KnownSeries;
 
 /// How many: 64 KiB for each thread.
@@ -18,11 +18,16 @@ const SLOTS: usize = 4_096;
 /// than a lookup saves, so it pays only for those that come again and again.
 const TURN: u32 = 8;
 
+/// Spreads the numbers of namespaces over 64 bits.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// A direct-mapped cache.
 #[derive(Default)]
 pub(crate) struct Recent {
     /// Which series these are, and the last merge or forget that they follow.
     of: (u64, Version),
+    /// Whose endpoints are looked for. They share the places, and no other one is found.
+    namespace: Namespace,
     slots: Vec<Option<Endpoint>>,
     hasher: DefaultHashBuilder,
     /// How many found another one in their place.
@@ -40,14 +45,19 @@ thread_local! {
     static RECENT: RefCell<Recent> = RefCell::default();
 }
 
-/// Those of this thread, as far as they are among these series.
-pub(crate) fn with<T>(series: &KnownSeries, then: impl FnOnce(&mut Recent) -> T) -> T {
+/// Those of this thread, as far as they are among these series of a namespace.
+pub(crate) fn with<T>(
+    series: &KnownSeries,
+    namespace: Namespace,
+    then: impl FnOnce(&mut Recent) -> T,
+) -> T {
     RECENT.with_borrow_mut(|recent| {
         let of = (series.number(), series.version());
         if recent.of != of {
             recent.of = of;
             recent.slots.clear();
         }
+        recent.namespace = namespace;
         then(recent)
     })
 }
@@ -61,7 +71,8 @@ impl Recent {
         let (place, tag) = self.place(path);
         let endpoint = self.slots.get(place)?.as_ref()?;
         let may_be = endpoint.method == method && endpoint.tag == tag;
-        let is_it = may_be && endpoint.named.series.path.as_bytes() == path;
+        let series = &endpoint.named.series;
+        let is_it = may_be && series.namespace == self.namespace && series.path.as_bytes() == path;
         is_it.then_some(&endpoint.named)
     }
 
@@ -83,7 +94,7 @@ impl Recent {
 
     #[expect(clippy::cast_possible_truncation, reason = "any bits of a hash will do")]
     fn place(&self, path: &[u8]) -> (usize, u32) {
-        let hash = self.hasher.hash_one(path);
+        let hash = self.hasher.hash_one(path) ^ self.namespace.0.cast_unsigned().wrapping_mul(MIX);
         (hash as usize % SLOTS, (hash >> 32) as u32)
     }
 }
@@ -95,20 +106,23 @@ mod tests {
     use crate::model::SeriesRef;
 
     fn found(series: &KnownSeries, path: &str) -> bool {
-        with(series, |recent| recent.find(3, path.as_bytes()).is_some())
+        with(series, Namespace::DEFAULT, |recent| recent.find(3, path.as_bytes()).is_some())
     }
 
     #[test]
     fn what_comes_again_takes_the_place_of_another() {
         let series = KnownSeries::new(10);
-        let place = |path: &str| with(&series, |recent| recent.place(path.as_bytes()).0);
+        let place = |path: &str| {
+            with(&series, Namespace::DEFAULT, |recent| recent.place(path.as_bytes()).0)
+        };
         let other = (0..).map(|n| format!("/{n}")).find(|path| place(path) == place("/a"));
         let paths = ["/a", &*other.expect("there are few places")];
         let named = series.resolve(paths.map(|path| (SeriesRef::of_endpoint("GET", path), 1)));
-        with(&series, |recent| recent.note(3, &named[0]));
-        with(&series, |recent| recent.note(3, &named[1]));
+        with(&series, Namespace::DEFAULT, |recent| recent.note(3, &named[0]));
+        with(&series, Namespace::DEFAULT, |recent| recent.note(3, &named[1]));
         assert!(found(&series, paths[0]) && !found(&series, paths[1]), "it came once");
-        (1..TURN).for_each(|_| with(&series, |recent| recent.note(3, &named[1])));
+        (1..TURN)
+            .for_each(|_| with(&series, Namespace::DEFAULT, |recent| recent.note(3, &named[1])));
         assert!(!found(&series, paths[0]) && found(&series, paths[1]));
     }
 
@@ -116,12 +130,13 @@ mod tests {
     fn only_what_these_series_have_now_is_found() {
         let (series, other) = (KnownSeries::new(100), KnownSeries::new(100));
         let named = series.resolve([(SeriesRef::of_endpoint("GET", "/a"), 1)]).remove(0);
-        with(&series, |recent| recent.note(3, &named));
+        with(&series, Namespace::DEFAULT, |recent| recent.note(3, &named));
         assert!(found(&series, "/a"));
-        assert!(with(&series, |recent| recent.find(4, b"/a").is_none()));
+        assert!(with(&series, Namespace(1), |recent| recent.find(3, b"/a").is_none()));
+        assert!(with(&series, Namespace::DEFAULT, |recent| recent.find(4, b"/a").is_none()));
         assert!(!found(&other, "/a"), "of another server in this program");
         assert!(!found(&series, "/a"), "the other one took the place");
-        with(&series, |recent| recent.note(3, &named));
+        with(&series, Namespace::DEFAULT, |recent| recent.note(3, &named));
         let version = Version { seq: 1, ..series.version() };
         series.follow_changes(Changes { version, ..Changes::default() });
         assert!(!found(&series, "/a"), "from before a merge or a forget");

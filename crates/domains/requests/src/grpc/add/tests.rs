@@ -37,7 +37,7 @@ impl http_body::Body for Flood {
 
 fn adding(service: &Service) -> Adding {
     let (intake, streams) = (Arc::clone(&service.intake), Arc::clone(&service.streams));
-    Adding { intake, streams }
+    Adding { namespace: Namespace::DEFAULT, intake, streams }
 }
 
 #[tokio::test]

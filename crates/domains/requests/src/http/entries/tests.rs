@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::intake::Rules;
+use crate::model::Namespace;
 
-const RULES: Rules = Rules { path_bytes_max: 2_048, now_micros: 0 };
+const RULES: Rules = Rules { namespace: Namespace::DEFAULT, path_bytes_max: 2_048, now_micros: 0 };
 
 fn read(form: Form, body: &[u8]) -> Result<Vec<Entry<'_>>, Problem> {
     let check = |entry: &Entry<'_>| entry.check(RULES);

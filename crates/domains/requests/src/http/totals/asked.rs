@@ -99,13 +99,17 @@ pub(super) struct Asked {
 // === impl Asked ===
 
 impl Asked {
-    pub(super) fn read(mut given: Parameters, service: &Service) -> Result<Self, Problem> {
+    pub(super) fn read(
+        mut given: Parameters,
+        service: &Service,
+        namespace: Namespace,
+    ) -> Result<Self, Problem> {
         let zone = parameters::zone(&mut given);
         let range = range(&mut given, &zone, service);
         let granularity = given.one_of(&BY).and_then(parameters::granularity);
         let granularity = granularity.unwrap_or(Granularity::Day);
         let (group_by, sum) = group_by(&mut given);
-        let filter = filter(&mut given);
+        let filter = filter(&mut given, namespace);
         let live = given.flag(&LIVE);
         let order = match given.one_of(&SORT) {
             Some("count") => LimitOrder::Count,
@@ -267,11 +271,11 @@ fn group_by(given: &mut Parameters) -> (Vec<GroupBy>, bool) {
     (groups.into_iter().filter_map(GroupBy::of_name).collect(), sum)
 }
 
-fn filter(given: &mut Parameters) -> Filter {
+fn filter(given: &mut Parameters, namespace: Namespace) -> Filter {
     let texts =
         |given: &Parameters, of| -> HashSet<String> { given.all(of).map(str::to_owned).collect() };
     let mut filter = Filter {
-        namespace: Namespace::DEFAULT,
+        namespace,
         services: texts(given, &SERVICE),
         methods: given.read_all(&METHOD, methods::of_series).into_iter().collect(),
         path_prefix: given.one(&PATH_PREFIX).unwrap_or_default().to_owned(),

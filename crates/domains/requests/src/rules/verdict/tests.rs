@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::model::Namespace;
 
 fn time(text: &str) -> Timestamp {
     format!("2030-06-15T{text}Z").parse().expect("a time")
@@ -28,6 +29,7 @@ fn rule(limit: Limit, window_minutes: u32) -> KeptRule {
     };
     KeptRule {
         id: Uuid::nil(),
+        namespace: Namespace::DEFAULT,
         rule,
         webhook: String::new(),
         created: Timestamp::UNIX_EPOCH,

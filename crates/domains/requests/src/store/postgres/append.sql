@@ -3,6 +3,6 @@
 , stored AS (
     INSERT INTO :tray (series_id, requested_at, requests)
     SELECT r.series_id, r.requested_at, r.requests
-    FROM unnest($12::INT8[], $13::TIMESTAMPTZ[], $14::INT8[]) AS r (series_id, requested_at, requests)
+    FROM unnest($14::INT8[], $15::TIMESTAMPTZ[], $16::INT8[]) AS r (series_id, requested_at, requests)
     WHERE EXISTS (SELECT 1 FROM moved)
 )

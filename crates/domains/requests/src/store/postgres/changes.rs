@@ -60,13 +60,14 @@ async fn load_once(database: &Database, since: Version) -> Result<Changes> {
         let name = |at| row.get::<_, Option<String>>(at).map(Box::from);
         let into = NewNames { service: name(3), path: name(4), customer: name(5) };
         let (service, path, customer) = (row.get(0), row.get(1), row.get(2));
-        (Columns { service, path, customer, into, hash_key: row.get(6) }, row.get(7))
+        let (namespace, hash_key) = (Namespace(row.get(8)), row.get(6));
+        (Columns { namespace, service, path, customer, into, hash_key }, row.get(7))
     };
     let (renamings, seqs) = Renamings::read(&rows.iter().map(columns).collect::<Vec<_>>())?;
     let rows = transaction.rows(step, include_str!("moves_since.sql"), &[&since]).await?;
     let moves = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rows = transaction.stream(step, include_str!("move_targets.sql"), &[&since]).await?;
-    let (targets, _) = series::read(rows, usize::MAX).await?;
+    let targets = series::read(rows, usize::MAX, usize::MAX).await?;
     transaction.commit().await?;
     Ok(Changes { version, renamings, seqs, are_all, moves, targets })
 }
@@ -117,7 +118,7 @@ async fn move_some(
         return Err(Outdated.into());
     }
     let mut plan = draft.plan.clone();
-    let rows = transaction.stream(STEP, include_str!("series.sql"), &[&i64::MAX]).await?;
+    let rows = transaction.stream(STEP, include_str!("series.sql"), &[]).await?;
     let known: HashSet<SeriesId> = rows
         .try_fold(HashSet::new(), |mut known, row| {
             let (id, series) = (row.get(0), series::of_row(&row));
@@ -151,11 +152,11 @@ async fn move_some(
 }
 
 async fn note(transaction: &Transaction, line: &Line, seq: i64, series: usize) -> Result<()> {
-    let Line { token, kind, selected, author, requests, columns } = line;
+    let Line { namespace, token, kind, selected, author, requests, columns } = line;
     let (kind, series) = (kind.text(), i64::try_from(series).unwrap_or(i64::MAX));
     let names = columns.values();
     let own: [&(dyn ToSql + Sync); 8] =
-        [&seq, token, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
+        [&seq, token, &namespace.0, &kind, selected, author, &series, requests];
     let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction.write("note a change of series", include_str!("add_change.sql"), &values).await?;
     Ok(())

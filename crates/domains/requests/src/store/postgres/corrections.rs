@@ -35,7 +35,9 @@ pub(crate) async fn correct(
 
 async fn in_one(transaction: &Transaction, correction: &Correction) -> Result<Balance> {
     let Correction { id, day, requests, reason, author, .. } = correction;
-    let before = transaction.rows(STEP, include_str!("find_correction.sql"), &[id]).await?;
+    let namespace = correction.series.namespace.0;
+    let sql = include_str!("find_correction.sql");
+    let before = transaction.rows(STEP, sql, &[&namespace, id]).await?;
     if let Some(row) = before.first() {
         let (day, series) = (Day(row.get(0)), row.get(1));
         let same = correction.check_repeated((day, row.get(2), row.get(3), row.get(4)));
@@ -46,10 +48,11 @@ async fn in_one(transaction: &Transaction, correction: &Correction) -> Result<Ba
     let series = series_id(transaction, &correction.series).await?;
     let (total, corrections) = balance(transaction, *day, series).await?;
     let balance = correction.balance(total, corrections).map_err(refused(STEP))?;
-    let all =
-        transaction.row(STEP, include_str!("magnitude_of_corrections.sql"), &[]).await?.get(0);
+    let sql = include_str!("magnitude_of_corrections.sql");
+    let all = transaction.row(STEP, sql, &[&namespace]).await?.get(0);
     correction.check_room(all).map_err(refused(STEP))?;
-    let values: [&(dyn ToSql + Sync); 6] = [id, &day.0, &series, requests, reason, author];
+    let values: [&(dyn ToSql + Sync); 7] =
+        [id, &day.0, &series, requests, reason, author, &namespace];
     transaction.write(STEP, include_str!("add_correction.sql"), &values).await?;
     Ok(balance)
 }
@@ -92,13 +95,14 @@ async fn balance(transaction: &Transaction, day: Day, series: SeriesId) -> Resul
 /// The first corrections of these days, in order.
 pub(crate) async fn list(
     database: &Database,
+    namespace: Namespace,
     days: DayRange,
     limit: usize,
 ) -> Result<Vec<Corrected>> {
     let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (first, last) = (days.first.0, days.last.0);
-    let once = || async { database.rows(step, sql, &[&first, &last, &limit]).await };
+    let once = || async { database.rows(step, sql, &[&first, &last, &limit, &namespace.0]).await };
     let rows = Policy::short(step).run(once).await?;
     let corrected = |row: &Row| {
         let text = |at| Box::from(row.get::<_, &str>(at));

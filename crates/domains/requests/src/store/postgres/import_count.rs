@@ -23,6 +23,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
     }
     let step = "begin to import the Go server's tables";
     let is_real = !tables.importing.how.dry_run;
+    let namespace = tables.importing.how.namespace;
     let transaction = database.begin(Isolation::Default).await?;
     transaction.script(step, include_str!("lock_imported.sql")).await?;
     transaction.script(step, include_str!("wait_for_tables.sql")).await?;
@@ -32,7 +33,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         match part {
             Part::Source(source, time_zone) => {
                 let sql = include_str!("imported_sources.sql");
-                let rows = transaction.rows(step, sql, &[&Namespace::DEFAULT.0]).await?;
+                let rows = transaction.rows(step, sql, &[&namespace.0]).await?;
                 let before: Vec<_> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
                 importing.begin(source, time_zone, &before)?;
             }
@@ -43,10 +44,11 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
                 }
             }
             Part::Counts(counts) => {
-                let before = imported(&transaction, &importing.imported.source, &counts).await?;
+                let source = &importing.imported.source;
+                let before = imported(&transaction, namespace, source, &counts).await?;
                 let new = importing.new_in(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &importing.imported, &new).await?;
+                    note(&transaction, namespace, &importing.imported, &new).await?;
                 }
             }
             Part::Requests(requests) => {
@@ -63,7 +65,7 @@ pub(crate) async fn import_count(database: &Database, mut tables: CountTables) -
         tally_producers::postgres::add_days(
             &transaction,
             NAME,
-            Namespace::DEFAULT,
+            namespace,
             &tables.importing.accepted,
         )
         .await?;
@@ -89,25 +91,32 @@ async fn name(database: &Database, names: &[Arc<Named>]) -> Result<HashMap<Serie
 }
 
 /// How many of each were imported before.
-async fn imported(transaction: &Transaction, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
+async fn imported(
+    transaction: &Transaction,
+    namespace: Namespace,
+    source: &str,
+    counts: &[Count],
+) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let days: Vec<Option<i32>> = counts.iter().map(|count| count.day).collect();
     let methods: Vec<i64> = counts.iter().map(|count| i64::from(count.method)).collect();
     let sql = include_str!("imported.sql");
-    let rows =
-        transaction.rows(step, sql, &[&source, &days, &methods, &Namespace::DEFAULT.0]).await?;
+    let rows = transaction.rows(step, sql, &[&source, &days, &methods, &namespace.0]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// Notes what was imported.
-async fn note(transaction: &Transaction, of: &Imported, new: &[Noted]) -> Result<()> {
+async fn note(
+    transaction: &Transaction,
+    namespace: Namespace,
+    of: &Imported,
+    new: &[Noted],
+) -> Result<()> {
     let step = "note what was imported";
     let days: Vec<i32> = new.iter().map(|one| one.day).collect();
     let methods: Vec<i64> = new.iter().map(|one| i64::from(one.method)).collect();
     let imported: Vec<i64> = new.iter().map(|one| one.imported).collect();
     let (sql, source, zone) = (include_str!("note_imported.sql"), &of.source, &of.time_zone);
-    transaction
-        .write(step, sql, &[source, zone, &days, &methods, &imported, &Namespace::DEFAULT.0])
-        .await?;
+    transaction.write(step, sql, &[source, zone, &days, &methods, &imported, &namespace.0]).await?;
     Ok(())
 }

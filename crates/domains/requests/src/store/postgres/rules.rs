@@ -18,27 +18,34 @@ use crate::NAME;
 use crate::model::Namespace;
 use crate::rules::{KeptRule, TESTS};
 
-pub(crate) async fn list(database: &Database) -> Result<Vec<KeptRule>> {
+pub(crate) async fn list(
+    database: &Database,
+    namespace: Option<Namespace>,
+) -> Result<Vec<KeptRule>> {
     let (step, sql) = ("list rules", include_str!("rules.sql"));
-    let once = || async { database.rows(step, sql, &[&Namespace::DEFAULT.0]).await };
+    let namespace = namespace.map(|namespace| namespace.0);
+    let once = || async { database.rows(step, sql, &[&namespace]).await };
     Policy::short(step).run(once).await?.iter().map(kept).collect()
 }
 
 /// Adds a rule.
 pub(crate) async fn add(database: &Database, kept: &KeptRule, rules_max: u32) -> Result<Added> {
     let (step, sql) = ("add a rule", include_str!("add_rule.sql"));
-    let KeptRule { id, rule, webhook, created, .. } = kept;
+    let KeptRule { id, namespace, rule, webhook, created, .. } = kept;
     let (definition, max) = (definition(kept)?, i64::from(rules_max));
     let once = || async {
         let values: [&(dyn ToSql + Sync); 7] =
-            [id, &Namespace::DEFAULT.0, &rule.name, &definition, webhook, created, &max];
+            [id, &namespace.0, &rule.name, &definition, webhook, created, &max];
         database.commit_rows(step, sql, &values).await
     };
     let is_added = !Policy::short(step).run(once).await?.is_empty();
     if is_added {
         return Ok(Added::New);
     }
-    let same = list(database).await?.into_iter().find(|other| other.rule.name == rule.name);
+    let same = list(database, Some(*namespace))
+        .await?
+        .into_iter()
+        .find(|other| other.rule.name == rule.name);
     Ok(same.map_or(Added::TooMany, |same| Added::Taken(Box::new(same))))
 }
 
@@ -115,6 +122,7 @@ fn definition(kept: &KeptRule) -> Result<String> {
 fn kept(row: &Row) -> Result<KeptRule> {
     Ok(KeptRule {
         id: row.get(0),
+        namespace: Namespace(row.get(7)),
         rule: serde_json::from_str(row.get(1))
             .map_err(|error| Error::permanent("read a rule", Kind::Internal).because(error))?,
         webhook: row.get(2),

@@ -10,26 +10,22 @@ use tally_store::retry::Policy;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::super::{Result, SALTS_MAX};
+use super::super::{ListLimit, Result, SALTS_MAX};
 use crate::listing::{Found, Listing};
 use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 
-/// Series, up to the limits.
+/// Series, up to the limits of each namespace.
 pub(crate) async fn list(
     database: &Database,
     count_max: usize,
     text_bytes_max: usize,
 ) -> Result<Vec<(SeriesId, Series)>> {
     let (step, sql) = ("list series", include_str!("series.sql"));
-    let limit = i64::try_from(count_max).unwrap_or(i64::MAX);
     let once = async || {
         let connection = database.connection().await?;
-        let rows = connection.stream(step, sql, &[&limit]).await?;
-        let (known, are_all) = read(rows, text_bytes_max).await?;
-        // Otherwise drop it: the rest of the answer is still in it.
-        if are_all {
-            connection.release();
-        }
+        let rows = connection.stream(step, sql, &[]).await?;
+        let known = read(rows, count_max, text_bytes_max).await?;
+        connection.release();
         Ok(known)
     };
     Policy::short(step).run(once).await
@@ -40,7 +36,7 @@ pub(crate) async fn find(database: &Database, listing: &Listing) -> Result<Found
     let (step, sql) = ("list names", include_str!("query_series.sql"));
     let none: &[&str] = &[];
     let values: [&(dyn ToSql + Sync); 6] =
-        [&Some(Namespace::DEFAULT.0), &"", &none, &none, &none, &none];
+        [&Some(listing.namespace.0), &"", &none, &none, &none, &none];
     let once = async || {
         let connection = database.connection().await?;
         let mut rows = connection.stream(step, sql, &values).await?;
@@ -55,22 +51,21 @@ pub(crate) async fn find(database: &Database, listing: &Listing) -> Result<Found
     Policy::short(step).run(once).await
 }
 
-/// Reads series until their texts are too long. Returns whether that is all.
+/// Reads series: of each namespace at most this many, whose texts have at most so many bytes.
 pub(super) async fn read(
     mut rows: impl Stream<Item = Result<Row>> + Unpin,
+    count_max: usize,
     text_bytes_max: usize,
-) -> Result<(Vec<(SeriesId, Series)>, bool)> {
-    let (mut found, mut text_bytes) = (Vec::new(), 0);
+) -> Result<Vec<(SeriesId, Series)>> {
+    let (mut found, mut limit) = (Vec::new(), ListLimit::new(count_max, text_bytes_max));
     while let Some(row) = rows.next().await {
         let row = row?;
         let series = of_row(&row);
-        text_bytes += series.text_bytes();
-        if text_bytes > text_bytes_max {
-            return Ok((found, false));
+        if limit.takes(&series) {
+            found.push((row.get(0), series.to_owned()));
         }
-        found.push((row.get(0), series.to_owned()));
     }
-    Ok((found, true))
+    Ok(found)
 }
 
 /// Names of one statement: CockroachDB takes 16 MiB, and a name is up to 2.7 KB.

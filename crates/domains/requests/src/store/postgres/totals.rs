@@ -125,14 +125,13 @@ fn micros(quarter: Quarter) -> Micros {
 /// The groups of the series that the filter lets through.
 async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
     let filter = &query.filter;
-    // Otherwise those of other namespaces must be told from those that have no name.
-    let namespace = (!filter.is_empty()).then_some(filter.namespace.0);
+    let mut groups = Groups::new(query);
+    let namespace = groups.namespace_read().map(|namespace| namespace.0);
     let texts = [&filter.paths, &filter.services, &filter.methods, &filter.customers];
     let [paths, services, methods, customers] = texts.map(|of| of.iter().collect::<Vec<_>>());
     let values: [&(dyn ToSql + Sync); 6] =
         [&namespace, &filter.path_prefix, &paths, &services, &methods, &customers];
     let mut rows = transaction.stream(STEP, include_str!("query_series.sql"), &values).await?;
-    let mut groups = Groups::new(query);
     while let Some(row) = rows.next().await {
         let row = row?;
         let series = series::of_row(&row);

@@ -50,7 +50,8 @@ fn renamings(connection: &Connection, step: &'static str) -> Result<(Renamings, 
         let name = |at| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(at)?.map(Box::from));
         let into = NewNames { service: name(3)?, path: name(4)?, customer: name(5)? };
         let (service, path, customer) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok((Columns { service, path, customer, into, hash_key: row.get(6)? }, row.get(7)?))
+        let (namespace, hash_key) = (Namespace(row.get(8)?), row.get(6)?);
+        Ok((Columns { namespace, service, path, customer, into, hash_key }, row.get(7)?))
     };
     Renamings::read(&rows(connection, step, include_str!("renamings.sql"), [], columns)?)
 }
@@ -61,7 +62,7 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
     if version(&transaction)? != draft.version {
         return Err(Outdated.into());
     }
-    rows(&transaction, STEP, include_str!("series.sql"), [-1], series::series)?
+    rows(&transaction, STEP, include_str!("series.sql"), [], series::series)?
         .iter()
         .for_each(|(id, one)| draft.plan.see(*id, one.into()));
     if draft.line.is_none() {
@@ -85,11 +86,11 @@ pub(crate) fn write(connection: &mut Connection, mut draft: Draft) -> Result<usi
 }
 
 fn note(transaction: &Transaction<'_>, line: &Line, seq: i64, series: usize) -> Result<i64> {
-    let Line { token, kind, selected, author, requests, columns } = line;
+    let Line { namespace, token, kind, selected, author, requests, columns } = line;
     let (kind, series) = (kind.text(), i64::try_from(series).unwrap_or(i64::MAX));
     let names = columns.values();
     let own: [&dyn ToSql; 8] =
-        [&seq, token, &Namespace::DEFAULT.0, &kind, selected, author, &series, requests];
+        [&seq, token, &namespace.0, &kind, selected, author, &series, requests];
     let values: Vec<_> = own.into_iter().chain(names.iter().map(|name| name as _)).collect();
     transaction
         .execute(include_str!("add_change.sql"), &*values)

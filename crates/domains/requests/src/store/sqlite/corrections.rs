@@ -21,8 +21,10 @@ pub(crate) fn correct(
     is_dry_run: bool,
 ) -> Result<Balance> {
     let transaction = begin(connection)?;
+    let namespace = correction.series.namespace.0;
+    let values = (namespace, correction.id.as_bytes());
     let before = transaction
-        .query_row(include_str!("find_correction.sql"), [correction.id.as_bytes()], |row| {
+        .query_row(include_str!("find_correction.sql"), values, |row| {
             let told: (String, String) = (row.get(3)?, row.get(4)?);
             Ok((Day(row.get(0)?), row.get::<_, SeriesId>(1)?, row.get::<_, i64>(2)?, told))
         })
@@ -38,12 +40,12 @@ pub(crate) fn correct(
     let (total, corrections) = balance(&transaction, *day, id)?;
     let balance = correction.balance(total, corrections).map_err(refused(STEP))?;
     let sql = include_str!("magnitude_of_corrections.sql");
-    let all = transaction.query_row(sql, [], |row| row.get(0)).step(STEP)?;
+    let all = transaction.query_row(sql, [namespace], |row| row.get(0)).step(STEP)?;
     correction.check_room(all).map_err(refused(STEP))?;
     if is_dry_run {
         return Ok(balance);
     }
-    let values = (correction.id.as_bytes(), day.0, id, requests, reason, author);
+    let values = (correction.id.as_bytes(), day.0, id, requests, reason, author, namespace);
     transaction.execute(include_str!("add_correction.sql"), values).step(STEP)?;
     transaction.commit().step("commit")?;
     Ok(balance)
@@ -82,6 +84,7 @@ fn balance(transaction: &Transaction<'_>, day: Day, id: SeriesId) -> Result<(i64
 /// The first corrections of these days, in order.
 pub(crate) fn list(
     connection: &Connection,
+    namespace: Namespace,
     days: DayRange,
     limit: usize,
 ) -> Result<Vec<Corrected>> {
@@ -108,5 +111,5 @@ pub(crate) fn list(
     };
     let (step, sql) = ("list corrections", include_str!("list_corrections.sql"));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    rows(connection, step, sql, (days.first.0, days.last.0, limit), corrected)
+    rows(connection, step, sql, (days.first.0, days.last.0, limit, namespace.0), corrected)
 }

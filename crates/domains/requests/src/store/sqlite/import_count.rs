@@ -18,13 +18,14 @@ pub(crate) fn import_count(
 ) -> Result<Imported> {
     let filling = state.filling();
     let is_real = !tables.importing.how.dry_run;
+    let namespace = tables.importing.how.namespace;
     let transaction = begin(connection)?;
     loop {
         let part = tables.blocking_next()?;
         let importing = &mut tables.importing;
         match part {
             Part::Source(source, time_zone) => {
-                importing.begin(source, time_zone, &sources(&transaction)?)?;
+                importing.begin(source, time_zone, &sources(&transaction, namespace)?)?;
             }
             Part::Methods(methods) => {
                 let names = importing.resolve(&methods);
@@ -34,10 +35,11 @@ pub(crate) fn import_count(
                 }
             }
             Part::Counts(counts) => {
-                let before = imported(&transaction, &importing.imported.source, &counts)?;
+                let source = &importing.imported.source;
+                let before = imported(&transaction, namespace, source, &counts)?;
                 let new = importing.new_in(&counts, &before)?;
                 if is_real {
-                    note(&transaction, &importing.imported, &new)?;
+                    note(&transaction, namespace, &importing.imported, &new)?;
                 }
             }
             Part::Requests(requests) => {
@@ -52,7 +54,7 @@ pub(crate) fn import_count(
         tally_producers::sqlite::add_days(
             &transaction,
             NAME,
-            Namespace::DEFAULT,
+            namespace,
             &tables.importing.accepted,
         )?;
         faults::blocking_point("import_count.before_commit");
@@ -62,31 +64,40 @@ pub(crate) fn import_count(
     Ok(tables.importing.imported)
 }
 
-fn sources(transaction: &Transaction<'_>) -> Result<Vec<(String, String)>> {
+fn sources(transaction: &Transaction<'_>, namespace: Namespace) -> Result<Vec<(String, String)>> {
     let (step, sql) = ("read what was imported before", include_str!("imported_sources.sql"));
     let source = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    rows(transaction, step, sql, [Namespace::DEFAULT.0], source)
+    rows(transaction, step, sql, [namespace.0], source)
 }
 
 /// How many of each were imported before.
-fn imported(transaction: &Transaction<'_>, source: &str, counts: &[Count]) -> Result<Vec<i64>> {
+fn imported(
+    transaction: &Transaction<'_>,
+    namespace: Namespace,
+    source: &str,
+    counts: &[Count],
+) -> Result<Vec<i64>> {
     let step = "read what was imported before";
     let mut statement = transaction.prepare_cached(include_str!("imported.sql")).step(step)?;
     let mut one = |count: &Count| {
-        let imported = statement
-            .query_row((source, count.day, count.method, Namespace::DEFAULT.0), |row| row.get(0));
+        let imported =
+            statement.query_row((source, count.day, count.method, namespace.0), |row| row.get(0));
         imported.optional().map(Option::unwrap_or_default).step(step)
     };
     counts.iter().map(&mut one).collect()
 }
 
 /// Notes what was imported.
-fn note(transaction: &Transaction<'_>, of: &Imported, new: &[Noted]) -> Result<()> {
+fn note(
+    transaction: &Transaction<'_>,
+    namespace: Namespace,
+    of: &Imported,
+    new: &[Noted],
+) -> Result<()> {
     let step = "note what was imported";
     let mut note = transaction.prepare_cached(include_str!("note_imported.sql")).step(step)?;
     for one in new {
-        let values =
-            (&of.source, &of.time_zone, one.day, one.method, one.imported, Namespace::DEFAULT.0);
+        let values = (&of.source, &of.time_zone, one.day, one.method, one.imported, namespace.0);
         note.execute(values).step(step)?;
     }
     Ok(())

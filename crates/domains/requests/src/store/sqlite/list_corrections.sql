@@ -1,8 +1,8 @@
 -- An index on the day.
 SELECT c.id, c.day, c.requests, c.reason, c.author, c.corrected_at,
-       coalesce(s.namespace_id, 0), coalesce(s.service, ''), coalesce(s.method, ''),
+       c.namespace_id, coalesce(s.service, ''), coalesce(s.method, ''),
        coalesce(s.path, '_unknown'), coalesce(s.status, 0), coalesce(s.customer, '')
 FROM tally_request_corrections AS c
 LEFT JOIN tally_request_series AS s ON s.id = c.series_id
-WHERE c.day BETWEEN ?1 AND ?2
+WHERE c.day BETWEEN ?1 AND ?2 AND c.namespace_id = ?4
 ORDER BY c.day, c.corrected_at, c.id LIMIT ?3

@@ -17,24 +17,25 @@ use crate::NAME;
 use crate::model::Namespace;
 use crate::rules::{KeptRule, TESTS};
 
-pub(crate) fn list(connection: &Connection) -> Result<Vec<KeptRule>> {
+pub(crate) fn list(connection: &Connection, namespace: Option<Namespace>) -> Result<Vec<KeptRule>> {
     let sql = include_str!("rules.sql");
-    rows(connection, "list rules", sql, [Namespace::DEFAULT.0], |row| Ok(kept(row)))?
+    rows(connection, "list rules", sql, [namespace.map(|one| one.0)], |row| Ok(kept(row)))?
         .into_iter()
         .collect()
 }
 
 /// Adds a rule.
 pub(crate) fn add(connection: &Connection, kept: &KeptRule, rules_max: u32) -> Result<Added> {
-    let KeptRule { id, rule, webhook, created, .. } = kept;
+    let KeptRule { id, namespace, rule, webhook, created, .. } = kept;
     let definition = serde_json::to_string(rule)
         .map_err(|error| Error::permanent("write a rule", Kind::Internal).because(error))?;
     let (id, created) = (id.as_bytes(), created.as_microsecond());
-    let values = (id, Namespace::DEFAULT.0, &rule.name, definition, webhook, created, rules_max);
+    let values = (id, namespace.0, &rule.name, definition, webhook, created, rules_max);
     if connection.execute(include_str!("add_rule.sql"), values).step("add a rule")? > 0 {
         return Ok(Added::New);
     }
-    let same = list(connection)?.into_iter().find(|other| other.rule.name == rule.name);
+    let same =
+        list(connection, Some(*namespace))?.into_iter().find(|other| other.rule.name == rule.name);
     Ok(same.map_or(Added::TooMany, |same| Added::Taken(Box::new(same))))
 }
 
@@ -99,6 +100,7 @@ fn kept(row: &Row<'_>) -> Result<KeptRule> {
     let definition: String = row.get(1).step(step)?;
     Ok(KeptRule {
         id: Uuid::from_bytes(row.get(0).step(step)?),
+        namespace: Namespace(row.get(7).step(step)?),
         rule: serde_json::from_str(&definition)
             .map_err(|error| Error::permanent(step, Kind::Internal).because(error))?,
         webhook: row.get(2).step(step)?,

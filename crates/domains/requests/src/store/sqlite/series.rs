@@ -8,11 +8,11 @@ use tally_runtime::Kind;
 use tally_runtime::faults;
 use tally_store::error::Step as _;
 
-use super::super::{Result, SALTS_MAX};
+use super::super::{ListLimit, Result, SALTS_MAX};
 use crate::listing::{Found, Listing};
 use crate::model::{Named, Namespace, Series, SeriesId, SeriesRef};
 
-/// Series, up to the limits.
+/// Series, up to the limits of each namespace.
 pub(crate) fn list(
     connection: &Connection,
     count_max: usize,
@@ -20,19 +20,26 @@ pub(crate) fn list(
 ) -> Result<Vec<(SeriesId, Series)>> {
     let step = "list series";
     let mut statement = connection.prepare_cached(include_str!("series.sql")).step(step)?;
-    let limit = i64::try_from(count_max).unwrap_or(-1);
-    let rows = statement.query_map([limit], series).step(step)?;
-    Ok(read(rows.map(|row| row.step(step)), text_bytes_max)?.0)
+    let mut rows = statement.query(()).step(step)?;
+    let (mut found, mut limit) = (Vec::new(), ListLimit::new(count_max, text_bytes_max));
+    while let Some(row) = rows.next().step(step)? {
+        let one = series(row).step(step)?;
+        if limit.takes(&SeriesRef::from(&one.1)) {
+            found.push(one);
+        }
+    }
+    Ok(found)
 }
 
-/// Goes through all of the dictionary.
+/// Goes through all of the dictionary, or all that it has of a namespace.
 pub(super) fn each(
     connection: &Connection,
     step: &'static str,
+    namespace: Option<Namespace>,
     mut take: impl FnMut(SeriesId, &SeriesRef<'_>),
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(include_str!("query_series.sql")).step(step)?;
-    let mut rows = statement.query(()).step(step)?;
+    let mut rows = statement.query([namespace.map(|one| one.0)]).step(step)?;
     while let Some(row) = rows.next().step(step)? {
         let text = |at| row.get_ref(at)?.as_str().map_err(rusqlite::Error::from);
         let series = SeriesRef {
@@ -51,25 +58,8 @@ pub(super) fn each(
 /// The names that a listing asks for.
 pub(crate) fn find(connection: &Connection, listing: &Listing) -> Result<Found> {
     let mut found = Found::new(listing.clone());
-    each(connection, "list names", |_, series| found.take(series))?;
+    each(connection, "list names", Some(listing.namespace), |_, series| found.take(series))?;
     Ok(found)
-}
-
-/// Reads series until their texts are too long. Returns whether that is all.
-pub(super) fn read(
-    rows: impl Iterator<Item = Result<(SeriesId, Series)>>,
-    text_bytes_max: usize,
-) -> Result<(Vec<(SeriesId, Series)>, bool)> {
-    let (mut found, mut text_bytes) = (Vec::new(), 0);
-    for row in rows {
-        let one = row?;
-        text_bytes += SeriesRef::from(&one.1).text_bytes();
-        if text_bytes > text_bytes_max {
-            return Ok((found, false));
-        }
-        found.push(one);
-    }
-    Ok((found, true))
 }
 
 /// Adds names, and returns those that the database has under another id.

@@ -1,3 +1,3 @@
--- As many series as a server may tell apart; with a negative limit all of them.
+-- All of them, when a server starts, and for merges and forgets.
 SELECT id, namespace_id, service, method, path, status, customer
-FROM tally_request_series LIMIT ?1
+FROM tally_request_series

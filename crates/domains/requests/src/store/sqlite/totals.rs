@@ -97,10 +97,9 @@ fn plan(connection: &Connection, query: &Query) -> Result<Plan> {
 /// The groups of the series that the filter lets through.
 fn groups(connection: &Connection, query: &Query) -> Result<Groups> {
     let mut groups = Groups::new(query);
-    // Otherwise those of other namespaces must be told from those that have no name.
-    let takes_all = query.filter.is_empty();
-    series::each(connection, STEP, |id, series| {
-        if takes_all || query.filter.lets_through(series) {
+    let namespace = groups.namespace_read();
+    series::each(connection, STEP, namespace, |id, series| {
+        if namespace.is_none() || query.filter.lets_through(series) {
             groups.add(id, series);
         }
     })?;

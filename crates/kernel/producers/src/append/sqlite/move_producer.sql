@@ -9,4 +9,4 @@ UPDATE tally_producers SET
     dropped = dropped + min(?4, 9223372036854775807 - dropped),
     checkpoint = coalesce(?5, checkpoint),
     checkpoint_at = iif(?5 IS NULL, checkpoint_at, CAST(unixepoch('subsec') * 1000000 AS INTEGER))
-WHERE id = ?1
+WHERE id = ?1 AND namespace_id = ?6
