@@ -177,18 +177,7 @@ impl Keys {
         let find = |known: &Known| names.iter().find_map(|name| known.names.get(name)).cloned();
         // Nobody can guess the names of a certificate, so nobody is slowed.
         let named = self.look(find, None, Refusal::UnknownNames).await?;
-        let now = self.0.clock.now();
-        let valid = named.iter().filter(|entry| entry.key.is_valid(now));
-        let lasts = |entry: &&Arc<Entry>| entry.key.expires.unwrap_or(Timestamp::MAX);
-        // While a key is being replaced, there are two.
-        let Some(longest) = valid.clone().max_by_key(lasts) else {
-            let latest = named.iter().max_by_key(|entry| entry.key.created);
-            return self.judge(Arc::clone(latest.expect("a name is of some key")));
-        };
-        if valid.into_iter().any(|other| other.caller != longest.caller) {
-            return Err(Refusal::Ambiguous(longest.key.name.clone()));
-        }
-        self.judge(Arc::clone(longest))
+        self.judge(Entry::of_name(&named, self.0.clock.now())?)
     }
 
     /// Logs a browser in. The secret goes into its cookie.
