@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::attempts::Attempts;
 use crate::key::{Key, Session};
-use crate::pass::{Entry, Pass, of_one_name};
+use crate::pass::{Entry, Pass};
 use crate::{Digest, Refusal, Secret, Store, file};
 
 /// How often a server reads the keys: this is how long one that was revoked is still accepted.
@@ -177,7 +177,7 @@ impl Keys {
         let find = |known: &Known| names.iter().find_map(|name| known.names.get(name)).cloned();
         // Nobody can guess the names of a certificate, so nobody is slowed.
         let named = self.look(find, None, Refusal::UnknownNames).await?;
-        self.judge(of_one_name(&named, self.0.clock.now())?)
+        self.judge(Entry::of_name(&named, self.0.clock.now())?)
     }
 
     /// Logs a browser in. The secret goes into its cookie.
