@@ -20,7 +20,7 @@ use tonic::Status;
 use crate::admission::{Names, is_grpc};
 use crate::api::{Problem, wants_page};
 use crate::clients::Whose;
-use crate::held::take_place;
+use crate::held::refused_place;
 use crate::needs::{Declared, Needs};
 use crate::pages::login;
 use crate::tls::Peer;
@@ -158,7 +158,7 @@ pub(crate) async fn check(
             }
             let is_for_all = needs == Needs::Nothing;
             let whose = if is_for_all { Whose::Anyone } else { Whose::Caller };
-            if let Err(full) = take_place(&mut request, whose) {
+            if let Some(full) = refused_place(&mut request, whose) {
                 return full;
             }
             let peer = peer(&request);
@@ -170,7 +170,7 @@ pub(crate) async fn check(
         }
     };
     if needs == Needs::Nothing {
-        if let Err(full) = take_place(&mut request, Whose::Anyone) {
+        if let Some(full) = refused_place(&mut request, Whose::Anyone) {
             return full;
         }
         return next.run(request).await;
@@ -190,7 +190,7 @@ pub(crate) async fn check(
         audit(needs, Some(pass.caller()), &action, peer, &response);
         return response;
     }
-    if let Err(full) = take_place(&mut request, Whose::Caller) {
+    if let Some(full) = refused_place(&mut request, Whose::Caller) {
         return full;
     }
     let caller = pass.caller().clone();

@@ -81,17 +81,17 @@ pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
     })
 }
 
-/// Takes a request's place, now that it is known whose it is. Fails with the answer if there is none.
-pub(crate) fn take_place(request: &mut Request, whose: Whose) -> Result<(), Response<Body>> {
+/// Takes a request's place, now that it is known whose it is. Returns what it is answered if there is none.
+pub(crate) fn refused_place(request: &mut Request, whose: Whose) -> Option<Response<Body>> {
     let open = request.extensions_mut().remove::<Arc<Open>>();
     if open.is_none_or(|open| open.take_place(whose)) {
-        return Ok(());
+        return None;
     }
     let text = "this server has as many open requests as it takes; try again later";
     if is_grpc(request.headers()) {
-        return Err(Status::unavailable(text).into_http());
+        return Some(Status::unavailable(text).into_http());
     }
-    Err(Problem::new(Kind::Unavailable, text).into_response())
+    Some(Problem::new(Kind::Unavailable, text).into_response())
 }
 
 // === impl Coming ===
