@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `metrics.rs` | what a scrape is told of them |
 //! | `network.rs` | which addresses are one client's |
+//! | `open.rs` | one request of a connection: while it is unfinished, and while a service works on it |
 
 mod metrics;
 mod network;
+mod open;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -17,10 +19,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tally_runtime::turns::Asker;
 use tokio::time::Instant;
 
 use self::network::network;
+pub(crate) use self::open::{Open, Ticket, Whose};
 use crate::server::STREAMS_MAX;
 
 /// How many connections clients may have, unless the server is told.
@@ -35,8 +37,11 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// same time, because those end only if their connection is read. A request with the largest headers
 /// takes some 13 KB.
 const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
-/// How many requests of all connections may be open, and how many of one in any case.
+/// How many requests of all connections may be open: those of callers who may make them, and those that need
+/// no key where others do. So nobody without a key takes the places of those who have one. And how many of
+/// one connection, of each kind, in any case.
 const OPEN_MAX: usize = 4_096;
+const OPEN_OF_ANYONE_MAX: usize = OPEN_MAX / 4;
 const OPEN_OWN_MAX: usize = 4;
 
 /// How much that has arrived may be unread by services, over all connections, and of one in any case. A
@@ -59,7 +64,8 @@ struct All {
     /// Activity is told in milliseconds since then.
     start: Instant,
     table: Mutex<Table>,
-    open: AtomicUsize,
+    of_callers: AtomicUsize,
+    of_anyone: AtomicUsize,
     unread: AtomicUsize,
     refused: AtomicU64,
     made_room: AtomicU64,
@@ -90,29 +96,20 @@ pub(crate) struct State {
     pub(crate) since: Instant,
     /// Whether a complete head has come.
     has_head: AtomicBool,
-    /// Whether a request was answered.
+    /// Whether a request was answered of somebody who may make it.
     was_served: AtomicBool,
     /// When something last came or went that is more than a sign of life.
     active: AtomicU64,
-    /// How many requests its services work on.
+    /// How many requests its services work on, or refuse.
     open: AtomicUsize,
+    of_callers: AtomicUsize,
+    of_anyone: AtomicUsize,
     /// How many requests there are in all, also those that no service has seen.
     unfinished: AtomicUsize,
     unread: AtomicUsize,
     is_given_up: AtomicBool,
     reader: AtomicWaker,
 }
-
-/// One unfinished request, until it is dropped.
-///
-/// tonic carries it as the request's connection information, which it clones with its services, and
-/// hyper clones those in the connection's task, before it spawns the request's.
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<State>);
-
-/// One open request, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Open(Arc<State>);
 
 /// How readily a connection makes room: the least first.
 type Rank = (u8, u64);
@@ -125,7 +122,8 @@ impl Clients {
             connections_max: connections_max.max(1),
             start: Instant::now(),
             table: Mutex::default(),
-            open: AtomicUsize::new(0),
+            of_callers: AtomicUsize::new(0),
+            of_anyone: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             made_room: AtomicU64::new(0),
@@ -133,9 +131,10 @@ impl Clients {
     }
 
     /// A place for a connection. When all are taken, or those of its address, another one makes room: one
-    /// that has not sent a complete head, the oldest first, then one that has had no request, then one that has
-    /// none now, the longest idle first, then one with requests on which nothing has come or gone for a while. It is one of the
-    /// address that has most, so that no address keeps others out. None if there is no such connection.
+    /// that has not sent a complete head, the oldest first, then one that has had no request of a caller who
+    /// may make it, then one that has none now, the longest idle first, then one with such requests on which
+    /// nothing has come or gone for a while. It is one of the address that has most, so that no address keeps
+    /// others out. None if there is no such connection.
     pub(crate) fn admit(&self, address: SocketAddr) -> Option<Client> {
         let all = &self.0;
         let address = network(address.ip());
@@ -236,6 +235,8 @@ impl State {
             was_served: AtomicBool::new(false),
             active: AtomicU64::new(all.now()),
             open: AtomicUsize::new(0),
+            of_callers: AtomicUsize::new(0),
+            of_anyone: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             is_given_up: AtomicBool::new(false),
@@ -248,7 +249,7 @@ impl State {
         if !self.has_head() {
             return Some((0, active));
         }
-        if !self.is_serving() {
+        if self.of_callers.load(SeqCst) == 0 {
             return Some((1 + u8::from(self.was_served.load(SeqCst)), active));
         }
         let silent = self.all.now().saturating_sub(active);
@@ -336,63 +337,6 @@ impl State {
 
     fn forget_unread(&self) {
         self.note_read(self.unread.load(SeqCst));
-    }
-}
-
-// === impl Ticket ===
-
-impl Ticket {
-    pub(crate) fn new(state: &Arc<State>) -> Self {
-        state.unfinished.fetch_add(1, SeqCst);
-        Self(Arc::clone(state))
-    }
-
-    /// Begins the work on a request. None if too many are open.
-    pub(crate) fn open(&self) -> Option<Open> {
-        let state = &self.0;
-        state.note_head();
-        let own = state.open.fetch_add(1, SeqCst);
-        let all = state.all.open.fetch_add(1, SeqCst);
-        state.note_activity();
-        let open = Open(Arc::clone(state));
-        (all < OPEN_MAX || own < OPEN_OWN_MAX).then_some(open)
-    }
-}
-
-impl Clone for Ticket {
-    fn clone(&self) -> Self {
-        Self::new(&self.0)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if self.0.unfinished.fetch_sub(1, SeqCst) == UNFINISHED_MAX {
-            self.0.reader.wake();
-        }
-    }
-}
-
-// === impl Open ===
-
-impl Open {
-    /// Whose turn it is when the request is worked on.
-    pub(crate) fn asker(&self) -> Asker {
-        Asker::connection(self.0.number)
-    }
-
-    /// A service has read so many bytes of its request.
-    pub(crate) fn note_read(&self, bytes: usize) {
-        self.0.note_read(bytes);
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.was_served.store(true, SeqCst);
-        self.0.open.fetch_sub(1, SeqCst);
-        self.0.all.open.fetch_sub(1, SeqCst);
-        self.0.note_activity();
     }
 }
 

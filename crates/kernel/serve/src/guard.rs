@@ -19,6 +19,8 @@ use tonic::Status;
 
 use crate::admission::{Names, is_grpc};
 use crate::api::{Problem, wants_page};
+use crate::clients::Whose;
+use crate::held::refused_place;
 use crate::needs::{Declared, Needs};
 use crate::pages::login;
 use crate::tls::Peer;
@@ -154,6 +156,11 @@ pub(crate) async fn check(
             {
                 return refused(&guard, &request, &Refusal::Proxied(name));
             }
+            let is_for_all = needs == Needs::Nothing;
+            let whose = if is_for_all { Whose::Anyone } else { Whose::Caller };
+            if let Some(full) = refused_place(&mut request, whose) {
+                return full;
+            }
             let peer = peer(&request);
             let action = action(&request);
             request.extensions_mut().insert(Caller::open());
@@ -163,6 +170,9 @@ pub(crate) async fn check(
         }
     };
     if needs == Needs::Nothing {
+        if let Some(full) = refused_place(&mut request, Whose::Anyone) {
+            return full;
+        }
         return next.run(request).await;
     }
     let (shown, from) = (Shown::of(&request), address(request.extensions()));
@@ -179,6 +189,9 @@ pub(crate) async fn check(
         let response = refused(&guard, &request, &refusal);
         audit(needs, Some(pass.caller()), &action, peer, &response);
         return response;
+    }
+    if let Some(full) = refused_place(&mut request, Whose::Caller) {
+        return full;
     }
     let caller = pass.caller().clone();
     request.extensions_mut().insert(caller.clone());
