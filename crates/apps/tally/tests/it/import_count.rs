@@ -81,6 +81,27 @@ pub(crate) fn execute(database: &TestDatabase, sql: &str) {
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
+#[test]
+fn a_namespace_gets_them_if_there_is_one() {
+    let home = Home::postgres("count_namespace");
+    home.sql(SCHEMA);
+    home.sql(TABLES);
+    let shop = ["--namespace", "shop"];
+    let missing = import(&home, &shop);
+    assert_fails(&missing, 1, &["there is no namespace shop", "tally key create"]);
+    let url = home.database_url();
+    let key = ["key", "create", "shop", "--scope", "read", "--database-url", &url];
+    assert!(home.run(&[&key[..], &shop].concat()).status.success());
+    assert_says(&imported(&home, &shop), "imported 1,328 requests");
+    assert_says(&imported(&home, &shop), "nothing is new");
+    let sql = "SELECT namespace, sum(total)::INT8 FROM tally_totals_by_day GROUP BY namespace";
+    let rows = wait_for(async { home.database().connect().await.query(sql, &[]).await });
+    let rows = rows.expect("the view is there");
+    let rows: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [("shop".to_owned(), 1_328)]);
+    assert_says(&imported(&home, &[]), "imported 1,328 requests");
+}
+
 /// With a running server that already knows some of the endpoints and days.
 #[test]
 fn the_same_postgres_is_imported_once() {

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
+use tally_access::Store;
 use tally_requests::{DOMAIN, ImportCount, Imported, NamesArgs, import_count};
 use tally_runtime::Namespace;
 use tally_runtime::config::{Given, Invalid, Problems};
@@ -37,6 +39,10 @@ pub(crate) struct ImportCountArgs {
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
 
+    /// Where it is counted: a namespace that has a key
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    namespace: String,
+
     /// Change nothing; print what would be imported
     #[arg(long)]
     dry_run: bool,
@@ -46,7 +52,7 @@ pub(crate) struct ImportCountArgs {
 const NO_TABLES: &str = "Tally's tables are missing or older: run `tally migrate` first";
 
 pub(crate) async fn run(args: ImportCountArgs, problems: Problems) -> anyhow::Result<ExitCode> {
-    let (settings, log, from, how) = match args.check(problems) {
+    let (settings, log, from, mut how) = match args.check(problems) {
         Ok(checked) => checked,
         Err(invalid) => return Ok(wrong_usage(invalid)),
     };
@@ -64,6 +70,7 @@ pub(crate) async fn run(args: ImportCountArgs, problems: Problems) -> anyhow::Re
     };
     let database = app::open(&settings.url, settings.pool).await?;
     prepare(&database, is_dry).await?;
+    how.namespace = namespace(&database, &args.namespace).await?;
     let imported = import_count(&database, source.as_ref().unwrap_or(&database), how).await;
     app::close(&database).await;
     report(&imported.map_err(app::plain)?, is_dry);
@@ -81,6 +88,15 @@ async fn prepare(database: &Database, is_dry: bool) -> anyhow::Result<()> {
         anyhow::bail!(NO_TABLES);
     }
     Ok(())
+}
+
+/// One that is there, because a misspelled one would get counts that nobody sees.
+async fn namespace(database: &Database, name: &str) -> anyhow::Result<Namespace> {
+    let found = Store::new(database.clone()).namespace(name).await.map_err(app::plain)?;
+    found.with_context(|| {
+        let name = visible(name);
+        format!("there is no namespace {name}: `tally key create` with --namespace makes one")
+    })
 }
 
 fn report(imported: &Imported, is_dry: bool) {
