@@ -121,9 +121,9 @@ impl AccessSettings {
     }
 
     /// What is said of it at the start.
-    pub(crate) fn greeting(&self, address: SocketAddr, are_any: bool) -> Vec<String> {
+    pub(crate) fn greeting(&self, address: SocketAddr, keys: Option<Keys>) -> Vec<String> {
         match self.auth {
-            Auth::Keys if are_any => vec!["access: by keys (--auth keys)".to_owned()],
+            Auth::Keys if keys.is_some_and(|keys| keys.are_any()) => vec!["access: by keys (--auth keys)".to_owned()],
             Auth::Keys => vec![
                 "access: by keys (--auth keys), and there is none yet: nobody can do anything".to_owned(),
                 "make one, with the same --database-url (DB_URL):  tally key create NAME --scope admin"
@@ -165,7 +165,7 @@ mod tests {
             }
             settings(Auth::Keys, false).permit(address(others)).expect(others);
             settings(Auth::None, true).permit(address(others)).expect(others);
-            let greeting = settings(Auth::None, true).greeting(address(others), false).concat();
+            let greeting = settings(Auth::None, true).greeting(address(others), None).concat();
             assert!(greeting.contains("ANYONE"), "{greeting}");
         }
     }

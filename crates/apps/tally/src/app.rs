@@ -87,11 +87,8 @@ pub(crate) async fn serve(
     let server = server.about(about).with_connections(connections_max);
     let offer = port.offer();
     let listener = port.listener.named(host_names);
-    let are_any = keys.is_some_and(|keys| keys.are_any());
-    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), are_any));
-    let status =
-        format!("listens on {}://{}; database: {url}", scheme(tls.as_deref()), listener.address());
-    manager.ready(&status).await;
+    greet(&listener, tls.as_deref(), &url, &on, &access.greeting(listener.address(), keys));
+    manager.ready(&status(&listener, tls.as_deref(), &url)).await;
     couriers.spawn("keep the watchdog quiet", Arc::clone(&manager).watched(drain.clone()));
     let domains = server.domains();
     let watched = Watched::new(&database);
@@ -354,6 +351,11 @@ fn hints<'a>(
     };
     let browser = format!("{:<width$} {scheme}://{address}\n", "in a browser:");
     hints.iter().map(line).chain([browser]).collect()
+}
+
+/// What a service manager is told.
+fn status(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl) -> String {
+    format!("listens on {}://{}; database: {url}", scheme(tls), listener.address())
 }
 
 fn scheme(tls: Option<&Tls>) -> &'static str {

@@ -46,6 +46,7 @@ struct Inner {
 /// What is known at one moment.
 struct Known {
     entries: HashMap<Digest, Arc<Entry>>,
+    names: HashMap<String, Vec<Arc<Entry>>>,
     sessions: HashMap<Digest, Session>,
     /// When the database was asked last that has answered.
     asked: Instant,
@@ -83,7 +84,12 @@ impl Keys {
             is_failing: false,
             wrong: None,
         };
-        let known = Known { entries: HashMap::new(), sessions: HashMap::new(), asked: now };
+        let known = Known {
+            entries: HashMap::new(),
+            names: HashMap::new(),
+            sessions: HashMap::new(),
+            asked: now,
+        };
         let inner = Inner {
             store,
             file,
@@ -160,6 +166,18 @@ impl Keys {
             self.judge(entry.ok_or(Refusal::Session)?)
         };
         self.noting(checked.await, from)
+    }
+
+    /// Whom a client certificate belongs to that was verified and has these names. The first one decides
+    /// that is the name of a key, even if that key is not accepted any more.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn check_names(&self, names: &[String]) -> Result<Pass, Refusal> {
+        let find = |known: &Known| names.iter().find_map(|name| known.names.get(name)).cloned();
+        // Nobody can guess the names of a certificate, so nobody is slowed.
+        let named = self.look(find, None, Refusal::UnknownNames).await?;
+        self.judge(Entry::of_name(&named, self.0.clock.now())?)
     }
 
     /// Logs a browser in. The secret goes into its cookie.
@@ -310,7 +328,11 @@ impl Keys {
                 entry.end();
             }
         }
-        self.0.known.store(Arc::new(Known { entries, sessions, asked }));
+        let mut names: HashMap<_, Vec<_>> = HashMap::new();
+        for entry in entries.values() {
+            names.entry(entry.key.name.clone()).or_default().push(Arc::clone(entry));
+        }
+        self.0.known.store(Arc::new(Known { entries, names, sessions, asked }));
         failed.map_or(Ok(()), Err)
     }
 

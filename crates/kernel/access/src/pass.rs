@@ -28,6 +28,21 @@ pub struct Pass(pub(crate) Arc<Entry>);
 // === impl Entry ===
 
 impl Entry {
+    /// Of the keys of one name, of which there is at least one, the one that somebody of this name has.
+    pub(crate) fn of_name(named: &[Arc<Self>], now: Timestamp) -> Result<Arc<Self>, Refusal> {
+        let valid = named.iter().filter(|entry| entry.key.is_valid(now));
+        let lasts = |entry: &&Arc<Self>| entry.key.expires.unwrap_or(Timestamp::MAX);
+        // While a key is being replaced, there are two.
+        let Some(longest) = valid.clone().max_by_key(lasts) else {
+            let latest = named.iter().max_by_key(|entry| entry.key.created);
+            return Ok(Arc::clone(latest.expect("a name is of some key")));
+        };
+        if valid.into_iter().any(|other| other.caller != longest.caller) {
+            return Err(Refusal::Ambiguous(longest.key.name.clone()));
+        }
+        Ok(Arc::clone(longest))
+    }
+
     pub(crate) fn new(key: &Key, is_of_file: bool) -> Self {
         let noted = key.last_used.map_or(0, Timestamp::as_microsecond);
         Self {

@@ -22,6 +22,18 @@ pub enum Refusal {
     /// There is no such key.
     #[error("there is no such key in this database")]
     Unknown,
+    /// No key is called what the client certificate is.
+    #[error(
+        "no key has a name of the client certificate: make one that is called so, or send a key as \
+         \"authorization: Bearer KEY\""
+    )]
+    UnknownNames,
+    /// Keys that the client certificate could mean allow different things.
+    #[error(
+        "keys of several namespaces or scopes are called {0}, so the client certificate does not say \
+         which is meant: revoke all but one, or send a key as \"authorization: Bearer KEY\""
+    )]
+    Ambiguous(String),
     /// There is none any more.
     #[error("the key {0} is revoked")]
     Revoked(String),
@@ -84,7 +96,11 @@ impl Refusal {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::NoKey => reason::KEY_MISSING,
-            Self::Header | Self::Malformed | Self::Unknown => reason::KEY_UNKNOWN,
+            Self::Header
+            | Self::Malformed
+            | Self::Unknown
+            | Self::UnknownNames
+            | Self::Ambiguous(_) => reason::KEY_UNKNOWN,
             Self::Revoked(_) => reason::KEY_REVOKED,
             Self::Expired(_) => reason::KEY_EXPIRED,
             Self::Session => reason::SESSION_OVER,

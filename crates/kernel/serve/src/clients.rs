@@ -1,34 +1,29 @@
 //! The connections of clients: how many there may be, which one makes room for another, and what all of
 //! them have open and unread.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `metrics.rs` | what a scrape is told of them |
+//! | `network.rs` | which addresses are one client's |
+//! | `open.rs` | one request of a connection: while it is unfinished, and while a service works on it |
 
+mod metrics;
+mod network;
 mod open;
-#[cfg(test)]
-mod tests;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tally_runtime::metrics::{Metric, Scrape};
 use tokio::time::Instant;
 
-pub(crate) use self::open::{Open, Ticket};
+use self::network::network;
+pub(crate) use self::open::{Open, Ticket, Whose};
 use crate::server::STREAMS_MAX;
-
-const CONNECTIONS: Metric =
-    Metric::gauge("tally_client_connections", "Connections that clients have.");
-const MADE_ROOM: Metric = Metric::counter(
-    "tally_client_connections_closed_total",
-    "Connections that were closed to make room for others, because there were as many as there may be.",
-);
-const REFUSED: Metric = Metric::counter(
-    "tally_client_connections_refused_total",
-    "Connections that found no room, because all others were in use.",
-);
 
 /// How many connections clients may have, unless the server is told.
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
@@ -42,16 +37,19 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// same time, because those end only if their connection is read. A request with the largest headers
 /// takes some 13 KB.
 const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
-/// How many requests of all connections may be open, and how many of one in any case.
+/// How many requests of all connections may be open: those of callers who may make them, and those that need
+/// no key where others do. So nobody without a key takes the places of those who have one. And how many of
+/// one connection, of each kind, in any case.
 const OPEN_MAX: usize = 4_096;
+const OPEN_OF_ANYONE_MAX: usize = OPEN_MAX / 4;
 const OPEN_OWN_MAX: usize = 4;
 
 /// How much that has arrived may be unread by services, over all connections, and of one in any case. A
 /// connection with more is not read while all have more.
-const UNREAD_BYTES_MAX: usize = 32 << 20;
+const UNREAD_BYTES_MAX: usize = 16 << 20;
 const UNREAD_OWN_BYTES_MAX: usize = 64 << 10;
-/// What the h2 library takes for a frame besides its payload.
-pub(crate) const FRAME_BYTES: usize = 256;
+/// What the h2 library takes for a frame besides its payload: some 250 bytes, in a list that doubles.
+pub(crate) const FRAME_BYTES: usize = 512;
 /// Each second that a connection is not read for this, one of so many bytes is forgiven: what came too late
 /// for its request is counted and never read.
 const FORGIVEN: usize = 32;
@@ -66,7 +64,8 @@ struct All {
     /// Activity is told in milliseconds since then.
     start: Instant,
     table: Mutex<Table>,
-    open: AtomicUsize,
+    of_callers: AtomicUsize,
+    of_anyone: AtomicUsize,
     unread: AtomicUsize,
     refused: AtomicU64,
     made_room: AtomicU64,
@@ -97,10 +96,14 @@ pub(crate) struct State {
     pub(crate) since: Instant,
     /// Whether a complete head has come.
     has_head: AtomicBool,
+    /// Whether a request was answered of somebody who may make it.
+    was_served: AtomicBool,
     /// When something last came or went that is more than a sign of life.
     active: AtomicU64,
-    /// How many requests its services work on.
+    /// How many requests its services work on, or refuse.
     open: AtomicUsize,
+    of_callers: AtomicUsize,
+    of_anyone: AtomicUsize,
     /// How many requests there are in all, also those that no service has seen.
     unfinished: AtomicUsize,
     unread: AtomicUsize,
@@ -119,7 +122,8 @@ impl Clients {
             connections_max: connections_max.max(1),
             start: Instant::now(),
             table: Mutex::default(),
-            open: AtomicUsize::new(0),
+            of_callers: AtomicUsize::new(0),
+            of_anyone: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             made_room: AtomicU64::new(0),
@@ -127,9 +131,10 @@ impl Clients {
     }
 
     /// A place for a connection. When all are taken, or those of its address, another one makes room: one
-    /// that has not sent a complete head, the oldest first, then one without requests, the longest idle
-    /// first, then one with requests on which nothing has come or gone for a while. It is one of the
-    /// address that has most, so that no address keeps others out. None if there is no such connection.
+    /// that has not sent a complete head, the oldest first, then one that has had no request of a caller who
+    /// may make it, then one that has none now, the longest idle first, then one with such requests on which
+    /// nothing has come or gone for a while. It is one of the address that has most, so that no address keeps
+    /// others out. None if there is no such connection.
     pub(crate) fn admit(&self, address: SocketAddr) -> Option<Client> {
         let all = &self.0;
         let address = network(address.ip());
@@ -161,17 +166,8 @@ impl Clients {
 
     /// How many there are, how many have made room for others, and how many were refused.
     fn counts(&self) -> (usize, u64, u64) {
-        let all = &self.0;
-        let now = all.lock().connections.len();
-        (now, all.made_room.load(SeqCst), all.refused.load(SeqCst))
-    }
-
-    /// Tells a scrape.
-    pub(crate) fn measure(&self, scrape: &mut Scrape) {
-        let (now, made_room, refused) = self.counts();
-        scrape.put(CONNECTIONS, &[], now);
-        scrape.put(MADE_ROOM, &[], made_room);
-        scrape.put(REFUSED, &[], refused);
+        let now = self.0.lock().connections.len();
+        (now, self.0.made_room.load(SeqCst), self.0.refused.load(SeqCst))
     }
 }
 
@@ -236,8 +232,11 @@ impl State {
             address,
             since: Instant::now(),
             has_head: AtomicBool::new(false),
+            was_served: AtomicBool::new(false),
             active: AtomicU64::new(all.now()),
             open: AtomicUsize::new(0),
+            of_callers: AtomicUsize::new(0),
+            of_anyone: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             is_given_up: AtomicBool::new(false),
@@ -250,11 +249,11 @@ impl State {
         if !self.has_head() {
             return Some((0, active));
         }
-        if !self.is_serving() {
-            return Some((1, active));
+        if self.of_callers.load(SeqCst) == 0 {
+            return Some((1 + u8::from(self.was_served.load(SeqCst)), active));
         }
         let silent = self.all.now().saturating_sub(active);
-        (u128::from(silent) >= SILENCE.as_millis()).then_some((2, active))
+        (u128::from(silent) >= SILENCE.as_millis()).then_some((3, active))
     }
 
     pub(crate) fn has_head(&self) -> bool {
@@ -341,13 +340,5 @@ impl State {
     }
 }
 
-/// The addresses that one client can have are one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(of) => {
-            let [a, b, c, d, ..] = of.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        of @ IpAddr::V4(_) => of,
-    }
-}
+#[cfg(test)]
+mod tests;

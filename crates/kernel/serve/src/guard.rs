@@ -19,8 +19,11 @@ use tonic::Status;
 
 use crate::admission::{Names, is_grpc};
 use crate::api::{Problem, wants_page};
+use crate::clients::Whose;
+use crate::held::refused_place;
 use crate::needs::{Declared, Needs};
 use crate::pages::login;
+use crate::tls::Peer;
 
 /// What asks for a key.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"tally\"");
@@ -104,6 +107,8 @@ enum Shown {
     Key(String),
     /// The secret of a session.
     Session(String),
+    /// The client certificate of its connection.
+    Certificate(Peer),
 }
 
 // === impl Shown ===
@@ -114,7 +119,12 @@ impl Shown {
         if let Some(key) = presented(headers)? {
             return Ok(Self::Key(key));
         }
-        let secret = login::secret(headers).ok_or(Refusal::NoKey)?;
+        // What a request says itself counts before what its connection does.
+        let Some(secret) = login::secret(headers) else {
+            let peer = request.extensions().get::<Peer>();
+            let named = peer.filter(|peer| !peer.names().is_empty());
+            return named.cloned().map(Self::Certificate).ok_or(Refusal::NoKey);
+        };
         // No page of another site can send a cookie that is of this site alone, and yet: nothing that
         // changes anything is done because a browser is logged in.
         let is_looking = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -125,6 +135,7 @@ impl Shown {
         match self {
             Self::Key(key) => keys.check(&key, from).await,
             Self::Session(secret) => keys.check_session(&secret, from).await,
+            Self::Certificate(peer) => keys.check_names(peer.names()).await,
         }
     }
 }
@@ -145,6 +156,11 @@ pub(crate) async fn check(
             {
                 return refused(&guard, &request, &Refusal::Proxied(name));
             }
+            let is_for_all = needs == Needs::Nothing;
+            let whose = if is_for_all { Whose::Anyone } else { Whose::Caller };
+            if let Some(full) = refused_place(&mut request, whose) {
+                return full;
+            }
             let peer = peer(&request);
             let action = action(&request);
             request.extensions_mut().insert(Caller::open());
@@ -154,6 +170,9 @@ pub(crate) async fn check(
         }
     };
     if needs == Needs::Nothing {
+        if let Some(full) = refused_place(&mut request, Whose::Anyone) {
+            return full;
+        }
         return next.run(request).await;
     }
     let (shown, from) = (Shown::of(&request), address(request.extensions()));
@@ -170,6 +189,9 @@ pub(crate) async fn check(
         let response = refused(&guard, &request, &refusal);
         audit(needs, Some(pass.caller()), &action, peer, &response);
         return response;
+    }
+    if let Some(full) = refused_place(&mut request, Whose::Caller) {
+        return full;
     }
     let caller = pass.caller().clone();
     request.extensions_mut().insert(caller.clone());

@@ -10,14 +10,14 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use futures_util::task::noop_waker_ref;
-use http::Response;
+use http::{Response, header};
 use http_body::{Frame, SizeHint};
 use tally_runtime::Kind;
 use tonic::Status;
 
 use crate::admission::is_grpc;
 use crate::api::{Kept, PART_BYTES, Problem, keep};
-use crate::clients::{FRAME_BYTES, Open, Ticket};
+use crate::clients::{FRAME_BYTES, Open, Ticket, Whose};
 use crate::guard::Address;
 use crate::half_sent::HalfSent;
 use crate::tls::Peer;
@@ -61,24 +61,37 @@ pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(address);
     let is_grpc = is_grpc(request.headers());
-    let Some(open) = ticket.open() else {
-        let text = "this server has as many open requests as it takes; try again later";
-        if is_grpc {
-            return Status::unavailable(text).into_http();
-        }
-        return Problem::new(Kind::Unavailable, text).into_response();
-    };
-    let (open, ticket) = (Arc::new(open), Arc::new(ticket));
+    let (open, ticket) = (Arc::new(ticket.open()), Arc::new(ticket));
+    request.extensions_mut().insert(Arc::clone(&open));
     let coming = |body| {
         let (open, _ticket) = (Arc::clone(&open), Arc::clone(&ticket));
         Body::new(Coming { body, open, _ticket, message: is_grpc.then(HalfSent::new), read: 0 })
     };
-    let answer = open.asker().asks(next.run(request.map(coming))).await;
+    let mut answer = open.asker().asks(next.run(request.map(coming))).await;
+    // A refusal waits for a client that does not take it, so it has a place like what anyone may ask for;
+    // without one it has no text, because heads need not wait.
+    if !open.has_place() && !open.take_place(Whose::Anyone) {
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        answer = answer.map(|_| Body::empty());
+    }
     answer.map(|body| {
         let going =
             Going { body, _open: open, _ticket: ticket, is_grpc, rest: None, is_over: false };
         Body::new(going)
     })
+}
+
+/// Takes a request's place, now that it is known whose it is. Returns what it is answered if there is none.
+pub(crate) fn refused_place(request: &mut Request, whose: Whose) -> Option<Response<Body>> {
+    let open = request.extensions_mut().remove::<Arc<Open>>();
+    if open.is_none_or(|open| open.take_place(whose)) {
+        return None;
+    }
+    let text = "this server has as many open requests as it takes; try again later";
+    if is_grpc(request.headers()) {
+        return Some(Status::unavailable(text).into_http());
+    }
+    Some(Problem::new(Kind::Unavailable, text).into_response())
 }
 
 // === impl Coming ===

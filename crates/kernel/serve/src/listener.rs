@@ -10,6 +10,10 @@ use crate::Error;
 use crate::admission::HostNames;
 use crate::tls::Tls;
 
+/// How many connections may wait to be accepted, if the system allows it.
+#[cfg(unix)]
+const BACKLOG: i32 = 4_096;
+
 /// A port that this server listens on.
 #[derive(Debug)]
 pub struct Listener {
@@ -41,6 +45,9 @@ impl Listener {
             _ => Error::Bind { address: address.to_owned(), source },
         };
         let socket = TcpListener::bind(address).await.map_err(failed)?;
+        // As many may wait as the system allows: those who find no place there wait for a second.
+        #[cfg(unix)]
+        let _ = rustix::net::listen(&socket, BACKLOG);
         Self::new(socket, Some(address)).map_err(failed)
     }
 

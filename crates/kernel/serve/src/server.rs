@@ -197,18 +197,12 @@ impl Server {
             own.add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         }
         let (serving, is_serving) = watch::channel(false);
-        let (mut grpc, mut routes) = (router(own), Router::new());
-        let mut pages = Pages::new();
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
         let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
-        for doors in self.doors {
-            services.extend(doors.names);
-            grpc = grpc.merge(router(doors.grpc));
-            routes = routes.merge(doors.http);
-            pages = pages.and(doors.pages);
-        }
+        services.extend(self.doors.iter().flat_map(|doors| &doors.names).copied());
+        let (grpc, routes, pages) = joined(router(own), self.doors);
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
-        routes = routes.merge(pages).merge(login::router(self.access.keys()));
+        let routes = routes.merge(pages).merge(login::router(self.access.keys()));
         let tasks = Tasks::new();
         if let Some(tls) = listener.tls.clone() {
             tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
@@ -315,6 +309,14 @@ impl Server {
         routes.add_service(v1alpha.max_decoding_message_size(MESSAGE_BYTES_MAX));
         Ok(())
     }
+}
+
+/// The gRPC services, the HTTP routes and the pages of all doors.
+fn joined(own: Router, doors: Vec<Doors>) -> (Router, Router, Pages) {
+    let joined = (own, Router::new(), Pages::new());
+    doors.into_iter().fold(joined, |(grpc, routes, pages), doors| {
+        (grpc.merge(router(doors.grpc)), routes.merge(doors.http), pages.and(doors.pages))
+    })
 }
 
 /// The routes of gRPC services, without tonic's answer to all others.

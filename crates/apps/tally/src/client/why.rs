@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use tally_proto::wire::{REASON_TRAILER, reason, trailer};
 use tonic::codegen::http::{StatusCode, Uri};
 use tonic::{Code, Status};
 
@@ -103,10 +104,19 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
         Code::Unauthenticated if has_key => {
             Some("it does not accept the key: check --key (TALLY_KEY)".to_owned())
         }
+        Code::Unauthenticated if is_of_certificate(status) => Some(format!(
+            "it does not accept the client certificate: {}",
+            visible(status.message())
+        )),
         Code::Unauthenticated => Some("it wants a key: give one with --key (TALLY_KEY)".to_owned()),
         // A connection may break without a reported cause.
         _ => looked(uri, LOOK_TIMEOUT).await,
     }
+}
+
+/// Whether a server has refused a call without a key for what the client certificate says.
+fn is_of_certificate(status: &Status) -> bool {
+    trailer(status, REASON_TRAILER).is_some_and(|reason| reason != reason::KEY_MISSING)
 }
 
 /// What is wrong at an `http://` address, if that can be seen.

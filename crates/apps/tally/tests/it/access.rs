@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, number, reason, trailer};
-use tally_testkit::{Response, eventually_blocking, http, run_with};
+use tally_testkit::{Response, Stream, eventually_blocking, http, run_with};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -66,7 +66,7 @@ impl Caller {
 
 /// Makes a key.
 #[track_caller]
-fn create(home: &Home, arguments: &[&str]) -> String {
+pub(crate) fn create(home: &Home, arguments: &[&str]) -> String {
     let url = home.database_url();
     let common = ["key", "create", "--database-url", &url];
     let output = home.run(&[&common, arguments].concat());
@@ -76,7 +76,7 @@ fn create(home: &Home, arguments: &[&str]) -> String {
 }
 
 #[track_caller]
-fn revoke(home: &Home, name: &str) {
+pub(crate) fn revoke(home: &Home, name: &str) {
     let output = home.run(&["key", "revoke", name, "--database-url", &home.database_url()]);
     assert!(output.status.success(), "{output:?}");
 }
@@ -167,7 +167,11 @@ const ROUTES: [(&str, Needs); 26] = [
 ];
 
 /// Calls a method of gRPC with an empty message, and looks at the head of the answer.
-async fn call(channel: &Channel, path: &'static str, key: Option<&str>) -> Result<(), Status> {
+pub(crate) async fn call(
+    channel: &Channel,
+    path: &'static str,
+    key: Option<&str>,
+) -> Result<(), Status> {
     let mut grpc = tonic::client::Grpc::new(channel.clone());
     grpc.ready().await.expect("it is connected");
     let mut request = Request::new(());
@@ -354,7 +358,7 @@ fn a_revoked_key_ends_streams_and_calls_on_every_server() {
 fn a_browser_logs_in_looks_and_logs_out() {
     let home = Home::sqlite();
     let server = home.serve(KEYS);
-    let key = create(&home, &["people", "--scope", "read"]);
+    let key = create(&home, &["people", "--scope", "admin"]);
     let html = "accept: text/html";
     let sent = ask(&server, "GET /requests?range=7d", &[html], "");
     assert_eq!(sent.header("location"), Some("/login?to=/requests%3Frange%3D7d"), "{sent:?}");
@@ -375,6 +379,7 @@ fn a_browser_logs_in_looks_and_logs_out() {
     let json = "content-type: application/json";
     let changed = ask(&server, "POST /api/v1/requests", &[&cookie, json], "[]");
     assert_eq!(changed.status, 403, "a cookie changes nothing: {changed:?}");
+    assert!(changed.body.contains("for looking only"), "{changed:?}");
     let logged_out = ask(&server, "POST /logout", &[&cookie], "");
     assert_eq!(logged_out.header("location"), Some("/login"), "{logged_out:?}");
     assert_eq!(ask(&server, "GET /requests", &[html, &cookie], "").status, 303);
@@ -412,7 +417,7 @@ fn an_open_server_is_for_this_machine_only() {
     }
     server.stop();
     let open = home.serve(&["--insecure-allow-anyone"]);
-    assert!(open.log().contains("ANYONE"), "{}", open.log());
+    open.process.wait_for_line(Stream::Stderr, "ANYONE", LIMIT);
     assert_eq!(ask(&open, "GET /", &["via: 1.1 a"], "").status, 200);
     open.stop();
 }

@@ -194,7 +194,9 @@ fn migrations_are_checked_and_applied() {
             assert_eq!(output.status.code(), Some(0), "{output:?}");
             assert_eq!(output.stderr.contains("applied V1__"), applied, "{output:?}");
             assert!(
-                output.stderr.contains("is up to date: kernel at version 1, requests at version"),
+                output.stderr.contains(
+                    "is up to date: kernel at version 1, access at version 1, requests at version"
+                ),
                 "{output:?}"
             );
         }

@@ -40,7 +40,7 @@ impl Manager {
 }
 
 /// A server with the socket of its manager.
-fn start(command: &Command) -> Server {
+pub(crate) fn start(command: &Command) -> Server {
     let socket = Arc::new(TcpListener::bind("127.0.0.1:0").expect("a free port"));
     let how = Spawn { socket: Some(socket), ..Spawn::default() };
     Server::await_start(Process::spawn_with(command, &how), command)

@@ -3,10 +3,15 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use tally_proto::wire::{REASON_TRAILER, reason, trailer};
 use tally_testkit::exposition::families;
 use tally_testkit::{Authority, Secure, Stream, Tls, eventually_blocking};
+use tonic::Status;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
+use crate::access::{call, create, revoke};
 use crate::metrics::Scraped;
+use crate::service_manager;
 use crate::support::{Home, LIMIT, Server, assert_fails, totals, wait_for};
 
 /// A home with a certificate, and the flags that use it.
@@ -142,6 +147,72 @@ fn a_client_certificate_can_be_required() {
     let words = ["give one that it accepts with --tls-client-cert and --tls-client-key"];
     assert_fails(&health("stranger"), 1, &words);
     assert_fails(&server.run(&["health"]), 1, &words);
+    server.stop();
+}
+
+#[test]
+fn a_client_certificate_is_the_key_that_it_names() {
+    const ADD: &str = "/count.v1.CountService/Add";
+    const TOTALS: &str = "/count.v1.CountService/GetPeriodTotals";
+    let secured = Secured::new();
+    let clients = Authority::generate();
+    let ca = secured.home.file("clients.pem", clients.ca_pem());
+    let agent = clients.sign_for(&["agent.example"], &["spiffe://example/a"], "agent", 1975..4096);
+    secured.write("agent", &agent);
+    secured.write("nobody", &clients.sign(&["nobody"]));
+    let server = secured.serve(&["--auth", "keys", "--tls-client-ca", &ca]);
+    create(&secured.home, &["agent", "--scope", "ingest", "--namespace", "shop"]);
+    let reader = create(&secured.home, &["reader", "--scope", "read", "--namespace", "shop"]);
+    let run = |name: &str, arguments: &[&str]| {
+        let [cert, key] = [format!("{name}.crt"), format!("{name}.key")];
+        let shown = ["--tls-client-cert", &cert, "--tls-client-key", &key];
+        server.run(&[arguments, &shown].concat())
+    };
+    let added = run("agent", &["add", "GET", "/a", "-n", "3"]);
+    assert!(added.status.success(), "{added:?}");
+    let totals = ["totals", "--live", "--by", "whole", "--format", "csv"];
+    let keyed = run("agent", &[&totals[..], &["--key", &reader]].concat());
+    assert_eq!(keyed.stdout, "date,method,path,count\n,GET,/a,3\n", "its namespace: {keyed:?}");
+    let words = ["it does not accept the client certificate: no key has a name of the client"];
+    assert_fails(&run("nobody", &["add", "GET", "/a"]), 1, &words);
+    assert_fails(&server.run(&["add", "GET", "/a"]), 1, &["it wants a key: give one with --key"]);
+
+    // On one connection, each call is of the key that it sends, or else of the certificate.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let config = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(secured.authority.ca_pem()))
+        .identity(Identity::from_pem(&agent.certificate_pem, &agent.key_pem));
+    let endpoint = Channel::from_shared(server.url.clone()).expect("a URL").tls_config(config);
+    let channel = runtime.block_on(endpoint.expect("TLS").connect()).expect("a connection");
+    let called = |path, key| {
+        let called = runtime.block_on(call(&channel, path, key));
+        let reason = |status: Status| trailer(&status, REASON_TRAILER).map(str::to_owned);
+        called.map_err(|status| reason(status).unwrap_or_default())
+    };
+    let refused = |reason: &str| Err(reason.to_owned());
+    let key = Some(&*reader);
+    assert_ne!(called(ADD, None), refused(reason::SCOPE));
+    assert_eq!(called(TOTALS, None), refused(reason::SCOPE));
+    assert_eq!(called(ADD, key), refused(reason::SCOPE));
+    assert_ne!(called(TOTALS, key), refused(reason::SCOPE));
+    assert_eq!(called(ADD, Some("tally_ingest_guess")), refused(reason::KEY_UNKNOWN));
+    revoke(&secured.home, "agent");
+    let is_refused = || called(ADD, None) == refused(reason::KEY_REVOKED);
+    assert_eq!(eventually_blocking(LIMIT, is_refused), Ok(()), "{}", server.log());
+    assert_ne!(called(TOTALS, key), refused(reason::KEY_REVOKED));
+    let client = Secure::trusting(&secured.authority.ca_pem(), Some(&agent));
+    let answer = wait_for(client.get(address(&server), "/api/v1/requests/totals"));
+    let answer = answer.expect("it answers");
+    assert!(answer.contains("401") && answer.contains("the key agent is revoked"), "{answer}");
+    server.stop();
+}
+
+#[test]
+fn a_socket_that_is_passed_on_speaks_tls() {
+    let secured = Secured::new();
+    secured.home.file(".env", "TALLY_TLS_CA=ca.pem\n");
+    let server = service_manager::start(&secured.serve_command(&[]));
+    assert!(server.url.starts_with("https://") && server.is_serving(), "{}", server.log());
     server.stop();
 }
 

@@ -68,6 +68,9 @@ const QUESTION: &[u8] = &[0, 0, 0, 0, 0];
 /// From 2015 to 2015, both as a `google.type.Date` of a year.
 const YEAR: &[u8] = &[0, 0, 0, 0, 10, 0x0a, 3, 0x08, 0xdf, 0x0f, 0x12, 3, 0x08, 0xdf, 0x0f];
 
+/// After this a connection that was closed is opened again.
+const PAUSE: Duration = Duration::from_secs(1);
+
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -186,7 +189,7 @@ fn hold(on: &Target, count: usize, bytes: Vec<u8>) {
                         answer_pings(&mut incoming, &mut write).await;
                     }
                 }
-                sleep(Duration::from_millis(100)).await;
+                sleep(PAUSE).await;
             }
         }
     });
@@ -215,7 +218,7 @@ async fn slow_head(on: Target, _: usize) {
                 sleep(Duration::from_secs(1)).await;
             }
         }
-        sleep(Duration::from_millis(100)).await;
+        sleep(PAUSE).await;
     }
 }
 

@@ -116,6 +116,8 @@ impl Asking {
         let mut text = format!("{answer:?}");
         for (pattern, mask) in [
             (r"seconds: \d+, nanos: \d+", "TIME"),
+            // The server begins to watch a rule when it is time.
+            (r"watched_since: (None|Some\(Timestamp \{ TIME \}\))", "watched_since: TIME"),
             (r"epoch: \d+", "EPOCH"),
             (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
         ] {

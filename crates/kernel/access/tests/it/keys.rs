@@ -111,6 +111,55 @@ async fn a_session_holds_at_every_server_and_ends_with_its_key() {
 }
 
 #[tokio::test]
+async fn a_certificate_is_the_key_that_it_names_first() {
+    for place in Place::all("access_names").await {
+        let path = place.folder.path().join("keys");
+        let key = |scope| tally_access::Secret::of_key(scope).reveal().to_owned();
+        let (ingest, read) = (key(Scope::Ingest), key(Scope::Read));
+        std::fs::write(&path, format!("robot ingest {ingest}\nboth read {read}")).expect("room");
+        let clock = std::sync::Arc::clone(&place.clock);
+        let server = tally_access::Keys::open(place.store.clone(), Some(path), clock).await;
+        let server = server.expect("the file is right");
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let check = async |shown: &[&str]| {
+            let pass = server.check_names(&names(shown)).await?;
+            Ok(pass.caller().key().map(str::to_owned))
+        };
+        let unknown = ["spiffe://example/a", "A", "", "ä"];
+        assert_eq!(check(&unknown).await, Err(Refusal::UnknownNames));
+        let expires = place.clock.now() + SignedDuration::from_hours(1);
+        let (first, _) = place.key("a", Some(expires)).await;
+        assert_eq!(check(&["none", "a"]).await, Ok(Some("a".into())), "it is new");
+        assert_eq!(check(&["none", "a", "robot"]).await, Ok(Some("a".into())));
+        assert_eq!(check(&["robot", "a"]).await, Ok(Some("robot".into())), "of the file");
+        // It is being replaced: the one that lasts.
+        let next = tally_access::Secret::of_key(Scope::Read);
+        let next = tally_access::Key { digest: next.digest(), expires: None, ..first.clone() };
+        assert!(place.store.add(&next, true).await.expect("it is stored"));
+        server.refresh().await;
+        let pass = server.check_names(&names(&["a"])).await.expect("both are valid");
+        place.store.revoke(first.digest, place.clock.now()).await.expect("it is stored");
+        server.refresh().await;
+        assert!(!pass.is_over());
+        place.store.revoke(next.digest, place.clock.now()).await.expect("it is stored");
+        server.refresh().await;
+        assert!(pass.is_over());
+        assert_eq!(check(&["a", "robot"]).await, Err(Refusal::Revoked("a".into())));
+        // The key of the file is of another namespace.
+        let (shop, _) = place.key("both", Some(expires)).await;
+        server.refresh().await;
+        assert_eq!(check(&["both"]).await, Err(Refusal::Ambiguous("both".into())));
+        place.store.revoke(shop.digest, place.clock.now()).await.expect("it is stored");
+        server.refresh().await;
+        assert_eq!(check(&["both"]).await, Ok(Some("both".into())));
+        place.key("late", Some(expires)).await;
+        place.clock.set(expires);
+        assert_eq!(check(&["late"]).await, Err(Refusal::Expired("late".into())));
+    }
+}
+
+#[tokio::test]
 async fn wrong_keys_are_slowed_and_right_ones_of_the_same_address_are_not() {
     for place in Place::all("access_slowed").await {
         let server = place.server().await;

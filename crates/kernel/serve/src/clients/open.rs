@@ -1,11 +1,12 @@
 //! One request of a connection: while it is unfinished, and while a service works on it.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
 
 use tally_runtime::turns::Asker;
 
-use super::{OPEN_MAX, OPEN_OWN_MAX, State, UNFINISHED_MAX};
+use super::{OPEN_MAX, OPEN_OF_ANYONE_MAX, OPEN_OWN_MAX, State, UNFINISHED_MAX};
 
 /// One unfinished request, until it is dropped.
 ///
@@ -16,7 +17,20 @@ pub(crate) struct Ticket(Arc<State>);
 
 /// One open request, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(Arc<State>);
+pub(crate) struct Open {
+    state: Arc<State>,
+    /// In whose place it is; none until its caller is known, and beyond the limit.
+    place: OnceLock<Whose>,
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Somebody's who may make it.
+    Caller,
+    /// Anyone's: it needs no key where others do.
+    Anyone,
+}
 
 // === impl Ticket ===
 
@@ -26,15 +40,13 @@ impl Ticket {
         Self(Arc::clone(state))
     }
 
-    /// Begins the work on a request. None if too many are open.
-    pub(crate) fn open(&self) -> Option<Open> {
+    /// Begins the work on a request.
+    pub(crate) fn open(&self) -> Open {
         let state = &self.0;
         state.note_head();
-        let own = state.open.fetch_add(1, SeqCst);
-        let all = state.all.open.fetch_add(1, SeqCst);
+        state.open.fetch_add(1, SeqCst);
         state.note_activity();
-        let open = Open(Arc::clone(state));
-        (all < OPEN_MAX || own < OPEN_OWN_MAX).then_some(open)
+        Open { state: Arc::clone(state), place: OnceLock::new() }
     }
 }
 
@@ -55,21 +67,53 @@ impl Drop for Ticket {
 // === impl Open ===
 
 impl Open {
+    /// Takes its place among those of all connections. False if there is none.
+    pub(crate) fn take_place(&self, whose: Whose) -> bool {
+        let (own, all, max) = self.places(whose);
+        let (taken, taken_own) = (all.fetch_add(1, SeqCst), own.fetch_add(1, SeqCst));
+        let has_place = taken < max || taken_own < OPEN_OWN_MAX;
+        if !has_place || self.place.set(whose).is_err() {
+            all.fetch_sub(1, SeqCst);
+            own.fetch_sub(1, SeqCst);
+        }
+        has_place
+    }
+
+    pub(crate) fn has_place(&self) -> bool {
+        self.place.get().is_some()
+    }
+
+    /// The places of its connection, those of all, and how many these are.
+    fn places(&self, whose: Whose) -> (&AtomicUsize, &AtomicUsize, usize) {
+        let (own, all) = (&self.state, &self.state.all);
+        match whose {
+            Whose::Caller => (&own.of_callers, &all.of_callers, OPEN_MAX),
+            Whose::Anyone => (&own.of_anyone, &all.of_anyone, OPEN_OF_ANYONE_MAX),
+        }
+    }
+
     /// Whose turn it is when the request is worked on.
     pub(crate) fn asker(&self) -> Asker {
-        Asker::connection(self.0.number)
+        Asker::connection(self.state.number)
     }
 
     /// A service has read so many bytes of its request.
     pub(crate) fn note_read(&self, bytes: usize) {
-        self.0.note_read(bytes);
+        self.state.note_read(bytes);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, SeqCst);
-        self.0.all.open.fetch_sub(1, SeqCst);
-        self.0.note_activity();
+        if let Some(whose) = self.place.get() {
+            let (own, all, _) = self.places(*whose);
+            all.fetch_sub(1, SeqCst);
+            own.fetch_sub(1, SeqCst);
+            if *whose == Whose::Caller {
+                self.state.was_served.store(true, SeqCst);
+            }
+        }
+        self.state.open.fetch_sub(1, SeqCst);
+        self.state.note_activity();
     }
 }

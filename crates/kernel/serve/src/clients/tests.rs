@@ -1,4 +1,6 @@
-//! Which connections there may be, and which make room.
+//! Who makes room for whom, and what all have together.
+
+use std::net::Ipv6Addr;
 
 use tokio::time::advance;
 
@@ -12,6 +14,11 @@ fn is_given_up(client: &Client) -> bool {
     client.state.is_given_up()
 }
 
+fn open_of(client: &Client, whose: Whose) -> Option<Open> {
+    let open = Ticket::new(&client.state).open();
+    open.take_place(whose).then_some(open)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
     let clients = Clients::new(4);
@@ -19,30 +26,84 @@ async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
     idle.state.note_head();
     advance(Duration::from_secs(1)).await;
     let serving = clients.admit(from(1)).expect("room");
-    let open = Ticket::new(&serving.state).open().expect("few");
+    let open = open_of(&serving, Whose::Caller).expect("few");
     let silent = clients.admit(from(1)).expect("room");
     let other = clients.admit(from(2)).expect("room");
     let first = clients.admit(from(2)).expect("the silent one's room");
     assert!(is_given_up(&silent) && !is_given_up(&idle) && !is_given_up(&other));
     first.state.note_head();
-    let open_too = Ticket::new(&first.state).open().expect("few");
+    let open_too = open_of(&first, Whose::Caller).expect("few");
     drop(silent);
     assert_eq!(clients.counts(), (4, 1, 0));
     // Both addresses have two now; of the first, the idle one is over first.
     drop(other);
     let third = clients.admit(from(1)).expect("a free place");
     third.state.note_head();
-    let busy = Ticket::new(&third.state).open().expect("few");
+    let busy = open_of(&third, Whose::Caller).expect("few");
     let fourth = clients.admit(from(3)).expect("the idle one's room");
     assert!(is_given_up(&idle) && !is_given_up(&serving) && !is_given_up(&third));
     fourth.state.note_head();
-    let busy_too = Ticket::new(&fourth.state).open().expect("few");
+    let busy_too = open_of(&fourth, Whose::Caller).expect("few");
     assert!(clients.admit(from(3)).is_none(), "all are served");
     advance(SILENCE).await;
     third.state.note_activity();
     let last = clients.admit(from(3)).expect("the room of one on which nothing moves");
     assert!(is_given_up(&serving) && !is_given_up(&third));
     drop((open, open_too, busy, busy_too, last));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_served_stays_longer_than_those_that_only_came() {
+    let clients = Clients::new(4);
+    let served = clients.admit(from(1)).expect("room");
+    drop(open_of(&served, Whose::Caller).expect("few"));
+    let others: Vec<_> = (0..20)
+        .map(|_| {
+            let other = clients.admit(from(1)).expect("the room of one that only came");
+            other.state.note_head();
+            other
+        })
+        .collect();
+    assert!(!is_given_up(&served) && is_given_up(&others[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_anyone_may_ask_for_keeps_no_connection_that_callers_need() {
+    let clients = Clients::new(4);
+    let watching: Vec<_> = (1..=2)
+        .flat_map(|host| [from(host); 2])
+        .map(|address| {
+            let client = clients.admit(address).expect("room");
+            let open = open_of(&client, Whose::Anyone).expect("few");
+            client.state.note_activity();
+            (client, open)
+        })
+        .collect();
+    let caller = clients.admit(from(3)).expect("the room of one that needs no key");
+    let open = open_of(&caller, Whose::Caller).expect("few");
+    assert!(watching.iter().filter(|(client, _)| is_given_up(client)).count() == 1);
+    for _ in 0..3 {
+        let _ = clients.admit(from(4)).expect("the room of another one");
+    }
+    assert!(!is_given_up(&caller));
+    drop(open);
+}
+
+#[tokio::test]
+async fn what_anyone_may_ask_for_takes_no_place_of_callers() {
+    let clients = Clients::new(8);
+    let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
+    let (one, other) = (one.expect("room"), other.expect("room"));
+    let all = |client: &Client, whose, max: usize| -> Vec<_> {
+        (0..max).map(|_| open_of(client, whose).expect("few")).collect()
+    };
+    let held = all(&one, Whose::Anyone, OPEN_OF_ANYONE_MAX);
+    assert!(open_of(&one, Whose::Anyone).is_none());
+    let callers = all(&other, Whose::Caller, OPEN_MAX);
+    let own = all(&other, Whose::Anyone, OPEN_OWN_MAX);
+    assert!(open_of(&other, Whose::Anyone).is_none() && open_of(&other, Whose::Caller).is_none());
+    drop((held, callers, own));
+    assert_eq!(clients.0.of_anyone.load(SeqCst) + clients.0.of_callers.load(SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +125,7 @@ async fn open_requests_of_all_are_bounded_and_each_connection_has_some() {
     let clients = Clients::new(8);
     let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
     let (one, other) = (one.expect("room"), other.expect("room"));
-    let open = |client: &Client| Ticket::new(&client.state).open();
+    let open = |client: &Client| open_of(client, Whose::Caller);
     let held: Vec<_> = (0..OPEN_MAX).map(|_| open(&one).expect("few")).collect();
     assert!(open(&one).is_none());
     let few: Vec<_> = (0..OPEN_OWN_MAX).map(|_| open(&other).expect("its own")).collect();
@@ -78,7 +139,7 @@ async fn only_those_who_have_much_unread_wait() {
     let clients = Clients::new(8);
     let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
     let (one, other) = (one.expect("room"), other.expect("room"));
-    let open = Ticket::new(&one.state).open().expect("few");
+    let open = open_of(&one, Whose::Caller).expect("few");
     one.state.note_unread(UNREAD_BYTES_MAX);
     assert!(!one.state.has_much_unread());
     one.state.note_unread(1);

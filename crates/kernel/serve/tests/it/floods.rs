@@ -117,8 +117,38 @@ async fn silent_connections_make_room_for_others() {
     wire.call(stream(0));
     wire.end(stream(0));
     tokio::task::block_in_place(|| wire.read_until(|wire| wire.ended.contains(&stream(0))));
-    assert_eq!((gate.calls(), wire.goaway), (1, None));
-    drop(silent);
+    assert_eq!((gate.calls(), &wire.goaway), (1, &None));
+    drop((silent, wire));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_anyone_that_nobody_takes_are_few() {
+    let gate = Gate::new(true);
+    let server = Running::start(&gate).await;
+    // GET, http, then the path and the authority, which are not added to the table (RFC 7541).
+    let alive = [&[0x82, 0x86, 0x04, 6][..], b"/livez", &[0x01, 9], b"localhost"].concat();
+    let ask = |count: usize| {
+        let mut wire = Wire::connect(server.address);
+        // No window for any answer.
+        wire.frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+        (0..count).for_each(|n| wire.frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &alive));
+        tokio::task::block_in_place(|| wire.read_until(|wire| wire.heads >= count));
+        assert_eq!((wire.heads, &wire.goaway), (count, &None));
+        wire
+    };
+    let many = ask(1_024);
+    assert_eq!(many.ended.len(), 0);
+    let few = ask(10);
+    assert_eq!(few.ended.len(), 6, "without a text, so they are over");
+    let mut caller = Wire::connect(server.address);
+    for stream in (0..10).map(stream) {
+        caller.call(stream);
+        caller.end(stream);
+    }
+    tokio::task::block_in_place(|| caller.read_until(|wire| wire.ended.len() == 10));
+    assert_eq!((gate.calls(), caller.goaway.clone()), (10, None));
+    drop((many, few));
     server.stop().await;
 }
 

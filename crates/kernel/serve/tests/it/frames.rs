@@ -36,7 +36,7 @@ async fn unread_small_frames_do_not_end_the_connection() {
             wire
         });
         // Of what is unread there is a limit for all connections, at which this one is not read.
-        let some = eventually_blocking(LIMIT, || gate.calls() >= 20);
+        let some = eventually_blocking(LIMIT, || gate.calls() >= 4);
         assert_eq!((some, gate.bytes()), (Ok(()), 0), "they wait at the gate");
         let mut other = Wire::connect(server.address);
         other.settle();

@@ -35,6 +35,8 @@ pub(crate) struct Wire {
     pub(crate) streams_max: usize,
     /// Streams ended by the server.
     pub(crate) ended: BTreeSet<u32>,
+    /// How many heads and trailers have come.
+    pub(crate) heads: usize,
     pings: usize,
     /// The server's GOAWAY or error.
     pub(crate) goaway: Option<String>,
@@ -56,6 +58,7 @@ impl Wire {
             window: 0,
             streams_max: 0,
             ended: BTreeSet::new(),
+            heads: 0,
             pings: 0,
             goaway: None,
         };
@@ -177,6 +180,7 @@ impl Wire {
     fn take(&mut self, frame: &[u8]) {
         let (kind, flags, payload) = (frame[3], frame[4], &frame[9..]);
         let stream = number(&frame[5..9]);
+        self.heads += usize::from(kind == HEADERS);
         match kind {
             SETTINGS if flags & ACK == 0 => {
                 for setting in payload.chunks_exact(6) {

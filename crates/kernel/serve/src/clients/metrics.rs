@@ -1,0 +1,28 @@
+//! What a scrape is told of the connections of clients.
+
+use tally_runtime::metrics::{Metric, Scrape};
+
+use super::Clients;
+
+const CONNECTIONS: Metric =
+    Metric::gauge("tally_client_connections", "Connections that clients have.");
+const MADE_ROOM: Metric = Metric::counter(
+    "tally_client_connections_closed_total",
+    "Connections that were closed to make room for others, because there were as many as there may be.",
+);
+const REFUSED: Metric = Metric::counter(
+    "tally_client_connections_refused_total",
+    "Connections that found no room, because all others were in use.",
+);
+
+// === impl Clients ===
+
+impl Clients {
+    /// Tells a scrape.
+    pub(crate) fn measure(&self, scrape: &mut Scrape) {
+        let (now, made_room, refused) = self.counts();
+        scrape.put(CONNECTIONS, &[], now);
+        scrape.put(MADE_ROOM, &[], made_room);
+        scrape.put(REFUSED, &[], refused);
+    }
+}
