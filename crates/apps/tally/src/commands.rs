@@ -1,5 +1,6 @@
 //! One file per command: a domain's in its folder, the server's beside it.
 
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod health;

@@ -44,7 +44,7 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{completions, config, health, key, migrate, serve, status};
+use crate::commands::{backup, completions, config, health, key, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -77,6 +77,7 @@ enum Command {
     Producers(producers::ProducersArgs),
     Rules(rules::RulesArgs),
     Key(key::KeyArgs),
+    Backup(backup::BackupArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -100,6 +101,7 @@ impl Command {
                 | Self::Config(_)
                 | Self::ImportCount(_)
                 | Self::Key(_)
+                | Self::Backup(_)
         )
     }
 
@@ -164,6 +166,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Producers(args) => producers::run(args, &SystemClock).await,
         Command::Rules(args) => rules::run(args).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
+        Command::Backup(args) => backup::run(args, problems).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);

@@ -3,11 +3,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `backup.rs` | copying the file while a server uses it |
 //! | `files.rs` | the lock, and noticing that a file was removed or replaced |
 //! | `log.rs` | moving the write-ahead log into the database's own file |
 //! | `migrate.rs` | running migrations |
 //! | `worker.rs` | a thread that owns a connection |
 
+mod backup;
 mod files;
 mod log;
 pub(crate) mod migrate;
@@ -24,6 +26,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, TransactionBehavior};
 use tally_runtime::{Kind, Tasks, chain};
 
+pub use self::backup::{BackedUp, back_up};
 use self::files::Files;
 use self::log::{Growth, LOG_BYTES_MAX, Log};
 use self::worker::Worker;

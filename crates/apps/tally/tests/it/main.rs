@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod backup;
 mod bad_database;
 mod bad_import;
 mod bench;
