@@ -349,7 +349,7 @@ fn hints<'a>(
         let words = format!("{}:", hint.0);
         format!("{words:<width$} {}{server}\n", hint.1)
     };
-    let browser = format!("{:<width$} {scheme}://{address}\n", "in a browser:");
+    let browser = format!("{:<width$} {}\n", "in a browser:", url(scheme, address));
     hints.iter().map(line).chain([browser]).collect()
 }
 
@@ -363,14 +363,19 @@ fn scheme(tls: Option<&Tls>) -> &'static str {
 }
 
 /// The flag that a command on this machine needs to reach this address.
-fn server_flag(scheme: &str, mut address: SocketAddr) -> String {
+fn server_flag(scheme: &str, address: SocketAddr) -> String {
+    let url = url(scheme, address);
+    if url == SERVER_DEFAULT { String::new() } else { format!(" --server {url}") }
+}
+
+/// Where programs on this machine reach it.
+fn url(scheme: &str, mut address: SocketAddr) -> String {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    let url = format!("{scheme}://{address}");
-    if url == SERVER_DEFAULT { String::new() } else { format!(" --server {url}") }
+    format!("{scheme}://{address}")
 }
 
 /// Starts the log.
@@ -395,5 +400,7 @@ mod tests {
         assert_eq!(flag("[::]:7777"), " --server http://[::1]:7777");
         let secured = server_flag("https", "127.0.0.1:7777".parse().expect("an address"));
         assert_eq!(secured, " --server https://127.0.0.1:7777");
+        let browser = url("http", "0.0.0.0:7777".parse().expect("an address"));
+        assert_eq!(browser, "http://127.0.0.1:7777");
     }
 }

@@ -75,13 +75,11 @@ pub struct Label {
 pub enum Error {
     /// There is no such zone.
     #[error(
-        "{name:?} is not a time zone of the tz database {TZDB_VERSION}; names are such as \
+        "no time zone of the tz database {TZDB_VERSION} is called so; names are such as \
          Europe/Berlin, offsets such as +05:30{}",
         .near.map(|near| format!(": did you mean {near}?")).unwrap_or_default()
     )]
     UnknownZone {
-        /// What was given, or the beginning of it.
-        name: String,
         /// The nearest name.
         near: Option<&'static str>,
     },
@@ -100,12 +98,9 @@ pub enum Error {
     },
     /// Counts are kept by quarter-hour, and no day of this offset begins on one.
     #[error(
-        "{name}: counts are kept by quarter-hour, so an offset is a multiple of 15 minutes, such as +05:30"
+        "counts are kept by quarter-hour, so an offset is a multiple of 15 minutes, such as +05:30"
     )]
-    OffsetOffQuarter {
-        /// The offset.
-        name: String,
-    },
+    OffsetOffQuarter,
     /// More than an answer can have. How many it would be is not said: a range without ends ends where the days
     /// of all namespaces do.
     #[error("the range has more than {PERIODS_MAX} {what}: shorten it")]

@@ -101,10 +101,14 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
              --server"
                 .to_owned(),
         ),
+        Code::Unauthenticated if has_key && is_checked(status) => Some(format!(
+            "it does not accept the key: {}: check --key (TALLY_KEY)",
+            visible(status.message())
+        )),
         Code::Unauthenticated if has_key => {
             Some("it does not accept the key: check --key (TALLY_KEY)".to_owned())
         }
-        Code::Unauthenticated if is_of_certificate(status) => Some(format!(
+        Code::Unauthenticated if is_checked(status) => Some(format!(
             "it does not accept the client certificate: {}",
             visible(status.message())
         )),
@@ -114,8 +118,8 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
     }
 }
 
-/// Whether a server has refused a call without a key for what the client certificate says.
-fn is_of_certificate(status: &Status) -> bool {
+/// Whether a Tally server has refused a call for its key or, without one, for its client certificate.
+fn is_checked(status: &Status) -> bool {
     trailer(status, REASON_TRAILER).is_some_and(|reason| reason != reason::KEY_MISSING)
 }
 

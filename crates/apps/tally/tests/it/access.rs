@@ -348,7 +348,8 @@ fn a_revoked_key_ends_streams_and_calls_on_every_server() {
     for server in &servers {
         let mut command = server.command(&["add", "GET", "/a"]);
         let refused = run_with(command.env("TALLY_KEY", &key), b"", LIMIT, None);
-        assert!(refused.stderr.contains("does not accept the key"), "{refused:?}");
+        let why = "does not accept the key: the key agent is revoked: check --key";
+        assert!(refused.stderr.contains(why), "{refused:?}");
         server.stop();
     }
     assert_eq!(home.stored(), 2);

@@ -30,7 +30,7 @@ pub(super) fn query(
 ) -> Result<Query, Error> {
     let zone = match &*request.time_zone {
         "" => Zone::utc(),
-        name => Zone::named(name)?,
+        name => Zone::named(name).map_err(|error| Error::invalid(format!("time_zone: {error}")))?,
     };
     let from = dates::optional_period("from", request.from.as_ref())?;
     let to = dates::optional_period("to", request.to.as_ref())?;

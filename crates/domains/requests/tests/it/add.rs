@@ -332,7 +332,7 @@ async fn a_stalled_database_ends_no_connection() {
     const SENT_MIN: i64 = 5_000;
     let Some(database) = TestDatabase::create_or_skip("h2_stall") else { return };
     let (proxy, url) = Proxy::before(&database.url()).await;
-    let queue = Limits { rows_max: 1_000, bytes_max: 1 << 20, wait_max: Duration::from_secs(60) };
+    let queue = Limits { rows_max: 3_000, bytes_max: 1 << 20, wait_max: Duration::from_secs(60) };
     let counting = Counting::start(&url, Settings { queue, ..settings() }).await;
     let mut client = counting.client().await;
     client.add(tokio_stream::iter([get("/", NOW)])).await.unwrap();
@@ -362,7 +362,8 @@ async fn a_stalled_database_ends_no_connection() {
         second.add(tokio_stream::iter([get("/second", NOW)])).await
     });
     let sent: i64 = sending.await.unwrap();
-    let is_full = async || counting.service.queued_rows() >= 1_000;
+    // There is no room for another chunk, which has 1,024 rows at most.
+    let is_full = async || counting.service.queued_rows() > 3_000 - 1_024;
     eventually("the queue is full", LIMIT, is_full).await;
     assert!(!first.is_finished(), "the stream was answered while the database was stalled");
     proxy.resume();

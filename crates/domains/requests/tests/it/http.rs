@@ -234,6 +234,7 @@ async fn every_mistake_of_a_query_is_told_at_once() {
     for (field, words) in [
         ("from", "there is no such day"),
         ("to", "with its offset"),
+        ("tz", "\u{201c}Asia/Calcuta\u{201d}: no time zone of the tz database"),
         ("tz", "did you mean Asia/Calcutta?"),
         ("by", "write one of quarter, hour, day"),
         ("by", "given several times"),

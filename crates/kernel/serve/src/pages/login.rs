@@ -146,7 +146,7 @@ fn body(to: &str, wrong: Option<&str>) -> Markup {
             }
             p { button type="submit" { "Log in" } }
         }
-        p.muted { "Make one with " code { "tally key create NAME --scope read" } "." }
+        p.muted { "Make one with " code.command { "tally key create NAME --scope read" } "." }
         p.muted { "Logged in already, and here by a link from elsewhere? " a href=(to) { "Go on" } "." }
     }
 }
