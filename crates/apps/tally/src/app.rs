@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,13 +12,11 @@ use tally_access::Keys;
 use tally_outbox::{Courier, Outbox};
 use tally_runtime::{Clock, Drain, ServiceManager, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
-use tally_serve::{
-    Domain, Domains, Listener, Offer, Origin, Parts, Server, Started, Successor, Tls, TlsFiles,
-};
+use tally_serve::{Domains, Offer, Origin, Parts, Server, Started, Successor, Tls, TlsFiles};
 use tally_store::{Database, DatabaseUrl};
 use tokio::time::timeout;
 
-use crate::client::SERVER_DEFAULT;
+use crate::greeting::{about, greet, hints, status};
 use crate::metrics::Watched;
 use crate::output::{plural, say, visible};
 use crate::port::{self, Port};
@@ -309,98 +306,9 @@ async fn start(
     Ok((database, server, couriers, keys))
 }
 
-/// Prints the first lines that a new user sees.
-fn greet(
-    listener: &Listener,
-    tls: Option<&Tls>,
-    url: &DatabaseUrl,
-    domains: &[Domain],
-    access: &[String],
-) {
-    let address = listener.address();
-    let version = env!("CARGO_PKG_VERSION");
-    say(format_args!("tally {version} listens on {}://{address} (gRPC and HTTP)", scheme(tls)));
-    say(format_args!("database: {url}"));
-    if let Some(tls) = tls {
-        say(format_args!("certificate: expires {:.0}", tls.expires_at()));
-    }
-    access.iter().for_each(say);
-    hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
-    tracing::debug!(%address, database = %url, "listening");
-}
-
-/// The first line at `/`.
-fn about<'a>(domains: impl Iterator<Item = &'a Domain>) -> String {
-    let names: Vec<_> = domains.map(|domain| domain.name).collect();
-    format!("Tally {} keeps exact books of {}.", env!("CARGO_PKG_VERSION"), names.join(", "))
-}
-
-/// What a new user can do with these domains, one line each.
-fn hints<'a>(
-    domains: impl IntoIterator<Item = &'a Domain>,
-    tls: Option<&Tls>,
-    address: SocketAddr,
-) -> String {
-    let hints: Vec<_> = domains.into_iter().flat_map(|domain| domain.hints).collect();
-    let width = hints.iter().map(|(words, _)| words.len() + 1).max().unwrap_or(0);
-    let scheme = scheme(tls);
-    let server = server_flag(scheme, address);
-    let line = |hint: &&(&str, &str)| {
-        let words = format!("{}:", hint.0);
-        format!("{words:<width$} {}{server}\n", hint.1)
-    };
-    let browser = format!("{:<width$} {}\n", "in a browser:", url(scheme, address));
-    hints.iter().map(line).chain([browser]).collect()
-}
-
-/// What a service manager is told.
-fn status(listener: &Listener, tls: Option<&Tls>, url: &DatabaseUrl) -> String {
-    format!("listens on {}://{}; database: {url}", scheme(tls), listener.address())
-}
-
-fn scheme(tls: Option<&Tls>) -> &'static str {
-    if tls.is_some() { "https" } else { "http" }
-}
-
-/// The flag that a command on this machine needs to reach this address.
-fn server_flag(scheme: &str, address: SocketAddr) -> String {
-    let url = url(scheme, address);
-    if url == SERVER_DEFAULT { String::new() } else { format!(" --server {url}") }
-}
-
-/// Where programs on this machine reach it.
-fn url(scheme: &str, mut address: SocketAddr) -> String {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    format!("{scheme}://{address}")
-}
-
 /// Starts the log.
 pub(crate) fn log(settings: &LogSettings) -> anyhow::Result<()> {
     tally_runtime::telemetry::install(&settings.level, settings.format)
         .map_err(io::Error::other)
         .context("start the log")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_told_where_the_server_is() {
-        let flag = |address: &str| server_flag("http", address.parse().expect("an address"));
-        assert_eq!(flag("127.0.0.1:7777"), "");
-        assert_eq!(flag("0.0.0.0:7777"), "");
-        assert_eq!(flag("0.0.0.0:7790"), " --server http://127.0.0.1:7790");
-        assert_eq!(flag("127.0.0.2:7777"), " --server http://127.0.0.2:7777");
-        assert_eq!(flag("[::1]:7790"), " --server http://[::1]:7790");
-        assert_eq!(flag("[::]:7777"), " --server http://[::1]:7777");
-        let secured = server_flag("https", "127.0.0.1:7777".parse().expect("an address"));
-        assert_eq!(secured, " --server https://127.0.0.1:7777");
-        let browser = url("http", "0.0.0.0:7777".parse().expect("an address"));
-        assert_eq!(browser, "http://127.0.0.1:7777");
-    }
 }

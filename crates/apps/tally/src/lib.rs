@@ -7,6 +7,7 @@
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
+//! | `greeting.rs` | what a server says at its start |
 //! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
@@ -19,6 +20,7 @@ mod access;
 mod app;
 mod client;
 mod commands;
+mod greeting;
 mod metrics;
 mod numbers;
 mod output;
