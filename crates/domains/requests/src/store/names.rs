@@ -16,7 +16,7 @@ pub struct Names {
     /// From ids of rows to those that they are stored with: the database has the series under another id,
     /// or it has moved.
     pub stored_as: HashMap<SeriesId, SeriesId>,
-    /// The [state of the store](Store::state) for which this holds.
+    /// The [state of the store](super::Store::state) for which this holds.
     pub state: u64,
     /// The last merge or forget that they follow.
     pub(crate) version: Version,
