@@ -1,7 +1,7 @@
 //! Keys are found, end, and are told from each other.
 
 use jiff::SignedDuration;
-use tally_access::{Refusal, Scope};
+use tally_access::{Refusal, SESSION_DAYS, Scope};
 use tally_runtime::{Clock as _, Namespace};
 
 use crate::place::Place;
@@ -107,6 +107,23 @@ async fn a_session_holds_at_every_server_and_ends_with_its_key() {
         servers[1].refresh().await;
         let refused = servers[1].check_session(other.reveal(), None).await.err();
         assert_eq!(refused, Some(Refusal::Revoked("a".into())));
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_by_itself() {
+    for place in Place::all("access_session_ends").await {
+        let server = place.server().await;
+        let (_, secret) = place.key("a", None).await;
+        let end = place.clock.now() + SignedDuration::from_hours(24 * SESSION_DAYS);
+        let (token, _) = server.log_in(secret.reveal(), None).await.expect("a valid key");
+        place.clock.set(end - SignedDuration::from_secs(1));
+        server.check_session(token.reveal(), None).await.expect("it is logged in");
+        place.clock.set(end);
+        // The keys were not read since.
+        let refused = server.check_session(token.reveal(), None).await.err();
+        assert_eq!(refused, Some(Refusal::Session));
+        server.check(secret.reveal(), None).await.expect("the key goes on");
     }
 }
 

@@ -107,6 +107,38 @@ async fn a_batch_changes_no_more_than_it_may() {
     }
 }
 
+/// Many rows of somebody.
+#[derive(Debug)]
+struct Of(u64);
+
+impl Rows for Of {
+    fn rows(&self) -> usize {
+        TURN_ROWS_MIN / 2 + 1
+    }
+    fn bytes(&self) -> usize {
+        1
+    }
+}
+
+/// However much one of them has sent before the others, and a batch is no longer than a turn.
+#[tokio::test]
+async fn those_who_send_at_the_same_time_have_turns() {
+    let queue = Queue::new(limits(10_000));
+    let receipt = Receipt::<()>::new();
+    for (sender, chunks) in [(1, 4), (2, 1), (3, 2)] {
+        for _ in 0..chunks {
+            let push = queue.push(Of(sender), &receipt);
+            Asker::connection(sender).asks(push).await.expect("room");
+        }
+    }
+    queue.writing.wrote(TURN_ROWS_MIN, TURN);
+    for senders in [&[1, 2][..], &[3, 1], &[3, 1, 1]] {
+        let taken = queue.batch(10_000, 0).await.expect("some wait");
+        let of: Vec<_> = taken.chunks.iter().map(|chunk| chunk.rows.0).collect();
+        assert_eq!(of, senders);
+    }
+}
+
 /// Until it ends, or enough rows wait, or a moment is over.
 #[tokio::test(start_paused = true)]
 async fn a_small_batch_waits_for_another_one() {
