@@ -140,9 +140,13 @@ fn too_many() -> Problem {
 mod tests {
     use axum::body::Body;
     use futures_util::{StreamExt as _, stream};
+    use tokio::sync::Mutex;
     use tokio::time::sleep;
 
     use super::*;
+
+    /// Who takes the room of all bodies has it alone.
+    static ALONE: Mutex<()> = Mutex::const_new(());
 
     const TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 
@@ -190,6 +194,7 @@ mod tests {
     /// However many connections send them.
     #[tokio::test]
     async fn all_bodies_together_have_a_limit() {
+        let _alone = ALONE.lock().await;
         let part = vec![b' '; 1 << 20];
         let body = || async {
             let request = Request::builder().header("content-type", TYPES[0]);
@@ -215,6 +220,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stops_gives_its_room_to_others() {
+        let _alone = ALONE.lock().await;
         let half = || {
             let part = stream::iter([Ok::<_, axum::Error>(Bytes::from(vec![b' '; 1_000_000]))]);
             let body = Body::from_stream(part.chain(stream::pending()));
@@ -227,7 +233,7 @@ mod tests {
         let request = Request::builder().header("content-type", TYPES[0]);
         let request = request.body(vec![b' '; 1 << 20].into()).expect("a request");
         read(request, TYPES, 1 << 20).await.expect("the room of one that stopped");
-        halves.abort_all();
+        halves.shutdown().await;
     }
 
     #[tokio::test]
