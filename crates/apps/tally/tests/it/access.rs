@@ -6,6 +6,7 @@ use serde_json::Value;
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, number, reason, trailer};
 use tally_testkit::{Response, Stream, eventually_blocking, http, run_with};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -339,7 +340,8 @@ fn a_revoked_key_ends_streams_and_calls_on_every_server() {
     assert_eq!(counted, Ok(()), "both streams count");
     revoke(&home, "agent");
     for stream in streams {
-        let ended = runtime.block_on(stream).expect("no panic").expect_err("it is revoked");
+        let ended = runtime.block_on(async { timeout(LIMIT, stream).await });
+        let ended = ended.expect("it ends").expect("no panic").expect_err("it is revoked");
         assert_eq!(ended.code(), Code::Unauthenticated, "{ended:?}");
         assert_eq!(trailer(&ended, REASON_TRAILER), Some(reason::KEY_REVOKED), "{ended:?}");
         assert_eq!(number(&ended, COUNTED_TRAILER), Some(1), "{ended:?}");

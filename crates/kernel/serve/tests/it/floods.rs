@@ -8,7 +8,7 @@ use std::time::Duration;
 use tally_testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::admission::ask;
 use crate::support::{Gate, LIMIT, Running};
@@ -35,7 +35,7 @@ async fn end(server: &Running, bytes: &[u8]) -> (u64, Vec<u8>) {
     stream.write_all(bytes).await.expect("it reads");
     let (began, mut answer) = (Instant::now(), Vec::new());
     // A reset is an end as well.
-    let _ = stream.read_to_end(&mut answer).await;
+    let _ = timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("an end");
     (began.elapsed().as_secs(), answer)
 }
 
@@ -55,7 +55,7 @@ async fn a_connection_has_some_seconds_for_its_first_head() {
     }
     let mut slow = TcpStream::connect(server.address).await.expect("it listens");
     let began = Instant::now();
-    for byte in b"GET / HTTP/1.1\r\nhost: localhost".iter().cycle() {
+    for byte in b"GET / HTTP/1.1\r\nhost: localhost".iter().cycle().take(60) {
         if slow.write_all(&[*byte]).await.is_err() {
             break;
         }
