@@ -158,6 +158,7 @@ fn manifests_have_the_ports_paths_and_variables_of_the_program() {
         let port = &container["ports"][0];
         assert_eq!(text(&service["spec"]["ports"][0]["targetPort"]), text(&port["name"]));
         assert_eq!(text(&port["containerPort"]), image("EXPOSE"));
+        assert_eq!(text(&service["spec"]["ports"][0]["port"]), image("EXPOSE"));
         let mut paths = BTreeSet::new();
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
             let get = &container[probe]["httpGet"];
@@ -176,6 +177,16 @@ fn manifests_have_the_ports_paths_and_variables_of_the_program() {
         for variable in variables {
             let variable_name = text(&variable["name"]);
             assert!(settings().contains_key(&variable_name), "{name}: {variable_name}");
+            let value = variable["value"].as_str().unwrap_or_default();
+            match variable_name.as_str() {
+                "LISTEN_ADDR" => assert_eq!(value, format!("0.0.0.0:{}", image("EXPOSE"))),
+                // The only folder that may be written to.
+                "DB_URL" if name == "sqlite.yaml" => {
+                    let folder = format!("sqlite:{}/", image("WORKDIR"));
+                    assert!(value.starts_with(&folder), "{name}: {value}");
+                }
+                _ => {}
+            }
             let of_secret = &variable["valueFrom"]["secretKeyRef"];
             if !of_secret.is_badvalue() {
                 assert_eq!(of_secret["name"], secret["metadata"]["name"]);
