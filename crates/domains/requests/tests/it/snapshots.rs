@@ -1,9 +1,14 @@
 //! Postgres: forces the races that only a lock makes safe.
 
+use futures_util::future::join_all;
+use tally_proto::count::v1::{CountDailyTotalsRequest, ListDailyTotalsRequest};
+use tally_proto::google::r#type::Date;
 use tally_testkit::eventually;
+use tonic::Code;
 
 use crate::LIMIT;
 use crate::backend::{Backend, TODAY, append, noon, one_day, total};
+use crate::server::{Counting, settings};
 
 /// The tray that takes rows at [`NOW`](crate::backend::NOW).
 const TRAY: &str = "tally_requests_0";
@@ -41,6 +46,49 @@ async fn a_roll_up_waits_for_the_batch_that_is_being_stored() {
     assert_eq!(moved, 2);
     assert_eq!(backend.live().await, [total(TODAY, 3, "/", 2)]);
     assert_eq!(backend.rolled_up().await, [total(TODAY, 3, "/", 2)]);
+}
+
+/// Who gives up and asks again for the same day joins those that wait already. They are more than may wait,
+/// one for each.
+#[tokio::test]
+async fn roll_ups_of_the_same_day_join() {
+    let Some(backend) = one_row("joined_roll_ups").await else { return };
+    let counting = Counting::on(backend.database.clone(), settings()).await;
+    let client = counting.client().await;
+    let date = Some(Date { year: 2030, month: 6, day: 15 });
+    let roll_up = || {
+        let mut client = client.clone();
+        async move { client.count_daily_totals(CountDailyTotalsRequest { date }).await }
+    };
+    // Of one connection, what was sent before this has come before it; it needs no database.
+    let have_come = async || {
+        let nothing = ListDailyTotalsRequest::default();
+        let refused = client.clone().list_daily_totals(nothing).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    };
+    let storing = backend.connect().await;
+    let begin = format!("BEGIN; INSERT INTO {TRAY} SELECT series_id, requested_at FROM {TRAY}");
+    storing.batch_execute(&begin).await.unwrap();
+    let others = async {
+        // The first one has begun: these are for the next.
+        wait_for_a_waiter(&backend).await;
+        let some = || join_all((0..20).map(|_| roll_up()));
+        let later = async {
+            have_come().await;
+            let committing = async {
+                have_come().await;
+                storing.batch_execute("COMMIT").await.unwrap();
+            };
+            tokio::join!(some(), committing).0
+        };
+        let (some, later) = tokio::join!(some(), later);
+        some.into_iter().chain(later)
+    };
+    let (first, others) = tokio::join!(roll_up(), others);
+    for answer in [first].into_iter().chain(others) {
+        let counts = answer.expect("nobody is refused").into_inner().method_counts;
+        assert_eq!(counts.iter().map(|one| one.count).collect::<Vec<_>>(), [2]);
+    }
 }
 
 /// A roll-up does not wait for somebody who reads, and later inserts do not wait either.
