@@ -12,6 +12,7 @@
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
+//! | `reference.rs` | a test: the page of the command line |
 //! | `schema.rs` | the migrations of all domains as one |
 //! | `settings.rs` | the server's own settings, without its domains' |
 //! | `variables.rs` | environment variables that look like settings but are not |
@@ -25,6 +26,8 @@ mod metrics;
 mod numbers;
 mod output;
 mod port;
+#[cfg(test)]
+mod reference;
 mod schema;
 mod settings;
 mod variables;
@@ -286,6 +289,32 @@ mod tests {
             }
         }
         assert_eq!(example, program);
+    }
+
+    #[test]
+    fn the_page_of_settings_has_every_flag_of_serve_with_its_variable_and_default() {
+        let quoted =
+            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let page = include_str!("../../../../docs/settings.md");
+        let rows = page.lines().map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+        let mut listed = BTreeMap::new();
+        for row in rows.filter(|row| row.len() > 5 && row[1].starts_with("`--")) {
+            // A row of several flags has a variable for each, and no default.
+            for (flag, variable) in quoted(row[1]).into_iter().zip(quoted(row[2])) {
+                listed.insert(flag, (variable, quoted(row[3])));
+            }
+        }
+        let command = command(DOMAINS);
+        let serve = command.find_subcommand("serve").expect("a command");
+        let mut known = BTreeMap::new();
+        for argument in serve.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let Some(variable) = argument.get_env() else { continue };
+            let flag = format!("--{}", argument.get_long().expect("a flag"));
+            let default =
+                argument.get_default_values().iter().map(|v| v.to_string_lossy().into_owned());
+            known.insert(flag, (variable.to_string_lossy().into_owned(), default.collect()));
+        }
+        assert_eq!(listed, known);
     }
 
     /// As someone is told whose variable is unknown.
