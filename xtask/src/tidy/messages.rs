@@ -17,7 +17,7 @@ const REASONS: &str = "crates/proto/src/wire.rs";
 const SERVER: [&str; 3] = ["crates/kernel/", "crates/domains/", "crates/apps/"];
 
 /// The files that say why a server does not start.
-const REFUSING: [&str; 9] = [
+pub(super) const REFUSING: [&str; 9] = [
     "crates/apps/tally/src/access.rs",
     "crates/apps/tally/src/app.rs",
     "crates/kernel/serve/src/error.rs",

@@ -333,6 +333,10 @@ fn the_troubleshooting_page_has_what_servers_say() {
     ]);
     found.retain(|one| !one.contains(": orphan: "));
     assert!(found.len() == 1 && found[0].contains("lacks the refusal"), "{found:#?}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for file in super::messages::REFUSING {
+        assert!(root.join(file).is_file(), "{file} says no more why a server does not start");
+    }
 }
 
 #[test]
