@@ -109,7 +109,7 @@ impl Service {
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
-        let judge = Judge::new(house.clone(), outbox.clone());
+        let judge = Judge::new(house.clone(), outbox.clone(), database.clone());
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let is_keeping = duties.is_holder();

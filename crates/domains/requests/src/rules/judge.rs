@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tally_outbox::Outbox;
 use tally_runtime::{Error, Outcome, chain, faults};
 use tally_serve::Next;
+use tally_store::{Database, Watch};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -43,6 +44,7 @@ const ATTEMPTS_MAX: usize = 3;
 pub struct Judge {
     house: House,
     outbox: Outbox,
+    watch: Watch,
     last: Arc<Mutex<Option<Round>>>,
     /// When requests were refused last.
     refused: Arc<Mutex<Option<Timestamp>>>,
@@ -66,8 +68,9 @@ pub(crate) struct Counted {
 // === impl Judge ===
 
 impl Judge {
-    pub(crate) fn new(house: House, outbox: Outbox) -> Self {
-        Self { house, outbox, last: Arc::default(), refused: Arc::default() }
+    pub(crate) fn new(house: House, outbox: Outbox, database: Database) -> Self {
+        let watch = Watch::new(database, LEASE, GAP_MAX);
+        Self { house, outbox, watch, last: Arc::default(), refused: Arc::default() }
     }
 
     /// Judges every rule, if that is due.
@@ -123,8 +126,13 @@ impl Judge {
             *refused = Some(now);
             return Err(error.within("see whether requests can be stored"));
         }
-        let since = store.watch(now, GAP_MAX).await?;
+        let since = self.watch.note(now).await?;
         Ok(if is_over(RETURN_MAX, now, *refused) { since } else { Timestamp::MAX })
+    }
+
+    /// Since when rules are judged without a gap, as far as it is noted.
+    pub(crate) async fn watched_since(&self) -> Result<Option<Timestamp>, Error> {
+        self.watch.since().await
     }
 
     /// Counts what a rule is about.
