@@ -81,7 +81,6 @@ impl Judge {
     pub(crate) fn chore(&self) -> Chore {
         self.chore.clone()
     }
-    }
 
     /// Judges every rule, if that is due.
     ///
