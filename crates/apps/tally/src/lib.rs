@@ -41,8 +41,8 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_requests::dates;
-use tally_runtime::SystemClock;
 use tally_runtime::config::Problems;
+use tally_runtime::{SystemClock, telemetry};
 use tally_serve::Domain;
 
 use crate::commands::requests::{
@@ -126,7 +126,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     let from_file = match read_env_file(Path::new(".env")) {
         Ok(from_file) => from_file,
         Err(error) => {
-            output::say(format_args!("error: {error:#}"));
+            output::fail(format_args!("{error:#}"));
             return ExitCode::from(2);
         }
     };
@@ -140,6 +140,9 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    if let Command::Serve(args) = &cli.command {
+        telemetry::begin(args.log.format());
+    }
     let Unknown { misspelt, others } = variables::unknown(&command(domains));
     let (mut problems, mut warnings) = (Problems::new(), Vec::from_iter(others));
     if cli.command.has_settings() {
@@ -148,7 +151,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         warnings.extend(misspelt);
     }
     if !cli.command.is_quiet() {
-        warnings.iter().for_each(|line| output::say(format_args!("warning: {line}")));
+        warnings.iter().for_each(output::warn);
     }
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
     let done = match cli.command {
@@ -185,7 +188,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Man(args) => completions::write_pages(&args, command(domains)),
     };
     done.unwrap_or_else(|error| {
-        output::say(format_args!("error: {error:#}"));
+        output::fail(format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }

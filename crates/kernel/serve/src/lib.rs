@@ -16,7 +16,7 @@
 //! | `half_sent.rs` | messages of gRPC that have begun to come |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
-//! | `health.rs` | SERVING only while the domains can store |
+//! | `health.rs` | whether the server is ready, and why not |
 //! | `held.rs` | a request while it is open: its place among all, and the rest of a large answer |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the limits of a connection, and its end, which the client hears |

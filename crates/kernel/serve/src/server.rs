@@ -27,6 +27,7 @@ use crate::clients::{CONNECTIONS_MAX, Clients};
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::guard::{Address, Guard};
+use crate::health::Readiness;
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
 use crate::needs::Declared;
@@ -196,7 +197,7 @@ impl Server {
             let service = ServerServiceServer::new(answering);
             own.add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         }
-        let (serving, is_serving) = watch::channel(false);
+        let (readiness, asked) = watch::channel(Readiness::Starting);
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
         let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
         services.extend(self.doors.iter().flat_map(|doors| &doors.names).copied());
@@ -208,14 +209,16 @@ impl Server {
             tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
             self.measure.push(Box::new(move |scrape| tls.measure(scrape)));
         }
-        tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
+        let domains = self.domains.clone();
+        let watched = health::watch(probe, domains, reporter, services, readiness, drain.clone());
+        tasks.spawn("health", watched);
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
         let (access, refusals, clock) = (self.access, self.refusals, self.clock);
         let guard = Guard { names, access, declared, refusals, clock };
-        let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
-        let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
+        let (readiness, clients, more) = (asked.clone(), self.clients.clone(), self.measure);
+        let metrics = Metrics { requests, domains: self.domains, readiness, more, clients };
         let (guard, metrics) = (Arc::new(guard), Arc::new(metrics));
-        let router = http::all(grpc, routes, guard, site, document, is_serving, metrics);
+        let router = http::all(grpc, routes, guard, site, document, asked, metrics);
         let (newcomers, clients) = (TaskTracker::new(), self.clients);
         let entrance = Entrance::new(listener.tls);
         let incoming = TcpIncoming::from(listener.socket)
