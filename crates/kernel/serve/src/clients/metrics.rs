@@ -8,7 +8,7 @@ const CONNECTIONS: Metric =
     Metric::gauge("tally_client_connections", "Connections that clients have.");
 const MADE_ROOM: Metric = Metric::counter(
     "tally_client_connections_closed_total",
-    "Connections that were closed to make room for others, because there were as many as there may be.",
+    "Connections that were closed to make room for others, or for their requests, because there were as many as there may be.",
 );
 const REFUSED: Metric = Metric::counter(
     "tally_client_connections_refused_total",
