@@ -199,7 +199,7 @@ impl Server {
         }
         let (readiness, asked) = watch::channel(Readiness::Starting);
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
-        let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
+        let requests = Requests::of(&declared);
         services.extend(self.doors.iter().flat_map(|doors| &doors.names).copied());
         let (grpc, routes, pages) = joined(router(own), self.doors);
         let (pages, site) = pages.finish(self.about, of_pages, self.text);

@@ -30,6 +30,7 @@ mod leaving;
 mod log;
 mod migrations;
 mod namespaces;
+mod neighbours;
 mod pages;
 mod plans;
 mod property;
