@@ -49,7 +49,7 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{backup, completions, config, health, key, migrate, serve, status};
+use crate::commands::{backup, completions, config, copy, health, key, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -83,6 +83,7 @@ enum Command {
     Rules(rules::RulesArgs),
     Key(key::KeyArgs),
     Backup(backup::BackupArgs),
+    Copy(copy::CopyArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -175,6 +176,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Rules(args) => rules::run(args).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Backup(args) => backup::run(args, problems).await,
+        Command::Copy(args) => copy::run(args, domains, problems).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);

@@ -14,6 +14,7 @@ mod changing;
 mod coming_back;
 mod concurrency;
 mod conformance;
+mod copying;
 mod corrections;
 mod dates;
 mod disturbed;
