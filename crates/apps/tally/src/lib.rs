@@ -155,12 +155,27 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         warnings.iter().for_each(output::warn);
     }
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
-    let done = match cli.command {
+    let done = does(cli.command, domains, given, &from_file, problems).await;
+    done.unwrap_or_else(|error| {
+        output::fail(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Does what the command says.
+async fn does(
+    does: Command,
+    domains: &[Domain],
+    given: &clap::ArgMatches,
+    from_file: &BTreeSet<OsString>,
+    problems: Problems,
+) -> anyhow::Result<ExitCode> {
+    match does {
         Command::Serve(args) => {
             let command = command(domains);
             let command = command.find_subcommand("serve").expect("it was just given");
             let clock = Arc::new(SystemClock);
-            serve::run(*args, domains, given, command, &from_file, problems, clock).await
+            serve::run(*args, domains, given, command, from_file, problems, clock).await
         }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
@@ -181,18 +196,14 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Config(args) => {
             let command = command(domains);
             let command = command.find_subcommand("config").expect("it was just given");
-            config::run(&args, domains, given, command, &from_file, problems)
+            config::run(&args, domains, given, command, from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
         Command::Completions(args) => completions::run(&args, command(domains)),
         Command::Man(args) => completions::write_pages(&args, command(domains)),
-    };
-    done.unwrap_or_else(|error| {
-        output::fail(format_args!("{error:#}"));
-        ExitCode::FAILURE
-    })
+    }
 }
 
 /// The seconds of `--watch` stand behind `=`, because a period may come next.
