@@ -49,7 +49,7 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{backup, completions, config, health, key, migrate, serve, status};
+use crate::commands::{backup, completions, config, copy, health, key, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -83,6 +83,7 @@ enum Command {
     Rules(rules::RulesArgs),
     Key(key::KeyArgs),
     Backup(backup::BackupArgs),
+    Copy(copy::CopyArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -154,12 +155,27 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         warnings.iter().for_each(output::warn);
     }
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
-    let done = match cli.command {
+    let done = does(cli.command, domains, given, &from_file, problems).await;
+    done.unwrap_or_else(|error| {
+        output::fail(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Does what the command says.
+async fn does(
+    does: Command,
+    domains: &[Domain],
+    given: &clap::ArgMatches,
+    from_file: &BTreeSet<OsString>,
+    problems: Problems,
+) -> anyhow::Result<ExitCode> {
+    match does {
         Command::Serve(args) => {
             let command = command(domains);
             let command = command.find_subcommand("serve").expect("it was just given");
             let clock = Arc::new(SystemClock);
-            serve::run(*args, domains, given, command, &from_file, problems, clock).await
+            serve::run(*args, domains, given, command, from_file, problems, clock).await
         }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
@@ -175,22 +191,19 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Rules(args) => rules::run(args).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Backup(args) => backup::run(args, problems).await,
+        Command::Copy(args) => copy::run(args, domains, problems).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);
             let command = command.find_subcommand("config").expect("it was just given");
-            config::run(&args, domains, given, command, &from_file, problems)
+            config::run(&args, domains, given, command, from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
         Command::Completions(args) => completions::run(&args, command(domains)),
         Command::Man(args) => completions::write_pages(&args, command(domains)),
-    };
-    done.unwrap_or_else(|error| {
-        output::fail(format_args!("{error:#}"));
-        ExitCode::FAILURE
-    })
+    }
 }
 
 /// The seconds of `--watch` stand behind `=`, because a period may come next.

@@ -3,7 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
-//! | `state.rs`, `state/` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
+//! | `state.rs` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
 //! | `terms.rs` | what is agreed of a debt: its schedule and its limits |
 
 pub mod schedule;

@@ -5,6 +5,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `copy.rs`, `copy/` | copying everything from one database into another |
 //! | `error.rs` | classifying what the drivers report: did it happen, is it worth repeating? |
 //! | `lease.rs`, `lease/` | which server does what one does for all |
 //! | `migrate.rs` | bringing a set of tables up to date |
@@ -14,6 +15,7 @@
 //! | `url.rs`, `url/` | reading a database URL, and printing it without its password |
 //! | `watch.rs`, `watch/` | since when something is looked at without a gap |
 
+pub mod copy;
 pub mod error;
 mod lease;
 mod migrate;
