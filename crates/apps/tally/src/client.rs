@@ -17,7 +17,7 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::tally::requests::v1::book_service_client::BookServiceClient;
 use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::tally::requests::v1::rule_service_client::RuleServiceClient;
-use tally_runtime::Signals;
+use tally_runtime::{Signals, file};
 use tokio::time::timeout;
 use tonic::codegen::http::HeaderValue;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
@@ -132,6 +132,7 @@ impl ServerArgs {
                 return Err(self.unreachable(&format!("no answer within {seconds} s; {ADVICE}")));
             }
         };
+        let has_key = papers.authorization.is_some();
         let caller = Caller::new(channel, papers.authorization);
         // An empty stream counts nothing. A server may be slow to answer even that.
         let mut client = CountServiceClient::new(caller.clone());
@@ -151,10 +152,13 @@ impl ServerArgs {
             // A Tally server, which knows other calls.
             return Ok(caller);
         }
-        if let Ok(Err(status)) = answer
-            && let Some(why) = why::no_tally(&status, endpoint.uri(), self.has_key()).await
-        {
-            return Err(self.unreachable(&why));
+        if let Ok(Err(status)) = answer {
+            if let Some(why) = why::refused(&status, has_key) {
+                return Err(anyhow!("the server at {} {why}", visible(&self.server)));
+            }
+            if let Some(why) = why::no_tally(&status, endpoint.uri()).await {
+                return Err(self.unreachable(&why));
+            }
         }
         Ok(caller)
     }
@@ -266,12 +270,8 @@ impl ServerArgs {
             return Ok(None);
         };
         let failed = || format!("--key-file (TALLY_KEY_FILE): cannot read {}", path.display());
-        let text = std::fs::read_to_string(path).with_context(failed)?;
-        Ok(Some(text.trim().to_owned()))
-    }
-
-    fn has_key(&self) -> bool {
-        self.key().is_ok_and(|key| key.is_some())
+        let bytes = file::read_once(path).with_context(failed)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
     fn papers(&self) -> anyhow::Result<Papers> {
@@ -279,7 +279,7 @@ impl ServerArgs {
             let path = path.as_ref().filter(|path| !path.as_os_str().is_empty());
             let Some(path) = path else { return Ok(None) };
             let failed = || format!("{flag}: cannot read {}", path.display());
-            std::fs::read(path).map(Some).with_context(failed)
+            file::read_once(path).map(Some).with_context(failed)
         };
         let authorization = self.key()?.map(|key| {
             let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::OnceLock;
 
+use refinery::Runner;
 use tokio_postgres::{Client, NoTls};
 
 use crate::binaries::{INSTALL_HINT, bin_dir};
@@ -93,6 +94,25 @@ impl TestDatabase {
     pub async fn connect(&self) -> Client {
         connect(&as_postgres(&self.url())).await
     }
+
+    /// Makes CockroachDB's tables in this Postgres, for tests of CockroachDB's SQL: see [`as_cockroach`].
+    ///
+    /// # Panics
+    /// If Postgres refuses one.
+    pub async fn make_tables_of_cockroach(&self, sets: &[fn() -> Runner]) {
+        let client = self.connect().await;
+        for set in sets {
+            let runner = set();
+            let mut all: Vec<_> = runner.get_migrations().iter().collect();
+            all.sort_by_key(|one| one.version());
+            for one in all {
+                let sql = one.sql().expect("a migration that is not applied has its text");
+                // Postgres has no index of this kind.
+                let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
+                client.batch_execute(&sql).await.expect("the tables");
+            }
+        }
+    }
 }
 
 impl Drop for TestDatabase {
@@ -106,6 +126,18 @@ impl Drop for TestDatabase {
         // If a test killed the server, the database is removed with the server.
         let _ = execute(&self.server_url, statements);
     }
+}
+
+/// The URL of a Postgres as if it were a CockroachDB, with that one's isolation.
+///
+/// # Panics
+/// If it is no URL.
+#[must_use]
+pub fn as_cockroach(url: &str) -> String {
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let separator = if rest.contains('?') { '&' } else { '?' };
+    let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
+    format!("cockroachdb://{rest}{separator}{isolation}")
 }
 
 /// Connects; the connection's task runs on the current runtime.

@@ -59,7 +59,7 @@ mod tls;
 pub use binaries::{INSTALL_HINT, bin_dir};
 pub use built::built_tally;
 #[cfg(feature = "async")]
-pub use database::TestDatabase;
+pub use database::{TestDatabase, as_cockroach};
 #[cfg(feature = "async")]
 pub use described::Described;
 #[cfg(feature = "async")]

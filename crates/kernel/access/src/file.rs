@@ -6,9 +6,6 @@ use tally_runtime::Namespace;
 use crate::key::{Key, is_key_name, is_namespace};
 use crate::{Digest, Scope, Secret};
 
-/// How long such a file may be, in bytes.
-pub(crate) const BYTES_MAX: u64 = 1 << 20;
-
 /// What a digest begins with.
 const SHA_256: &str = "sha256:";
 

@@ -1,6 +1,6 @@
 //! The keys as a server knows them, so that a check asks nobody.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
-use tally_runtime::{Clock, Drain, Namespace, chain};
+use tally_runtime::{Clock, Drain, Namespace, chain, file};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::attempts::Attempts;
 use crate::key::{Key, Session};
+use crate::known::Known;
 use crate::pass::{Entry, Pass};
-use crate::{Digest, Refusal, Secret, Store, file};
+use crate::{Refusal, Secret, Store};
 
 /// How often a server reads the keys: this is how long one that was revoked is still accepted.
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
@@ -41,15 +42,6 @@ struct Inner {
     known: ArcSwap<Known>,
     reading: Mutex<Reading>,
     attempts: Attempts,
-}
-
-/// What is known at one moment.
-struct Known {
-    entries: HashMap<Digest, Arc<Entry>>,
-    names: HashMap<String, Vec<Arc<Entry>>>,
-    sessions: HashMap<Digest, Session>,
-    /// When the database was asked last that has answered.
-    asked: Instant,
 }
 
 /// What the last readings were.
@@ -84,26 +76,18 @@ impl Keys {
             is_failing: false,
             wrong: None,
         };
-        let known = Known {
-            entries: HashMap::new(),
-            names: HashMap::new(),
-            sessions: HashMap::new(),
-            asked: now,
-        };
         let inner = Inner {
             store,
             file,
             clock,
-            known: ArcSwap::from_pointee(known),
+            known: ArcSwap::from_pointee(Known::nothing(now)),
             reading: Mutex::new(reading),
             attempts: Attempts::default(),
         };
         let keys = Self(Arc::new(inner));
         let mut reading = keys.0.reading.lock().await;
-        keys.read(&mut reading).await?;
-        if let Some(wrong) = reading.wrong.take() {
-            return Err(wrong);
-        }
+        keys.read_file(&mut reading).await?;
+        keys.read_database(&mut reading).await?;
         drop(reading);
         Ok(keys)
     }
@@ -281,9 +265,24 @@ impl Keys {
     /// Reads the database and the file. What cannot be read stays as it was.
     async fn read(&self, reading: &mut Reading) -> Result<(), String> {
         reading.begun = Instant::now();
+        match self.read_file(reading).await {
+            Ok(()) => reading.wrong = None,
+            Err(wrong) if reading.wrong.as_ref() != Some(&wrong) => {
+                tracing::error!("{wrong}; the keys that were read from it before stay");
+                reading.wrong = Some(wrong);
+            }
+            Err(_) => {}
+        }
+        let before = self.0.known.load_full();
+        let done = self.read_database(reading).await;
+        before.tell_changes(&self.0.known.load());
+        done
+    }
+
+    /// Reads the database. From now on, its keys and those that were read from the file are known.
+    async fn read_database(&self, reading: &mut Reading) -> Result<(), String> {
         let begun = reading.begun;
         let now = self.0.clock.now();
-        self.read_file(reading).await;
         let answer = async {
             let keys = self.0.store.keys().await?;
             Ok::<_, tally_store::Error>((keys, self.0.store.sessions(now).await?))
@@ -309,42 +308,18 @@ impl Keys {
             _ => {}
         }
         reading.is_failing = failed.is_some();
-        // What is revoked in the database stays so.
-        let is_revoked = |key: &Key| {
-            let mut of_database = reading.of_database.iter();
-            of_database.any(|one| one.digest == key.digest && one.revoked.is_some())
-        };
-        let of_file = reading.of_file.iter().filter(|key| !is_revoked(key)).map(|key| (key, true));
-        let all = reading.of_database.iter().map(|key| (key, false)).chain(of_file);
-        let entries = all.map(|(key, is_of_file)| {
-            let known = before.entries.get(&key.digest).filter(|known| known.is_of(key));
-            let entry = known.cloned().unwrap_or_else(|| Arc::new(Entry::new(key, is_of_file)));
-            (key.digest, entry)
-        });
-        let entries: HashMap<_, _> = entries.collect();
-        for (digest, entry) in &before.entries {
-            let stays = entries.get(digest).is_some_and(|new| Arc::ptr_eq(new, entry));
-            if !stays || !entry.key.is_valid(now) {
-                entry.end();
-            }
-        }
-        let mut names: HashMap<_, Vec<_>> = HashMap::new();
-        for entry in entries.values() {
-            names.entry(entry.key.name.clone()).or_default().push(Arc::clone(entry));
-        }
-        self.0.known.store(Arc::new(Known { entries, names, sessions, asked }));
+        let known = before.after(&reading.of_database, &reading.of_file, now);
+        self.0.known.store(Arc::new(Known { sessions, asked, ..known }));
         failed.map_or(Ok(()), Err)
     }
 
-    async fn read_file(&self, reading: &mut Reading) {
-        let Some(path) = &self.0.file else { return };
+    /// Reads the file, if there is one. If it is wrong, what was read before stays.
+    async fn read_file(&self, reading: &mut Reading) -> Result<(), String> {
+        let Some(path) = &self.0.file else { return Ok(()) };
         let read = async {
-            let size = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
-            if size > file::BYTES_MAX {
-                return Err(format!("it has more than {} bytes", file::BYTES_MAX));
-            }
-            let text = tokio::fs::read_to_string(path).await.map_err(|error| error.to_string())?;
-            let mut keys = file::read(&text)?;
+            let text = file::read(path).await.map_err(|error| chain(&error))?;
+            let text = String::from_utf8(text).map_err(|_| "it is not text in UTF-8")?;
+            let mut keys = crate::file::read(&text)?;
             for key in &mut keys {
                 let name = &key.namespace_name;
                 key.namespace = match reading.namespaces.get(name) {
@@ -359,19 +334,10 @@ impl Keys {
             }
             Ok(keys)
         };
-        match read.await {
-            Ok(keys) => {
-                reading.of_file = keys;
-                reading.wrong = None;
-            }
-            Err(wrong) => {
-                let wrong = format!("the file of keys {}: {wrong}", path.display());
-                if reading.wrong.as_ref() != Some(&wrong) {
-                    tracing::error!("{wrong}; the keys that were read from it before stay");
-                    reading.wrong = Some(wrong);
-                }
-            }
-        }
+        let read: Result<_, String> = read.await;
+        reading.of_file =
+            read.map_err(|wrong| format!("the file of keys {}: {wrong}", path.display()))?;
+        Ok(())
     }
 
     /// Tells the database when keys were used. [`Self::run`] does it now and then.
@@ -384,7 +350,7 @@ impl Keys {
             }
             let at = Timestamp::from_microsecond(used).unwrap_or_default();
             match self.0.store.used(entry.key.digest, at).await {
-                Ok(_) => entry.noted.store(used, Ordering::Relaxed),
+                Ok(()) => entry.noted.store(used, Ordering::Relaxed),
                 Err(error) => {
                     tracing::debug!(error = chain(&error), "could not note when a key was used");
                     return;

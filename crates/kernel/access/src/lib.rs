@@ -7,6 +7,7 @@
 //! | `file.rs` | keys from a file |
 //! | `key.rs` | what is known of a key |
 //! | `keys.rs` | the keys as a server knows them, so that a check asks nobody |
+//! | `known.rs` | what a server knows of keys at one moment, and what has become of them since |
 //! | `metrics.rs` | what a scrape is told of access |
 //! | `migrations.rs` | the tables |
 //! | `pass.rs` | a key that a server knows, and what its callers have of it |
@@ -22,6 +23,7 @@ mod caller;
 mod file;
 mod key;
 mod keys;
+mod known;
 mod metrics;
 mod migrations;
 mod pass;

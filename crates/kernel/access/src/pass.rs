@@ -61,6 +61,10 @@ impl Entry {
         Key { last_used: self.key.last_used, ..key.clone() } == self.key
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.end.cancel();
@@ -79,7 +83,7 @@ impl Pass {
     /// Whether the key is not accepted any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.0.ended.load(Ordering::Acquire)
+        self.0.has_ended()
     }
 
     /// Ends when the key is not accepted any more. A key that only changes, as when it is to expire

@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 use tally_runtime::Namespace;
 use tally_store::Error;
-use tally_store::postgres::Database;
+use tally_store::postgres::{Connection, Database, Isolation};
+use tally_store::retry::Policy;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::key::{Key, Session};
 use crate::{Digest, Scope};
 
+const ADD: &str = "add a key";
 pub(crate) const REVOKE: &str = include_str!("postgres/revoke.sql");
-pub(crate) const SHORTEN: &str = include_str!("postgres/shorten.sql");
 pub(crate) const USED: &str = include_str!("postgres/used.sql");
 pub(crate) const END_SESSION: &str = include_str!("postgres/end_session.sql");
 pub(crate) const NAMESPACE: &str = include_str!("postgres/namespace.sql");
@@ -43,13 +45,41 @@ pub(crate) async fn sessions(database: &Database, now: Timestamp) -> Result<Vec<
     Ok(rows.iter().filter_map(session).collect())
 }
 
-pub(crate) async fn add(database: &Database, key: &Key, is_replacing: bool) -> Result<bool, Error> {
+pub(crate) async fn add(database: &Database, key: &Key) -> Result<bool, Error> {
+    policy(ADD)
+        .run(async || {
+            let transaction = database.begin(Isolation::Default).await?;
+            let is_added = insert(&transaction, key, false).await?;
+            transaction.commit().await?;
+            Ok(is_added)
+        })
+        .await
+}
+
+pub(crate) async fn replace(
+    database: &Database,
+    old: &[Digest],
+    until: Timestamp,
+    new: &Key,
+) -> Result<(), Error> {
+    let old: Vec<_> = old.iter().map(|digest| &digest.0[..]).collect();
+    let (step, sql) = ("let keys expire", include_str!("postgres/shorten.sql"));
+    policy(ADD)
+        .run(async || {
+            let transaction = database.begin(Isolation::Default).await?;
+            transaction.write(step, sql, &[&old, &until]).await?;
+            insert(&transaction, new, true).await?;
+            transaction.commit().await
+        })
+        .await
+}
+
+async fn insert(connection: &Connection, key: &Key, is_replacing: bool) -> Result<bool, Error> {
     let Key { digest, name, namespace, scope, created, expires, .. } = key;
-    let sql = include_str!("postgres/add_key.sql");
     let (digest, scope) = (&digest.0[..], scope.name());
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+    let values: [&(dyn ToSql + Sync); 7] =
         [&digest, name, &namespace.0, &scope, created, expires, &is_replacing];
-    Ok(!database.commit_rows("add a key", sql, &values).await?.is_empty())
+    Ok(connection.write(ADD, include_str!("postgres/add_key.sql"), &values).await? > 0)
 }
 
 pub(crate) async fn add_session(
@@ -59,9 +89,24 @@ pub(crate) async fn add_session(
 ) -> Result<(), Error> {
     let (digest, key, expires) = (&session.digest.0[..], &session.key.0[..], session.expires);
     let sql = include_str!("postgres/add_session.sql");
-    database.commit_rows("begin a session", sql, &[&digest, &key, &expires]).await?;
+    commit(database, "begin a session", sql, &[&digest, &key, &expires]).await?;
     let sql = include_str!("postgres/bound_sessions.sql");
-    database.commit_rows("bound a key's sessions", sql, &[&key, &max]).await.map(drop)
+    commit(database, "bound a key's sessions", sql, &[&key, &max]).await.map(drop)
+}
+
+/// The rows of a statement that commits by itself, and does no harm if it is repeated.
+pub(crate) async fn commit(
+    database: &Database,
+    step: &'static str,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, Error> {
+    policy(step).run(async || database.commit_rows(step, sql, values).await).await
+}
+
+/// Few attempts: they are for two who change the same at once, and somebody waits.
+const fn policy(step: &'static str) -> Policy {
+    Policy { attempts_max: 4, ..Policy::short(step) }
 }
 
 fn digest(row: &Row, column: usize) -> Option<Digest> {

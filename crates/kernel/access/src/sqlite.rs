@@ -5,13 +5,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use tally_runtime::Namespace;
 use tally_store::Error;
 use tally_store::error::Step as _;
-use tally_store::sqlite::rows;
+use tally_store::sqlite::{begin, rows};
 
 use crate::key::{Key, Session};
 use crate::{Digest, Scope};
 
 pub(crate) const REVOKE: &str = include_str!("sqlite/revoke.sql");
-pub(crate) const SHORTEN: &str = include_str!("sqlite/shorten.sql");
 pub(crate) const USED: &str = include_str!("sqlite/used.sql");
 pub(crate) const END_SESSION: &str = include_str!("sqlite/end_session.sql");
 pub(crate) const NAMESPACE: &str = include_str!("sqlite/namespace.sql");
@@ -51,6 +50,21 @@ pub(crate) fn add(connection: &Connection, key: &Key, is_replacing: bool) -> Res
     let values = (digest.0, name, namespace.0, scope.name(), created, expires, is_replacing);
     let added = connection.execute(include_str!("sqlite/add_key.sql"), values);
     Ok(added.step("add a key")? > 0)
+}
+
+pub(crate) fn replace(
+    connection: &mut Connection,
+    old: &[Digest],
+    until: Timestamp,
+    new: &Key,
+) -> Result<(), Error> {
+    let transaction = begin(connection)?;
+    for digest in old {
+        let (step, sql) = ("let a key expire", include_str!("sqlite/shorten.sql"));
+        set(&transaction, step, sql, *digest, until)?;
+    }
+    add(&transaction, new, true)?;
+    transaction.commit().step("commit")
 }
 
 pub(crate) fn set(

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use tally_runtime::{Kind, Namespace};
 use tally_store::{Database, Error};
+use tokio_postgres::types::ToSql;
 
 use crate::key::{Key, Session};
 use crate::{Digest, postgres, sqlite};
@@ -44,13 +45,24 @@ impl Store {
         }
     }
 
-    /// Adds a key. False if a valid one has its name already, and it is not to replace that one.
-    pub async fn add(&self, key: &Key, is_replacing: bool) -> Result<bool, Error> {
+    /// Adds a key. False if a valid one has its name already.
+    pub async fn add(&self, key: &Key) -> Result<bool, Error> {
         match &self.0 {
-            Database::Postgres(database) => postgres::add(database, key, is_replacing).await,
+            Database::Postgres(database) => postgres::add(database, key).await,
             Database::Sqlite(database) => {
                 let key = key.clone();
-                database.write(move |one| sqlite::add(one, &key, is_replacing)).await
+                database.write(move |one| sqlite::add(one, &key, false)).await
+            }
+        }
+    }
+
+    /// Adds a key in place of these, which then expire, unless they do so earlier: all of it, or nothing.
+    pub async fn replace(&self, old: &[Digest], until: Timestamp, new: &Key) -> Result<(), Error> {
+        match &self.0 {
+            Database::Postgres(database) => postgres::replace(database, old, until, new).await,
+            Database::Sqlite(database) => {
+                let (old, new) = (old.to_vec(), new.clone());
+                database.write(move |one| sqlite::replace(one, &old, until, &new)).await
             }
         }
     }
@@ -60,19 +72,34 @@ impl Store {
         self.set("revoke a key", (postgres::REVOKE, sqlite::REVOKE), key, now).await
     }
 
-    /// Lets a key expire, unless it does so earlier.
-    pub async fn shorten(&self, key: Digest, expires: Timestamp) -> Result<bool, Error> {
-        self.set("let a key expire", (postgres::SHORTEN, sqlite::SHORTEN), key, expires).await
-    }
-
-    pub(crate) async fn used(&self, key: Digest, at: Timestamp) -> Result<bool, Error> {
+    /// Once only: it is noted again soon.
+    pub(crate) async fn used(&self, key: Digest, at: Timestamp) -> Result<(), Error> {
         let step = "note when a key was used";
-        self.set(step, (postgres::USED, sqlite::USED), key, at).await
+        match &self.0 {
+            Database::Postgres(database) => {
+                let values: [&(dyn ToSql + Sync); 2] = [&&key.0[..], &at];
+                database.commit_rows(step, postgres::USED, &values).await.map(drop)
+            }
+            Database::Sqlite(database) => database
+                .write(move |one| sqlite::set(one, step, sqlite::USED, key, at))
+                .await
+                .map(drop),
+        }
     }
 
     /// The namespace of this name.
     pub async fn namespace(&self, name: &str) -> Result<Option<Namespace>, Error> {
-        self.number((postgres::NAMESPACE, sqlite::NAMESPACE), name).await
+        let step = "find a namespace";
+        match &self.0 {
+            Database::Postgres(database) => {
+                let rows = database.rows(step, postgres::NAMESPACE, &[&name]).await?;
+                Ok(rows.first().map(|row| Namespace(row.get(0))))
+            }
+            Database::Sqlite(database) => {
+                let name = name.to_owned();
+                database.read(move |one| sqlite::number(one, step, sqlite::NAMESPACE, &name)).await
+            }
+        }
     }
 
     /// The namespace of this name, which is made if there is none.
@@ -81,11 +108,15 @@ impl Store {
             if let Some(found) = self.namespace(name).await? {
                 return Ok(found);
             }
-            if let Database::Sqlite(database) = &self.0 {
-                let name = name.to_owned();
-                database.write(move |one| sqlite::add_namespace(one, &name)).await?;
-            } else {
-                self.number((postgres::ADD_NAMESPACE, ""), name).await?;
+            match &self.0 {
+                Database::Postgres(database) => {
+                    let (step, sql) = ("make a namespace", postgres::ADD_NAMESPACE);
+                    postgres::commit(database, step, sql, &[&name]).await?;
+                }
+                Database::Sqlite(database) => {
+                    let name = name.to_owned();
+                    database.write(move |one| sqlite::add_namespace(one, &name)).await?;
+                }
             }
         }
         Err(Error::permanent("make a namespace", Kind::Unavailable)
@@ -120,28 +151,12 @@ impl Store {
         match &self.0 {
             Database::Postgres(database) => {
                 let digest = &digest.0[..];
-                Ok(!database.commit_rows(step, of_postgres, &[&digest, &at]).await?.is_empty())
+                Ok(!postgres::commit(database, step, of_postgres, &[&digest, &at])
+                    .await?
+                    .is_empty())
             }
             Database::Sqlite(database) => {
                 database.write(move |one| sqlite::set(one, step, of_sqlite, digest, at)).await
-            }
-        }
-    }
-
-    async fn number(
-        &self,
-        (of_postgres, of_sqlite): (&'static str, &'static str),
-        name: &str,
-    ) -> Result<Option<Namespace>, Error> {
-        let step = "find a namespace";
-        match &self.0 {
-            Database::Postgres(database) => {
-                let rows = database.commit_rows(step, of_postgres, &[&name]).await?;
-                Ok(rows.first().map(|row| Namespace(row.get(0))))
-            }
-            Database::Sqlite(database) => {
-                let name = name.to_owned();
-                database.read(move |one| sqlite::number(one, step, of_sqlite, &name)).await
             }
         }
     }

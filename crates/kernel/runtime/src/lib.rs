@@ -12,6 +12,7 @@
 //! | `distance.rs` | how far apart two spellings are |
 //! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
 //! | `faults.rs` | points at which a test can stop the process |
+//! | `file.rs` | small files that settings name |
 //! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
 //! | `metrics.rs`, `metrics/` | counters, gauges and histograms, and the answer to a scrape |
 //! | `namespace.rs` | a namespace |
@@ -32,6 +33,7 @@ mod day;
 mod distance;
 mod error;
 pub mod faults;
+pub mod file;
 mod kind;
 pub mod metrics;
 mod namespace;

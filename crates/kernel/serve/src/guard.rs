@@ -22,7 +22,7 @@ use crate::api::{Problem, wants_page};
 use crate::clients::Whose;
 use crate::held::refused_place;
 use crate::needs::{Declared, Needs};
-use crate::pages::login;
+use crate::pages::{Frame as PageFrame, login};
 use crate::tls::Peer;
 
 /// What asks for a key.
@@ -72,6 +72,44 @@ struct Guarded {
     over: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     clock: Arc<dyn Clock>,
     is_over: bool,
+}
+
+/// A call that only administrators may make. When this value goes away, the log has who did what, and what
+/// became of it: also if the client does not wait for that.
+struct Audited {
+    key: String,
+    namespace: i64,
+    action: String,
+    peer: String,
+    is_grpc: bool,
+    result: Option<String>,
+}
+
+// === impl Audited ===
+
+impl Audited {
+    fn of(needs: Needs, caller: Option<&Caller>, request: &Request) -> Option<Self> {
+        if needs.scope() != Some(Scope::Admin) {
+            return None;
+        }
+        let key = caller.map_or("(none asked for)", |caller| caller.key().unwrap_or_default());
+        Some(Self {
+            key: key.to_owned(),
+            namespace: caller.map_or(0, |caller| caller.namespace().0),
+            action: action(request),
+            peer: peer(request).map(|peer| peer.to_string()).unwrap_or_default(),
+            is_grpc: is_grpc(request.headers()),
+            result: None,
+        })
+    }
+}
+
+impl Drop for Audited {
+    fn drop(&mut self) {
+        let Self { key, namespace, action, peer, result, .. } = self;
+        let result = result.as_deref().unwrap_or("not known: the client went away");
+        tracing::info!(target: "audit", key, namespace, action, result, peer, "administration");
+    }
 }
 
 // === impl Access ===
@@ -161,12 +199,10 @@ pub(crate) async fn check(
             if let Some(full) = refused_place(&mut request, whose) {
                 return full;
             }
-            let peer = peer(&request);
-            let action = action(&request);
+            let audited = Audited::of(needs, None, &request);
             request.extensions_mut().insert(Caller::open());
             let response = next.run(request).await;
-            audit(needs, None, &action, peer, &response);
-            return response;
+            return answered(audited, response);
         }
     };
     if needs == Needs::Nothing {
@@ -184,22 +220,20 @@ pub(crate) async fn check(
         Ok(pass) => pass,
         Err(refusal) => return refused(&guard, &request, &refusal),
     };
-    let (peer, action) = (peer(&request), action(&request));
-    if let Err(refusal) = may(pass.caller(), needs) {
+    let caller = pass.caller().clone();
+    let audited = Audited::of(needs, Some(&caller), &request);
+    request.extensions_mut().insert(caller.clone());
+    if let Err(refusal) = may(&caller, needs) {
         let response = refused(&guard, &request, &refusal);
-        audit(needs, Some(pass.caller()), &action, peer, &response);
-        return response;
+        return answered(audited, response);
     }
     if let Some(full) = refused_place(&mut request, Whose::Caller) {
-        return full;
+        return answered(audited, full);
     }
-    let caller = pass.caller().clone();
-    request.extensions_mut().insert(caller.clone());
     let clock = Arc::clone(&guard.clock);
     let guarded = |body| Guarded { body, pass, over: None, clock, is_over: false };
     let response = next.run(request.map(|body| Body::new(guarded(body)))).await;
-    audit(needs, Some(&caller), &action, peer, &response);
-    response
+    answered(audited, response)
 }
 
 fn may(caller: &Caller, needs: Needs) -> Result<(), Refusal> {
@@ -249,37 +283,36 @@ fn refused(guard: &Guard, request: &Request, refusal: &Refusal) -> Response<Body
         let to = request.uri().path_and_query().map_or("/", |to| to.as_str());
         return Redirect::to(&login::address(to)).into_response();
     }
-    let problem = Problem::new(kind, refusal.to_string()).because(Some(reason));
+    let mut response = if is_page {
+        let frame = PageFrame::of(request.uri(), request.headers(), request.extensions());
+        frame.refused(status, &refusal.to_string())
+    } else {
+        Problem::new(kind, refusal.to_string()).because(Some(reason)).into_response()
+    };
     match refusal {
-        Refusal::TooMany => problem.with(header::RETRY_AFTER, HeaderValue::from_static("60")),
-        _ if status == StatusCode::UNAUTHORIZED => {
-            problem.with(header::WWW_AUTHENTICATE, CHALLENGE)
+        Refusal::TooMany => {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
         }
-        _ => problem,
+        _ if status == StatusCode::UNAUTHORIZED => {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
+        _ => {}
     }
-    .into_response()
+    response
 }
 
-/// Says who did what that only administrators may, and what became of it.
-fn audit(
-    needs: Needs,
-    caller: Option<&Caller>,
-    action: &str,
-    peer: Option<SocketAddr>,
-    response: &Response<Body>,
-) {
-    if needs.scope() != Some(Scope::Admin) {
-        return;
+/// Says what became of what only administrators may do.
+fn answered(audited: Option<Audited>, response: Response<Body>) -> Response<Body> {
+    if let Some(mut audited) = audited {
+        let status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
+        let result = match (response.status(), audited.is_grpc) {
+            // No answer of an administrator's method is a stream, so a head without a status is of a success.
+            (StatusCode::OK, true) => format!("gRPC status {}", status.unwrap_or("0")),
+            (status, _) => status.as_u16().to_string(),
+        };
+        audited.result = Some(result);
     }
-    let key = caller.map_or("(none asked for)", |caller| caller.key().unwrap_or_default());
-    let namespace = caller.map_or(0, |caller| caller.namespace().0);
-    let status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok());
-    let result = match (response.status(), status) {
-        (StatusCode::OK, Some(code)) => format!("gRPC status {code}"),
-        (status, _) => status.as_u16().to_string(),
-    };
-    let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-    tracing::info!(target: "audit", key, namespace, action, result, peer, "administration");
+    response
 }
 
 /// What was asked for, without what may be private: a method and a path, or a method of gRPC.

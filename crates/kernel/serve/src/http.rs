@@ -92,8 +92,8 @@ pub(crate) fn all(
         .layer(from_fn_with_state(measured, metrics::count));
     grpc.layer(from_fn(only_grpc))
         .merge(http)
-        .layer(Extension(site))
         .layer(from_fn_with_state(Arc::clone(&guard), check))
+        .layer(Extension(site))
         .layer(from_fn_with_state(guard, admit))
         .layer(from_fn(held))
 }

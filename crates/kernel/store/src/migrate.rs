@@ -36,7 +36,8 @@ pub struct Schema {
 
 impl Migrations {
     /// Applies what is missing, and says where the database stood before. Several servers may do
-    /// this at once. A database that is newer than the program is refused.
+    /// this at once. A database that is newer than the program is refused, and one whose migrations are
+    /// others.
     pub async fn run(&self, database: &Database) -> Result<Schema, Error> {
         match database {
             Database::Postgres(database) => postgres::migrate::run(self, database).await,
@@ -85,6 +86,22 @@ impl Migrations {
                 format!(
                     "use this database: its {} tables have version {current}, and this program \
                      knows versions up to {latest}: a newer Tally made it, so run that one",
+                    self.set
+                ),
+                Kind::FailedPrecondition,
+            ));
+        }
+        // The same number, and not the same text: what would be missing shows later, somewhere.
+        let known = |one: &&Migration| {
+            runner.get_migrations().iter().find(|other| other.version() == one.version())
+        };
+        let is_other = |one: &&Migration| known(one).is_some_and(|known| known != *one);
+        if let Some(other) = applied.iter().find(is_other) {
+            return Err(Error::permanent(
+                format!(
+                    "use this database: its {} tables were made by another build of Tally, whose \
+                     migration {other} is not the one of this program: run that build, or begin a new \
+                     database",
                     self.set
                 ),
                 Kind::FailedPrecondition,

@@ -16,6 +16,9 @@ pub(super) const ADVICE: &str = "start one with `tally serve`, or name another w
 /// How a connection ends whose keep-alive ping was not answered.
 pub(super) const SILENCE: &str = "operation timed out";
 
+/// How a key is given so that no other user of the machine sees it.
+const KEY: &str = "TALLY_KEY or --key-file (TALLY_KEY_FILE)";
+
 const USE_HTTPS: &str = "it wants TLS: write https:// instead of http:// in --server";
 const USE_HTTP: &str = "it does not speak TLS: write http:// instead of https:// in --server";
 
@@ -84,7 +87,7 @@ pub(super) fn foreign<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Foreig
 
 /// Why a first call failed, if every other call would too; `None` if a Tally server answered, or
 /// only went away.
-pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Option<String> {
+pub(super) async fn no_tally(status: &Status, uri: &Uri) -> Option<String> {
     if let Some(cause) = status.source() {
         return match foreign(cause) {
             Some(foreign) => Some(foreign.to_string()),
@@ -101,21 +104,26 @@ pub(super) async fn no_tally(status: &Status, uri: &Uri, has_key: bool) -> Optio
              --server"
                 .to_owned(),
         ),
-        Code::Unauthenticated if has_key && is_checked(status) => Some(format!(
-            "it does not accept the key: {}: check --key (TALLY_KEY)",
-            visible(status.message())
-        )),
-        Code::Unauthenticated if has_key => {
-            Some("it does not accept the key: check --key (TALLY_KEY)".to_owned())
-        }
-        Code::Unauthenticated if is_checked(status) => Some(format!(
-            "it does not accept the client certificate: {}",
-            visible(status.message())
-        )),
-        Code::Unauthenticated => Some("it wants a key: give one with --key (TALLY_KEY)".to_owned()),
         // A connection may break without a reported cause.
         _ => looked(uri, LOOK_TIMEOUT).await,
     }
+}
+
+/// What a server that was reached does, if it refused a first call for want of a key that it accepts.
+pub(super) fn refused(status: &Status, has_key: bool) -> Option<String> {
+    if status.source().is_some() || status.code() != Code::Unauthenticated {
+        return None;
+    }
+    let detail = is_checked(status).then(|| format!(": {}", visible(status.message())));
+    let does = match (has_key, detail) {
+        (true, detail) => format!(
+            "does not accept the key{}: give another one with {KEY}",
+            detail.unwrap_or_default()
+        ),
+        (false, Some(detail)) => format!("does not accept the client certificate{detail}"),
+        (false, None) => format!("wants a key: give one with {KEY}"),
+    };
+    Some(does)
 }
 
 /// Whether a Tally server has refused a call for its key or, without one, for its client certificate.

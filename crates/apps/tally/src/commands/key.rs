@@ -193,16 +193,14 @@ async fn create(store: &Store, args: &CreateArgs, now: Timestamp) -> anyhow::Res
         revoked: None,
         last_used: None,
     };
-    if !store.add(&key, false).await.map_err(app::plain)? {
+    if !store.add(&key).await.map_err(app::plain)? {
         let name = &args.name;
         bail!(
             "there is a key {name} already: tally key rotate {name} replaces it, tally key revoke \
              {name} ends it"
         );
     }
-    print(&key, &secret, args.printing.format)?;
-    say(format_args!("made the key {}: {}; keep it, it is not shown again", key.name, words(&key)));
-    Ok(())
+    made(&key, &secret, args.printing.format)
 }
 
 async fn rotate(store: &Store, args: &RotateArgs, now: Timestamp) -> anyhow::Result<()> {
@@ -216,19 +214,19 @@ async fn rotate(store: &Store, args: &RotateArgs, now: Timestamp) -> anyhow::Res
     let secret = Secret::of_key(last.scope);
     let key =
         Key { digest: secret.digest(), created: now, expires, last_used: None, ..last.clone() };
-    store.add(&key, true).await.map_err(app::plain)?;
     let until = Expiry::After(args.overlap).at(now)?;
-    print(&key, &secret, args.printing.format)?;
-    for key in &old {
-        store.shorten(key.digest, until).await.map_err(app::plain)?;
-    }
-    say(format_args!(
-        "made a new key {}: {}; keep it, it is not shown again. The old one is accepted until {} UTC \
-         at the latest",
-        key.name,
-        words(&key),
-        until.strftime("%Y-%m-%d %H:%M")
-    ));
+    let replaced: Vec<_> = old.iter().map(|key| key.digest).collect();
+    store.replace(&replaced, until, &key).await.map_err(app::plain)?;
+    made(&key, &secret, args.printing.format)?;
+    let until = until.strftime("%Y-%m-%d %H:%M");
+    say(format_args!("the old one is accepted until {until} UTC at the latest"));
+    Ok(())
+}
+
+/// Shows a key that was made, and says what it is.
+fn made(key: &Key, secret: &Secret, format: KeyFormat) -> anyhow::Result<()> {
+    print(key, secret, format)?;
+    say(format_args!("made the key {}: {}; keep it, it is not shown again", key.name, words(key)));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
 use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, number, reason, trailer};
 use tally_testkit::{Response, Stream, eventually_blocking, http, run_with};
@@ -228,7 +229,16 @@ fn every_method_and_every_route_asks_for_what_is_declared() {
     for key in keys {
         assert!(!log.contains(key), "a key is in the log: {log}");
     }
-    assert!(log.contains("administration") && log.contains("shop-admin"), "{log}");
+    for (action, result) in [
+        ("/tally.requests.v1.RequestService/Fold", "gRPC status 0"),
+        ("/tally.requests.v1.RuleService/RemoveRule", "gRPC status 5"),
+        ("POST /api/v1/requests/fold", "415"),
+    ] {
+        let line = format!(
+            "administration key=\"operator\" namespace=0 action=\"{action}\" result=\"{result}\" peer="
+        );
+        assert!(log.contains(&line), "{line} is not in {log}");
+    }
     let header = format!("authorization: Bearer {operator}");
     let metrics = ask(&server, "GET /metrics", &[&header], "").body;
     for reason in ["key_missing", "key_unknown", "key_revoked", "key_expired", "scope"] {
@@ -251,7 +261,6 @@ fn all_are_listed(server: &Server, operator: &str) {
             }
         }
     }
-    let listed: BTreeSet<_> = ROUTES.iter().map(|(line, _)| (*line).to_owned()).collect();
     let header = format!("authorization: Bearer {operator}");
     // What a login is answered is not by what it needs.
     let others = ["POST /login", "GET /static/"];
@@ -267,6 +276,24 @@ fn all_are_listed(server: &Server, operator: &str) {
         // Asked for above, and by no route.
         let is_none = label("route") == "unknown" || label("route").ends_with("{*rest}");
         assert!(is_known || is_none, "{line} is not in the table");
+    }
+    let document = ask(server, "GET /api/v1/openapi.json", &[&header], "").body;
+    let document: Value = serde_json::from_str(&document).expect("JSON");
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let line = format!("{} {path}", method.to_uppercase());
+            let listed = ROUTES.iter().find(|(listed, _)| *listed == line);
+            let (_, needs) = listed.unwrap_or_else(|| panic!("{line} is not in the table"));
+            let scope = match needs {
+                Needs::Nothing | Needs::Key => panic!("{line} says no scope"),
+                Needs::Ingest => "ingest",
+                Needs::Read | Needs::OperatorRead => "read",
+                Needs::Admin | Needs::Operator => "admin",
+            };
+            let mut security = vec![json!({"bearer": [scope]}), json!({"basic": [scope]})];
+            security.extend((method == "get").then(|| json!({"session": [scope]})));
+            assert_eq!(operation["security"], Value::Array(security), "{line}");
+        }
     }
 }
 
@@ -286,7 +313,11 @@ fn a_new_server_says_how_the_first_key_is_made_and_commands_use_it() {
     assert!(server.log().contains("tally key create NAME --scope admin"), "{}", server.log());
     assert!(server.is_serving(), "a health check needs no key");
     let refused = server.run(&["totals"]);
-    assert!(refused.stderr.contains("it wants a key: give one with --key"), "{refused:?}");
+    let wants = format!(
+        "error: the server at {} wants a key: give one with TALLY_KEY or --key-file",
+        server.url
+    );
+    assert!(refused.stderr.contains(&wants), "{refused:?}");
     let admin = create(&home, &["first", "--scope", "admin"]);
     assert!(admin.starts_with("tally_admin_"), "{admin}");
     let with = |key: &str, arguments: &[&str]| {
@@ -357,8 +388,12 @@ fn a_revoked_key_ends_streams_and_calls_on_every_server() {
     for server in &servers {
         let mut command = server.command(&["add", "GET", "/a"]);
         let refused = run_with(command.env("TALLY_KEY", &key), b"", LIMIT, None);
-        let why = "does not accept the key: the key agent is revoked: check --key";
-        assert!(refused.stderr.contains(why), "{refused:?}");
+        let why = format!(
+            "error: the server at {} does not accept the key: the key agent is revoked: give another \
+             one with",
+            server.url
+        );
+        assert!(refused.stderr.contains(&why), "{refused:?}");
         server.stop();
     }
     assert_eq!(home.stored(), 2);
@@ -455,12 +490,21 @@ fn keys_come_from_a_file_as_well() {
     ]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains("line 1: the scope is ingest, read or admin"), "{wrong:?}");
+    assert!(!wrong.stderr.contains("stay"), "no key was read before: {wrong:?}");
     assert!(!wrong.stderr.contains(&key), "{wrong:?}");
     let server = home.serve(&["--auth", "keys", "--keys-file", &file]);
     let header = format!("authorization: Bearer {other}");
     // Of shop, as the file says: /about is for the operator.
     assert_eq!(ask(&server, "GET /", &[&header], "").status, 200);
     assert_eq!(ask(&server, "GET /about", &[&header], "").status, 403);
+    let page = ask(&server, "GET /about", &[&header, "accept: text/html"], "");
+    let is_page = page.header("content-type").is_some_and(|kind| kind.starts_with("text/html"));
+    assert!(page.status == 403 && is_page, "{page:?}");
+    let why = "Refused: this concerns the whole database: it needs a key of the namespace default";
+    assert!(
+        page.body.contains(why) && page.header("content-security-policy").is_some(),
+        "{page:?}"
+    );
     let ghost = format!("authorization: Bearer {key}");
     let refused = ask(&server, "GET /", &[&ghost], "");
     assert!(refused.body.contains("KEY_REVOKED"), "a file brings none back: {refused:?}");
@@ -469,5 +513,19 @@ fn keys_come_from_a_file_as_well() {
     home.file("keys", "");
     let gone = || ask(&server, "GET /about", &[&header], "").status == 200;
     assert_eq!(eventually_blocking(LIMIT, gone), Ok(()), "the key of the database is what stays");
+    revoke(&home, "template");
+    let is_told = |words: [&str; 3]| {
+        let log = server.log();
+        log.lines().any(|line| words.iter().all(|one| line.contains(one)))
+    };
+    let all = || {
+        is_told(["administration key=\"(the database)\"", "a key is changed", "of=\"template\""])
+            && is_told([
+                "administration key=\"(the database)\"",
+                "a key is revoked",
+                "of=\"template\"",
+            ])
+    };
+    assert_eq!(eventually_blocking(LIMIT, all), Ok(()), "{}", server.log());
     server.stop();
 }

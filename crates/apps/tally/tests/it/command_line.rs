@@ -281,6 +281,14 @@ fn every_command_reads_an_env_file() {
     home.file(".env", "DB_URL=\"s3cret\nTALLY_LOG=info\n");
     let output = home.run(&["config"]);
     assert_fails(&output, 2, &[".env"]);
+    // Somebody else's would lead the key elsewhere. Only an administrator may make such a file here.
+    let path = home.file(".env", "TALLY_SERVER=http://127.0.0.1:1\n");
+    if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+        let output = home.run(&["totals"]);
+        assert_fails(&output, 2, &["belongs to user 12345", "run tally in another folder"]);
+        let own = run(home.command(&["config"]).env("SUDO_UID", "12345"), b"", LIMIT);
+        assert!(own.status.success(), "{own:?}");
+    }
 }
 
 #[test]

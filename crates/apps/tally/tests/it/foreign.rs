@@ -270,9 +270,13 @@ fn a_server_behind_tls_that_wants_a_key() {
     let by_environment = [("TALLY_TLS_CA", ca.as_str()), ("TALLY_KEY", "s3cret")];
     assert_eq!(run(plain, &by_environment, &[]).status.code(), Some(0));
 
-    assert_fails(&run(plain, &[], &trusting), 1, &["it wants a key", "--key (TALLY_KEY)"]);
+    assert_fails(
+        &run(plain, &[], &trusting),
+        1,
+        &["wants a key: give one with TALLY_KEY or --key-file"],
+    );
     let wrong = run(plain, &[("TALLY_KEY", "s3cret2")], &trusting);
-    assert_fails(&wrong, 1, &["it does not accept the key"]);
+    assert_fails(&wrong, 1, &["does not accept the key: give another one"]);
     assert_fails(
         &run(plain, &with_key, &[]),
         1,

@@ -173,9 +173,13 @@ fn a_client_certificate_is_the_key_that_it_names() {
     let totals = ["totals", "--live", "--by", "whole", "--format", "csv"];
     let keyed = run("agent", &[&totals[..], &["--key", &reader]].concat());
     assert_eq!(keyed.stdout, "date,method,path,count\n,GET,/a,3\n", "its namespace: {keyed:?}");
-    let words = ["it does not accept the client certificate: no key has a name of the client"];
+    let words = ["does not accept the client certificate: no key has a name of the client"];
     assert_fails(&run("nobody", &["add", "GET", "/a"]), 1, &words);
-    assert_fails(&server.run(&["add", "GET", "/a"]), 1, &["it wants a key: give one with --key"]);
+    assert_fails(
+        &server.run(&["add", "GET", "/a"]),
+        1,
+        &["wants a key: give one with TALLY_KEY or --key-file"],
+    );
 
     // On one connection, each call is of the key that it sends, or else of the certificate.
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

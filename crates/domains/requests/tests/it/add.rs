@@ -53,7 +53,7 @@ fn with_timestamp(seconds: i64, nanos: i32) -> AddRequest {
 }
 
 /// Sends messages as raw bytes.
-struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;

@@ -20,7 +20,7 @@ use tally_requests::periods::Granularity;
 use tally_requests::store::{self, Store};
 use tally_requests::{DOMAIN, Day, DayRange, MIGRATIONS};
 use tally_store::{Database, DatabaseUrl};
-use tally_testkit::{Disturber, TestDatabase};
+use tally_testkit::{Disturber, TestDatabase, as_cockroach};
 use tempfile::TempDir;
 
 pub(crate) use self::asking::{Total, ask, listed, query, sum, total};
@@ -88,18 +88,8 @@ impl Backend {
     /// CockroachDB's tables and SQL on Postgres, with CockroachDB's isolation.
     pub(crate) async fn cockroach_on_postgres(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
-        let client = database.connect().await;
-        for set in [tally_producers::MIGRATIONS, MIGRATIONS] {
-            let runner = (set.cockroach)();
-            let mut all: Vec<_> = runner.get_migrations().iter().collect();
-            all.sort_by_key(|one| one.version());
-            for one in all {
-                let sql = one.sql().expect("a migration that is not applied has its text");
-                // Postgres has no index of this kind.
-                let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
-                client.batch_execute(&sql).await.expect("the tables");
-            }
-        }
+        let sets = [tally_producers::MIGRATIONS, MIGRATIONS].map(|set| set.cockroach);
+        database.make_tables_of_cockroach(&sets).await;
         let url = as_cockroach(&database.url());
         Some(Self::of(open(&url).await, &open(&url).await, Place::Cockroach(database)))
     }
@@ -246,14 +236,6 @@ pub(crate) async fn migrated(url: &str) -> Database {
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     MIGRATIONS.run(&database).await.expect("migrations");
     database
-}
-
-/// A Postgres URL for CockroachDB's store, with CockroachDB's isolation.
-pub(crate) fn as_cockroach(url: &str) -> String {
-    let (_, rest) = url.split_once("://").expect("a URL");
-    let separator = if rest.contains('?') { '&' } else { '?' };
-    let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
-    format!("cockroachdb://{rest}{separator}{isolation}")
 }
 
 pub(crate) fn day(text: &str) -> Day {

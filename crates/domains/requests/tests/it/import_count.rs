@@ -2,9 +2,9 @@
 
 use tally_requests::{ImportCount, import_count};
 use tally_runtime::Namespace;
-use tally_testkit::TestDatabase;
+use tally_testkit::{TestDatabase, as_cockroach};
 
-use crate::backend::{as_cockroach, open};
+use crate::backend::open;
 
 #[tokio::test]
 async fn cockroach_refuses_and_says_what_to_do() {

@@ -103,33 +103,47 @@ async fn four_servers_start_at_once_on_cockroach() {
 const FROM_THE_FUTURE: &str = "INSERT INTO tally_migrations_requests \
      (version, name, applied_on, checksum) VALUES (99, 'future', '2040-01-01T00:00:00Z', '1')";
 
-async fn refuse(database: &Database) {
+const NEWER: [&str; 2] = ["version 99", "newer Tally"];
+const OTHER: [&str; 2] = ["V1__requests is not the one of this program", "begin a new database"];
+
+/// As after a pull that has changed a baseline.
+const OF_ANOTHER_BUILD: &str = "UPDATE tally_migrations_requests SET checksum = '1'";
+
+async fn refuse(database: &Database, words: [&str; 2]) {
     for refused in [MIGRATIONS.run(database).await, MIGRATIONS.check(database).await] {
         let error = refused.unwrap_err();
         assert!(!error.is_transient(), "{error}");
         let line = tally_runtime::chain(&error);
-        assert!(line.contains("version 99") && line.contains("newer Tally"), "{line}");
+        assert!(words.iter().all(|words| line.contains(words)), "{line}");
         assert!(!line.contains('\n'), "{line}");
     }
 }
 
 #[tokio::test]
-async fn a_newer_postgres_database_is_refused() {
+async fn a_newer_postgres_database_and_one_of_another_build_are_refused() {
     let Some(database) = TestDatabase::create_or_skip("migrate_newer") else { return };
     let tally = open(&database.url()).await;
     MIGRATIONS.run(&tally).await.unwrap();
-    database.connect().await.batch_execute(FROM_THE_FUTURE).await.unwrap();
-    refuse(&tally).await;
+    let client = database.connect().await;
+    client.batch_execute(FROM_THE_FUTURE).await.unwrap();
+    refuse(&tally, NEWER).await;
+    client.batch_execute("DELETE FROM tally_migrations_requests WHERE version = 99").await.unwrap();
+    client.batch_execute(OF_ANOTHER_BUILD).await.unwrap();
+    refuse(&tally, OTHER).await;
 }
 
 #[tokio::test]
-async fn a_newer_sqlite_file_is_refused() {
+async fn a_newer_sqlite_file_and_one_of_another_build_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tally.db");
     let database = open(&format!("sqlite:{}", path.display())).await;
     MIGRATIONS.run(&database).await.unwrap();
-    rusqlite::Connection::open(&path).unwrap().execute_batch(FROM_THE_FUTURE).unwrap();
-    refuse(&database).await;
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch(FROM_THE_FUTURE).unwrap();
+    refuse(&database, NEWER).await;
+    connection.execute_batch("DELETE FROM tally_migrations_requests WHERE version = 99").unwrap();
+    connection.execute_batch(OF_ANOTHER_BUILD).unwrap();
+    refuse(&database, OTHER).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tally_requests::{RecordLimits, Settings};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::add::{on_sqlite, stopped};
+use crate::add::{Raw, on_sqlite, stopped};
 use crate::backend::{NOW, TERMS, TODAY, day, total};
 use crate::recording::{Recording, batch, many, open, series, totals, trailer};
 use crate::server::settings;
@@ -214,6 +214,17 @@ async fn mistakes_in_an_open_are_named() {
         assert!(status.message().contains(words), "{words}: {}", status.message());
         assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_OPEN"));
     }
+    // The same for one that is none.
+    let mut grpc = tonic::client::Grpc::new(counting.channel().await);
+    grpc.ready().await.expect("a connection");
+    // A field of five bytes, and then there is none.
+    let first = tonic::Request::new(tokio_stream::iter([vec![0x0a, 5]]));
+    let path = "/tally.requests.v1.RequestService/Record".parse().expect("a path");
+    let answer = grpc.streaming(first, path, Raw).await;
+    let mut answers = answer.expect("a head").into_inner();
+    let status = answers.message().await.expect_err("it cannot be read");
+    assert!(status.message().contains("message 1 of the stream cannot be read"), "{status}");
+    assert_eq!(trailer(&status, "tally-reason").as_deref(), Some("INVALID_OPEN"));
     let widest = producers::Open { claims: vec![u64::MAX; 64], name: "é".repeat(100), ..good() };
     Recording::open(&counting, widest).await.expect("just allowed");
 }

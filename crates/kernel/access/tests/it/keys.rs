@@ -1,8 +1,9 @@
 //! Keys are found, end, and are told from each other.
 
 use jiff::SignedDuration;
-use tally_access::{Refusal, SESSION_DAYS, Scope};
+use tally_access::{Digest, Key, Keys, Refusal, SESSION_DAYS, Scope, Secret};
 use tally_runtime::{Clock as _, Namespace};
+use tally_testkit::Disturbance;
 
 use crate::place::Place;
 
@@ -15,7 +16,8 @@ async fn what_is_stored_of_a_key_comes_back() {
         assert_eq!(place.store.some_namespace("shop").await.ok(), Some(key.namespace));
         assert_eq!(place.store.some_namespace("default").await.ok(), Some(Namespace::DEFAULT));
         assert_eq!(place.store.keys().await.expect("they are read"), std::slice::from_ref(&key));
-        let again = place.store.add(&key, false).await.expect("the database answers");
+        let (other, _) = place.unstored("a", None).await;
+        let again = place.store.add(&other).await.expect("the database answers");
         assert!(!again, "the name is taken");
         place.clock.set(expires);
         let (other, _) = place.key("a", None).await;
@@ -64,8 +66,16 @@ async fn a_key_expires_for_calls_at_once_and_for_streams_with_the_next_reading()
         let (key, secret) = place.key("a", Some(expires)).await;
         let pass = server.check(secret.reveal(), None).await.expect("it is valid");
         let earlier = expires - SignedDuration::from_mins(30);
-        assert!(place.store.shorten(key.digest, earlier).await.expect("it is stored"));
-        assert!(!place.store.shorten(key.digest, expires).await.expect("the database answers"));
+        let (new, new_secret) = place.unstored("a", None).await;
+        place.store.replace(&[key.digest], earlier, &new).await.expect("it is stored");
+        let (newer, _) = place.unstored("a", None).await;
+        let both = [key.digest, new.digest];
+        place.store.replace(&both, expires, &newer).await.expect("it is stored");
+        let all = place.store.keys().await.expect("they are read");
+        let expiry =
+            |of: Digest| all.iter().find(|key| key.digest == of).and_then(|key| key.expires);
+        assert_eq!(both.map(expiry), [Some(earlier), Some(expires)], "never later than before");
+        server.check(new_secret.reveal(), None).await.expect("it is valid");
         server.refresh().await;
         // It has changed, so its streams begin again.
         pass.over().await;
@@ -153,7 +163,7 @@ async fn a_certificate_is_the_key_that_it_names_first() {
         // It is being replaced: the one that lasts.
         let next = tally_access::Secret::of_key(Scope::Read);
         let next = tally_access::Key { digest: next.digest(), expires: None, ..first.clone() };
-        assert!(place.store.add(&next, true).await.expect("it is stored"));
+        place.store.replace(&[first.digest], expires, &next).await.expect("it is stored");
         server.refresh().await;
         let pass = server.check_names(&names(&["a"])).await.expect("both are valid");
         place.store.revoke(first.digest, place.clock.now()).await.expect("it is stored");
@@ -234,4 +244,88 @@ async fn a_wrong_file_keeps_what_was_read_before() {
         assert!(pass.is_over());
         assert_eq!(server.check(key.reveal(), None).await.err(), Some(Refusal::Unknown));
     }
+}
+
+/// A clock that jumps ahead, and back when it is set right: nobody has to start the server again.
+#[tokio::test]
+async fn a_key_is_valid_again_when_the_clock_is_back() {
+    for place in Place::all("access_clock").await {
+        let server = place.server().await;
+        let now = place.clock.now();
+        let expires = now + SignedDuration::from_hours(1);
+        let (_, secret) = place.key("a", Some(expires)).await;
+        let before = server.check(secret.reveal(), None).await.expect("it is valid");
+        place.clock.set(expires);
+        server.refresh().await;
+        assert!(before.is_over());
+        place.clock.set(now);
+        server.refresh().await;
+        let pass = server.check(secret.reveal(), None).await.expect("it is valid again");
+        assert!(!pass.is_over() && before.is_over());
+        place.clock.set(expires);
+        server.refresh().await;
+        assert!(pass.is_over(), "it ends when its time comes");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_file_at_the_start_names_what_is_wrong() {
+    for place in Place::all("access_wrong_file").await {
+        let path = place.folder.path().join("keys");
+        let clock = std::sync::Arc::clone(&place.clock);
+        let open = async |path: &std::path::Path| {
+            let clock = std::sync::Arc::clone(&clock);
+            Keys::open(place.store.clone(), Some(path.to_owned()), clock).await.err()
+        };
+        let shown = path.display().to_string();
+        for (text, why) in [
+            (b"robot".to_vec(), "line 1: write NAME SCOPE KEY"),
+            (vec![0xff], "it is not text in UTF-8"),
+            (vec![b'#'; (1 << 20) + 1], "it is larger than 1 MiB"),
+        ] {
+            std::fs::write(&path, text).expect("room");
+            let wrong = open(&path).await.expect("it is wrong");
+            assert!(wrong.starts_with(&format!("the file of keys {shown}: {why}")), "{wrong}");
+        }
+        let endless = open(std::path::Path::new("/dev/zero")).await;
+        let wrong = "the file of keys /dev/zero: it is not a regular file";
+        assert_eq!(endless.as_deref(), Some(wrong));
+    }
+}
+
+/// Whatever becomes of a statement, and of its answer: a key is there once, and is replaced as a whole.
+#[tokio::test]
+async fn no_failure_of_the_database_leaves_a_key_half_replaced() {
+    let Some(place) = Place::cockroach("access_disturbed").await else { return };
+    let disturber = place.disturber.as_ref().expect("it is there");
+    let (now, store) = (place.clock.now(), &place.store);
+    let until = now + SignedDuration::from_hours(1);
+    let (template, _) = place.unstored("k", None).await;
+    let mut round = 0;
+    disturber
+        .at_every_statement(
+            &Disturbance::ALL,
+            async || {
+                round += 1;
+                let key = || Key {
+                    digest: Secret::of_key(Scope::Read).digest(),
+                    name: format!("k{round}"),
+                    ..template.clone()
+                };
+                let (first, second) = (key(), key());
+                assert!(store.add(&first).await?, "the name is new");
+                store.replace(&[first.digest], until, &second).await?;
+                store.revoke(second.digest, now).await?;
+                Ok::<_, tally_store::Error>([first, second])
+            },
+            async |when, done: Result<_, tally_store::Error>| {
+                let [first, second] = done.unwrap_or_else(|error| panic!("{when}: {error}"));
+                let all = store.keys().await.expect("they are read");
+                let of = |digest| all.iter().find(|key| key.digest == digest).expect("it is there");
+                assert_eq!(of(first.digest).expires, Some(until), "{when}");
+                assert_eq!(of(second.digest).revoked, Some(now), "{when}");
+            },
+        )
+        .await;
+    assert_eq!(store.keys().await.expect("they are read").len(), 2 * round);
 }

@@ -11,7 +11,7 @@ use tally_runtime::{Clock as _, ManualClock};
 use tally_store::postgres::{Isolation, Settings};
 use tally_store::sqlite::begin;
 use tally_store::{Database, DatabaseUrl, Error};
-use tally_testkit::{Disturber, Hook, TestDatabase};
+use tally_testkit::{Disturber, Hook, TestDatabase, as_cockroach};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -59,21 +59,9 @@ impl Place {
     /// CockroachDB's tables on Postgres, with its isolation, and a proxy before it.
     pub(crate) async fn cockroach(hint: &str) -> Option<Self> {
         let database = TestDatabase::create_or_skip(hint)?;
-        let client = database.connect().await;
-        let runner = (tally_producers::MIGRATIONS.cockroach)();
-        let mut all: Vec<_> = runner.get_migrations().iter().collect();
-        all.sort_by_key(|one| one.version());
-        for one in all {
-            let sql = one.sql().expect("a migration that is not applied has its text");
-            let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
-            client.batch_execute(&sql).await.expect("the tables");
-        }
+        database.make_tables_of_cockroach(&[tally_producers::MIGRATIONS.cockroach]).await;
         let (disturber, url) = Disturber::before(&database.url()).await;
-        let (_, rest) = url.split_once("://").expect("a URL");
-        let separator = if rest.contains('?') { '&' } else { '?' };
-        let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
-        let url = format!("cockroachdb://{rest}{separator}{isolation}");
-        let place = Self::open(&url, Home::Postgres(database)).await;
+        let place = Self::open(&as_cockroach(&url), Home::Postgres(database)).await;
         Some(Self { disturber: Some(disturber), ..place })
     }
 

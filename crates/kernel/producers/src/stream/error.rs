@@ -147,6 +147,8 @@ impl<R: Invalid> Error<R> {
             Self::TooManyBatches { .. } => Some(reason::TOO_MANY_BATCHES),
             Self::Batch { reason, .. } => Some(reason.reason()),
             Self::Unreadable { is_limit: true, .. } => Some(reason::LIMIT),
+            // The first message opens, whatever it was meant to say.
+            Self::Unreadable { position: 1, .. } => Some(reason::INVALID_OPEN),
             Self::Number(_) | Self::Unreadable { .. } => Some(reason::INVALID_BATCH),
             _ => None,
         }

@@ -9,6 +9,7 @@ use super::Api;
 use super::parameters::{Parameter, Values};
 use super::problem::Problem;
 use crate::Needs;
+use crate::pages::login;
 
 /// Where the document is.
 pub(crate) const DOCUMENT_PATH: &str = "/api/v1/openapi.json";
@@ -87,8 +88,46 @@ pub(crate) fn document<'a>(apis: impl IntoIterator<Item = &'a Api>) -> Value {
         },
         "tags": tags,
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": security_schemes()},
     })
+}
+
+/// How a key is sent, where keys are asked for.
+fn security_schemes() -> Value {
+    json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key: `authorization: Bearer KEY`. Asked for with `--auth keys` only.",
+        },
+        "basic": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "Any name, with a key as the password.",
+        },
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": login::COOKIE,
+            "description": "What a browser gets at `/login`, for `GET` only.",
+        },
+    })
+}
+
+/// What an operation asks for, and the same in words: what the check asks for.
+fn security(of: &Operation) -> (Value, String) {
+    let needs = of.needs;
+    if needs == Needs::Nothing {
+        return (json!([]), String::new());
+    }
+    let scopes: Vec<_> = needs.scope().iter().map(|scope| scope.name()).collect();
+    // A session is for looking only.
+    let is_for_browsers = of.method == "get";
+    let schemes = ["bearer", "basic"].into_iter().chain(is_for_browsers.then_some("session"));
+    let security: Value = schemes.map(|scheme| json!({ scheme: scopes })).collect();
+    let scope = scopes.first().map(|scope| format!(" with the scope `{scope}`"));
+    let namespace = if needs.is_of_operator() { " of the namespace `default`" } else { "" };
+    (security, format!("Needs a key{}{namespace}.", scope.unwrap_or_default()))
 }
 
 fn operation(of: &Operation, tag: &str) -> Value {
@@ -106,11 +145,14 @@ fn operation(of: &Operation, tag: &str) -> Value {
         "content": content(Reply::PROBLEM),
     });
     let replies: Map<_, _> = replies.chain([("default".to_owned(), otherwise)]).collect();
+    let (security, needs) = security(of);
+    let about = [of.about, &needs].into_iter().filter(|text| !text.is_empty());
     let mut described = json!({
         "operationId": of.id,
         "tags": [tag],
         "summary": of.summary,
-        "description": of.about,
+        "description": about.collect::<Vec<_>>().join("\n\n"),
+        "security": security,
         "parameters": in_query.chain(in_header).collect::<Vec<_>>(),
         "responses": replies,
     });

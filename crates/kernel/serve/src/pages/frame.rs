@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, header};
 use maud::{DOCTYPE, Markup, html};
 use tally_access::Caller;
 use tally_runtime::Namespace;
@@ -109,6 +109,28 @@ impl Frame {
         self.page(Page { title: "Not found".into(), status, ..Page::new(body) })
     }
 
+    /// The page is there, and is not for this browser, or not now.
+    pub(crate) fn refused(&self, status: StatusCode, why: &str) -> Response {
+        let body = html! {
+            h1 { "This page is not shown" }
+            p.notice role="alert" { "Refused: " (why) "." }
+            p { a.button href="/" { "Overview" } }
+        };
+        self.page(Page { title: "Refused".into(), status, ..Page::new(body) })
+    }
+
+    /// The frame of the answer to a request.
+    pub(crate) fn of(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let site = extensions.get::<Arc<Site>>().cloned();
+        let site = site.expect("the server has put the site into every request");
+        let (path, headers) = (uri.path().to_owned(), headers.clone());
+        let namespace = extensions.get::<Caller>().map(Caller::namespace);
+        let has_tls = extensions.get::<Peer>().is_some_and(Peer::has_tls);
+        let caller = extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
+        let key = caller.and_then(Caller::key).map(str::to_owned);
+        Self { site, path, headers, namespace, has_tls, key }
+    }
+
     fn around(&self, page: &Page) -> Markup {
         let is_in = |path: &str| {
             self.path
@@ -165,14 +187,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let site = parts.extensions.get::<Arc<Site>>().cloned();
-        let site = site.expect("handlers of pages are routes of `Pages`");
-        let (path, headers) = (parts.uri.path().to_owned(), parts.headers.clone());
-        let namespace = parts.extensions.get::<Caller>().map(Caller::namespace);
-        let has_tls = parts.extensions.get::<Peer>().is_some_and(Peer::has_tls);
-        let caller = parts.extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
-        let key = caller.and_then(Caller::key).map(str::to_owned);
-        Ok(Self { site, path, headers, namespace, has_tls, key })
+        Ok(Self::of(&parts.uri, &parts.headers, &parts.extensions))
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) const PATH: &str = "/login";
 pub(crate) const LOGOUT: &str = "/logout";
 
 /// The cookie.
-const COOKIE: &str = "tally_session";
+pub(crate) const COOKIE: &str = "tally_session";
 /// How long the form may be, in bytes.
 const FORM_BYTES_MAX: usize = 8 << 10;
 const FORM: &[&str] = &["application/x-www-form-urlencoded"];

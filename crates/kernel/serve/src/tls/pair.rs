@@ -1,7 +1,6 @@
 //! The files of TLS, and what TLS makes of them: a certificate that fits its key, or why not.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,6 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tally_runtime::chain;
-use tokio::io::AsyncReadExt as _;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
@@ -20,8 +18,6 @@ use super::TlsFiles;
 
 /// Which protocols a client may choose within TLS (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-/// The largest file that is read.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 const CERT: &str = "--tls-cert";
 const KEY: &str = "--tls-key";
@@ -152,17 +148,8 @@ impl Pair {
 }
 
 async fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, Unusable> {
-    let failed = |error: io::Error| Unusable::new(flag, path, chain(&error));
-    let file = tokio::fs::File::open(path).await.map_err(failed)?;
-    if !file.metadata().await.map_err(failed)?.is_file() {
-        return Err(Unusable::new(flag, path, "it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).await.map_err(failed)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(Unusable::new(flag, path, "it is larger than 1 MiB"));
-    }
-    Ok(bytes)
+    let read = tally_runtime::file::read(path).await;
+    read.map_err(|error| Unusable::new(flag, path, chain(&error)))
 }
 
 /// At least one.

@@ -1,9 +1,10 @@
 //! The port as clients meet it: raw frames, TLS, requests that only look like gRPC, a new owner, and
-//! what the domains behind it see; an HTTP API;
+//! what the domains behind it see; an HTTP API; what the log says of administrators;
 //! and the duties of a domain.
 
 mod admission;
 mod api;
+mod audit;
 mod domains;
 mod duties;
 mod facts;

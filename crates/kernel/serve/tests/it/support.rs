@@ -22,7 +22,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) const METHOD: &str = "/test.Gate/Pass";
 
 /// What its methods need.
-pub(crate) const GATE: &[(&str, Needs)] = &[("Pass", Needs::Ingest)];
+pub(crate) const GATE: &[(&str, Needs)] = &[("Pass", Needs::Ingest), ("Rule", Needs::Admin)];
 
 /// Waits at its gate, then handles its request and answers OK.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! TLS to Postgres, with libpq's `sslmode`, `sslrootcert`, `sslcert` and `sslkey`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,7 +10,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tally_runtime::Kind;
+use tally_runtime::{Kind, file};
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -193,9 +194,9 @@ impl ServerCertVerifier for Lenient {
 
 fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let step = || failed(format!("read the certificates in {path}"));
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| step().because(error))?;
+    let pem = file::read_once(Path::new(path)).map_err(|error| step().because(error))?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| step().because(error))?;
     if certificates.is_empty() {
         return Err(step().because("the file has none in PEM form"));
     }
@@ -203,8 +204,9 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 fn private_key(path: &str) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| failed(format!("read the private key in {path}")).because(error))
+    let step = || failed(format!("read the private key in {path}"));
+    let pem = file::read_once(Path::new(path)).map_err(|error| step().because(error))?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| step().because(error))
 }
 
 fn failed(step: impl Into<String>) -> Error {

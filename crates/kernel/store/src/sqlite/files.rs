@@ -136,16 +136,20 @@ pub(super) fn lock_or_join(path: &Path) -> Result<(File, bool), Error> {
     let is_itself = cfg!(target_os = "linux");
     let locked = if is_itself { path.to_owned() } else { with_suffix(path, ".lock") };
     let failed = |step: String| Error::permanent(step, Kind::FailedPrecondition);
-    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&locked);
-    let file = open.map_err(|error| {
+    let is_new = !locked.exists();
+    let file = new_for_owner().truncate(false).read(true).write(true).open(&locked);
+    let file = file.map_err(|error| {
         let failed = failed(format!("open sqlite:{}", locked.display()));
         match error.kind() {
             ErrorKind::PermissionDenied if locked.exists() => {
-                failed.because("the file is read-only for this user")
+                failed.because(read_only(owner(&locked)))
             }
             _ => failed.because(error),
         }
     })?;
+    if is_new {
+        give_to_owner_of_folder(&file, &locked);
+    }
     match file.try_lock() {
         Ok(()) => Ok((file, false)),
         Err(TryLockError::WouldBlock)
@@ -158,6 +162,46 @@ pub(super) fn lock_or_join(path: &Path) -> Result<(File, bool), Error> {
             Err(failed(format!("lock {}", locked.display())).because(error))
         }
     }
+}
+
+/// Makes a file that nobody else may read, as it has what all clients count, and hashes of keys. SQLite
+/// gives its logs the permissions of the file itself. One that is there keeps its own.
+fn new_for_owner() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// If an administrator makes the file, as with a first key, a service must be able to open it: SQLite does
+/// the same with its logs. For anybody else this does nothing.
+#[cfg(unix)]
+fn give_to_owner_of_folder(file: &File, path: &Path) {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Ok(folder) = folder.unwrap_or(Path::new(".")).metadata() {
+        let _ = fchown(file, Some(folder.uid()), Some(folder.gid()));
+    }
+}
+
+#[cfg(not(unix))]
+fn give_to_owner_of_folder(_file: &File, _path: &Path) {}
+
+#[cfg(unix)]
+fn owner(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some(path.metadata().ok()?.uid())
+}
+
+#[cfg(not(unix))]
+fn owner(_path: &Path) -> Option<u32> {
+    None
+}
+
+fn read_only(owner: Option<u32>) -> String {
+    let of = owner.map(|owner| format!(", and belongs to user {owner}")).unwrap_or_default();
+    format!("the file is read-only for this user{of}")
 }
 
 fn in_use(path: &Path) -> Error {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tally_runtime::file;
+
 use super::InvalidUrl;
 use super::parameters::{Parameters, default_port};
 use crate::Dialect;
@@ -104,7 +106,8 @@ impl Environment {
             ));
             return Ok(None);
         }
-        let Ok(text) = fs::read_to_string(path) else { return Ok(None) };
+        let Ok(text) = file::read_once(path) else { return Ok(None) };
+        let text = String::from_utf8_lossy(&text);
         let default_port = default_port(dialect).to_string();
         let list = |name: &str| parameters.get(name).filter(|list| !list.is_empty());
         let hosts = list("host").or_else(|| list("hostaddr")).unwrap_or("localhost");

@@ -39,6 +39,35 @@ async fn a_second_name_of_a_file_is_refused() {
     open(&format!("sqlite:{}", second.display())).await.expect("the file is free");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_and_its_logs_are_for_their_owner_alone() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let folder = tempfile::tempdir().expect("a folder");
+    // As of a service, for which an administrator makes the first key. Nobody else may give anything away.
+    let _ = std::os::unix::fs::chown(folder.path(), Some(12_345), None);
+    let owner = folder.path().metadata().expect("it is there").uid();
+    let path = folder.path().join("tally.db");
+    let url = format!("sqlite:{}", path.display());
+    let modes = || {
+        let files = std::fs::read_dir(folder.path()).expect("the folder").flatten();
+        let mode = |file: std::fs::DirEntry| {
+            let metadata = file.metadata().expect("it is there");
+            (metadata.permissions().mode() & 0o777, metadata.uid())
+        };
+        files.map(mode).collect::<Vec<_>>()
+    };
+    let database = open(&url).await.expect("it opens");
+    database.ping().await.expect("it works");
+    let found = modes();
+    assert!(found.len() > 1 && found.iter().all(|one| *one == (0o600, owner)), "{found:?}");
+    database.close().await.expect("it closes");
+    // Somebody lets a group read it.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("it is ours");
+    open(&url).await.expect("it opens").close().await.expect("it closes");
+    assert_eq!(modes(), [(0o640, owner)]);
+}
+
 #[tokio::test]
 async fn a_closed_database_is_one_file() {
     let folder = tempfile::tempdir().expect("a folder");
