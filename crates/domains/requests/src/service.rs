@@ -109,7 +109,7 @@ impl Service {
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
-        let judge = Judge::new(house.clone(), outbox.clone());
+        let judge = Judge::new(house.clone(), outbox.clone(), database.clone());
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
         let duties = duties.doing(keeper.chores());
@@ -251,12 +251,12 @@ impl Service {
 
     /// A place among the queries, which connections have in turns.
     async fn place(&self) -> Result<Taken<1>, Error> {
-        let (of_one, _) = self.queries.waiting();
-        let place = match of_one {
-            ..QUERIES_WAITING_MAX => timeout(QUERY_WAIT_MAX, self.queries.take([1])).await.ok(),
-            _ => None,
+        let place = self.queries.line_up([1], QUERIES_WAITING_MAX, usize::MAX);
+        let turn = match place {
+            Some(place) => timeout(QUERY_WAIT_MAX, place.turn()).await.ok(),
+            None => None,
         };
-        place.flatten().ok_or_else(|| {
+        turn.flatten().ok_or_else(|| {
             let text = "too many other questions are being answered; try again later";
             Error::Refused(Kind::Unavailable, text.into())
         })

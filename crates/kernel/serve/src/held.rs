@@ -68,6 +68,7 @@ pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
         Body::new(Coming { body, open, _ticket, message: is_grpc.then(HalfSent::new), read: 0 })
     };
     let mut answer = open.asker().asks(next.run(request.map(coming))).await;
+    open.note_answer();
     // A refusal waits for a client that does not take it, so it has a place like what anyone may ask for;
     // without one it has no text, because heads need not wait.
     if !open.has_place() && !open.take_place(Whose::Anyone) {
@@ -231,5 +232,63 @@ impl HttpBody for Going {
 
     fn size_hint(&self) -> SizeHint {
         if self.is_grpc { SizeHint::default() } else { self.body.size_hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::post;
+    use tokio::time::advance;
+    use tower_service::Service as _;
+
+    use super::*;
+    use crate::api::ALONE;
+    use crate::clients::Clients;
+
+    const BYTES: usize = 16 << 20;
+
+    /// An answer in one large frame, to a call of gRPC.
+    async fn answered() -> Body {
+        let service = post(async || Bytes::from(vec![7; BYTES]));
+        let mut router = Router::new().route("/large", service).layer(from_fn(held));
+        let address = ([127, 0, 0, 1], 1).into();
+        let client = Clients::new(1).admit(address).expect("room");
+        let known = (Ticket::new(&client.state), Peer::default(), Address(address));
+        let request = http::Request::post("/large").header("content-type", "application/grpc");
+        let request = request.extension(known).body(Body::empty()).expect("a request");
+        router.call(request).await.expect("an answer").into_body()
+    }
+
+    /// The next part, or the text of the status at the end.
+    async fn next(body: &mut Body) -> Result<usize, String> {
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+        let frame = frame.expect("no end without a status").expect("no error");
+        let status = |frame: Frame<Bytes>| {
+            let trailers = frame.into_trailers().expect("trailers");
+            Status::from_header_map(&trailers).expect("a status").to_string()
+        };
+        frame.into_data().map(|data| data.len()).map_err(status)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slowest_reader_of_large_frames_makes_room() {
+        let _alone = ALONE.lock().await;
+        let (mut slow, mut refused) = (answered().await, answered().await);
+        assert_eq!(next(&mut slow).await, Ok(PART_BYTES));
+        let full = next(&mut refused).await.expect_err("the slow one is new");
+        assert!(full.contains("too many large answers are being read"), "{full}");
+        assert!(refused.is_end_stream());
+        advance(std::time::Duration::from_secs(3)).await;
+        let mut other = answered().await;
+        for _ in 0..BYTES / PART_BYTES {
+            assert_eq!(next(&mut other).await, Ok(PART_BYTES));
+        }
+        assert!(other.is_end_stream());
+        let given_up = next(&mut slow).await.expect_err("others need its room");
+        assert!(given_up.contains("was read too slowly"), "{given_up}");
     }
 }

@@ -11,6 +11,7 @@
 //! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `facts.rs` | what a server knows of itself, and its domains of themselves |
+//! | `frames.rs` | where frames of HTTP/2 begin, and which requests are open by them |
 //! | `grpc.rs` | the server's own gRPC service, which tells these facts |
 //! | `guard.rs` | the one check of who asks |
 //! | `half_sent.rs` | messages of gRPC that have begun to come |
@@ -40,6 +41,7 @@ mod doors;
 mod duties;
 mod error;
 pub mod facts;
+mod frames;
 mod grpc;
 mod guard;
 mod half_sent;

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 
 use crate::Domains;
 use crate::admission::is_grpc;
-use crate::api::{Api, DOCUMENT_PATH};
 use crate::clients::Clients;
 use crate::health::Readiness;
+use crate::needs::Declared;
 
 const READY: Metric =
     Metric::gauge("tally_ready", "Whether the server is ready: what /readyz says.");
@@ -30,8 +30,6 @@ const UNKNOWN: &str = "unknown";
 /// The methods that are told apart.
 const METHODS: [&str; 8] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 const OTHER: &str = "other";
-/// The server's own routes.
-const OWN: [&str; 6] = ["/", "/healthz", "/livez", "/metrics", "/readyz", DOCUMENT_PATH];
 /// From 1xx on.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -56,12 +54,10 @@ pub(crate) struct Metrics {
 // === impl Requests ===
 
 impl Requests {
-    /// None yet. The routes of these APIs and of the server itself are there from the start.
-    pub(crate) fn of<'a>(apis: impl Iterator<Item = &'a Api>) -> Self {
-        let operations = apis.flat_map(|api| &api.operations);
-        let operations = operations.map(|operation| (operation.path, operation.method));
+    /// None yet. All routes that a server has are there from the start.
+    pub(crate) fn of(declared: &Declared) -> Self {
         let mut routes = ByRoute::new();
-        for (route, method) in operations.chain(OWN.map(|route| (route, "get"))) {
+        for (route, method) in declared.routes() {
             routes.entry(route.to_owned()).or_default().entry(known(method)).or_default();
         }
         Self(Mutex::new(routes))

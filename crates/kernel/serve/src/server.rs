@@ -199,7 +199,7 @@ impl Server {
         }
         let (readiness, asked) = watch::channel(Readiness::Starting);
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
-        let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
+        let requests = Requests::of(&declared);
         services.extend(self.doors.iter().flat_map(|doors| &doors.names).copied());
         let (grpc, routes, pages) = joined(router(own), self.doors);
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
@@ -341,7 +341,7 @@ fn transport() -> tonic::transport::Server {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
-/// None if there is no room for it.
+/// None if there is no room for it. It waits for no client.
 async fn accepted(
     connection: std::io::Result<TcpStream>,
     clients: &Clients,
@@ -358,6 +358,6 @@ async fn accepted(
         Err(error) => return Some(Err(error)),
     };
     let client = clients.admit(address)?;
-    let stream = entrance.pass(stream).await;
+    let stream = entrance.pass(stream);
     Some(Ok(Lingering::new(stream, Address(address), client, newcomer)))
 }

@@ -10,6 +10,7 @@ mod books;
 mod client;
 mod command_line;
 mod concurrent;
+mod copy;
 mod crash;
 mod database_urls;
 mod deploy;

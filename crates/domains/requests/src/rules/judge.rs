@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tally_outbox::Outbox;
 use tally_runtime::{Chore, Error, Outcome, chain, faults};
 use tally_serve::Next;
+use tally_store::{Database, Watch};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -45,6 +46,7 @@ const ATTEMPTS_MAX: usize = 3;
 pub struct Judge {
     house: House,
     outbox: Outbox,
+    watch: Watch,
     last: Arc<Mutex<Option<Round>>>,
     /// When requests were refused last.
     refused: Arc<Mutex<Option<Timestamp>>>,
@@ -69,9 +71,10 @@ pub(crate) struct Counted {
 // === impl Judge ===
 
 impl Judge {
-    pub(crate) fn new(house: House, outbox: Outbox) -> Self {
+    pub(crate) fn new(house: House, outbox: Outbox, database: Database) -> Self {
         let chore = Chore::new("judging", OVERDUE_AFTER, house.clock.now());
-        Self { house, outbox, last: Arc::default(), refused: Arc::default(), chore }
+        let watch = Watch::new(database, LEASE, GAP_MAX);
+        Self { house, outbox, watch, last: Arc::default(), refused: Arc::default(), chore }
     }
 
     /// Judging, as others wait for it.
@@ -133,8 +136,13 @@ impl Judge {
             *refused = Some(now);
             return Err(error.within("see whether requests can be stored"));
         }
-        let since = store.watch(now, GAP_MAX).await?;
+        let since = self.watch.note(now).await?;
         Ok(if is_over(RETURN_MAX, now, *refused) { since } else { Timestamp::MAX })
+    }
+
+    /// Since when rules are judged without a gap, as far as it is noted.
+    pub(crate) async fn watched_since(&self) -> Result<Option<Timestamp>, Error> {
+        self.watch.since().await
     }
 
     /// Counts what a rule is about.

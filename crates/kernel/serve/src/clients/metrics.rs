@@ -10,7 +10,7 @@ const CONNECTIONS_MAX: Metric =
     Metric::gauge("tally_client_connections_max", "How many connections clients may have.");
 const MADE_ROOM: Metric = Metric::counter(
     "tally_client_connections_closed_total",
-    "Connections that were closed to make room for others, because there were as many as there may be.",
+    "Connections that were closed to make room for others, or for their requests, because there were as many as there may be.",
 );
 const REFUSED: Metric = Metric::counter(
     "tally_client_connections_refused_total",
