@@ -25,7 +25,13 @@ fn after(attempts: u32, state: &str) -> Runner {
 }
 
 fn set(postgres: fn() -> Runner) -> Migrations {
-    Migrations { set: "test", postgres, cockroach: postgres, sqlite: postgres }
+    Migrations {
+        set: "test",
+        postgres,
+        cockroach: postgres,
+        sqlite: postgres,
+        copying: tally_store::copy::Copying::PLAIN,
+    }
 }
 
 #[tokio::test]
