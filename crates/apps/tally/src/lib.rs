@@ -50,7 +50,9 @@ use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{backup, completions, config, copy, health, key, migrate, serve, status};
+use crate::commands::{
+    backup, completions, config, copy, debts, health, key, migrate, serve, status,
+};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -82,6 +84,7 @@ enum Command {
     Forget(forget::ForgetArgs),
     Producers(producers::ProducersArgs),
     Rules(rules::RulesArgs),
+    Debts(debts::DebtsArgs),
     Key(key::KeyArgs),
     Backup(backup::BackupArgs),
     Copy(copy::CopyArgs),
@@ -190,6 +193,7 @@ async fn does(
         Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args, &SystemClock).await,
         Command::Rules(args) => rules::run(args).await,
+        Command::Debts(args) => debts::run(args).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Backup(args) => backup::run(args, problems).await,
         Command::Copy(args) => copy::run(args, domains, problems).await,
@@ -296,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    const DOMAINS: &[Domain] = &[tally_requests::DOMAIN];
+    const DOMAINS: &[Domain] = &[tally_requests::DOMAIN, tally_debts::DOMAIN];
 
     /// Every variable that a command reads, with its default.
     fn variables() -> BTreeMap<String, String> {
