@@ -5,10 +5,12 @@
 //! | `answers.rs` | debts, payments, runs and flips as JSON and CSV |
 //! | `describe.rs` | the operations as the OpenAPI document has them |
 //! | `pay.rs` | a payment from JSON |
+//! | `schemas.rs` | what JSON answers and bodies look like |
 
 mod answers;
 mod describe;
 mod pay;
+mod schemas;
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -57,7 +59,7 @@ impl Service {
             .routes(&[&PAYMENTS, &PAY], paid)
             .route(&RUNS, get(runs).with_state(self.clone()))
             .route(&FLIPS, get(flips).with_state(self.clone()));
-        describe::schemas().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
+        schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
     }
 }
 
@@ -104,7 +106,7 @@ async fn list(State(service): State<Service>, request: Request) -> Answer {
         .map(|(name, count)| ((*name).to_owned(), Value::from(count)))
         .collect();
     let answer = json!({"debts": Value::Array(items), "next": next, "counts": counts});
-    Ok(answers::list(request.headers(), format, "debts", answer))
+    Ok(answers::list(request.headers(), format, "debts", &answer))
 }
 
 async fn add(State(service): State<Service>, request: Request) -> Answer {
@@ -204,7 +206,7 @@ async fn payments(
     let next = next.map(|last| last.number).filter(|number| *number > 1);
     let items: Vec<_> = payments.iter().map(answers::payment).collect();
     let answer = json!({"payments": items, "next_before": next});
-    Ok(answers::list(request.headers(), format, "payments", answer))
+    Ok(answers::list(request.headers(), format, "payments", &answer))
 }
 
 async fn runs(
@@ -219,7 +221,7 @@ async fn runs(
     let next = next.map(|last| last.number).filter(|number| *number > 1);
     let items: Vec<_> = runs.iter().map(answers::run).collect();
     let answer = json!({"runs": items, "next_before": next});
-    Ok(answers::list(request.headers(), format, "runs", answer))
+    Ok(answers::list(request.headers(), format, "runs", &answer))
 }
 
 async fn flips(
@@ -234,5 +236,5 @@ async fn flips(
     let next = next.map(|last| last.number).filter(|number| *number > 1);
     let items: Vec<_> = flips.iter().map(answers::flip).collect();
     let answer = json!({"flips": items, "next_before": next});
-    Ok(answers::list(request.headers(), format, "flips", answer))
+    Ok(answers::list(request.headers(), format, "flips", &answer))
 }

@@ -2,9 +2,11 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
 
+mod codes;
 mod postgres;
 mod sqlite;
 
@@ -17,7 +19,6 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
-use crate::definition::Definition;
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
 use crate::state::{Gap, State, Status};
@@ -320,74 +321,6 @@ fn made(new: &NewDebt, number: i64, now: Timestamp) -> Debt {
         flips: 0,
         open_runs: 0,
     }
-}
-
-/// The definition as the database has it.
-fn definition_text(definition: &Definition) -> Result<String> {
-    serde_json::to_string(&definition.written()).map_err(|error| {
-        tally_store::Error::permanent("write a debt", tally_runtime::Kind::Internal).because(error)
-    })
-}
-
-/// The reverse.
-fn definition_of(text: &str) -> Result<Definition> {
-    let broken = || tally_store::Error::permanent("read a debt", tally_runtime::Kind::Internal);
-    let written: crate::definition::Written =
-        serde_json::from_str(text).map_err(|error| broken().because(error))?;
-    written.check(None).map_err(|wrong| broken().because(format!("{wrong:?}")))
-}
-
-/// A status as the database has it.
-fn status_number(status: Status) -> i64 {
-    match status {
-        Status::New => 0,
-        Status::Up => 1,
-        Status::Down => 2,
-        Status::Paused => 3,
-    }
-}
-
-fn status_of(number: i64) -> Status {
-    match number {
-        0 => Status::New,
-        1 => Status::Up,
-        2 => Status::Down,
-        _ => Status::Paused,
-    }
-}
-
-/// An outcome of a run as the database has it.
-fn outcome_number(outcome: Option<crate::state::Outcome>) -> i64 {
-    use crate::state::Outcome::{Abandoned, Failed, Succeeded, TimedOut};
-    match outcome {
-        None => 0,
-        Some(Succeeded) => 1,
-        Some(Failed) => 2,
-        Some(TimedOut) => 3,
-        Some(Abandoned) => 4,
-    }
-}
-
-fn outcome_of(number: i64) -> Option<crate::state::Outcome> {
-    use crate::state::Outcome::{Abandoned, Failed, Succeeded, TimedOut};
-    match number {
-        0 => None,
-        1 => Some(Succeeded),
-        2 => Some(Failed),
-        3 => Some(TimedOut),
-        _ => Some(Abandoned),
-    }
-}
-
-/// The stages that have come, as the database has them.
-fn stages_text(stages: &[String]) -> String {
-    serde_json::to_string(stages).expect("texts can be JSON")
-}
-
-fn stages_of(text: &str) -> Result<Vec<String>> {
-    serde_json::from_str(text).map_err(|error| {
-        tally_store::Error::permanent("read a run", tally_runtime::Kind::Internal).because(error)
-    })
 }
 
 /// The deeds that may make a debt, each with its place.

@@ -94,9 +94,9 @@ pub(super) fn one(asked: &HeaderMap, answer: &Value) -> Response {
 }
 
 /// A list, as JSON, or its items as CSV with the columns of the first one.
-pub(super) fn list(asked: &HeaderMap, format: Format, name: &str, answer: Value) -> Response {
+pub(super) fn list(asked: &HeaderMap, format: Format, name: &str, answer: &Value) -> Response {
     match format {
-        Format::Json => one(asked, &answer),
+        Format::Json => one(asked, answer),
         Format::Csv => {
             let items = answer[name].as_array().map(Vec::as_slice).unwrap_or_default();
             let text = rows(items);

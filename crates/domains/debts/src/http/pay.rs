@@ -10,7 +10,7 @@ use tally_access::Caller;
 use tally_serve::api::{self, Mistakes, Problem, idempotency_key};
 
 use super::answers;
-use crate::definition::Written;
+use crate::definition::{Definition, Written};
 use crate::error::Error;
 use crate::service::{Said, Service};
 use crate::state::Kind;
@@ -43,23 +43,7 @@ pub(super) async fn pay(
     let mut mistakes = Mistakes::default();
     let key = mistakes.take("Idempotency-Key", idempotency_key(request.headers())).flatten();
     let written: WrittenPayment = api::json_of(request, PAYMENT_BYTES_MAX).await?;
-    let create = written.create.map(|mut create| {
-        if create.slug.is_empty() {
-            create.slug.clone_from(&debt);
-        }
-        create
-    });
-    if create.as_ref().is_some_and(|create| create.slug != debt) {
-        mistakes.note("create.slug", "the debt to be made is the one that is paid: leave it out");
-    }
-    let create = match create.map(|create| service.define(create)).transpose() {
-        Ok(create) => create,
-        Err(Error::Wrong(wrong)) => {
-            wrong.iter().for_each(|(field, why)| mistakes.note(&format!("create.{field}"), why));
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let create = read_create(&service, written.create, &debt, &mut mistakes)?;
     let exit_status = written.exit_status.and_then(|status| {
         let read = u8::try_from(status).map_err(|_| format!("it is {status}, and may be 0 to 255"));
         mistakes.take("exit_status", read)
@@ -70,22 +54,7 @@ pub(super) async fn pay(
     });
     let took = mistakes.take("took", answers::read_duration(written.took.as_deref())).flatten();
     let stage = written.stage.unwrap_or_default();
-    let kind = match (written.kind.as_deref(), exit_status) {
-        (None, None | Some(0)) | (Some("success"), _) => Kind::Success,
-        (None, Some(_)) | (Some("fail"), _) => Kind::Fail,
-        (Some("start"), _) => Kind::Start,
-        (Some("stage"), _) => Kind::Stage(stage.clone()),
-        (Some("heartbeat"), _) => Kind::Heartbeat,
-        (Some("log"), _) => Kind::Log,
-        (Some(_), _) => {
-            let why = "it is none of success, fail, start, stage, heartbeat and log";
-            mistakes.note("kind", why);
-            Kind::Log
-        }
-    };
-    if matches!(kind, Kind::Stage(_)) == stage.is_empty() {
-        mistakes.note("stage", "a payment of the kind stage has one, and no other has");
-    }
+    let kind = read_kind(written.kind.as_deref(), stage, exit_status, &mut mistakes);
     let run = written.run.filter(|run| !run.is_empty());
     if run.as_ref().is_some_and(|run| run.len() > RUN_BYTES_MAX || run.contains('\0')) {
         mistakes.note("run", format!("it has at most {RUN_BYTES_MAX} bytes, and no NUL"));
@@ -112,4 +81,54 @@ pub(super) async fn pay(
         "is_created": paid.is_created,
     });
     Ok((status, api::json(&answer)).into_response())
+}
+
+/// What the debt is made of if there is none.
+fn read_create(
+    service: &Service,
+    create: Option<Written>,
+    debt: &str,
+    mistakes: &mut Mistakes,
+) -> Result<Option<Definition>, Problem> {
+    let Some(mut create) = create else { return Ok(None) };
+    if create.slug.is_empty() {
+        debt.clone_into(&mut create.slug);
+    }
+    if create.slug != debt {
+        mistakes.note("create.slug", "the debt to be made is the one that is paid: leave it out");
+    }
+    match service.define(create) {
+        Ok(create) => Ok(Some(create)),
+        Err(Error::Wrong(wrong)) => {
+            wrong.iter().for_each(|(field, why)| mistakes.note(&format!("create.{field}"), why));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_kind(
+    kind: Option<&str>,
+    stage: String,
+    exit_status: Option<u8>,
+    mistakes: &mut Mistakes,
+) -> Kind {
+    let has_stage = !stage.is_empty();
+    let kind = match (kind, exit_status) {
+        (None, None | Some(0)) | (Some("success"), _) => Kind::Success,
+        (None, Some(_)) | (Some("fail"), _) => Kind::Fail,
+        (Some("start"), _) => Kind::Start,
+        (Some("stage"), _) => Kind::Stage(stage),
+        (Some("heartbeat"), _) => Kind::Heartbeat,
+        (Some("log"), _) => Kind::Log,
+        (Some(_), _) => {
+            let why = "it is none of success, fail, start, stage, heartbeat and log";
+            mistakes.note("kind", why);
+            Kind::Log
+        }
+    };
+    if matches!(kind, Kind::Stage(_)) != has_stage {
+        mistakes.note("stage", "a payment of the kind stage has one, and no other has");
+    }
+    kind
 }

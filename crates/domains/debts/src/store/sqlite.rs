@@ -1,29 +1,36 @@
 //! Debts in SQLite.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `read.rs` | reading debts, and what belongs to them |
+//! | `save.rs` | writing what has become of debts |
+
+mod read;
+mod save;
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use tally_outbox::sqlite as outbox;
-use tally_runtime::{Namespace, faults};
+use tally_runtime::faults;
 use tally_store::error::Step as _;
 use tally_store::sqlite::{begin, rows};
 use tally_store::watch;
 use uuid::Uuid;
 
+pub(super) use self::read::{counts, flips, list, overdue, payments, runs};
+use self::read::{debt, runs_of};
+use self::save::save;
+use super::codes::{definition_text, status_number};
 use super::{
-    Added, Changes, Deed, GAPS_MAX, Listing, Loaded, Outcome, Result, Tell, Told, WATCH, creations,
-    definition_of, definition_text, gap_before, judge, made, named, outcome_number, outcome_of,
-    stages_of, stages_text, status_number, status_of,
+    Added, Deed, GAPS_MAX, Loaded, Outcome, Result, Tell, Told, WATCH, creations, gap_before,
+    judge, made, named,
 };
 use crate::domain::NAME;
 use crate::ledger::Known;
-use crate::model::{
-    Debt, KeptFlip, KeptPayment, KeptRun, Named, NewDebt, ShownPayment, Which, flags_of,
-    kind_number, kind_of, noted_of, stage_of,
-};
-use crate::state::{Gap, Run, State};
+use crate::model::{Debt, Named, NewDebt, Which};
+use crate::state::Gap;
 
 pub(super) fn settle(
     connection: &mut Connection,
@@ -169,89 +176,6 @@ fn read_known(
     Ok(read)
 }
 
-fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
-    let step = "store debts";
-    for debt in &changes.debts {
-        let is_redefined = changes.redefined.contains(&debt.id);
-        let text = is_redefined.then(|| definition_text(&debt.definition)).transpose()?;
-        let state = &debt.state;
-        let values = params![
-            debt.id.as_bytes(),
-            debt.definition.slug,
-            text,
-            status_number(state.status),
-            state.since.as_microsecond(),
-            state.settled.as_microsecond(),
-            micros(state.due),
-            micros(state.deadline),
-            state.failures,
-            state.successes,
-            micros(state.last_payment),
-            micros(state.rate_period),
-            state.rate_payments,
-            debt.payments,
-            debt.runs,
-            debt.open_runs,
-            debt.flips,
-        ];
-        let mut update =
-            transaction.prepare_cached(include_str!("sqlite/update.sql")).step(step)?;
-        update.execute(values).step(step)?;
-    }
-    for payment in &changes.payments {
-        save_payment(transaction, payment)?;
-    }
-    for kept in &changes.runs {
-        let run = &kept.run;
-        let values = params![
-            kept.debt.as_bytes(),
-            kept.number,
-            run.id,
-            micros(run.started),
-            run.heard.as_microsecond(),
-            stages_text(&run.stages),
-            micros(run.deadline),
-            outcome_number(run.outcome),
-            micros(run.ended),
-        ];
-        let mut put = transaction.prepare_cached(include_str!("sqlite/put_run.sql")).step(step)?;
-        put.execute(values).step(step)?;
-    }
-    for flip in &changes.flips {
-        let (at, noticed) = (flip.at.as_microsecond(), flip.noticed.as_microsecond());
-        let values = params![flip.debt.as_bytes(), flip.number, at, noticed, flip.cause];
-        transaction.execute(include_str!("sqlite/insert_flip.sql"), values).step(step)?;
-    }
-    changes.events.iter().try_for_each(|event| outbox::append(transaction, event))
-}
-
-fn save_payment(transaction: &Transaction<'_>, kept: &KeptPayment) -> Result<()> {
-    let step = "store a payment";
-    let (payment, noted) = (&kept.payment, &kept.noted);
-    let values = params![
-        kept.debt.as_bytes(),
-        kept.number,
-        payment.once.as_bytes(),
-        payment.run_once.as_ref().map(Uuid::as_bytes),
-        payment.fingerprint,
-        kind_number(&payment.kind),
-        payment.run,
-        stage_of(&payment.kind),
-        payment.exit_status,
-        payment.received.as_microsecond(),
-        micros(payment.said),
-        noted.took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX)),
-        micros(noted.slot),
-        flags_of(noted),
-        payment.key_name,
-        payment.source,
-        payment.body,
-        i64::try_from(payment.body_bytes).unwrap_or(i64::MAX),
-    ];
-    let sql = include_str!("sqlite/insert_payment.sql");
-    transaction.prepare_cached(sql).step(step)?.execute(values).step(step).map(drop)
-}
-
 pub(super) fn add(
     connection: &mut Connection,
     new: &NewDebt,
@@ -300,116 +224,6 @@ pub(super) fn find(connection: &Connection, named: &Named) -> Result<Option<Debt
     }
 }
 
-pub(super) fn list(connection: &Connection, listing: &Listing) -> Result<Vec<Debt>> {
-    let json = |texts: &[String]| serde_json::to_string(texts).expect("texts can be JSON");
-    let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
-    let statuses = serde_json::to_string(&statuses).expect("numbers can be JSON");
-    let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
-    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-    let values = params![
-        listing.namespace.0,
-        statuses,
-        listing.search,
-        json(&listing.tags),
-        !is_overdue,
-        slug,
-        limit,
-    ];
-    let sql = include_str!("sqlite/list.sql");
-    rows(connection, "list debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
-}
-
-pub(super) fn counts(connection: &Connection, namespace: Option<Namespace>) -> Result<[i64; 4]> {
-    let mut counts = [0; 4];
-    let namespace = namespace.map(|namespace| namespace.0);
-    let pair = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?));
-    let sql = include_str!("sqlite/counts.sql");
-    for (status, count) in rows(connection, "count debts", sql, [namespace], pair)? {
-        let status = usize::try_from(status).unwrap_or(usize::MAX);
-        if let Some(of_status) = counts.get_mut(status) {
-            *of_status = count;
-        }
-    }
-    Ok(counts)
-}
-
-pub(super) fn payments(
-    connection: &Connection,
-    debt: Uuid,
-    before: i64,
-    limit: u32,
-) -> Result<Vec<ShownPayment>> {
-    let shown = |row: &Row<'_>| {
-        let took = row.get::<_, Option<i64>>(7)?;
-        let took = took.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
-        Ok(ShownPayment {
-            number: row.get(0)?,
-            kind: kind_of(row.get(1)?, row.get(3)?),
-            run: row.get(2)?,
-            exit_status: row.get(4)?,
-            received: time(row.get(5)?),
-            said: row.get::<_, Option<i64>>(6)?.map(time),
-            noted: noted_of(row.get(9)?, row.get::<_, Option<i64>>(8)?.map(time), took),
-            key_name: row.get(10)?,
-            source: row.get(11)?,
-            body: row.get(12)?,
-            body_bytes: row.get(13)?,
-        })
-    };
-    let sql = include_str!("sqlite/payments.sql");
-    rows(connection, "list payments", sql, (debt.as_bytes(), before, limit), shown)
-}
-
-pub(super) fn runs(
-    connection: &Connection,
-    debt: Uuid,
-    before: i64,
-    open: bool,
-    limit: u32,
-) -> Result<Vec<KeptRun>> {
-    let sql = include_str!("sqlite/runs.sql");
-    runs_of(connection, sql, params![debt.as_bytes(), before, open, limit])
-}
-
-fn runs_of(
-    connection: &Connection,
-    sql: &str,
-    values: impl rusqlite::Params,
-) -> Result<Vec<KeptRun>> {
-    rows(connection, "read runs", sql, values, |row| Ok(run(row)))?.into_iter().collect()
-}
-
-pub(super) fn flips(
-    connection: &Connection,
-    debt: Uuid,
-    before: i64,
-    limit: u32,
-) -> Result<Vec<KeptFlip>> {
-    let flip = |row: &Row<'_>| {
-        Ok(KeptFlip {
-            debt,
-            number: row.get(0)?,
-            at: time(row.get(1)?),
-            noticed: time(row.get(2)?),
-            cause: row.get(3)?,
-        })
-    };
-    let sql = include_str!("sqlite/flips.sql");
-    rows(connection, "list flips", sql, (debt.as_bytes(), before, limit), flip)
-}
-
-pub(super) fn overdue(
-    connection: &Connection,
-    now: Timestamp,
-    after: (Timestamp, Uuid),
-    limit: u32,
-) -> Result<Vec<(Timestamp, Uuid)>> {
-    let pair = |row: &Row<'_>| Ok((time(row.get(0)?), Uuid::from_bytes(row.get(1)?)));
-    let (at, id) = (after.0.as_microsecond(), after.1);
-    let values = (now.as_microsecond(), at, id.as_bytes(), limit);
-    rows(connection, "look what is overdue", include_str!("sqlite/overdue.sql"), values, pair)
-}
-
 pub(super) fn note_gap(connection: &mut Connection, now: Timestamp) -> Result<()> {
     if let Some(gap) = gap_before(now, watch::until_in_sqlite(connection, WATCH)?) {
         let values = (gap.from.as_microsecond(), gap.until.as_microsecond());
@@ -427,55 +241,6 @@ pub(super) fn prune(connection: &mut Connection, before: Timestamp, limit: u32) 
     let runs = transaction.execute(sql, values).step(step)?;
     transaction.commit().step("commit")?;
     Ok((payments + runs) as u64)
-}
-
-fn debt(row: &Row<'_>) -> Result<Debt> {
-    let step = "read a debt";
-    let at = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time)).step(step);
-    let definition: String = row.get(4).step(step)?;
-    Ok(Debt {
-        id: Uuid::from_bytes(row.get(0).step(step)?),
-        namespace: Namespace(row.get(1).step(step)?),
-        number: row.get(2).step(step)?,
-        ping_id: Uuid::from_bytes(row.get(3).step(step)?),
-        definition: definition_of(&definition)?,
-        created: at(5)?.unwrap_or_default(),
-        state: State {
-            status: status_of(row.get(6).step(step)?),
-            since: at(7)?.unwrap_or_default(),
-            settled: at(8)?.unwrap_or_default(),
-            due: at(9)?,
-            deadline: at(10)?,
-            failures: row.get(11).step(step)?,
-            successes: row.get(12).step(step)?,
-            last_payment: at(13)?,
-            rate_period: at(14)?,
-            rate_payments: row.get(15).step(step)?,
-        },
-        payments: row.get(16).step(step)?,
-        runs: row.get(17).step(step)?,
-        open_runs: row.get(18).step(step)?,
-        flips: row.get(19).step(step)?,
-    })
-}
-
-fn run(row: &Row<'_>) -> Result<KeptRun> {
-    let step = "read a run";
-    let at = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time)).step(step);
-    let stages: String = row.get(5).step(step)?;
-    Ok(KeptRun {
-        debt: Uuid::from_bytes(row.get(0).step(step)?),
-        number: row.get(1).step(step)?,
-        run: Run {
-            id: row.get(2).step(step)?,
-            started: at(3)?,
-            heard: at(4)?.unwrap_or_default(),
-            stages: stages_of(&stages)?,
-            deadline: at(6)?,
-            outcome: outcome_of(row.get(7).step(step)?),
-            ended: at(8)?,
-        },
-    })
 }
 
 fn micros(at: Option<Timestamp>) -> Option<i64> {

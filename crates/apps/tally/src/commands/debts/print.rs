@@ -100,7 +100,6 @@ pub(super) fn list(
         ("name", Align::Shorten),
         ("tags", Align::Shorten),
     ];
-    let text = |text: String| Cell::Text(Cow::Owned(text));
     let when = |at: Option<prost_types::Timestamp>| match at {
         Some(_) => text(if is_table { minute(at) } else { time(at) }),
         None => Cell::Unknown,
@@ -170,40 +169,55 @@ pub(super) fn show(
     for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
         writeln!(out, "{name:<11} {}", visible(text))?;
     }
-    let text = |text: String| Cell::Text(Cow::Owned(text));
     if !shown.runs.is_empty() {
-        writeln!(out, "\nopen runs")?;
-        let columns = [
-            ("run", Align::Shorten),
-            ("started", Align::Left),
-            ("heard", Align::Left),
-            ("stages", Align::Left),
-            ("overdue at", Align::Left),
-        ];
-        let rows = shown.runs.iter().map(|run| {
-            let name = if run.run.is_empty() { "-".to_owned() } else { run.run.clone() };
-            [
-                text(name),
-                text(time(run.started_at)),
-                text(time(run.heard_at)),
-                text(run.stages.join(" ")),
-                text(time(run.overdue_at)),
-            ]
-        });
-        output::print(out, OutputFormat::Table, columns, rows)?;
+        open_runs(out, &shown.runs)?;
     }
     if !flips.is_empty() {
-        writeln!(out, "\nalarms")?;
-        let columns = [("at", Align::Left), ("what", Align::Left), ("why", Align::Shorten)];
-        let rows = flips.iter().map(|flip| {
-            let what = if flip.is_alarm { "alarm" } else { "recovered" };
-            [text(time(flip.at)), text(what.to_owned()), text(flip.cause.clone())]
-        });
-        output::print(out, OutputFormat::Table, columns, rows)?;
+        alarms(out, flips)?;
     }
-    if payments.is_empty() {
-        return out.flush();
+    if !payments.is_empty() {
+        latest(out, payments)?;
     }
+    out.flush()
+}
+
+fn text<'a>(text: String) -> Cell<'a> {
+    Cell::Text(Cow::Owned(text))
+}
+
+fn open_runs(out: &mut impl Write, runs: &[proto::Run]) -> io::Result<()> {
+    writeln!(out, "\nopen runs")?;
+    let columns = [
+        ("run", Align::Shorten),
+        ("started", Align::Left),
+        ("heard", Align::Left),
+        ("stages", Align::Left),
+        ("overdue at", Align::Left),
+    ];
+    let rows = runs.iter().map(|run| {
+        let name = if run.run.is_empty() { "-".to_owned() } else { run.run.clone() };
+        [
+            text(name),
+            text(time(run.started_at)),
+            text(time(run.heard_at)),
+            text(run.stages.join(" ")),
+            text(time(run.overdue_at)),
+        ]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)
+}
+
+fn alarms(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
+    writeln!(out, "\nalarms")?;
+    let columns = [("at", Align::Left), ("what", Align::Left), ("why", Align::Shorten)];
+    let rows = flips.iter().map(|flip| {
+        let what = if flip.is_alarm { "alarm" } else { "recovered" };
+        [text(time(flip.at)), text(what.to_owned()), text(flip.cause.clone())]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)
+}
+
+fn latest(out: &mut impl Write, payments: &[proto::Payment]) -> io::Result<()> {
     writeln!(out, "\npayments")?;
     let columns = [
         ("number", Align::Right),

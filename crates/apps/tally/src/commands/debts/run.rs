@@ -99,7 +99,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     match told.unwrap_or_else(|_| Err(Failed::Away(anyhow!("the server does not answer")))) {
         Ok(_) => {}
         Err(Failed::Refused(error)) => {
-            warn(format_args!("{error:#}; the command runs all the same"))
+            warn(format_args!("{error:#}; the command runs all the same"));
         }
         Err(Failed::Away(error)) => {
             spool.keep(&start);
@@ -252,15 +252,18 @@ impl Output {
         loop {
             let count = from.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
             let read = &buffer[..count];
-            let mut tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            tail.extend(read);
-            let beyond = tail.len().saturating_sub(OUTPUT_BYTES_MAX);
-            tail.drain(..beyond);
-            drop(tail);
+            self.keep(read);
             // Whoever reads it may be gone; the command is not.
             let _ = to.write_all(read).await;
             let _ = to.flush().await;
         }
+    }
+
+    fn keep(&self, read: &[u8]) {
+        let mut tail = self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tail.extend(read);
+        let beyond = tail.len().saturating_sub(OUTPUT_BYTES_MAX);
+        tail.drain(..beyond);
     }
 
     fn tail(&self) -> Vec<u8> {
