@@ -294,7 +294,10 @@ const UNIQUE_VIOLATION: &str = "23505";
 
 /// A number that nobody can guess, unlike an id, which says when it was drawn.
 fn random_id() -> Uuid {
-    Uuid::from_u64_pair(random::number(), random::number())
+    uuid::Builder::from_u128(u128::from(random::number()) << 64 | u128::from(random::number()))
+        .with_variant(uuid::Variant::RFC4122)
+        .with_version(uuid::Version::Random)
+        .into_uuid()
 }
 
 /// The next times at which something is due, the one that is due now first.
