@@ -21,6 +21,7 @@
 //! | `telemetry.rs` | log output |
 //! | `text.rs` | texts from strangers, numbers, sizes and ages as people read them |
 //! | `turns.rs` | serving those who ask at the same time in turns |
+//! | `zones.rs` | time zones by name |
 
 pub mod backoff;
 mod clock;
@@ -39,6 +40,7 @@ mod tasks;
 pub mod telemetry;
 pub mod text;
 pub mod turns;
+pub mod zones;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
