@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `durations.rs` | durations as people write them |
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
-//! | `state.rs` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
+//! | `state.rs`, `state/` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
 //! | `terms.rs` | what is agreed of a debt: its schedule and its limits |
 
 pub mod durations;
