@@ -17,7 +17,7 @@
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
 //! | `service.rs` | the operations |
 //! | `settings.rs` | the settings, and their bounds |
-//! | `state.rs` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
+//! | `state.rs`, `state/` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
 //! | `store.rs`, `store/` | where debts are kept, and which database does it how |
 //! | `terms.rs` | what is agreed of a debt: its schedule and its limits |
 //! | `writer.rs` | payments on their way to the store |
