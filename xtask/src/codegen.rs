@@ -1,46 +1,74 @@
-//! `cargo xtask codegen`: generates crates/proto/src/gen from proto/, without protoc.
+//! `cargo xtask codegen`: what is generated from proto/, without protoc, and the reference in docs/.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `grpc.rs` | docs/reference/grpc.md, from proto/ |
+//! | `http.rs` | docs/reference/http.md, from docs/openapi.json |
+
+mod grpc;
+mod http;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use prost_types::FileDescriptorSet;
 
-/// The generated files, relative to the workspace's root.
-const GENERATED: &str = "crates/proto/src/gen";
+use crate::cargo;
+
+/// The generated code, relative to the workspace's root.
+const GENERATED: &str = "crates/proto/src/gen/";
 
 /// The file descriptors that gRPC reflection serves.
 const DESCRIPTORS: &str = "descriptors.bin";
 
-/// Generates the code, or with `check` compares it with the committed code.
-pub(crate) fn run(root: &Path, check: bool) -> anyhow::Result<()> {
+/// The generated pages beside those of the command line, which is known to the crate `tally` only.
+const GRPC: &str = "docs/reference/grpc.md";
+const HTTP: &str = "docs/reference/http.md";
+
+/// What the page of HTTP is made from. A test holds it against what a server answers.
+const OPENAPI: &str = "docs/openapi.json";
+
+/// The test of the crate `tally` that holds docs/reference/cli.md, and writes it when this is set.
+const COMMAND_LINE: [&str; 5] = ["test", "--package", "tally", "--lib", "reference::"];
+const WRITE: &str = "WRITE_REFERENCE";
+
+/// Generates everything, or with `check` compares it with what is committed; the command line's page is
+/// then left to its own test.
+pub(crate) fn run(root: &Path, check: bool) -> anyhow::Result<ExitCode> {
     let fresh = generate(root)?;
-    let committed = read_all(&root.join(GENERATED))?;
+    let committed = read_committed(root)?;
     let stale = differences(&fresh, &committed);
     if check {
         if stale.is_empty() {
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         for line in &stale {
             eprintln!("{line}");
         }
-        bail!("the generated code does not match proto/; run `cargo xtask codegen` and commit it");
+        bail!(
+            "generated files do not match their sources; run `cargo xtask codegen` and commit them"
+        );
     }
-    let folder = root.join(GENERATED);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for name in committed.keys().filter(|name| !fresh.contains_key(*name)) {
-        fs::remove_file(folder.join(name)).with_context(|| format!("cannot remove {name}"))?;
+        fs::remove_file(root.join(name)).with_context(|| format!("cannot remove {name}"))?;
     }
     for (name, bytes) in fresh.iter().filter(|(name, bytes)| committed.get(*name) != Some(bytes)) {
-        fs::write(folder.join(name), bytes).with_context(|| format!("cannot write {name}"))?;
+        let path = root.join(name);
+        let folder = path.parent().expect("a file is in a folder");
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        fs::write(path, bytes).with_context(|| format!("cannot write {name}"))?;
     }
     for line in &stale {
         println!("{line}: updated");
     }
-    Ok(())
+    Ok(cargo::run(cargo::command(root).args(COMMAND_LINE).env(WRITE, "1")))
 }
 
-/// File name → content, of everything generated from proto/.
+/// Path → content, of everything generated.
 fn generate(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let include = root.join("proto");
     let mut sources = Vec::new();
@@ -53,6 +81,18 @@ fn generate(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let names = sources.iter().map(|path| path.strip_prefix(&include).expect("below proto/"));
     compiler.open_files(names)?;
 
+    let descriptors = compiler.file_descriptor_set();
+    let openapi =
+        fs::read_to_string(root.join(OPENAPI)).with_context(|| format!("cannot read {OPENAPI}"))?;
+    let pages = [(GRPC, grpc::page(&descriptors)), (HTTP, http::page(&openapi)?)];
+    let mut files = code(descriptors)?;
+    files.insert(format!("{GENERATED}{DESCRIPTORS}"), compiler.encode_file_descriptor_set());
+    files.extend(pages.map(|(name, page)| (name.to_owned(), page.into_bytes())));
+    Ok(files)
+}
+
+/// The Rust code.
+fn code(descriptors: FileDescriptorSet) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let output = tempfile::tempdir().context("cannot create a temporary folder")?;
     tonic_prost_build::configure()
         .build_client(true)
@@ -63,15 +103,12 @@ fn generate(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         .extern_path(".tally.requests.v1.Series", "crate::lenient::Series")
         .emit_rerun_if_changed(false)
         .out_dir(output.path())
-        .compile_fds(compiler.file_descriptor_set())
+        .compile_fds(descriptors)
         .context("cannot generate code from proto/")?;
-    let mut files: BTreeMap<_, _> = read_all(output.path())?
-        .into_iter()
-        // Undo the escape of packages named like a keyword (`google.type`).
-        .map(|(name, bytes)| (name.replace("r#", ""), bytes))
-        .collect();
-    files.insert(DESCRIPTORS.to_owned(), compiler.encode_file_descriptor_set());
-    Ok(files)
+    // Undo the escape of packages named like a keyword (`google.type`).
+    let path = |name: String| format!("{GENERATED}{}", name.replace("r#", ""));
+    let files = read_all(output.path())?.into_iter();
+    Ok(files.map(|(name, bytes)| (path(name), bytes)).collect())
 }
 
 /// Adds every `.proto` file below `folder`.
@@ -87,6 +124,19 @@ fn proto_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Everything generated that is there.
+fn read_committed(root: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let code = read_all(&root.join(GENERATED))?.into_iter();
+    let mut files: BTreeMap<_, _> =
+        code.map(|(name, bytes)| (format!("{GENERATED}{name}"), bytes)).collect();
+    for page in [GRPC, HTTP] {
+        if let Ok(bytes) = fs::read(root.join(page)) {
+            files.insert(page.to_owned(), bytes);
+        }
+    }
+    Ok(files)
 }
 
 /// The files of a folder by name; empty if the folder does not exist.
@@ -114,15 +164,20 @@ fn differences(
     let mut lines = Vec::new();
     for (name, bytes) in fresh {
         match committed.get(name) {
-            None => lines.push(format!("{GENERATED}/{name}: missing")),
-            Some(old) if old != bytes => lines.push(format!("{GENERATED}/{name}: stale")),
+            None => lines.push(format!("{name}: missing")),
+            Some(old) if old != bytes => lines.push(format!("{name}: stale")),
             Some(_) => {}
         }
     }
     for name in committed.keys().filter(|name| !fresh.contains_key(*name)) {
-        lines.push(format!("{GENERATED}/{name}: no longer generated by any .proto file"));
+        lines.push(format!("{name}: no longer generated"));
     }
     lines
+}
+
+/// A text as one cell of a table.
+fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
 #[cfg(test)]
@@ -130,7 +185,7 @@ mod tests {
     use super::{Path, run};
 
     #[test]
-    fn the_committed_code_matches_the_protos() {
+    fn generated_files_match_their_sources() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         run(root, true).unwrap();
     }

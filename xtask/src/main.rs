@@ -5,7 +5,7 @@
 //! | `bench.rs` | `bench`: Tally against the database's limit and what people do now, and how long all takes |
 //! | `cargo.rs` | running a program as from a shell, ended with us |
 //! | `ci.rs` | `ci`: the checks before a merge |
-//! | `codegen.rs` | `codegen`: the Rust code generated from `proto/` |
+//! | `codegen.rs`, `codegen/` | `codegen`: the Rust code generated from `proto/`, and the reference in `docs/` |
 //! | `dist.rs`, `dist/` | `dist`: everything that a release publishes |
 //! | `install.rs` | what tests need of Debian's and Ubuntu's packages |
 //! | `programs.rs` | developers' programs that run `tally` |
@@ -49,7 +49,7 @@ enum Verb {
     },
     /// Check the house rules
     Tidy,
-    /// Generate the Rust code in crates/proto/src/gen from proto/
+    /// Generate the Rust code in crates/proto/src/gen, and the pages in docs/reference
     Codegen {
         /// Change nothing; fail if a generated file is stale
         #[arg(long)]
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Test { arguments } => test::run(&root, &arguments),
         Verb::Tidy => tidy::run(&root),
-        Verb::Codegen { check } => codegen::run(&root, check).map(|()| ExitCode::SUCCESS),
+        Verb::Codegen { check } => codegen::run(&root, check),
         Verb::Torture { release, arguments } => torture::run(&root, release, &arguments),
         Verb::Bench { arguments } => bench::run(&root, &arguments),
         Verb::Dist(arguments) => dist::run(&root, &arguments),

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `arrows.rs` | which crates may depend on which, and which are published |
 //! | `cockroach.rs` | SQL that CockroachDB runs: what it does not accept |
+//! | `links.rs` | Markdown: links lead somewhere |
+//! | `messages.rs` | docs/troubleshoot.md has what a server says, and nothing else |
 //! | `sizes.rs` | the length of files and functions, and `tidy-exceptions.txt` |
 //! | `source.rs` | Rust files: opening line, table of files, clock, SQL, attributes |
 //! | `sql.rs` | SQL files: a comment first, one statement |
@@ -14,6 +16,8 @@
 
 mod arrows;
 mod cockroach;
+mod links;
+mod messages;
 mod sizes;
 mod source;
 mod sql;
@@ -80,6 +84,8 @@ fn check(root: &Path) -> anyhow::Result<Vec<Violation>> {
     violations.extend(text::clippy(&files));
     violations.extend(words::check(&files));
     violations.extend(source::orphans(&files));
+    violations.extend(links::check(root, &files));
+    violations.extend(messages::check(&files));
     let mut sizes = sizes::Sizes::default();
     for file in &files {
         text::notes(file, &mut violations);

@@ -101,6 +101,14 @@ CREATE TABLE tally_leases (
     until TIMESTAMPTZ NOT NULL
 );
 
+-- Since when something is looked at without a gap, by whichever server, and when it was last. Before that,
+-- clients may have had no server to send to.
+CREATE TABLE tally_watches (
+    name TEXT PRIMARY KEY,
+    since TIMESTAMPTZ NOT NULL,
+    until TIMESTAMPTZ NOT NULL
+);
+
 -- Events for other programs, each written by the transaction that decides it. The subject is what it
 -- happened to, and its events are numbered; the receiver is the beginning of the URL. An event that has no
 -- due_at is done: it is delivered, or it was given up. The answer says what became of the last attempt.

@@ -222,11 +222,3 @@ CREATE TABLE tally_request_rules (
     events BIGINT NOT NULL DEFAULT 0,
     UNIQUE (namespace_id, name)
 );
-
--- One row: since when rules are judged without a gap, and when they were last. Before that, clients may
--- have had no server to send to.
-CREATE TABLE tally_request_watch (
-    id BIGINT PRIMARY KEY,
-    since TIMESTAMPTZ NOT NULL,
-    until TIMESTAMPTZ NOT NULL
-);

@@ -72,6 +72,14 @@ CREATE TABLE tally_producer_setbacks (
     PRIMARY KEY (domain, namespace_id, producer_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Since when something is looked at without a gap, by whichever server, and when it was last. Before that,
+-- clients may have had no server to send to. Times are microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_watches (
+    name TEXT PRIMARY KEY,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+
 -- Events for other programs, each written by the transaction that decides it. The subject is what it
 -- happened to, and its events are numbered; the receiver is the beginning of the URL. An event that has no
 -- due_at is done: it is delivered, or it was given up. The answer says what became of the last attempt.

@@ -181,11 +181,3 @@ CREATE TABLE tally_request_rules (
     events INTEGER NOT NULL DEFAULT 0,
     UNIQUE (namespace_id, name)
 ) STRICT, WITHOUT ROWID;
-
--- One row: since when rules are judged without a gap, and when they were last. Before that, clients may
--- have had no server to send to.
-CREATE TABLE tally_request_watch (
-    id INTEGER PRIMARY KEY,
-    since INTEGER NOT NULL,
-    until INTEGER NOT NULL
-) STRICT;

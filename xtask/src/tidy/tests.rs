@@ -6,7 +6,7 @@ use std::path::Path;
 use super::check;
 
 /// A workspace without a violation.
-const CLEAN: [(&str, &str); 14] = [
+const CLEAN: [(&str, &str); 17] = [
     (
         "Cargo.toml",
         "[workspace]\nresolver = \"3\"\nmembers = [\"crates/proto\", \"crates/kernel/*\", \"crates/domains/*\"]\n",
@@ -17,7 +17,10 @@ const CLEAN: [(&str, &str); 14] = [
     ),
     ("clippy.toml", include_str!("../../../clippy.toml")),
     ("crates/proto/Cargo.toml", "[package]\nname = \"proto\"\nversion = \"0.1.0\"\n"),
-    ("crates/proto/src/lib.rs", "//! Stubs.\n//!\n//! | file | what it owns |\n"),
+    (
+        "crates/proto/src/lib.rs",
+        "//! Stubs.\n//!\n//! | file | what it owns |\n//! |---|---|\n//! | `wire.rs` | reasons |\n\nmod wire;\n",
+    ),
     ("crates/proto/src/gen/long.rs", "fn unformatted ( ) { let t = SystemTime::now(); }\n"),
     ("crates/kernel/store/Cargo.toml", "[package]\nname = \"store\"\npublish = false\n"),
     (
@@ -36,7 +39,15 @@ const CLEAN: [(&str, &str); 14] = [
     ("crates/domains/a/Cargo.toml", "[package]\nname = \"a\"\npublish = false\n"),
     ("crates/domains/a/src/lib.rs", "//! A domain.\n//!\n//! | file | what it owns |\n"),
     ("migrations/V1__two.sql", "SELECT 1; SELECT 2;\n"),
+    (
+        "crates/proto/src/wire.rs",
+        "//! Reasons.\npub mod reason {\n    pub const FULL: &str = \"FULL\";\n}\n",
+    ),
+    ("docs/troubleshoot.md", TROUBLESHOOT),
+    ("docs/more.md", "# More\n\nSee [the pool](troubleshoot.md#the-pool) and [it](#more).\n"),
 ];
+
+const TROUBLESHOOT: &str = "# T\n\n## The `pool`\n\n| `FULL` | wait |\n";
 
 /// Writes the clean tree with these files added or replaced, and checks it.
 fn violations(changes: &[(&str, &str)]) -> Vec<String> {
@@ -274,6 +285,58 @@ fn retired_words_stay_away() {
     breaks("README.md", "# Tally\nThe mint.\n", "README.md:2: words: mint is retired: say coin");
     breaks("migrations/V1__two.sql", "CREATE TABLE tally_mint ();\n", "migrations/V1__two.sql:1: ");
     breaks("ARCHITECTURE.md", "# Map\n", "ARCHITECTURE.md:1: words: add the section");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let page = "docs/more.md";
+    for (text, expected) in [
+        ("# More\n\n[x](gone.md)\n", "docs/more.md:3: links: docs/gone.md does not exist"),
+        (
+            "[x](../docs/troubleshoot.md#pool)\n",
+            "docs/more.md:1: links: docs/troubleshoot.md has no",
+        ),
+        ("# A\n[x](#b)\n", "docs/more.md:2: links: docs/more.md has no heading #b"),
+    ] {
+        breaks(page, text, expected);
+    }
+    let fine =
+        "# A, b\n# A b\n[x](#a-b-1) [y](https://x.org/#z) [z](../migrations) [w](crate::X)\n";
+    assert_eq!(violations(&[(page, fine)]), [""; 0]);
+    assert_eq!(violations(&[(page, "```\n[x](gone.md)\n```\n")]), [""; 0]);
+}
+
+#[test]
+fn the_troubleshooting_page_has_what_servers_say() {
+    let (page, pool) = ("docs/troubleshoot.md", "crates/kernel/store/src/pool.rs");
+    let lacks = "docs/troubleshoot.md:1: messages: docs/troubleshoot.md lacks the reason FULL";
+    breaks(page, "# T\n\n## The `pool`\n", lacks);
+    for gone in ["| `GONE` | x |\n", "| `it is gone` | x |\n", "| `FULL … Reasons` | x |\n"] {
+        let text = TROUBLESHOOT.to_owned() + gone;
+        breaks(page, &text, "docs/troubleshoot.md:6: messages: no program says");
+    }
+    let warns = "//! The pool.\nfn f() { tracing::warn!(a, \"b {} is not c\", 1); }\n";
+    let lacks =
+        "crates/kernel/store/src/pool.rs:2: messages: docs/troubleshoot.md lacks the warning";
+    breaks(pool, warns, lacks);
+    let listed = TROUBLESHOOT.to_owned() + "| `b … is not c` | x |\n";
+    assert_eq!(violations(&[(pool, warns), (page, &listed)]), [""; 0]);
+    assert_eq!(violations(&[(pool, &warns.replace("warn", "info"))]), [""; 0]);
+
+    let lib = CLEAN.iter().find(|(path, _)| *path == "crates/kernel/store/src/lib.rs");
+    let lib = lib.expect("it is there").1.replace("retry", "migrate");
+    let refuses =
+        "//! Migrations.\nfn f() { refused(format!(\"it is {version}, and that is too old\")) }\n";
+    let mut found = violations(&[
+        ("crates/kernel/store/src/lib.rs", &lib),
+        ("crates/kernel/store/src/migrate.rs", refuses),
+    ]);
+    found.retain(|one| !one.contains(": orphan: "));
+    assert!(found.len() == 1 && found[0].contains("lacks the refusal"), "{found:#?}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for file in super::messages::REFUSING {
+        assert!(root.join(file).is_file(), "{file} says no more why a server does not start");
+    }
 }
 
 #[test]

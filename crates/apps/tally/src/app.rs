@@ -272,6 +272,7 @@ async fn start(
             );
         }
     }
+    tally_store::copy::check_complete(&database).await.map_err(plain)?;
     let origin = Origin {
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock.now(),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use tally_runtime::telemetry;
 use tally_serve::{Domain, Listener, Tls};
 use tally_store::DatabaseUrl;
 
@@ -24,7 +25,10 @@ pub(crate) fn greet(
         say(format_args!("certificate: expires {:.0}", tls.expires_at()));
     }
     access.iter().for_each(say);
-    hints(domains, tls, address).lines().for_each(|hint| say(format_args!("{hint}")));
+    // A collector of logs counts nothing.
+    if !telemetry::is_json() {
+        hints(domains, tls, address).lines().for_each(say);
+    }
     tracing::debug!(%address, database = %url, "listening");
 }
 

@@ -12,6 +12,7 @@
 //! | `numbers.rs` | numbers as arguments |
 //! | `output.rs`, `output/` | what commands print |
 //! | `port.rs` | the server's port: inherited, free, or handed over |
+//! | `reference.rs` | a test: the page of the command line |
 //! | `schema.rs` | the migrations of all domains as one |
 //! | `settings.rs` | the server's own settings, without its domains' |
 //! | `variables.rs` | environment variables that look like settings but are not |
@@ -25,6 +26,8 @@ mod metrics;
 mod numbers;
 mod output;
 mod port;
+#[cfg(test)]
+mod reference;
 mod schema;
 mod settings;
 mod variables;
@@ -40,14 +43,14 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_requests::dates;
 use tally_runtime::config::Problems;
-use tally_runtime::{SystemClock, file};
+use tally_runtime::{SystemClock, file, telemetry};
 use tally_serve::Domain;
 
 use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{backup, completions, config, health, key, migrate, serve, status};
+use crate::commands::{backup, completions, config, copy, health, key, migrate, serve, status};
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -81,6 +84,7 @@ enum Command {
     Rules(rules::RulesArgs),
     Key(key::KeyArgs),
     Backup(backup::BackupArgs),
+    Copy(copy::CopyArgs),
     /// Bring the tables up to date, or list what is missing
     Migrate(migrate::MigrateArgs),
     /// Show the settings that `tally serve` would use here, and where each comes from
@@ -124,7 +128,7 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
     let from_file = match read_env_file(Path::new(".env")) {
         Ok(from_file) => from_file,
         Err(error) => {
-            output::say(format_args!("error: {error:#}"));
+            output::fail(format_args!("{error:#}"));
             return ExitCode::from(2);
         }
     };
@@ -138,6 +142,9 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    if let Command::Serve(args) = &cli.command {
+        telemetry::begin(args.log.format());
+    }
     let Unknown { misspelt, others } = variables::unknown(&command(domains));
     let (mut problems, mut warnings) = (Problems::new(), Vec::from_iter(others));
     if cli.command.has_settings() {
@@ -146,15 +153,30 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         warnings.extend(misspelt);
     }
     if !cli.command.is_quiet() {
-        warnings.iter().for_each(|line| output::say(format_args!("warning: {line}")));
+        warnings.iter().for_each(output::warn);
     }
     let given = matches.subcommand().map(|(_, given)| given).expect("there is always a command");
-    let done = match cli.command {
+    let done = does(cli.command, domains, given, &from_file, problems).await;
+    done.unwrap_or_else(|error| {
+        output::fail(format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Does what the command says.
+async fn does(
+    does: Command,
+    domains: &[Domain],
+    given: &clap::ArgMatches,
+    from_file: &BTreeSet<OsString>,
+    problems: Problems,
+) -> anyhow::Result<ExitCode> {
+    match does {
         Command::Serve(args) => {
             let command = command(domains);
             let command = command.find_subcommand("serve").expect("it was just given");
             let clock = Arc::new(SystemClock);
-            serve::run(*args, domains, given, command, &from_file, problems, clock).await
+            serve::run(*args, domains, given, command, from_file, problems, clock).await
         }
         Command::Add(args) => add::run(args, &SystemClock).await,
         Command::Import(args) => import_logs::run(args, Arc::new(SystemClock)).await,
@@ -170,22 +192,19 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
         Command::Rules(args) => rules::run(args).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Backup(args) => backup::run(args, problems).await,
+        Command::Copy(args) => copy::run(args, domains, problems).await,
         Command::Migrate(args) => migrate::run(args, domains, problems).await,
         Command::Config(args) => {
             let command = command(domains);
             let command = command.find_subcommand("config").expect("it was just given");
-            config::run(&args, domains, given, command, &from_file, problems)
+            config::run(&args, domains, given, command, from_file, problems)
         }
         Command::Health(args) => health::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(args, Arc::new(SystemClock)).await,
         Command::Completions(args) => completions::run(&args, command(domains)),
         Command::Man(args) => completions::write_pages(&args, command(domains)),
-    };
-    done.unwrap_or_else(|error| {
-        output::say(format_args!("error: {error:#}"));
-        ExitCode::FAILURE
-    })
+    }
 }
 
 /// The seconds of `--watch` stand behind `=`, because a period may come next.
@@ -312,6 +331,32 @@ mod tests {
             }
         }
         assert_eq!(example, program);
+    }
+
+    #[test]
+    fn the_page_of_settings_has_every_flag_of_serve_with_its_variable_and_default() {
+        let quoted =
+            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let page = include_str!("../../../../docs/settings.md");
+        let rows = page.lines().map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+        let mut listed = BTreeMap::new();
+        for row in rows.filter(|row| row.len() > 5 && row[1].starts_with("`--")) {
+            // A row of several flags has a variable for each, and no default.
+            for (flag, variable) in quoted(row[1]).into_iter().zip(quoted(row[2])) {
+                listed.insert(flag, (variable, quoted(row[3])));
+            }
+        }
+        let command = command(DOMAINS);
+        let serve = command.find_subcommand("serve").expect("a command");
+        let mut known = BTreeMap::new();
+        for argument in serve.get_arguments().filter(|argument| !argument.is_hide_set()) {
+            let Some(variable) = argument.get_env() else { continue };
+            let flag = format!("--{}", argument.get_long().expect("a flag"));
+            let default =
+                argument.get_default_values().iter().map(|v| v.to_string_lossy().into_owned());
+            known.insert(flag, (variable.to_string_lossy().into_owned(), default.collect()));
+        }
+        assert_eq!(listed, known);
     }
 
     /// As someone is told whose variable is unknown.

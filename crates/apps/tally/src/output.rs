@@ -11,8 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use tally_runtime::telemetry;
 use tally_runtime::text::is_hidden;
 pub(crate) use tally_runtime::text::{age, thousands};
+use tracing::Level;
 
 use self::table::Align;
 
@@ -209,12 +211,28 @@ pub(crate) fn written(result: io::Result<()>) -> anyhow::Result<bool> {
 
 /// Prints a line to stderr; a failure does not matter.
 pub(crate) fn say(line: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    telemetry::say(Level::INFO, line);
+}
+
+/// Prints a warning to stderr.
+pub(crate) fn warn(line: impl Display) {
+    match telemetry::is_json() {
+        true => telemetry::say(Level::WARN, line),
+        false => say(format_args!("warning: {line}")),
+    }
+}
+
+/// Prints an error to stderr.
+pub(crate) fn fail(line: impl Display) {
+    match telemetry::is_json() {
+        true => telemetry::say(Level::ERROR, line),
+        false => say(format_args!("error: {line}")),
+    }
 }
 
 /// Reports wrong usage, and returns the exit code for it.
 pub(crate) fn wrong_usage(line: impl Display) -> ExitCode {
-    say(format_args!("error: {line}"));
+    fail(line);
     ExitCode::from(EXIT_USAGE)
 }
 

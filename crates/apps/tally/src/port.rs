@@ -99,7 +99,7 @@ pub(crate) async fn taken(offer: Option<&Offer>) -> Successor {
 }
 
 /// Equal for two servers only if they use the same database.
-fn name(url: &DatabaseUrl) -> String {
+pub(crate) fn name(url: &DatabaseUrl) -> String {
     let sqlite = match url {
         // An address lacks the parameters, which may name the database.
         DatabaseUrl::Postgres(postgres) => {

@@ -16,6 +16,11 @@ pub(crate) struct Schemas(Vec<(&'static str, Schema)>);
 // === impl Sets ===
 
 impl Sets {
+    /// The sets themselves.
+    pub(crate) fn all(&self) -> &[Migrations] {
+        &self.0
+    }
+
     /// The shared sets, and those of these domains.
     pub(crate) fn of<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Self {
         let of_domains = domains.into_iter().map(|domain| domain.migrations);
@@ -34,6 +39,23 @@ impl Sets {
             schemas.push((set.set, set.run(database).await?));
         }
         Ok(Schemas(schemas))
+    }
+
+    /// Those of the sets that a database has tables of, if these are up to date; otherwise where it stands.
+    pub(crate) async fn of_database(
+        &self,
+        database: &Database,
+    ) -> Result<Result<Self, Schemas>, Error> {
+        let Schemas(all) = self.check(database).await?;
+        let is_old = |schema: &Schema| schema.current > 0 && !schema.pending.is_empty();
+        let is_shared = |name: &str| SHARED.iter().any(|set| set.set == name);
+        let mut each = all.iter();
+        if each.any(|(name, schema)| is_old(schema) || (schema.current == 0 && is_shared(name))) {
+            return Ok(Err(Schemas(all)));
+        }
+        let has =
+            |set: &&Migrations| all.iter().any(|(name, one)| *name == set.set && one.current > 0);
+        Ok(Ok(Self(self.0.iter().filter(has).copied().collect())))
     }
 
     /// Returns where the database stands.
@@ -65,6 +87,11 @@ impl Sets {
 // === impl Schemas ===
 
 impl Schemas {
+    /// Whether the database had nothing of any set.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, schema)| schema.current == 0)
+    }
+
     /// The names of the migrations that the database lacked.
     pub(crate) fn pending(&self) -> Vec<&str> {
         let names = self.0.iter().flat_map(|(_, schema)| &schema.pending);

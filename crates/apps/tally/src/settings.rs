@@ -137,7 +137,7 @@ pub(crate) struct ServeArgs {
     drain_timeout_ms: Given<u64>,
 
     #[command(flatten)]
-    log: LogArgs,
+    pub(crate) log: LogArgs,
 }
 
 /// The database's settings, checked.
@@ -212,6 +212,11 @@ impl DatabaseArgs {
 // === impl LogArgs ===
 
 impl LogArgs {
+    /// How to say that settings are wrong: as text, if this one is.
+    pub(crate) fn format(&self) -> telemetry::Format {
+        Problems::new().take("", &self.log_format).unwrap_or(telemetry::Format::Text)
+    }
+
     pub(crate) fn check(&self, problems: &mut Problems) -> Option<LogSettings> {
         let level = problems.take("--log-level (TALLY_LOG)", &self.log_level);
         let format = problems.take("--log-format (TALLY_LOG_FORMAT)", &self.log_format);

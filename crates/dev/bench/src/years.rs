@@ -63,12 +63,15 @@ pub(crate) async fn run(
     let mix = Arc::new(Mix::new(series, false, arguments.seed));
     let books = Books::new(&mix, today, days, quarter_days);
     let start = Instant::now();
-    fill::fill(place, &books).await.context("fill the tables")?;
+    let filled = fill::fill(place, &books).await.context("fill the tables")?;
     println!(
         "{days} days, the last {quarter_days} with quarters, of {series} series: filled in {:.1} s, size {}",
         start.elapsed().as_secs_f64(),
         megabytes(place.bytes().await?)
     );
+    for fill::Filled { table, rows, bytes } in filled {
+        println!("{table}: {rows} rows of {:.0} bytes", bytes as f64 / rows.max(1) as f64);
+    }
     let server = Server::start(arguments, place)?;
     let channel = server.connect().await?;
     let request = |n| (mix.pick(0, n), SystemClock.now().as_microsecond());
@@ -104,7 +107,8 @@ pub(crate) async fn run(
 
 /// Writes the totals of this many days up to today into tables that nothing uses.
 pub(crate) async fn fill(place: &Place, mix: &Mix, today: Day, days: u32) -> anyhow::Result<()> {
-    fill::fill(place, &Books::new(mix, today, days, days)).await.context("fill the tables")
+    let books = Books::new(mix, today, days, days);
+    fill::fill(place, &books).await.context("fill the tables").map(drop)
 }
 
 /// Asks several times and prints a line.

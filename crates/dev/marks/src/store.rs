@@ -7,6 +7,7 @@ use tally_ingest::{Batch, WriteError};
 use tally_producers::append::postgres::{Column, Statements, Table};
 use tally_producers::append::{postgres, sqlite};
 use tally_producers::{Append, Fate, Parcel};
+use tally_store::copy::Copying;
 use tally_store::error::Step as _;
 use tally_store::{Database, Error, Migrations};
 
@@ -27,6 +28,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations {
     postgres: in_postgres::migrations::runner,
     cockroach: in_postgres::migrations::runner,
     sqlite: in_sqlite::migrations::runner,
+    copying: Copying::PLAIN,
 };
 
 /// The statements of Postgres and CockroachDB.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tally_producers::Content as _;
 use tally_producers::stream::Builder as _;
 use tally_proto::wire::PATH_BYTES_MAX;
-use tally_runtime::{Clock as _, SystemClock};
+use tally_runtime::SystemClock;
 
 use crate::ahead::Ahead;
 use crate::batch::{self, Batch, RecordLimits, Request};
@@ -43,7 +43,7 @@ impl Server {
             ahead: Ahead::new(),
             record: RecordLimits::default(),
             resolution,
-            measured: Arc::new(Measured::new(SystemClock.now(), 0)),
+            measured: Arc::new(Measured::new(0)),
         })
     }
 

@@ -1,10 +1,10 @@
 //! What one server does for all: folding, rolling up on schedule, pruning, and housekeeping.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tally_runtime::{Error, chain, faults};
+use tally_runtime::{Chore, Error, faults};
 use tally_serve::Next;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -28,6 +28,10 @@ const GATHERING_INTERVAL: Duration = Duration::from_secs(60);
 /// When a merge or forget is settled: no batch of a server that did not know of it is on its way. Rows of
 /// one that comes later still are count under `_unknown` until they are folded.
 const SETTLED_AFTER_SECONDS: i64 = 60 * 60;
+/// When they are overdue, so that the server is not ready. A fold is due in each quarter, and a roll-up of years
+/// takes minutes.
+const FOLD_OVERDUE_AFTER: Duration = Duration::from_secs(30 * 60);
+const ROLL_UP_OVERDUE_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The duties. Each is right by itself, even if another server does it at the same time.
 pub struct Keeper {
@@ -37,24 +41,9 @@ pub struct Keeper {
     kept_after_roll_up: Duration,
     idempotency: Duration,
     last: Mutex<LastDone>,
-    /// What people are told of it. Not locked for long.
-    told: std::sync::Mutex<Told>,
-}
-
-/// How a duty went last.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Went {
-    /// When it found nothing more to do.
-    pub(crate) well: Option<Timestamp>,
-    /// Why it failed since then.
-    pub(crate) failed: Option<String>,
-}
-
-/// How the duties went that others wait for.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) fold: Went,
-    pub(crate) roll_up: Went,
+    fold: Chore,
+    /// None without a schedule.
+    roll_up: Option<Chore>,
 }
 
 /// What this server has done last.
@@ -67,22 +56,12 @@ struct LastDone {
     settled: i64,
 }
 
-// === impl Went ===
-
-impl Went {
-    fn note<T>(&mut self, now: Timestamp, done: &Result<T, Error>) {
-        match done {
-            Ok(_) => *self = Self { well: Some(now), failed: None },
-            Err(error) => self.failed = Some(chain(error)),
-        }
-    }
-}
-
 // === impl Keeper ===
 
 impl Keeper {
     pub(crate) fn new(house: House, settings: &Settings) -> Arc<Self> {
-        let folds = Folds::new(house.clock.now());
+        let now = house.clock.now();
+        let folds = Folds::new(now);
         let Settings {
             roll_up_at, quarter_retention_days, kept_after_roll_up, idempotency, ..
         } = *settings;
@@ -93,7 +72,9 @@ impl Keeper {
             gathered: None,
             settled: 0,
         });
-        let told = std::sync::Mutex::default();
+        let fold = Chore::new("fold", FOLD_OVERDUE_AFTER, now);
+        let roll_up = (roll_up_at != Schedule::NEVER)
+            .then(|| Chore::new("roll-up", ROLL_UP_OVERDUE_AFTER, now));
         Arc::new(Self {
             house,
             roll_up_at,
@@ -101,7 +82,8 @@ impl Keeper {
             kept_after_roll_up,
             idempotency,
             last,
-            told,
+            fold,
+            roll_up,
         })
     }
 
@@ -116,9 +98,11 @@ impl Keeper {
         let now = self.house.clock.now();
         let mut last = self.last.lock().await;
         let folded = self.fold_due(now, &mut last).await;
-        self.lock().fold.note(now, &folded);
+        self.fold.note(now, &folded);
         let rolled_up = self.roll_up_if_due(now, &mut last).await;
-        self.lock().roll_up.note(now, &rolled_up);
+        if let Some(roll_up) = &self.roll_up {
+            roll_up.note(now, &rolled_up);
+        }
         let settled = self.settle(&mut last).await;
         let gathered = self.gather_if_due(now, &mut last).await;
         let house = self.keep_house_if_due(now, &mut last).await;
@@ -126,18 +110,14 @@ impl Keeper {
         folded.and_then(|next| others.map(|()| next))
     }
 
-    /// How the duties of this server go.
-    pub(crate) fn told(&self) -> Told {
-        self.lock().clone()
+    /// The duties that others wait for.
+    pub(crate) fn chores(&self) -> impl Iterator<Item = Chore> {
+        [self.fold.clone()].into_iter().chain(self.roll_up.clone())
     }
 
     /// When days are rolled up by themselves.
     pub(crate) fn roll_up_at(&self) -> Schedule {
         self.roll_up_at
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fold_due(&self, now: Timestamp, last: &mut LastDone) -> Result<Next, Error> {

@@ -41,11 +41,6 @@ const SERIES_MAX: Metric = Metric::gauge(
     "tally_requests_series_max",
     "How many series of each namespace it tells apart; requests of more count as _other.",
 );
-const FOLDED_AT: Metric = Metric::gauge(
-    "tally_requests_fold_last_success_timestamp_seconds",
-    "When this server last had nothing left to fold that was due; its start, if it never did. One server \
-     folds for all.",
-);
 const FOLD_SECONDS: Metric = Metric::gauge(
     "tally_requests_fold_last_duration_seconds",
     "How long this server's last fold of some requests took.",
@@ -73,7 +68,6 @@ const REASONS: [&str; 4] = ["invalid", "limit", "time_ahead", "time_out_of_range
 /// What happened so far in this server.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    started: Timestamp,
     committed: Counter,
     dropped: Counter,
     refused: [Counter; REASONS.len()],
@@ -95,9 +89,8 @@ struct Last {
 
 impl Measured {
     /// From this moment on, with a counter for this many endpoints.
-    pub(crate) fn new(now: Timestamp, endpoints: usize) -> Self {
+    pub(crate) fn new(endpoints: usize) -> Self {
         Self {
-            started: now,
             committed: Counter::default(),
             dropped: Counter::default(),
             refused: Default::default(),
@@ -172,14 +165,8 @@ impl Measured {
         self.last().advance = Some(advance);
     }
 
-    /// Tells a scrape. All was last folded then, if this server folds.
-    pub(crate) fn measure(
-        &self,
-        series: &KnownSeries,
-        folded_at: Option<Timestamp>,
-        now: Timestamp,
-        scrape: &mut Scrape,
-    ) {
+    /// Tells a scrape.
+    pub(crate) fn measure(&self, series: &KnownSeries, now: Timestamp, scrape: &mut Scrape) {
         let committed = match &self.busiest {
             Some(busiest) => busiest.measure(&self.committed, series, scrape),
             None => self.committed.get(),
@@ -194,7 +181,6 @@ impl Measured {
         scrape.put(SERIES_MAX, &[], max);
         scrape.put(ROLLED_UP, &[], self.rolled_up.get());
         let last = self.last();
-        scrape.put(FOLDED_AT, &[], folded_at.unwrap_or(self.started));
         scrape.put(FOLD_SECONDS, &[], last.fold_took);
         scrape.put(ROLL_UP_SECONDS, &[], last.roll_up_took);
         let Some(Advance { first_open, rolled_up_at, .. }) = last.advance else { return };
@@ -233,21 +219,20 @@ mod tests {
         let run = Run { producer, epoch: 1, is_shared, first: 5, batches };
         let rows: Rows = [(1, 0), (2, 0), (2, 1)].into_iter().collect();
         let chunks = [rows.clone().of_run(run.clone()), rows.clone().of_run(run), rows.into()];
-        let started = Timestamp::UNIX_EPOCH;
         for (fate, expected) in [
             (Fate::Stored { committed: 7, known: 0 }, (3 + 3, 56)),
             (Fate::Stored { committed: 7, known: 1 }, (3 + 2, 6)),
             (Fate::Stored { committed: 9, known: 3 }, (3, 0)),
             (Fate::Gap { committed: 3 }, (3, 0)),
         ] {
-            let measured = Measured::new(started, 2);
+            let measured = Measured::new(2);
             let fates = [fate, Fate::Gap { committed: 1 }, Fate::Stored { committed: 0, known: 0 }];
             measured.committed(&chunks, &fates);
             let counted = (measured.committed.get(), measured.dropped.get());
             assert_eq!(counted, expected, "{fate:?}");
             // The endpoints add up to it.
             let (known, mut scrape) = (KnownSeries::new(1), Scrape::new());
-            measured.measure(&known, None, started, &mut scrape);
+            measured.measure(&known, Timestamp::UNIX_EPOCH, &mut scrape);
             let text = scrape.finish();
             let others = format!("{{method=\"other\",path=\"other\"}} {}\n", expected.0);
             assert!(text.contains(&others), "{text}");

@@ -26,9 +26,9 @@ use jiff::civil::Date;
 use tally_outbox::Outbox;
 use tally_producers::Producers;
 use tally_producers::stream::Streams;
-use tally_runtime::Kind;
 use tally_runtime::metrics::Scrape;
 use tally_runtime::turns::{Taken, Turns};
+use tally_runtime::{Chore, Kind};
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::Lease;
 use tokio::time::timeout;
@@ -99,7 +99,7 @@ impl Service {
         let (known, state) = store.series(count_max, text_bytes_max).await?;
         series.load(known, state);
         let producers = Producers::new(database.clone(), NAME, settings.terms);
-        let measured = Arc::new(Measured::new(clock.now(), settings.metrics_endpoints));
+        let measured = Arc::new(Measured::new(settings.metrics_endpoints));
         let house = House {
             store,
             series: Arc::clone(&series),
@@ -109,9 +109,10 @@ impl Service {
         };
         tasks.spawn("follow changes of series", house.clone().keep_following(drain.clone()));
         tasks.spawn("learn series", house.clone().keep_learning(drain.clone()));
-        let judge = Judge::new(house.clone(), outbox.clone());
+        let judge = Judge::new(house.clone(), outbox.clone(), database.clone());
         let keeper = Keeper::new(house.clone(), &settings);
         let duties = Duties::new(Lease::new(database.clone(), NAME), drain.clone());
+        let duties = duties.doing(keeper.chores());
         let is_keeping = duties.is_holder();
         let ticking = Arc::clone(&keeper);
         let tick = move || {
@@ -120,6 +121,7 @@ impl Service {
         };
         tasks.spawn("duties", duties.run(tick));
         let duties = Duties::new(Lease::new(database.clone(), LEASE), drain.clone());
+        let duties = duties.doing([judge.chore()]);
         let judging = judge.clone();
         let tick = move || {
             let judge = judging.clone();
@@ -249,12 +251,12 @@ impl Service {
 
     /// A place among the queries, which connections have in turns.
     async fn place(&self) -> Result<Taken<1>, Error> {
-        let (of_one, _) = self.queries.waiting();
-        let place = match of_one {
-            ..QUERIES_WAITING_MAX => timeout(QUERY_WAIT_MAX, self.queries.take([1])).await.ok(),
-            _ => None,
+        let place = self.queries.line_up([1], QUERIES_WAITING_MAX, usize::MAX);
+        let turn = match place {
+            Some(place) => timeout(QUERY_WAIT_MAX, place.turn()).await.ok(),
+            None => None,
         };
-        place.flatten().ok_or_else(|| {
+        turn.flatten().ok_or_else(|| {
             let text = "too many other questions are being answered; try again later";
             Error::Refused(Kind::Unavailable, text.into())
         })
@@ -287,8 +289,11 @@ impl Running for Service {
     fn measure(&self, scrape: &mut Scrape) {
         let now = self.intake.clock.now();
         self.streams.measure(now, scrape);
-        let folded_at = self.keeper.told().fold.well;
-        self.house.measured.measure(&self.house.series, folded_at, now, scrape);
+        self.house.measured.measure(&self.house.series, now, scrape);
+    }
+
+    fn chores(&self) -> Vec<Chore> {
+        self.keeper.chores().chain([self.judge.chore()]).collect()
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -1,6 +1,7 @@
 //! The tables, for each kind of database.
 
 use tally_store::Migrations;
+use tally_store::copy::Copying;
 
 mod postgres {
     refinery::embed_migrations!("../../../migrations/postgres/access");
@@ -20,4 +21,5 @@ pub const MIGRATIONS: Migrations = Migrations {
     postgres: postgres::migrations::runner,
     cockroach: cockroach::migrations::runner,
     sqlite: sqlite::migrations::runner,
+    copying: Copying::PLAIN,
 };

@@ -28,6 +28,11 @@ pub fn blocking_point(name: &str) {
     }
 }
 
+/// Panics here if the test asked for it.
+pub fn panic_point(name: &str) {
+    assert!(!is_on(name), "a test asked for this: {name}");
+}
+
 /// Whether the test asked for it. Without the feature this is `false` where it is called, for each row too.
 #[inline]
 pub fn is_on(name: &str) -> bool {

@@ -5,6 +5,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `backoff.rs` | how long to wait before something is tried again |
+//! | `chores.rs` | background work that has to be done at least every so often |
 //! | `clock.rs` | the only place that asks the machine what time it is |
 //! | `config.rs` | settings whose mistakes are collected and reported at once |
 //! | `day.rs` | a UTC day |
@@ -21,9 +22,11 @@
 //! | `tasks.rs` | named tasks, and waiting for them at the end |
 //! | `telemetry.rs` | log output |
 //! | `text.rs` | texts from strangers, numbers, sizes and ages as people read them |
+//! | `trace.rs` | which trace of other programs a request belongs to |
 //! | `turns.rs` | serving those who ask at the same time in turns |
 
 pub mod backoff;
+mod chores;
 mod clock;
 pub mod config;
 mod day;
@@ -40,8 +43,10 @@ mod signal;
 mod tasks;
 pub mod telemetry;
 pub mod text;
+pub mod trace;
 pub mod turns;
 
+pub use chores::{Chore, Overdue};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use day::Day;
 pub use distance::distance;
@@ -51,3 +56,4 @@ pub use namespace::Namespace;
 pub use service_manager::ServiceManager;
 pub use signal::Signals;
 pub use tasks::{Drain, Tasks};
+pub use trace::Trace;

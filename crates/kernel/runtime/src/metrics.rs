@@ -101,6 +101,12 @@ impl Metric {
 // === impl Counter ===
 
 impl Counter {
+    /// 0.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Adds to it.
     pub fn add(&self, more: u64) {
         self.0.fetch_add(more, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 
+use crate::trace::{self, Trace};
 use crate::turns::Asker;
 
 /// Starts tasks with a name, and waits for them at the end. A server has one `Tasks` for each stage
@@ -29,7 +30,7 @@ impl Tasks {
         Self::default()
     }
 
-    /// Starts a task, for whoever asks for it. A panic in it ends the task only, and is logged by name.
+    /// Starts a task, for whoever asks for it, as a part of the same trace. A panic in it ends the task only, and is logged by name.
     #[allow(clippy::disallowed_methods, reason = "the one place that starts tasks")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where
@@ -37,10 +38,11 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let running = Running(name);
-        self.0.spawn(Asker::current().asks(async move {
+        let work = async move {
             let _running = running;
             future.await
-        }))
+        };
+        self.0.spawn(trace::within(Trace::current(), Asker::current().asks(work)))
     }
 
     /// Starts a task that no drain waits for: the process may end before it does.

@@ -55,9 +55,10 @@ struct Waiter<const N: usize> {
     told: oneshot::Sender<Taken<N>>,
 }
 
-/// Somebody waits, until this is dropped.
-struct Waiting<'a, const N: usize> {
-    shared: &'a Arc<Shared<N>>,
+/// A place in the line, until this is dropped.
+#[derive(Debug)]
+pub struct Place<const N: usize> {
+    shared: Arc<Shared<N>>,
     told: oneshot::Receiver<Taken<N>>,
 }
 
@@ -170,21 +171,27 @@ impl<const N: usize> Turns<N> {
     /// Takes some of each, once they are free and it is the asker's turn. More than there is means all.
     /// None once it is closed.
     pub async fn take(&self, amounts: [usize; N]) -> Option<Taken<N>> {
-        let shared = &self.0;
+        self.line_up(amounts, usize::MAX, usize::MAX)?.turn().await
+    }
+
+    /// Takes a place in the line at once; its turn is when [`take`](Self::take) would return. None if the
+    /// asker would wait and so many of its own wait already, or so many in all.
+    pub fn line_up(&self, amounts: [usize; N], own_max: usize, all_max: usize) -> Option<Place<N>> {
+        let (shared, asker) = (Arc::clone(&self.0), Asker::current());
         let amounts = std::array::from_fn(|at| amounts[at].min(shared.max[at]));
-        let mut waiting = {
-            let mut state = shared.lock();
-            if state.is_closed {
-                return None;
-            }
-            if state.waiting.is_empty() && state.takes(amounts) {
-                return Some(Taken { shared: Arc::clone(shared), amounts });
-            }
-            let (teller, told) = oneshot::channel();
-            state.waiting.push(Asker::current(), Waiter { amounts, told: teller });
-            Waiting { shared, told }
-        };
-        (&mut waiting.told).await.ok()
+        let (teller, told) = oneshot::channel();
+        let mut state = shared.lock();
+        let is_free = !state.is_closed && state.waiting.is_empty() && state.takes(amounts);
+        if is_free {
+            let taken = Taken { shared: Arc::clone(&shared), amounts };
+            teller.send(taken).expect("its receiver is here");
+        } else if state.waiting.of(asker) >= own_max || state.waiting.len() >= all_max {
+            return None;
+        } else if !state.is_closed {
+            state.waiting.push(asker, Waiter { amounts, told: teller });
+        }
+        drop(state);
+        Some(Place { shared, told })
     }
 
     /// Whoever waits gets nothing, and nobody will.
@@ -291,9 +298,16 @@ impl<const N: usize> Drop for Taken<N> {
     }
 }
 
-// === impl Waiting ===
+// === impl Place ===
 
-impl<const N: usize> Drop for Waiting<'_, N> {
+impl<const N: usize> Place<N> {
+    /// Waits for its turn. None once all is closed.
+    pub async fn turn(mut self) -> Option<Taken<N>> {
+        (&mut self.told).await.ok()
+    }
+}
+
+impl<const N: usize> Drop for Place<N> {
     fn drop(&mut self) {
         self.told.close();
         // It may have been in the way of others.
@@ -302,86 +316,4 @@ impl<const N: usize> Drop for Waiting<'_, N> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::Tasks;
-
-    /// Waits as long as a taker who has no turn waits for certain, because the clock is paused.
-    async fn take(turns: &Turns<2>, amounts: [usize; 2]) -> Option<Taken<2>> {
-        timeout(Duration::from_secs(1), turns.take(amounts)).await.ok().flatten()
-    }
-
-    #[test]
-    fn lines_are_served_in_turns() {
-        let mut lines = Lines::default();
-        let [a, b, c] = [1, 2, 3].map(Asker::connection);
-        for (asker, name) in [(a, "a1"), (a, "a2"), (a, "a3"), (b, "b1"), (c, "c1"), (b, "b2")] {
-            lines.push(asker, name);
-        }
-        assert_eq!((lines.len(), lines.askers(), lines.of(a)), (6, 3, 3));
-        let served: Vec<_> = std::iter::from_fn(|| lines.take()).collect();
-        assert_eq!(served, ["a1", "b1", "c1", "a2", "b2", "a3"]);
-        assert!(lines.is_empty() && lines.askers() == 0 && lines.next().is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_asks_for_much_keeps_nobody_out() {
-        let turns = Turns::new([10, 10]);
-        let all = turns.take([10, 3]).await.expect("free");
-        let (order, mut orders) = tokio::sync::mpsc::unbounded_channel();
-        let tasks = Tasks::new();
-        for (asker, count) in [(1, 5), (2, 1)] {
-            for _ in 0..count {
-                let (turns, order) = (turns.clone(), order.clone());
-                let take = async move {
-                    let taken = turns.take([6, 1]).await;
-                    order.send(Asker::current().0).expect("it is received");
-                    tokio::task::yield_now().await;
-                    drop(taken);
-                };
-                // A task has its asker from the one that started it.
-                let inner = tasks.clone();
-                let spawn = async move { inner.spawn("take", take).await.expect("no panic") };
-                tasks.spawn("ask", Asker::connection(asker).asks(spawn));
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        drop(all);
-        drop(order);
-        let mut served = Vec::new();
-        while let Some(asker) = orders.recv().await {
-            served.push(asker);
-        }
-        assert_eq!(served, [1, 2, 1, 1, 1, 1]);
-        tasks.finished().await;
-        assert_eq!((turns.taken(), turns.waiting()), ([0, 0], (0, 0)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_leaves_is_in_nobodys_way() {
-        let turns = Turns::new([10, 10]);
-        let mut held = turns.take([8, 1]).await.expect("free");
-        let (large, small) = tokio::join!(take(&turns, [9, 1]), async {
-            tokio::task::yield_now().await;
-            timeout(Duration::from_secs(9), turns.take([2, 1])).await.ok().flatten()
-        });
-        assert!(large.is_none() && small.is_some(), "the large one has gone");
-        held.merge(small.expect("it is there"));
-        assert_eq!(turns.taken(), [10, 2]);
-        held.keep([3, 5]);
-        assert_eq!(turns.taken(), [3, 2]);
-        let rest = take(&turns, [100, 1]).await;
-        assert!(rest.is_none(), "more than all is all");
-        drop(held);
-        let all = take(&turns, [100, 1]).await.expect("all are free");
-        assert_eq!(turns.taken(), [10, 1]);
-        let (waiting, ()) = tokio::join!(turns.take([1, 1]), async { turns.close() });
-        assert!(waiting.is_none() && turns.take([0, 0]).await.is_none());
-        drop(all);
-        assert_eq!(turns.taken(), [0, 0]);
-    }
-}
+mod tests;

@@ -31,6 +31,8 @@ pub(crate) use self::describe::{DOCUMENT_PATH, document};
 pub use self::given::{Given, json_of, read};
 pub use self::parameters::{Parameter, Parameters, Values};
 pub use self::problem::{Mistakes, Problem};
+#[cfg(test)]
+pub(crate) use self::room::ALONE;
 pub use self::room::{Kept, keep};
 
 /// The operations of a domain's HTTP API, with what they are described by.

@@ -5,14 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clients::FRAME_BYTES;
+use crate::frames::{DATA, Frames, HEADERS, Head, Streams};
 
 /// How a connection of HTTP/2 begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A frame's head (RFC 9113, 4.1).
-const HEAD_BYTES: usize = 9;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
@@ -30,11 +27,10 @@ const HTTP1_HEAD_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct Arriving {
     version: Version,
-    /// Of HTTP/2, the head of the current frame so far.
-    head: [u8; HEAD_BYTES],
-    len: usize,
-    /// How much of its payload is left.
-    left: usize,
+    /// Of HTTP/2.
+    frames: Frames,
+    /// How many heads of frames have come, up to 2.
+    heads: u8,
     /// How many more frames may bring nothing.
     spare: u32,
     refilled: Option<Instant>,
@@ -46,8 +42,7 @@ enum Version {
     Unknown(usize),
     /// So many bytes have come of a head.
     Http1(usize),
-    /// Whether the first frame is complete.
-    Http2(bool),
+    Http2,
 }
 
 /// What some bytes were.
@@ -67,9 +62,8 @@ impl Arriving {
     pub(crate) fn new() -> Self {
         Self {
             version: Version::Unknown(0),
-            head: [0; HEAD_BYTES],
-            len: 0,
-            left: 0,
+            frames: Frames::default(),
+            heads: 0,
             spare: EMPTY_MAX,
             refilled: None,
         }
@@ -77,7 +71,21 @@ impl Arriving {
 
     /// Whether a connection of HTTP/2 has begun: its preface and its first frame are here.
     pub(crate) fn has_begun(&self) -> bool {
-        self.version == Version::Http2(true)
+        self.heads > 1 || self.heads == 1 && self.frames.is_between()
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.version == Version::Http2
+    }
+
+    /// How much to read for a frame at most, and never the whole of two. Of HTTP/1.1 there is no limit: its
+    /// requests come one after the other.
+    pub(crate) fn one_frame(&self) -> usize {
+        match self.version {
+            Version::Unknown(known) => PREFACE.len() - known,
+            Version::Http1(_) => usize::MAX,
+            Version::Http2 => self.frames.missing(),
+        }
     }
 
     /// Whether the head of a request of HTTP/1.1 is too long. A request is open once its head is complete.
@@ -90,7 +98,7 @@ impl Arriving {
     }
 
     /// Takes note of what has come.
-    pub(crate) fn note(&mut self, mut bytes: &[u8]) -> Arrived {
+    pub(crate) fn note(&mut self, mut bytes: &[u8], streams: &mut Streams) -> Arrived {
         let mut arrived = Arrived::default();
         if let Version::Unknown(known) = self.version {
             let rest = &PREFACE[known..];
@@ -101,7 +109,7 @@ impl Arriving {
                 self.version = Version::Unknown(known + len);
                 return arrived;
             } else {
-                self.version = Version::Http2(false);
+                self.version = Version::Http2;
                 bytes = &bytes[len..];
             }
         }
@@ -111,46 +119,13 @@ impl Arriving {
             return arrived;
         }
         let mut empty = 0;
-        while !bytes.is_empty() {
-            if self.left > 0 {
-                let skipped = self.left.min(bytes.len());
-                self.left -= skipped;
-                bytes = &bytes[skipped..];
-            } else {
-                let len = (HEAD_BYTES - self.len).min(bytes.len());
-                self.head[self.len..self.len + len].copy_from_slice(&bytes[..len]);
-                self.len += len;
-                bytes = &bytes[len..];
-                if self.len == HEAD_BYTES {
-                    empty += self.begin_frame(&mut arrived);
-                }
-            }
-            if self.left == 0 && self.len == 0 {
-                self.version = Version::Http2(true);
-            }
+        while let Some(head) = self.frames.next(&mut bytes) {
+            self.heads = 2.min(self.heads + 1);
+            streams.came(head);
+            empty += u32::from(arrived.brings_nothing(head));
         }
         arrived.is_flood = empty > 0 && self.is_flood(empty);
         arrived
-    }
-
-    /// A frame's head is here. Returns how many frames bring nothing: this one, if it does.
-    fn begin_frame(&mut self, arrived: &mut Arrived) -> u32 {
-        let [a, b, c, kind, flags, ..] = self.head;
-        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        (self.len, self.left) = (0, length);
-        let is_flagged = flags & FLAG != 0;
-        match kind {
-            DATA if length > 0 => {
-                arrived.unread += length + FRAME_BYTES;
-                arrived.is_more = true;
-            }
-            DATA | SETTINGS | PING if is_flagged => {}
-            HEADERS | WINDOW_UPDATE => arrived.is_more = true,
-            // The h2 library counts resets and continuations.
-            3 | 7 | 9 => {}
-            _ => return 1,
-        }
-        0
     }
 
     fn is_flood(&mut self, empty: u32) -> bool {
@@ -168,9 +143,34 @@ impl Arriving {
     }
 }
 
+// === impl Arrived ===
+
+impl Arrived {
+    /// Takes note of a frame. Returns whether it brings nothing.
+    fn brings_nothing(&mut self, head: Head) -> bool {
+        let is_flagged = head.flags & FLAG != 0;
+        match head.kind {
+            DATA if head.bytes > 0 => {
+                self.unread += head.bytes + FRAME_BYTES;
+                self.is_more = true;
+            }
+            DATA | SETTINGS | PING if is_flagged => {}
+            HEADERS | WINDOW_UPDATE => self.is_more = true,
+            // The h2 library counts resets and continuations.
+            3 | 7 | 9 => {}
+            _ => return true,
+        }
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn note(arriving: &mut Arriving, bytes: &[u8]) -> Arrived {
+        arriving.note(bytes, &mut Streams::default())
+    }
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let length = u32::try_from(payload).expect("short").to_be_bytes();
@@ -184,13 +184,13 @@ mod tests {
         let all = [PREFACE, &frames.concat()].concat();
         for size in 1..all.len() {
             let mut arriving = Arriving::new();
-            let parts: Vec<_> = all.chunks(size).map(|part| arriving.note(part)).collect();
+            let parts: Vec<_> = all.chunks(size).map(|part| note(&mut arriving, part)).collect();
             assert_eq!(parts.iter().map(|one| one.unread).sum::<usize>(), 100 + FRAME_BYTES);
             assert!(arriving.has_begun() && parts.iter().any(|one| one.is_more));
         }
         let mut arriving = Arriving::new();
-        arriving.note(PREFACE);
-        arriving.note(&frames[0][..HEAD_BYTES + 5]);
+        note(&mut arriving, PREFACE);
+        note(&mut arriving, &frames[0][..14]);
         assert!(!arriving.has_begun(), "the first frame is not complete");
     }
 
@@ -198,25 +198,25 @@ mod tests {
     async fn frames_that_bring_nothing_are_rationed() {
         for empty in [frame(PING, 0, 8), frame(SETTINGS, 0, 0), frame(DATA, 0, 0), frame(2, 0, 5)] {
             let mut arriving = Arriving::new();
-            arriving.note(PREFACE);
+            note(&mut arriving, PREFACE);
             let some = |count: u32| empty.repeat(count as usize);
-            assert!(!arriving.note(&some(EMPTY_MAX)).is_flood);
+            assert!(!note(&mut arriving, &some(EMPTY_MAX)).is_flood);
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert!(!arriving.note(&some(EMPTY_PER_SECOND)).is_flood);
-            assert!(arriving.note(&some(1)).is_flood);
+            assert!(!note(&mut arriving, &some(EMPTY_PER_SECOND)).is_flood);
+            assert!(note(&mut arriving, &some(1)).is_flood);
             // What brings something may come at any rate, and so may answers to us.
             let other = [frame(PING, FLAG, 8), frame(WINDOW_UPDATE, 0, 4), frame(DATA, 0, 1)];
-            assert!(!arriving.note(&other.concat().repeat(10_000)).is_flood);
+            assert!(!note(&mut arriving, &other.concat().repeat(10_000)).is_flood);
         }
     }
 
     #[test]
     fn a_head_of_http_1_has_a_limit() {
         let mut arriving = Arriving::new();
-        arriving.note(b"P");
-        arriving.note(&[b'x'; HTTP1_HEAD_BYTES_MAX - 1]);
+        note(&mut arriving, b"P");
+        note(&mut arriving, &[b'x'; HTTP1_HEAD_BYTES_MAX - 1]);
         assert!(!arriving.is_head_too_long(false), "at the limit");
-        arriving.note(b"x");
+        note(&mut arriving, b"x");
         assert!(arriving.is_head_too_long(false));
         assert!(!arriving.is_head_too_long(true), "it is complete, and the rest is its body");
         assert!(!arriving.has_begun());

@@ -6,10 +6,12 @@
 //! | `metrics.rs` | what a scrape is told of them |
 //! | `network.rs` | which addresses are one client's |
 //! | `open.rs` | one request of a connection: while it is unfinished, and while a service works on it |
+//! | `room.rs` | which connection makes room for others |
 
 mod metrics;
 mod network;
 mod open;
+mod room;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,16 +25,13 @@ use tokio::time::Instant;
 
 use self::network::network;
 pub(crate) use self::open::{Open, Ticket, Whose};
+use crate::seldom::Seldom;
 use crate::server::STREAMS_MAX;
 
 /// How many connections clients may have, unless the server is told.
 pub(crate) const CONNECTIONS_MAX: usize = 4_096;
 /// Of 4 connections, one address may have 3. The addresses of an IPv6 network of 64 bits are one.
 const SHARE: (usize, usize) = (3, 4);
-/// After this long without a frame that brings something, a connection may have to make room although it
-/// has requests.
-const SILENCE: Duration = Duration::from_secs(10);
-
 /// A connection with this many unfinished requests is not read. This is more than may be open at the
 /// same time, because those end only if their connection is read. A request with the largest headers
 /// takes some 13 KB.
@@ -43,16 +42,20 @@ const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
 const OPEN_MAX: usize = 4_096;
 const OPEN_OF_ANYONE_MAX: usize = OPEN_MAX / 4;
 const OPEN_OWN_MAX: usize = 4;
-
+/// How many unfinished requests all connections may have: those that are open, and others that no service has
+/// seen, or whose end is not sent. Beyond, a connection with more than its own is not read, and others are read
+/// by single frames. Until then a connection has what one read brings, for each thread some hundred.
+const UNFINISHED_OF_ALL_MAX: usize = OPEN_MAX + OPEN_OF_ANYONE_MAX + STREAMS_MAX as usize;
 /// How much that has arrived may be unread by services, over all connections, and of one in any case. A
-/// connection with more is not read while all have more.
+/// connection with more is not read while all have more, and others are read by single frames.
 const UNREAD_BYTES_MAX: usize = 16 << 20;
-const UNREAD_OWN_BYTES_MAX: usize = 64 << 10;
+const UNREAD_OWN_BYTES_MAX: usize = 16 << 10;
 /// What the h2 library takes for a frame besides its payload: some 250 bytes, in a list that doubles.
 pub(crate) const FRAME_BYTES: usize = 512;
-/// Each second that a connection is not read for this, one of so many bytes is forgiven: what came too late
-/// for its request is counted and never read.
-const FORGIVEN: usize = 32;
+/// How long a connection that has too much is not read, until it is looked again. Each time, one of so many
+/// unread bytes is forgiven: what came too late for its request is counted and never read.
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+const FORGIVEN: usize = 128;
 
 /// The connections of a server's clients. Clones are the same.
 #[derive(Debug, Clone)]
@@ -66,9 +69,14 @@ struct All {
     table: Mutex<Table>,
     of_callers: AtomicUsize,
     of_anyone: AtomicUsize,
+    unfinished: AtomicUsize,
+    streams: AtomicUsize,
     unread: AtomicUsize,
     refused: AtomicU64,
     made_room: AtomicU64,
+    /// When it was last looked for a connection that makes room for requests.
+    looked: AtomicU64,
+    seldom: Seldom,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +104,7 @@ pub(crate) struct State {
     pub(crate) since: Instant,
     /// Whether a complete head has come.
     has_head: AtomicBool,
-    /// Whether a request was answered of somebody who may make it.
+    /// Whether somebody who may make requests had an answer.
     was_served: AtomicBool,
     /// When something last came or went that is more than a sign of life.
     active: AtomicU64,
@@ -104,15 +112,13 @@ pub(crate) struct State {
     open: AtomicUsize,
     of_callers: AtomicUsize,
     of_anyone: AtomicUsize,
-    /// How many requests there are in all, also those that no service has seen.
+    /// How many requests there are in all: those that are worked on or wait for that, and by their frames.
     unfinished: AtomicUsize,
+    streams: AtomicUsize,
     unread: AtomicUsize,
     is_given_up: AtomicBool,
     reader: AtomicWaker,
 }
-
-/// How readily a connection makes room: the least first.
-type Rank = (u8, u64);
 
 // === impl Clients ===
 
@@ -124,9 +130,13 @@ impl Clients {
             table: Mutex::default(),
             of_callers: AtomicUsize::new(0),
             of_anyone: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             made_room: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+            seldom: Seldom::default(),
         }))
     }
 
@@ -145,16 +155,13 @@ impl Clients {
         if is_full || of_address >= share {
             let greediest = || table.addresses.iter().max_by_key(|(_, n)| **n).map(|(of, _)| *of);
             let from = if of_address >= share { Some(address) } else { greediest() };
-            let own = table.connections.iter().filter(|(_, one)| Some(one.address) == from);
-            let ranked = own.filter_map(|(number, one)| Some((one.rank()?, *number)));
-            let victim = ranked.min().map(|(_, number)| number);
+            let has_made_room =
+                all.make_room(&mut table, |one| one.rank().filter(|_| Some(one.address) == from));
             table.log(all.connections_max);
-            let Some(victim) = victim.and_then(|number| table.remove(number)) else {
+            if !has_made_room {
                 all.refused.fetch_add(1, SeqCst);
                 return None;
-            };
-            all.made_room.fetch_add(1, SeqCst);
-            victim.give_up();
+            }
         }
         table.next += 1;
         let state = Arc::new(State::new(all, table.next, address));
@@ -176,6 +183,11 @@ impl Clients {
 impl All {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_many_requests(&self) -> bool {
+        self.unfinished.load(SeqCst) > UNFINISHED_OF_ALL_MAX
+            || self.streams.load(SeqCst) > UNFINISHED_OF_ALL_MAX
     }
 
     fn now(&self) -> u64 {
@@ -219,6 +231,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.state.all.lock().remove(self.state.number);
         self.state.forget_unread();
+        self.state.note_streams(0);
     }
 }
 
@@ -238,22 +251,11 @@ impl State {
             of_callers: AtomicUsize::new(0),
             of_anyone: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
             is_given_up: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
-    }
-
-    fn rank(&self) -> Option<Rank> {
-        let active = self.active.load(SeqCst);
-        if !self.has_head() {
-            return Some((0, active));
-        }
-        if self.of_callers.load(SeqCst) == 0 {
-            return Some((1 + u8::from(self.was_served.load(SeqCst)), active));
-        }
-        let silent = self.all.now().saturating_sub(active);
-        (u128::from(silent) >= SILENCE.as_millis()).then_some((3, active))
     }
 
     pub(crate) fn has_head(&self) -> bool {
@@ -276,11 +278,6 @@ impl State {
         self.open.load(SeqCst) > 0
     }
 
-    fn give_up(&self) {
-        self.is_given_up.store(true, SeqCst);
-        self.reader.wake();
-    }
-
     pub(crate) fn is_given_up(&self) -> bool {
         self.is_given_up.load(SeqCst)
     }
@@ -288,6 +285,35 @@ impl State {
     /// Wakes this task when the connection is given up or may be read.
     pub(crate) fn listen(&self, cx: &Context<'_>) {
         self.reader.register(cx.waker());
+    }
+
+    /// Whether all connections have so much that this one is read by single frames.
+    pub(crate) fn is_read_slowly(&self) -> bool {
+        self.all.has_many_requests() || self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX
+    }
+
+    /// Whether this connection is not read now, because it and all have too much. Then one may make room.
+    pub(crate) fn has_too_much(&self) -> bool {
+        let has_many_requests = self.has_more_than_own() && self.all.has_many_requests();
+        if has_many_requests {
+            self.all.make_room_for_requests();
+        }
+        has_many_requests || self.has_much_unread()
+    }
+
+    /// Whether it has more requests than are its own in any case.
+    fn has_more_than_own(&self) -> bool {
+        self.streams.load(SeqCst).max(self.unfinished.load(SeqCst)) > OPEN_OWN_MAX
+    }
+
+    /// How many requests are open by their frames.
+    pub(crate) fn note_streams(&self, streams: usize) {
+        if self.streams.load(SeqCst) == streams {
+            return;
+        }
+        let before = self.streams.swap(streams, SeqCst);
+        self.all.streams.fetch_add(streams, SeqCst);
+        self.all.streams.fetch_sub(before, SeqCst);
     }
 
     /// Ready when the connection may be read as far as its requests are concerned.
@@ -300,15 +326,14 @@ impl State {
         if are_few() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Whether too much is unread for this connection to be read.
-    pub(crate) fn has_much_unread(&self) -> bool {
+    fn has_much_unread(&self) -> bool {
         self.unread.load(SeqCst) > UNREAD_OWN_BYTES_MAX
             && self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX
     }
 
     /// So many bytes have come for services.
     pub(crate) fn note_unread(&self, bytes: usize) {
-        if !self.is_serving() {
+        if !self.is_serving() && self.streams.load(SeqCst) == 0 {
             // What is left was for requests that are over.
             self.forget_unread();
         }
@@ -330,9 +355,11 @@ impl State {
         }
     }
 
-    /// Another second has passed without reading.
+    /// A pause has passed without reading.
     pub(crate) fn forgive(&self) {
-        self.note_read(self.unread.load(SeqCst) / FORGIVEN + 1);
+        if self.has_much_unread() {
+            self.note_read(self.unread.load(SeqCst) / FORGIVEN + 1);
+        }
     }
 
     fn forget_unread(&self) {

@@ -9,7 +9,7 @@ use tally_outbox::Outbox;
 use tally_producers::Terms;
 use tally_runtime::config::Problems;
 use tally_runtime::metrics::Scrape;
-use tally_runtime::{Clock, Drain, Tasks};
+use tally_runtime::{Chore, Clock, Drain, Tasks};
 use tally_store::{Database, Migrations};
 
 use crate::{Doors, Fact};
@@ -81,7 +81,13 @@ pub trait Running: Send + Sync {
     /// Tells a scrape what it knows, without waiting for anything.
     fn measure(&self, _scrape: &mut Scrape) {}
 
-    /// What it knows of itself without asking anyone.
+    /// What it has to do again and again by itself: the same ones each time. One that is overdue is a reason
+    /// not to be ready.
+    fn chores(&self) -> Vec<Chore> {
+        Vec::new()
+    }
+
+    /// What it knows of itself without asking anyone, besides its chores.
     fn facts(&self) -> Vec<Fact> {
         Vec::new()
     }
@@ -154,9 +160,22 @@ impl Domains {
         self.0.iter().map(|domain| domain.running.queued_rows()).sum()
     }
 
+    /// What is overdue first, if something is: in words for strangers, and why, for the log.
+    pub(crate) fn overdue(&self) -> Option<(String, Option<String>)> {
+        self.0.iter().find_map(|domain| {
+            let chores = domain.running.chores();
+            let of = |chore: &Chore| Some((chore.overdue()?, chore.failed()));
+            let (overdue, failed) = chores.iter().find_map(of)?;
+            Some((format!("{}: {overdue}", domain.name), failed))
+        })
+    }
+
     /// As [`Running::measure`], for all.
     pub(crate) fn measure(&self, scrape: &mut Scrape) {
-        self.0.iter().for_each(|domain| domain.running.measure(scrape));
+        for domain in self.0.iter() {
+            domain.running.measure(scrape);
+            domain.running.chores().iter().for_each(|chore| chore.measure(domain.name, scrape));
+        }
     }
 
     /// As [`Running::finished`], for all.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tally_runtime::{Drain, Error, Kind, backoff, chain, random};
+use tally_runtime::{Chore, Drain, Error, Kind, backoff, chain, random};
 use tally_store::Lease;
 
 /// The pause between two rounds.
@@ -32,6 +32,7 @@ pub struct Duties {
     lease: Lease,
     drain: Drain,
     is_holder: Arc<AtomicBool>,
+    chores: Vec<Chore>,
 }
 
 // === impl Duties ===
@@ -40,7 +41,14 @@ impl Duties {
     /// Under this lease, until this drain.
     #[must_use]
     pub fn new(lease: Lease, drain: Drain) -> Self {
-        Self { lease, drain, is_holder: Arc::default() }
+        Self { lease, drain, is_holder: Arc::default(), chores: Vec::new() }
+    }
+
+    /// They are overdue only where the lease is. What becomes of them, the domain notes itself.
+    #[must_use]
+    pub fn doing(mut self, chores: impl IntoIterator<Item = Chore>) -> Self {
+        self.chores.extend(chores);
+        self
     }
 
     /// Says whether this server had the lease in the last round.
@@ -84,6 +92,9 @@ impl Duties {
     {
         let held = self.lease.hold().await;
         self.is_holder.store(matches!(held, Ok(true)), Ordering::Relaxed);
+        if let Ok(held) = held {
+            self.chores.iter().for_each(|chore| chore.is_here(held));
+        }
         if !held? {
             return Ok(Next::Later);
         }

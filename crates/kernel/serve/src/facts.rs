@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tally_runtime::text::{age, bytes, thousands};
-use tally_runtime::{Clock, Kind, chain};
+use tally_runtime::{Chore, Clock, Kind, chain};
 use tally_store::{Database, DatabaseUrl, Error};
 use tokio::time::timeout;
 
@@ -86,7 +86,7 @@ pub struct DomainFacts {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
     /// In snake_case with its unit last, as in `queue_rows`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it is; `None` if there is nothing yet.
     pub value: Option<Value>,
     /// The most that there may be.
@@ -131,9 +131,17 @@ impl Fact {
         Self::of(name, Some(Value::Text(text.into())))
     }
 
+    /// When a chore was done last, or found nothing to do. One that another server does says nothing.
+    fn of_chore(chore: &Chore) -> Option<Self> {
+        let overdue = || chore.overdue().map(|overdue| overdue.to_string());
+        let name = format!("{}_checked_at", chore.name().replace('-', "_"));
+        let fact = Self { name: name.into(), ..Self::time("", chore.done_at()) };
+        (!chore.is_elsewhere()).then(|| fact.noted(chore.failed().or_else(overdue)))
+    }
+
     /// A fact of which nothing is known, or whatever its value is.
     pub fn of(name: &'static str, value: Option<Value>) -> Self {
-        Self { name, value, max: None, note: None }
+        Self { name: name.into(), value, max: None, note: None }
     }
 
     /// With the most that there may be.
@@ -214,7 +222,8 @@ impl Domains {
     async fn trouble(&self, database: &Database) -> Option<String> {
         let asking = async {
             self.ready().await?;
-            database.ping().await.map_err(|error| chain(&error))
+            database.ping().await.map_err(|error| chain(&error))?;
+            self.overdue().map_or(Ok(()), |(words, _)| Err(words))
         };
         let silence = || Err(format!("the database is silent for {} s", ANSWER_MAX.as_secs()));
         timeout(ANSWER_MAX, asking).await.unwrap_or_else(|_| silence()).err()
@@ -223,6 +232,7 @@ impl Domains {
     async fn of_domains(&self) -> Vec<DomainFacts> {
         let of = |name, running: Arc<dyn crate::Running>| async move {
             let mut facts = running.facts();
+            facts.extend(running.chores().iter().filter_map(Fact::of_chore));
             let stored = in_time("ask for what is stored", running.stored_facts()).await;
             let missing = stored.as_ref().err().map(|error| chain(error));
             facts.extend(stored.unwrap_or_default());

@@ -69,7 +69,7 @@ impl From<Fact> for proto::Fact {
             Value::Text(text) => proto::fact::Value::Text(text.into_owned()),
         });
         let note = note.unwrap_or_default().into_owned();
-        Self { name: name.to_owned(), value, max, note }
+        Self { name: name.into_owned(), value, max, note }
     }
 }
 

@@ -10,9 +10,10 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use futures_util::task::noop_waker_ref;
-use http::{Response, header};
+use http::{HeaderMap, Response, header};
 use http_body::{Frame, SizeHint};
 use tally_runtime::Kind;
+use tally_runtime::trace::{self, Trace};
 use tonic::Status;
 
 use crate::admission::is_grpc;
@@ -51,9 +52,28 @@ struct Going {
     is_over: bool,
 }
 
+/// An answer's body that belongs to a trace.
+struct Traced {
+    body: Body,
+    trace: Option<Trace>,
+}
+
 /// Keeps a request's places for as long as the request or its answer exists: a service may read on
 /// after its call is cancelled. It learns who its peer is, and where.
-pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn held(request: Request, next: Next) -> Response<Body> {
+    let trace = trace_of(request.headers());
+    let answer = trace::within(trace, hold(request, next)).await;
+    if trace.is_none() { answer } else { answer.map(|body| Body::new(Traced { body, trace })) }
+}
+
+/// The trace that a request says it belongs to, if it says it once.
+fn trace_of(headers: &HeaderMap) -> Option<Trace> {
+    let mut all = headers.get_all(trace::HEADER).iter();
+    let header = all.next()?;
+    if all.next().is_some() { None } else { Trace::read(header.as_bytes()) }
+}
+
+async fn hold(mut request: Request, next: Next) -> Response<Body> {
     let known = request.extensions_mut().remove::<(Ticket, Peer, Address)>();
     let Some((ticket, peer, address)) = known else {
         return next.run(request).await;
@@ -68,6 +88,7 @@ pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
         Body::new(Coming { body, open, _ticket, message: is_grpc.then(HalfSent::new), read: 0 })
     };
     let mut answer = open.asker().asks(next.run(request.map(coming))).await;
+    open.note_answer();
     // A refusal waits for a client that does not take it, so it has a place like what anyone may ask for;
     // without one it has no text, because heads need not wait.
     if !open.has_place() && !open.take_place(Whose::Anyone) {
@@ -92,6 +113,29 @@ pub(crate) fn refused_place(request: &mut Request, whose: Whose) -> Option<Respo
         return Some(Status::unavailable(text).into_http());
     }
     Some(Problem::new(Kind::Unavailable, text).into_response())
+}
+
+// === impl Traced ===
+
+impl HttpBody for Traced {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { body, trace } = self.get_mut();
+        trace::within_now(*trace, || Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 // === impl Coming ===
@@ -231,5 +275,63 @@ impl HttpBody for Going {
 
     fn size_hint(&self) -> SizeHint {
         if self.is_grpc { SizeHint::default() } else { self.body.size_hint() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::post;
+    use tokio::time::advance;
+    use tower_service::Service as _;
+
+    use super::*;
+    use crate::api::ALONE;
+    use crate::clients::Clients;
+
+    const BYTES: usize = 16 << 20;
+
+    /// An answer in one large frame, to a call of gRPC.
+    async fn answered() -> Body {
+        let service = post(async || Bytes::from(vec![7; BYTES]));
+        let mut router = Router::new().route("/large", service).layer(from_fn(held));
+        let address = ([127, 0, 0, 1], 1).into();
+        let client = Clients::new(1).admit(address).expect("room");
+        let known = (Ticket::new(&client.state), Peer::default(), Address(address));
+        let request = http::Request::post("/large").header("content-type", "application/grpc");
+        let request = request.extension(known).body(Body::empty()).expect("a request");
+        router.call(request).await.expect("an answer").into_body()
+    }
+
+    /// The next part, or the text of the status at the end.
+    async fn next(body: &mut Body) -> Result<usize, String> {
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
+        let frame = frame.expect("no end without a status").expect("no error");
+        let status = |frame: Frame<Bytes>| {
+            let trailers = frame.into_trailers().expect("trailers");
+            Status::from_header_map(&trailers).expect("a status").to_string()
+        };
+        frame.into_data().map(|data| data.len()).map_err(status)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slowest_reader_of_large_frames_makes_room() {
+        let _alone = ALONE.lock().await;
+        let (mut slow, mut refused) = (answered().await, answered().await);
+        assert_eq!(next(&mut slow).await, Ok(PART_BYTES));
+        let full = next(&mut refused).await.expect_err("the slow one is new");
+        assert!(full.contains("too many large answers are being read"), "{full}");
+        assert!(refused.is_end_stream());
+        advance(std::time::Duration::from_secs(3)).await;
+        let mut other = answered().await;
+        for _ in 0..BYTES / PART_BYTES {
+            assert_eq!(next(&mut other).await, Ok(PART_BYTES));
+        }
+        assert!(other.is_end_stream());
+        let given_up = next(&mut slow).await.expect_err("others need its room");
+        assert!(given_up.contains("was read too slowly"), "{given_up}");
     }
 }

@@ -20,6 +20,7 @@ use crate::admission::{admit, is_grpc, only_grpc};
 use crate::api::{DOCUMENT_PATH, Problem, tag_of, tagged, wants_page};
 use crate::grpc::Answering;
 use crate::guard::{Guard, check};
+use crate::health::Readiness;
 use crate::held::held;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
@@ -36,7 +37,7 @@ pub(crate) fn about(
         "{title}\n\n\
          gRPC   {}\n\
          HTTP   GET /livez: 200 while the server runs\n\
-         \x20      GET /readyz, /healthz: 200 while the domains can store, 503 otherwise\n\
+         \x20      GET /readyz, /healthz: 200 while it is ready, 503 and why otherwise\n\
          \x20      GET /metrics: for Prometheus\n\
          \x20      GET {DOCUMENT_PATH}: what else there is; {} as a page\n\
          \x20      in a browser, pages of what is counted and of this server\n\n\
@@ -64,16 +65,13 @@ pub(crate) fn all(
     guard: Arc<Guard>,
     site: Arc<Site>,
     document: Value,
-    serving: watch::Receiver<bool>,
+    readiness: watch::Receiver<Readiness>,
     measured: Arc<Metrics>,
 ) -> Router {
     let health = async move || {
-        if *serving.borrow() {
-            return (StatusCode::OK, "serving\n");
-        }
-        let reason = "not serving: the domains cannot store now, or the server is stopping; its log \
-                      says why\n";
-        (StatusCode::SERVICE_UNAVAILABLE, reason)
+        let now = readiness.borrow();
+        let status = if now.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, now.sentence())
     };
     let text = Bytes::from(format!("{document:#}\n"));
     let described = async move |request: Request| {

@@ -11,12 +11,13 @@
 //! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `facts.rs` | what a server knows of itself, and its domains of themselves |
+//! | `frames.rs` | where frames of HTTP/2 begin, and which requests are open by them |
 //! | `grpc.rs` | the server's own gRPC service, which tells these facts |
 //! | `guard.rs` | the one check of who asks |
 //! | `half_sent.rs` | messages of gRPC that have begun to come |
 //! | `handover.rs` | handing the port over to a server that replaces this one |
 //! | `handover_none.rs` | the same where that cannot be done |
-//! | `health.rs` | SERVING only while the domains can store |
+//! | `health.rs` | whether the server is ready, and why not |
 //! | `held.rs` | a request while it is open: its place among all, and the rest of a large answer |
 //! | `http.rs` | what a browser or a load balancer sees, and calls to unknown services |
 //! | `linger.rs` | the limits of a connection, and its end, which the client hears |
@@ -39,6 +40,7 @@ mod doors;
 mod duties;
 mod error;
 pub mod facts;
+mod frames;
 mod grpc;
 mod guard;
 mod half_sent;

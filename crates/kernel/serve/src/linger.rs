@@ -20,7 +20,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::Connected;
 
 use crate::arriving::Arriving;
-use crate::clients::{Client, Ticket};
+use crate::clients::{Client, PAUSE, Ticket};
+use crate::frames::{Frames, Streams};
 use crate::guard::Address;
 use crate::tls::{Peer, Stream};
 
@@ -43,11 +44,14 @@ pub(crate) struct Lingering {
     newcomer: Option<TaskTrackerToken>,
     client: Client,
     arriving: Arriving,
+    /// What is sent, of HTTP/2.
+    leaving: Frames,
+    streams: Streams,
     /// Until the first complete head is here.
     head_limit: Option<Pin<Box<Sleep>>>,
     /// While nothing can be sent.
     send_limit: Option<Pin<Box<Sleep>>>,
-    /// While it is not read because too much is unread.
+    /// While it is not read because it has too much.
     pause: Option<Pin<Box<Sleep>>>,
     /// Set once our side is being closed.
     limit: Option<Pin<Box<Sleep>>>,
@@ -70,6 +74,8 @@ impl Lingering {
             head_limit: Some(Box::pin(sleep_until(client.state.since + HEAD_WAIT_MAX))),
             client,
             arriving: Arriving::new(),
+            leaving: Frames::default(),
+            streams: Streams::default(),
             send_limit: None,
             pause: None,
             limit: None,
@@ -94,8 +100,8 @@ impl Lingering {
         if self.arriving.is_head_too_long(state.is_serving()) {
             return Poll::Ready(Err(ended("the head of a request is too long")));
         }
-        while state.has_much_unread() {
-            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(Duration::from_secs(1))));
+        while state.has_too_much() {
+            let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
             ready!(pause.as_mut().poll(cx));
             self.pause = None;
             state.forgive();
@@ -106,7 +112,8 @@ impl Lingering {
 
     fn note(&mut self, bytes: &[u8]) -> io::Result<()> {
         let state = &self.client.state;
-        let arrived = self.arriving.note(bytes);
+        let arrived = self.arriving.note(bytes, &mut self.streams);
+        state.note_streams(self.streams.len());
         if arrived.is_flood {
             return Err(ended("too many frames bring nothing"));
         }
@@ -122,16 +129,21 @@ impl Lingering {
         Ok(())
     }
 
-    /// What became of a write. Nothing can be sent for a while only.
-    fn sent(
+    /// What became of a write of these bytes. Nothing can be sent for a while only.
+    fn sent<'a>(
         &mut self,
         cx: &mut Context<'_>,
+        bytes: impl Iterator<Item = &'a [u8]>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(written) = &written {
             self.send_limit = None;
-            if written.as_ref().is_ok_and(|bytes| *bytes >= ANSWER_BYTES) {
+            let written = *written.as_ref().unwrap_or(&0);
+            if written >= ANSWER_BYTES {
                 self.client.state.note_activity();
+            }
+            if self.arriving.is_http2() {
+                self.note_sent(bytes, written);
             }
         } else {
             let state = &self.client.state;
@@ -142,6 +154,18 @@ impl Lingering {
             }
         }
         written
+    }
+
+    /// So many of these bytes were sent.
+    fn note_sent<'a>(&mut self, bytes: impl Iterator<Item = &'a [u8]>, mut written: usize) {
+        for bytes in bytes {
+            let mut sent = &bytes[..written.min(bytes.len())];
+            written -= sent.len();
+            while let Some(head) = self.leaving.next(&mut sent) {
+                self.streams.went(head);
+            }
+        }
+        self.client.state.note_streams(self.streams.len());
     }
 }
 
@@ -168,7 +192,15 @@ impl AsyncRead for Lingering {
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_may_read(cx))?;
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if self.client.state.is_read_slowly() {
+            let bytes = buffer.remaining().min(self.arriving.one_frame());
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buffer.advance(read);
+        } else {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        }
         self.newcomer = None;
         Poll::Ready(self.note(&buffer.filled()[before..]))
     }
@@ -181,7 +213,7 @@ impl AsyncWrite for Lingering {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.sent(cx, written)
+        self.sent(cx, std::iter::once(bytes), written)
     }
 
     fn poll_write_vectored(
@@ -190,7 +222,7 @@ impl AsyncWrite for Lingering {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.sent(cx, written)
+        self.sent(cx, slices.iter().map(|slice| &**slice), written)
     }
 
     fn is_write_vectored(&self) -> bool {

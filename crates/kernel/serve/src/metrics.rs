@@ -9,15 +9,17 @@ use axum::http::{Method, Response, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use tally_runtime::metrics::{CONTENT_TYPE, Metric, Scrape};
+use tally_runtime::{faults, telemetry};
 use tokio::sync::watch;
 
 use crate::Domains;
 use crate::admission::is_grpc;
-use crate::api::{Api, DOCUMENT_PATH};
 use crate::clients::Clients;
+use crate::health::Readiness;
+use crate::needs::Declared;
 
 const READY: Metric =
-    Metric::gauge("tally_ready", "Whether the domains can store now: what /healthz says.");
+    Metric::gauge("tally_ready", "Whether the server is ready: what /readyz says.");
 const HTTP_REQUESTS: Metric = Metric::counter(
     "tally_http_requests_total",
     "Requests of HTTP, without gRPC, by the pattern of their route, method and class of status.",
@@ -28,8 +30,6 @@ const UNKNOWN: &str = "unknown";
 /// The methods that are told apart.
 const METHODS: [&str; 8] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 const OTHER: &str = "other";
-/// The server's own routes.
-const OWN: [&str; 6] = ["/", "/healthz", "/livez", "/metrics", "/readyz", DOCUMENT_PATH];
 /// From 1xx on.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -46,7 +46,7 @@ type ByRoute = BTreeMap<String, BTreeMap<&'static str, [u64; CLASSES.len()]>>;
 pub(crate) struct Metrics {
     pub(crate) requests: Requests,
     pub(crate) domains: Domains,
-    pub(crate) serving: watch::Receiver<bool>,
+    pub(crate) readiness: watch::Receiver<Readiness>,
     pub(crate) more: Vec<Measure>,
     pub(crate) clients: Clients,
 }
@@ -54,12 +54,10 @@ pub(crate) struct Metrics {
 // === impl Requests ===
 
 impl Requests {
-    /// None yet. The routes of these APIs and of the server itself are there from the start.
-    pub(crate) fn of<'a>(apis: impl Iterator<Item = &'a Api>) -> Self {
-        let operations = apis.flat_map(|api| &api.operations);
-        let operations = operations.map(|operation| (operation.path, operation.method));
+    /// None yet. All routes that a server has are there from the start.
+    pub(crate) fn of(declared: &Declared) -> Self {
         let mut routes = ByRoute::new();
-        for (route, method) in operations.chain(OWN.map(|route| (route, "get"))) {
+        for (route, method) in declared.routes() {
             routes.entry(route.to_owned()).or_default().entry(known(method)).or_default();
         }
         Self(Mutex::new(routes))
@@ -119,13 +117,15 @@ pub(crate) async fn count(
 
 /// Answers a scrape.
 pub(crate) async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response<Body> {
-    let Metrics { requests, domains, serving, more, clients } = &*metrics;
+    let Metrics { requests, domains, readiness, more, clients } = &*metrics;
+    faults::panic_point("scrape");
     let mut scrape = Scrape::new();
     more.iter().for_each(|measure| measure(&mut scrape));
-    scrape.put(READY, &[], *serving.borrow());
+    scrape.put(READY, &[], readiness.borrow().is_ready());
     domains.measure(&mut scrape);
     clients.measure(&mut scrape);
     requests.measure(&mut scrape);
+    telemetry::measure(&mut scrape);
     scrape.put_process();
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], scrape.finish()).into_response()
 }

@@ -80,6 +80,15 @@ impl Declared {
         declared.map_or(Needs::Key, |(_, needs)| *needs)
     }
 
+    /// The routes with their methods.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let of_route = |(path, methods): (&&'static str, &Vec<(&'static str, Needs)>)| {
+            let path = *path;
+            methods.iter().map(move |(method, _)| (path, *method)).collect::<Vec<_>>()
+        };
+        self.routes.iter().flat_map(of_route)
+    }
+
     /// Whether a method of gRPC is declared.
     pub(crate) fn has_method(&self, path: &str) -> bool {
         self.methods.contains_key(path)

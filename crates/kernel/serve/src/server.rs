@@ -27,6 +27,7 @@ use crate::clients::{CONNECTIONS_MAX, Clients};
 use crate::domain::{Domains, Draining, Started};
 use crate::grpc::{Answering, PACKAGE};
 use crate::guard::{Address, Guard};
+use crate::health::Readiness;
 use crate::linger::Lingering;
 use crate::metrics::{Measure, Metrics, Requests};
 use crate::needs::Declared;
@@ -196,9 +197,9 @@ impl Server {
             let service = ServerServiceServer::new(answering);
             own.add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX));
         }
-        let (serving, is_serving) = watch::channel(false);
+        let (readiness, asked) = watch::channel(Readiness::Starting);
         let document = document(self.doors.iter().flat_map(|doors| &doors.apis));
-        let requests = Requests::of(self.doors.iter().flat_map(|doors| &doors.apis));
+        let requests = Requests::of(&declared);
         services.extend(self.doors.iter().flat_map(|doors| &doors.names).copied());
         let (grpc, routes, pages) = joined(router(own), self.doors);
         let (pages, site) = pages.finish(self.about, of_pages, self.text);
@@ -208,14 +209,16 @@ impl Server {
             tasks.spawn("watch the certificate", Arc::clone(&tls).watch(drain.clone()));
             self.measure.push(Box::new(move |scrape| tls.measure(scrape)));
         }
-        tasks.spawn("health", health::watch(probe, reporter, services, serving, drain.clone()));
+        let domains = self.domains.clone();
+        let watched = health::watch(probe, domains, reporter, services, readiness, drain.clone());
+        tasks.spawn("health", watched);
         let names = Names::new(listener.address(), listener.host.as_deref(), listener.names);
         let (access, refusals, clock) = (self.access, self.refusals, self.clock);
         let guard = Guard { names, access, declared, refusals, clock };
-        let (serving, clients, more) = (is_serving.clone(), self.clients.clone(), self.measure);
-        let metrics = Metrics { requests, domains: self.domains, serving, more, clients };
+        let (readiness, clients, more) = (asked.clone(), self.clients.clone(), self.measure);
+        let metrics = Metrics { requests, domains: self.domains, readiness, more, clients };
         let (guard, metrics) = (Arc::new(guard), Arc::new(metrics));
-        let router = http::all(grpc, routes, guard, site, document, is_serving, metrics);
+        let router = http::all(grpc, routes, guard, site, document, asked, metrics);
         let (newcomers, clients) = (TaskTracker::new(), self.clients);
         let entrance = Entrance::new(listener.tls);
         let incoming = TcpIncoming::from(listener.socket)
@@ -338,7 +341,7 @@ fn transport() -> tonic::transport::Server {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
 }
 
-/// None if there is no room for it.
+/// None if there is no room for it. It waits for no client.
 async fn accepted(
     connection: std::io::Result<TcpStream>,
     clients: &Clients,
@@ -355,6 +358,6 @@ async fn accepted(
         Err(error) => return Some(Err(error)),
     };
     let client = clients.admit(address)?;
-    let stream = entrance.pass(stream).await;
+    let stream = entrance.pass(stream);
     Some(Ok(Lingering::new(stream, Address(address), client, newcomer)))
 }

@@ -1,10 +1,11 @@
 //! From a database URL to something that can be asked: connections, retries, migrations.
 //!
-//! It knows Postgres, CockroachDB and SQLite, but no table except that of the leases: each domain has
+//! It knows Postgres, CockroachDB and SQLite, but no table except those of leases and watches: each domain has
 //! SQL of its own for each [`Dialect`]. What returns an [`Error`] fails when the database does.
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `copy.rs`, `copy/` | copying everything from one database into another |
 //! | `error.rs` | classifying what the drivers report: did it happen, is it worth repeating? |
 //! | `lease.rs`, `lease/` | which server does what one does for all |
 //! | `migrate.rs` | bringing a set of tables up to date |
@@ -12,7 +13,9 @@
 //! | `retry.rs` | the one loop that repeats a failed operation |
 //! | `sqlite/` | SQLite: its threads, its files, the lock on them |
 //! | `url.rs`, `url/` | reading a database URL, and printing it without its password |
+//! | `watch.rs`, `watch/` | since when something is looked at without a gap |
 
+pub mod copy;
 pub mod error;
 mod lease;
 mod migrate;
@@ -20,6 +23,7 @@ pub mod postgres;
 pub mod retry;
 pub mod sqlite;
 mod url;
+mod watch;
 
 pub use error::is_locked;
 pub use lease::Lease;
@@ -27,6 +31,7 @@ pub use migrate::{Migrations, Schema};
 use tally_runtime::metrics::Scrape;
 pub use tally_runtime::{Error, Outcome};
 pub use url::{DatabaseUrl, Driver, Environment, InvalidUrl, PostgresUrl, SqliteUrl};
+pub use watch::Watch;
 
 /// Which SQL a database understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

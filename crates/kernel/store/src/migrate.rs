@@ -3,6 +3,7 @@
 use refinery::{Migration, Runner};
 use tally_runtime::{Kind, chain};
 
+use crate::copy::Copying;
 use crate::{Database, Dialect, Error, postgres, sqlite};
 
 /// The migrations of one set of tables, which has numbers of its own.
@@ -16,6 +17,8 @@ pub struct Migrations {
     pub cockroach: fn() -> Runner,
     /// For SQLite.
     pub sqlite: fn() -> Runner,
+    /// How `tally copy` takes the tables.
+    pub copying: Copying,
 }
 
 /// Where a database stands.

@@ -47,8 +47,10 @@ pub struct GetPeriodTotalsResponse {
 pub struct MethodCount {
     #[prost(enumeration = "Method", tag = "1")]
     pub method: i32,
+    /// As it was counted, or `_other`.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
+    /// How many requests.
     #[prost(int64, tag = "3")]
     pub count: i64,
     /// The UTC day, where the totals are by day.
@@ -60,6 +62,7 @@ pub struct MethodCount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Method {
+    /// Not known.
     Unspecified = 0,
     Connect = 1,
     Delete = 2,

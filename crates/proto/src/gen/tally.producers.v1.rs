@@ -96,6 +96,7 @@ pub struct Producer {
     /// open one.
     #[prost(string, tag = "1")]
     pub short_id: ::prost::alloc::string::String,
+    /// As of Open.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     /// The last batch that is committed.
@@ -106,6 +107,7 @@ pub struct Producer {
     /// How much was accepted from it, and how much it said to have dropped.
     #[prost(int64, tag = "5")]
     pub accepted: i64,
+    /// See `accepted`.
     #[prost(int64, tag = "6")]
     pub dropped: i64,
     /// Whether this is an insert worker of a server.
@@ -114,6 +116,7 @@ pub struct Producer {
     /// Its checkpoint, and when that was stored; empty and unset if it has none.
     #[prost(bytes = "vec", tag = "8")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    /// See `checkpoint`.
     #[prost(message, optional, tag = "9")]
     pub checkpoint_at: ::core::option::Option<::prost_types::Timestamp>,
 }

@@ -105,6 +105,7 @@ pub mod selection {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ForgetRequest {
+    /// Which series. Not empty.
     #[prost(message, optional, tag = "1")]
     pub selection: ::core::option::Option<Selection>,
     /// Allow that it is about every path.
@@ -119,6 +120,7 @@ pub struct ForgetRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MergeRequest {
+    /// Which series. Not empty.
     #[prost(message, optional, tag = "1")]
     pub selection: ::core::option::Option<Selection>,
     /// What series get in place of their own service; unset: they keep it. At most 128 bytes; empty for
@@ -146,6 +148,7 @@ pub struct ChangeResponse {
     /// How many series move, and how many requests they had when that was decided.
     #[prost(uint64, tag = "1")]
     pub series: u64,
+    /// See `series`.
     #[prost(int64, tag = "2")]
     pub requests: i64,
     /// With dry_run: the first 1,000 of them, those with the most requests first.
@@ -155,10 +158,13 @@ pub struct ChangeResponse {
     #[prost(bool, tag = "4")]
     pub is_kept: bool,
 }
+/// A series that a merge or a forget moves.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MovedSeries {
+    /// What it is called before that.
     #[prost(message, optional, tag = "1")]
     pub series: ::core::option::Option<crate::lenient::Series>,
+    /// How many requests it has.
     #[prost(int64, tag = "2")]
     pub requests: i64,
 }
@@ -178,6 +184,7 @@ pub struct QueryTotalsRequest {
     /// The last day, which is included; a month or a year means its last day. Unset: without an end.
     #[prost(message, optional, tag = "2")]
     pub to: ::core::option::Option<super::super::super::google::r#type::Date>,
+    /// What to sum by.
     #[prost(enumeration = "Granularity", tag = "3")]
     pub granularity: i32,
     /// Only paths that begin with this, compared byte by byte. Empty: every path.
@@ -197,6 +204,7 @@ pub struct QueryTotalsRequest {
     /// its usual order all the same. 0: all of them.
     #[prost(uint32, tag = "8")]
     pub limit: u32,
+    /// Which totals a limit leaves.
     #[prost(enumeration = "LimitOrder", tag = "9")]
     pub limit_order: i32,
     /// The time zone of all dates and periods: an IANA name such as Asia/Kolkata, of the tz database that is
@@ -209,13 +217,16 @@ pub struct QueryTotalsRequest {
     /// Only these, compared byte by byte; an empty text is a series without one. No entry: all.
     #[prost(string, repeated, tag = "12")]
     pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The same of methods, as series have them.
     #[prost(string, repeated, tag = "13")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only these; 0 is not known. See status_classes.
     #[prost(uint32, repeated, tag = "14")]
     pub statuses: ::prost::alloc::vec::Vec<u32>,
     /// 1 to 5, as in GROUP_BY_STATUS_CLASS. A series passes if its status or the class of it is named.
     #[prost(uint32, repeated, tag = "15")]
     pub status_classes: ::prost::alloc::vec::Vec<u32>,
+    /// As of services.
     #[prost(string, repeated, tag = "16")]
     pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Add the corrections beside the counts: without `live`, those of rolled-up days.
@@ -251,6 +262,7 @@ pub struct QueryTotalsResponse {
 /// Totals that an answer leaves out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Omitted {
+    /// How many.
     #[prost(int64, tag = "1")]
     pub totals: i64,
     /// The sum of their counts.
@@ -268,6 +280,7 @@ pub struct Group {
     pub path: ::prost::alloc::string::String,
     #[prost(uint32, tag = "4")]
     pub status: u32,
+    /// 1 to 5, or 0 for none.
     #[prost(uint32, tag = "5")]
     pub status_class: u32,
     #[prost(string, tag = "6")]
@@ -285,6 +298,7 @@ pub struct Resolved {
     /// The beginning of the range and its end, which is not included; unset: without a bound.
     #[prost(message, optional, tag = "3")]
     pub start: ::core::option::Option<::prost_types::Timestamp>,
+    /// See `start`.
     #[prost(message, optional, tag = "4")]
     pub end: ::core::option::Option<::prost_types::Timestamp>,
 }
@@ -306,6 +320,7 @@ pub struct PeriodTotals {
     /// ahead of UTC at that moment.
     #[prost(message, optional, tag = "4")]
     pub start: ::core::option::Option<::prost_types::Timestamp>,
+    /// See `start`.
     #[prost(int32, tag = "5")]
     pub utc_offset_seconds: i32,
     /// With `with_corrections`: the corrections of each, which no count has in it. Empty: none has any.
@@ -324,6 +339,7 @@ pub mod record_request {
         /// The first message of a stream, and only the first.
         #[prost(message, tag = "1")]
         Open(super::super::super::producers::v1::Open),
+        /// Every other message.
         #[prost(message, tag = "2")]
         Batch(super::Batch),
         /// The last message of a producer that is not opened again: every batch that its client has
@@ -333,6 +349,7 @@ pub mod record_request {
         Done(super::Done),
     }
 }
+/// The end of a producer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Done {}
 /// Requests that are stored together, or not at all.
@@ -405,6 +422,7 @@ pub struct ForgetProducerResponse {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListProducersResponse {
+    /// The next ones.
     #[prost(message, repeated, tag = "1")]
     pub producers: ::prost::alloc::vec::Vec<super::super::producers::v1::Producer>,
     /// In the first message: all of them.
@@ -1962,21 +1980,26 @@ pub struct Rule {
     /// Unique. 1 to 200 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Which requests it is about, as of QueryTotalsRequest, except that methods are read in any case and by
-    /// number, as series have them. At most 100 entries of at most 2,048 bytes.
+    /// Which requests it is about, as of QueryTotalsRequest: this and the filters below. Each has at most 100
+    /// entries of at most 2,048 bytes.
     #[prost(string, repeated, tag = "2")]
     pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Read in any case, and by number, as series have them.
     #[prost(string, repeated, tag = "3")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As of QueryTotalsRequest.
     #[prost(string, repeated, tag = "4")]
     pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As of QueryTotalsRequest.
     #[prost(string, tag = "5")]
     pub path_prefix: ::prost::alloc::string::String,
     /// For a share: whose share of the requests that pass the other filters. At least one is needed then.
     #[prost(uint32, repeated, tag = "6")]
     pub statuses: ::prost::alloc::vec::Vec<u32>,
+    /// See `statuses`.
     #[prost(uint32, repeated, tag = "7")]
     pub status_classes: ::prost::alloc::vec::Vec<u32>,
+    /// As of QueryTotalsRequest.
     #[prost(string, repeated, tag = "8")]
     pub customers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The window: a multiple of 15 minutes, from 15 to 10,080, which is a week.
@@ -2018,6 +2041,7 @@ pub mod rule {
 /// A rule, and how it stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeptRule {
+    /// As it was added, except for the webhook.
     #[prost(message, optional, tag = "1")]
     pub rule: ::core::option::Option<Rule>,
     /// A UUID in its usual form.
@@ -2065,6 +2089,7 @@ pub struct ShowRuleResponse {
     /// The last window that is complete, and the one after it, which ends now.
     #[prost(message, optional, tag = "2")]
     pub complete: ::core::option::Option<Window>,
+    /// See `complete`.
     #[prost(message, optional, tag = "3")]
     pub running: ::core::option::Option<Window>,
     /// The latest events, the last first, at most 20.
@@ -2078,6 +2103,7 @@ pub struct ShowRuleResponse {
 /// What was counted in a window.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Window {
+    /// Included.
     #[prost(message, optional, tag = "1")]
     pub from: ::core::option::Option<::prost_types::Timestamp>,
     /// Not included. Of the running one, when it was counted, or its end.
@@ -2110,6 +2136,7 @@ pub struct Event {
     /// Since when it is given up.
     #[prost(message, optional, tag = "6")]
     pub dead_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// How often it was sent.
     #[prost(uint32, tag = "7")]
     pub attempts: u32,
     /// What became of the last attempt, in a few words.

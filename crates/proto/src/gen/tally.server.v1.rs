@@ -3,6 +3,7 @@
 pub struct GetStatusRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetStatusResponse {
+    /// The program's version.
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
     /// The number of its process.
@@ -18,12 +19,14 @@ pub struct GetStatusResponse {
     pub trouble: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "6")]
     pub database: ::core::option::Option<Database>,
+    /// Those that are on.
     #[prost(message, repeated, tag = "7")]
     pub domains: ::prost::alloc::vec::Vec<Domain>,
     /// What else it knows of itself.
     #[prost(message, repeated, tag = "8")]
     pub facts: ::prost::alloc::vec::Vec<Fact>,
 }
+/// The database of a server.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Database {
     /// SQLite, Postgres or CockroachDB.
@@ -32,6 +35,7 @@ pub struct Database {
     /// Its URL without a password.
     #[prost(string, tag = "2")]
     pub address: ::prost::alloc::string::String,
+    /// How far its tables are.
     #[prost(message, repeated, tag = "3")]
     pub schemas: ::prost::alloc::vec::Vec<Schema>,
     /// How large it is, if that can be told.
@@ -44,16 +48,20 @@ pub struct Database {
 /// The tables of one set of migrations.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Schema {
+    /// A domain, or what domains share.
     #[prost(string, tag = "1")]
     pub set: ::prost::alloc::string::String,
     /// The number of its newest migration.
     #[prost(int64, tag = "2")]
     pub version: i64,
 }
+/// One job of a server, such as counting requests.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Domain {
+    /// Such as requests.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// What it knows of itself.
     #[prost(message, repeated, tag = "2")]
     pub facts: ::prost::alloc::vec::Vec<Fact>,
     /// Why facts are missing; empty if all are here.

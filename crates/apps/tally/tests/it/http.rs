@@ -349,12 +349,8 @@ fn the_documented_examples_print_what_is_documented() {
         let words: Vec<_> = line.split_whitespace().skip(1).collect();
         server.ok(&words);
     }
-    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("the README");
-    let counts = |line: &&str| line.starts_with("tally add ") && line.contains(" --at ");
-    let counted = |text| str::lines(text).filter(counts).collect::<Vec<_>>();
-    assert_eq!(counted(&readme), counted(&page), "both have the requests that they ask for");
     let mut asked = 0;
-    for (command, expected) in examples(&page).into_iter().chain(examples(&readme)) {
+    for (command, expected) in examples(&page) {
         let command = command.replace("http://127.0.0.1:7777", &server.url);
         let mut shell = Command::new("sh");
         let output = run_with(shell.args(["-c", &command]), b"", LIMIT, None);

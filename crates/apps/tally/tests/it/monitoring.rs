@@ -18,10 +18,12 @@ const INFINITY: &str = "yesoreyeram-infinity-datasource";
 const PROMETHEUS: &str = "prometheus";
 
 /// What a scrape tells that no dashboard and no alert shows.
-const UNSHOWN: [&str; 7] = [
+const UNSHOWN: [&str; 9] = [
     "process_max_fds",
     "process_open_fds",
     "process_start_time_seconds",
+    "tally_chore_overdue",
+    "tally_client_connections_max",
     "tally_requests_roll_up_last_success_timestamp_seconds",
     "tally_requests_rolled_up_total",
     "tally_tls_handshake_failures_total",

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use tally_testkit::{eventually_blocking, run};
+use tally_testkit::{eventually_blocking, http, run};
 
 use crate::support::{Home, LIMIT, Server, assert_fails, assert_no_secret};
 
@@ -90,6 +90,38 @@ fn a_server_that_cannot_store_says_why() {
     };
     assert_eq!(eventually_blocking(LIMIT, is_in_trouble).err(), None);
     server.kill();
+}
+
+/// Requests can be stored, so nothing else tells that their rows pile up.
+#[test]
+fn a_server_whose_fold_is_overdue_is_not_ready() {
+    let home = Home::postgres("overdue");
+    let mut command = home.serve_command(&[]);
+    let server = Server::start(command.env("TALLY_FAULT", "duties.eager,chores.hurried"));
+    let await_ready = |is_ready: bool, words: &str| {
+        let is_so = || {
+            let answer = http(&server.url, "GET /readyz", &[], "");
+            let is_so = answer.status == if is_ready { 200 } else { 503 };
+            (is_so && answer.body.contains(words)).then_some(()).ok_or(answer)
+        };
+        assert_eq!(eventually_blocking(LIMIT, is_so).map_err(|last| format!("{last:?}")), Ok(()));
+    };
+    await_ready(true, "serving");
+    home.sql("ALTER TABLE tally_request_days RENAME TO hidden");
+    server.ok(&["add", "GET", "/hello"]);
+    await_ready(false, "not serving: requests: the fold is overdue: not done for ");
+    let output = server.run(&["status"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    // Why it is, for those who run it.
+    for words in ["NOT READY: requests: the fold is overdue", "fold checked", "tally_request_days"]
+    {
+        assert!(output.stdout.contains(words), "{words:?} is not in {}", output.stdout);
+    }
+    server.ok(&["add", "GET", "/hello"]);
+    home.sql("ALTER TABLE hidden RENAME TO tally_request_days");
+    await_ready(true, "serving");
+    assert_eq!(home.stored(), 2);
+    server.stop();
 }
 
 #[test]

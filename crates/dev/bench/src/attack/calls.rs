@@ -12,11 +12,11 @@ use tally_runtime::{Clock as _, SystemClock};
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
-use super::{Attack, Target};
+use super::{Attack, FROM, Target};
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack { name: "row queue", begin: |on| each(on, 4, 64, add_known) },
-    Attack { name: "unknown paths", begin: |on| each(on, 4, 16, add_unknown) },
+    Attack { name: "new paths", begin: |on| each(on, 4, 16, add_unknown) },
     Attack { name: "scattered days", begin: |on| each(on, 2, 8, add_scattered) },
     Attack { name: "drops of many days", begin: |on| each(on, 2, 16, drop_many) },
     Attack { name: "new producers", begin: |on| each(on, 2, 16, open) },
@@ -58,7 +58,8 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     for connection in 0..connections {
-        let channel = Endpoint::new(on.url.clone()).expect("it is a URL").connect_lazy();
+        let endpoint = Endpoint::new(on.url.clone()).expect("it is a URL");
+        let channel = endpoint.local_address(Some(FROM.into())).connect_lazy();
         for caller in 0..callers {
             let channel = channel.clone();
             on.start(async move {

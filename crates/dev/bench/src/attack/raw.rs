@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::{Attack, Target};
@@ -26,6 +25,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "half-sent to reflection",
         begin: |on| hold(on, 64, half_sent(REFLECTION, 4 << 20)),
     },
+    Attack { name: "unknown paths", begin: |on| hold(on, 1_000, requests(UNKNOWN, 1_000)) },
+    Attack { name: "unread refusals", begin: |on| deaf(on, 900, requests(&headers(ADD), 1_000)) },
     Attack { name: "unread small messages", begin: |on| hold(on, 64, small_messages()) },
     Attack {
         name: "slow readers of totals",
@@ -63,11 +64,16 @@ const RECORD: &str = "/tally.requests.v1.RequestService/Record";
 const QUERY: &str = "/tally.requests.v1.RequestService/QueryTotals";
 const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
+/// `GET /nope`.
+const UNKNOWN: &[u8] = b"\x82\x86\x04\x05/nope\x01\x09localhost";
+
 /// A question about everything: without a field.
 const QUESTION: &[u8] = &[0, 0, 0, 0, 0];
 /// From 2015 to 2015, both as a `google.type.Date` of a year.
 const YEAR: &[u8] = &[0, 0, 0, 0, 10, 0x0a, 3, 0x08, 0xdf, 0x0f, 0x12, 3, 0x08, 0xdf, 0x0f];
 
+/// A socket's buffer.
+const SMALLEST: u32 = 2_048;
 /// After this a connection that was closed is opened again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -138,6 +144,13 @@ fn slow_readers(path: &str, question: &[u8]) -> Vec<u8> {
     [PREFACE, &settings, &(0..24).flat_map(ask).collect::<Vec<u8>>()].concat()
 }
 
+/// So many requests without a body, whose answers have no window.
+fn requests(block: &[u8], count: u32) -> Vec<u8> {
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let ask = |number: u32| frame(1, END_HEADERS | END_STREAM, 2 * number + 1, block);
+    [PREFACE, &settings, &(0..count).flat_map(ask).collect::<Vec<u8>>()].concat()
+}
+
 fn resets(round: u32) -> Vec<u8> {
     let block = headers(ADD);
     let one = |number: u32| {
@@ -172,7 +185,7 @@ fn hold(on: &Target, count: usize, bytes: Vec<u8>) {
         let bytes = std::sync::Arc::clone(&bytes);
         async move {
             loop {
-                if let Ok(mut stream) = TcpStream::connect(on.address).await {
+                if let Ok(mut stream) = on.connect().await {
                     let (mut read, mut write) = stream.split();
                     let send = async {
                         let _ = write.write_all(&bytes).await;
@@ -195,6 +208,20 @@ fn hold(on: &Target, count: usize, bytes: Vec<u8>) {
     });
 }
 
+/// Opens connections that send this and read nothing at all.
+fn deaf(on: &Target, count: usize, bytes: Vec<u8>) {
+    let bytes = std::sync::Arc::new(bytes);
+    on.start_many(count, |on, _| {
+        let bytes = std::sync::Arc::clone(&bytes);
+        async move {
+            if let Ok(mut stream) = on.connect_with(Some(SMALLEST)).await {
+                let _ = stream.write_all(&bytes).await;
+                std::future::pending::<()>().await;
+            }
+        }
+    });
+}
+
 async fn answer_pings(incoming: &mut Vec<u8>, write: &mut (impl tokio::io::AsyncWrite + Unpin)) {
     while let Some(head) = incoming.first_chunk::<9>().copied() {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -211,7 +238,7 @@ async fn answer_pings(incoming: &mut Vec<u8>, write: &mut (impl tokio::io::Async
 /// A byte of a head each second.
 async fn slow_head(on: Target, _: usize) {
     loop {
-        if let Ok(mut stream) = TcpStream::connect(on.address).await
+        if let Ok(mut stream) = on.connect().await
             && stream.write_all(HALF_HEAD).await.is_ok()
         {
             while stream.write_all(b"x").await.is_ok() {
@@ -225,7 +252,7 @@ async fn slow_head(on: Target, _: usize) {
 /// Connects, and leaves.
 async fn connect(on: Target, _: usize) {
     loop {
-        drop(TcpStream::connect(on.address).await);
+        drop(on.connect().await);
         tokio::task::yield_now().await;
     }
 }
@@ -234,7 +261,7 @@ async fn connect(on: Target, _: usize) {
 fn flood(on: &Target, bytes: fn(u32) -> Vec<u8>) {
     on.start_many(2, |on, _| async move {
         loop {
-            if let Ok(stream) = TcpStream::connect(on.address).await {
+            if let Ok(stream) = on.connect().await {
                 let (mut read, mut write) = stream.into_split();
                 let sending = async {
                     let mut is_open = write.write_all(&begun(&[])).await.is_ok();

@@ -35,19 +35,37 @@ enum Field {
 /// A table, and its rows, which are made as they are written.
 type Rows<'a> = (&'static str, Box<dyn Iterator<Item = Vec<Field>> + 'a>);
 
+/// What became of one table.
+pub(super) struct Filled {
+    pub(super) table: &'static str,
+    pub(super) rows: u64,
+    /// With its indexes.
+    pub(super) bytes: u64,
+}
+
 /// Writes all tables; nothing else uses the database.
-pub(super) async fn fill(place: &Place, books: &Books) -> anyhow::Result<()> {
+pub(super) async fn fill(place: &Place, books: &Books) -> anyhow::Result<Vec<Filled>> {
     let tables = [series(books), days(books), months(books), calendar(books)];
-    match (place.postgres().await, place.file()) {
-        (Some(client), _) => {
-            for (table, rows) in tables {
-                copy(&client, table, rows).await?;
-            }
-            client.batch_execute("VACUUM (ANALYZE)").await?;
-        }
-        (None, file) => insert(&file.expect("a file, if it is not Postgres"), tables)?,
+    let Some(client) = place.postgres().await else {
+        return insert(&place.file().expect("a file, if it is not Postgres"), tables);
+    };
+    let mut filled = Vec::new();
+    for (table, rows) in tables {
+        let rows = copy(&client, table, rows).await?;
+        let table = name(table);
+        let bytes: i64 = client
+            .query_one("SELECT pg_total_relation_size($1::TEXT::REGCLASS)", &[&table])
+            .await?
+            .get(0);
+        filled.push(Filled { table, rows, bytes: bytes.unsigned_abs() });
     }
-    Ok(())
+    client.batch_execute("VACUUM (ANALYZE)").await?;
+    Ok(filled)
+}
+
+/// The name of a table that stands before its columns.
+fn name(table: &'static str) -> &'static str {
+    table.split(' ').next().expect("a name")
 }
 
 fn series(books: &Books) -> Rows<'_> {
@@ -107,7 +125,7 @@ async fn copy(
     client: &tokio_postgres::Client,
     table: &str,
     rows: impl Iterator<Item = Vec<Field>>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let mut sink = pin!(client.copy_in::<_, Bytes>(&format!("COPY {table} FROM STDIN")).await?);
     let mut text = String::new();
     for row in rows {
@@ -128,14 +146,18 @@ async fn copy(
         }
     }
     sink.send(text.into()).await?;
-    sink.close().await?;
-    Ok(())
+    Ok(sink.finish().await?)
 }
 
-fn insert(file: &Path, tables: [Rows<'_>; 4]) -> anyhow::Result<()> {
+fn insert(file: &Path, tables: [Rows<'_>; 4]) -> anyhow::Result<Vec<Filled>> {
     let mut connection = rusqlite::Connection::open(file)?;
     let transaction = connection.transaction()?;
+    let pragma =
+        |name: &str| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let bytes = || anyhow::Ok((pragma("page_count")? * pragma("page_size")?).unsigned_abs());
+    let mut filled = Vec::new();
     for (table, rows) in tables {
+        let (before, mut written) = (bytes()?, 0);
         let columns = table.matches(',').count() + 1;
         let places = vec!["?"; columns].join(", ");
         let mut statement =
@@ -150,7 +172,10 @@ fn insert(file: &Path, tables: [Rows<'_>; 4]) -> anyhow::Result<()> {
                 }
             };
             statement.execute(rusqlite::params_from_iter(row.into_iter().map(value)))?;
+            written += 1;
         }
+        filled.push(Filled { table: name(table), rows: written, bytes: bytes()? - before });
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(filled)
 }

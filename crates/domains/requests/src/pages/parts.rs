@@ -110,7 +110,7 @@ pub(super) fn reasons(missing: &Missing) -> Markup {
     }
 }
 
-/// Complete, or short by how many, and how far it is rolled up.
+/// Complete, or short by how many, and how far it is rolled up, if that may be said.
 fn completeness(view: &View) -> Markup {
     let missing = &view.missing;
     html! {
@@ -120,8 +120,9 @@ fn completeness(view: &View) -> Markup {
             @else { (reasons(missing)) a href=(producers::PATH) { "Whose?" } }
             " "
             @match view.rolled_up_through {
-                Some(day) => { "Rolled up through " (date(day.date())) ", live since." },
-                None => "Live; no day is rolled up yet.",
+                Some(Some(day)) => { "Rolled up through " (date(day.date())) ", live since." },
+                Some(None) => "Live; no day is rolled up yet.",
+                None => {},
             }
         }
     }

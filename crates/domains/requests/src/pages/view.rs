@@ -34,8 +34,9 @@ pub(super) struct View {
     pub(super) before: Option<i64>,
     pub(super) bars: Vec<Period>,
     pub(super) missing: Missing,
-    /// The last day that is rolled up.
-    pub(super) rolled_up_through: Option<Day>,
+    /// The last day that is rolled up, if one is. It may be a day of another namespace alone, so only pages of
+    /// the operator say it.
+    pub(super) rolled_up_through: Option<Option<Day>>,
     /// Whether any request was ever counted.
     has_any: bool,
 }
@@ -121,7 +122,10 @@ impl View {
         now: Timestamp,
     ) -> Result<Self, Error> {
         let setbacks = service.setbacks(namespace, ask.times.range.days()).await?;
-        let rolled_up_through = service.rolled_up_through().await?;
+        let rolled_up_through = match namespace {
+            Namespace::DEFAULT => Some(service.rolled_up_through().await?),
+            _ => None,
+        };
         let (answers, ranked): (_, Shared) = loop {
             let ranked = Arc::default();
             let questions = questions(namespace, &ask, service.totals_max, &ranked);

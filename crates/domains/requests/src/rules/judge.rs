@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tally_outbox::Outbox;
-use tally_runtime::{Error, Outcome, chain, faults};
+use tally_runtime::{Chore, Error, Outcome, chain, faults};
 use tally_serve::Next;
+use tally_store::{Database, Watch};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -35,6 +36,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(30);
 const RETURN_MAX: Duration = Duration::from_secs(60);
 /// How long a trial of whether requests can be stored may take.
 const TRIAL_MAX: Duration = Duration::from_secs(10);
+/// When judging is overdue, so that the server is not ready.
+const OVERDUE_AFTER: Duration = Duration::from_secs(30 * 60);
 /// How often a rule is judged again at once because another server has written a verdict meanwhile.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -43,9 +46,11 @@ const ATTEMPTS_MAX: usize = 3;
 pub struct Judge {
     house: House,
     outbox: Outbox,
+    watch: Watch,
     last: Arc<Mutex<Option<Round>>>,
     /// When requests were refused last.
     refused: Arc<Mutex<Option<Timestamp>>>,
+    chore: Chore,
 }
 
 /// A round that this server has judged.
@@ -66,8 +71,15 @@ pub(crate) struct Counted {
 // === impl Judge ===
 
 impl Judge {
-    pub(crate) fn new(house: House, outbox: Outbox) -> Self {
-        Self { house, outbox, last: Arc::default(), refused: Arc::default() }
+    pub(crate) fn new(house: House, outbox: Outbox, database: Database) -> Self {
+        let chore = Chore::new("judging", OVERDUE_AFTER, house.clock.now());
+        let watch = Watch::new(database, LEASE, GAP_MAX);
+        Self { house, outbox, watch, last: Arc::default(), refused: Arc::default(), chore }
+    }
+
+    /// Judging, as others wait for it.
+    pub(crate) fn chore(&self) -> Chore {
+        self.chore.clone()
     }
 
     /// Judges every rule, if that is due.
@@ -83,6 +95,7 @@ impl Judge {
         }
         let started = Instant::now();
         let done = self.round(began).await;
+        self.chore.note(began, &done);
         *last = Some(Round { began, took: started.elapsed() });
         done.map(|()| Next::Later)
     }
@@ -123,8 +136,13 @@ impl Judge {
             *refused = Some(now);
             return Err(error.within("see whether requests can be stored"));
         }
-        let since = store.watch(now, GAP_MAX).await?;
+        let since = self.watch.note(now).await?;
         Ok(if is_over(RETURN_MAX, now, *refused) { since } else { Timestamp::MAX })
+    }
+
+    /// Since when rules are judged without a gap, as far as it is noted.
+    pub(crate) async fn watched_since(&self) -> Result<Option<Timestamp>, Error> {
+        self.watch.since().await
     }
 
     /// Counts what a rule is about.

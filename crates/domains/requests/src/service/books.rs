@@ -56,15 +56,15 @@ impl Service {
         name: &'static str,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let (of_one, all) = self.roll_ups.waiting();
-        if of_one >= ROLL_UPS_OF_ONE_WAITING_MAX || all >= ROLL_UPS_WAITING_MAX {
+        let place = self.roll_ups.line_up([1], ROLL_UPS_OF_ONE_WAITING_MAX, ROLL_UPS_WAITING_MAX);
+        let place = place.ok_or_else(|| {
             let text =
                 "too many folds and roll-ups are waiting already; they go on without their callers";
-            return Err(Error::Refused(Kind::ResourceExhausted, text.into()));
-        }
+            Error::Refused(Kind::ResourceExhausted, text.into())
+        })?;
         let service = self.clone();
         let work = async move {
-            let _place = service.roll_ups.take([1]).await;
+            let _turn = place.turn().await;
             tokio::select! {
                 done = work => done,
                 () = service.streams.drain.begun() => Err(Ended::Draining.into()),

@@ -10,7 +10,6 @@ use tally_serve::Fact;
 
 use super::Service;
 use crate::error::Error;
-use crate::keeper::{Told, Went};
 use crate::model::{Day, Namespace};
 use crate::schedule::Schedule;
 use crate::store::{Advance, Unfolded};
@@ -33,19 +32,13 @@ impl Service {
         let refused = self.house.series.has_refused(Namespace::DEFAULT).then_some(refused);
         let is_keeping = self.is_keeping.load(Ordering::Relaxed);
         let keeper = if is_keeping { "this server" } else { "another server" };
-        let Told { fold, roll_up } = self.keeper.told();
-        let failed = |went: &Went| went.failed.clone().map(Cow::Owned);
-        let mut facts = vec![
+        vec![
             Fact::count("queue_rows", queue.rows() as u64).at_most(queue.limits.rows_max),
             Fact::bytes("queue_bytes", queue.bytes() as u64).at_most(queue.limits.bytes_max),
             Fact::count("series", series).at_most(series_max).noted(refused),
             Fact::text("duties_of", keeper),
-            Fact::text("roll_up_schedule", self.roll_up_schedule()).noted(failed(&roll_up)),
-        ];
-        if is_keeping {
-            facts.push(Fact::time("fold_checked_at", fold.well).noted(failed(&fold)));
-        }
-        facts
+            Fact::text("roll_up_schedule", self.roll_up_schedule()),
+        ]
     }
 
     fn roll_up_schedule(&self) -> Cow<'static, str> {

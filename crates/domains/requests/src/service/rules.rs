@@ -86,7 +86,7 @@ impl Service {
         let now = self.intake.clock.now();
         let _place = self.place().await?;
         let counted = self.judge.count(&kept, now).await.map_err(Error::store("count"))?;
-        let watched_since = self.house.store.watched_since().await;
+        let watched_since = self.judge.watched_since().await;
         let watched_since = watched_since.map_err(Error::store("show a rule"))?;
         let mut events = Vec::new();
         for domain in [NAME, TESTS] {

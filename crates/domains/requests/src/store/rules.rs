@@ -1,7 +1,5 @@
 //! Rules: what the store does for them.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use tally_outbox::Event;
 use tally_store::Database;
@@ -64,29 +62,6 @@ impl Store {
             Database::Postgres(database) => postgres::rules::remove(database, id).await,
             Database::Sqlite(database) => {
                 database.write(move |connection| sqlite::rules::remove(connection, id)).await
-            }
-        }
-    }
-
-    /// Notes that rules are judged now, and returns since when that is so without a gap of more than this.
-    /// Safe to repeat.
-    pub(crate) async fn watch(&self, now: Timestamp, gap_max: Duration) -> Result<Timestamp> {
-        match &self.database {
-            Database::Postgres(database) => postgres::rules::watch(database, now, gap_max).await,
-            Database::Sqlite(database) => {
-                database
-                    .write(move |connection| sqlite::rules::watch(connection, now, gap_max))
-                    .await
-            }
-        }
-    }
-
-    /// Since when rules are judged without a gap, as far as it is noted.
-    pub(crate) async fn watched_since(&self) -> Result<Option<Timestamp>> {
-        match &self.database {
-            Database::Postgres(database) => postgres::rules::watched_since(database).await,
-            Database::Sqlite(database) => {
-                database.read(|connection| sqlite::rules::watched_since(connection)).await
             }
         }
     }

@@ -41,8 +41,8 @@ async fn said(backend: Option<Backend>) {
     };
     let unfolded = |facts: &[Fact]| {
         let names = ["unfolded_rows", "unfolded_bytes"];
-        let found = facts.iter().find(|fact| names.contains(&fact.name));
-        found.map(|fact| count(facts, fact.name))
+        let found = facts.iter().find(|fact| names.contains(&&*fact.name));
+        found.map(|fact| count(facts, &fact.name))
     };
 
     let facts = stored().await;
@@ -88,8 +88,10 @@ async fn said(backend: Option<Backend>) {
     let is_here = async || of(&service.facts(), "duties_of").value == of_here;
     eventually("the duties are done here", LIMIT, is_here).await;
     let checked = async || {
-        let facts = service.facts();
-        facts.iter().any(|fact| fact.name == "fold_checked_at" && fact.value.is_some())
+        let chores = service.chores();
+        ["fold", "judging"].into_iter().all(|name| {
+            chores.iter().any(|chore| chore.name() == name && chore.done_at().is_some())
+        })
     };
     eventually("a round", LIMIT, checked).await;
     counting.stop().await;

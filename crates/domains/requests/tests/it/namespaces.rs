@@ -46,11 +46,11 @@ on_every_backend!(crate::namespaces:
     a_full_neighbour_takes_no_room,
 );
 
-const NEIGHBOUR: Namespace = Namespace(1);
-const OWN: Namespace = Namespace(2);
+pub(crate) const NEIGHBOUR: Namespace = Namespace(1);
+pub(crate) const OWN: Namespace = Namespace(2);
 
 /// What the neighbour's client and correction are called by. So are those of whoever looks.
-const PRODUCER: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_a1fa_0001);
+pub(crate) const PRODUCER: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_a1fa_0001);
 const CORRECTION: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_a1fa_0002);
 
 /// What concerns all namespaces, and only the operator may ask for.
@@ -63,7 +63,7 @@ struct As(Caller, Arc<dyn Fn(http::Request<Body>) -> Answering + Send + Sync>);
 type Answering = BoxFuture<http::Response<Body>, Infallible>;
 
 /// Somebody who asks.
-struct Asking {
+pub(crate) struct Asking {
     count: CountServiceClient<As>,
     requests: RequestServiceClient<As>,
     books: BookServiceClient<As>,
@@ -101,7 +101,7 @@ impl HttpService<http::Request<Body>> for As {
 // === impl Asking ===
 
 impl Asking {
-    fn of(service: &Service, namespace: Namespace) -> Self {
+    pub(crate) fn of(service: &Service, namespace: Namespace) -> Self {
         let caller = Caller::new("a test", namespace, Scope::Admin);
         Self {
             count: CountServiceClient::new(As::new(&caller, service.count_service())),
@@ -127,14 +127,14 @@ impl Asking {
         self.answers.push((call, text));
     }
 
-    async fn add(&mut self, paths: &[&str]) {
+    pub(crate) async fn add(&mut self, paths: &[&str]) {
         let requests: Vec<_> = paths.iter().map(|path| get(path, NOW)).collect();
         let answer = self.count.add(tokio_stream::iter(requests)).await;
         self.note("CountService/Add", answer.map(tonic::Response::into_inner));
     }
 
     /// One batch of a producer: two requests, five that were dropped, and a checkpoint.
-    async fn record(&mut self, id: Uuid, name: &str) {
+    pub(crate) async fn record(&mut self, id: Uuid, name: &str) {
         let open = producers::Open {
             producer_id: id.as_bytes().to_vec(),
             claims: vec![7],
@@ -174,7 +174,7 @@ impl Asking {
         self.note("RequestService/Record", (opened, committed, end));
     }
 
-    async fn correct(&mut self, name: &str, is_dry_run: bool) {
+    pub(crate) async fn correct(&mut self, name: &str, is_dry_run: bool) {
         let request = proto::CorrectRequest {
             id: CORRECTION.as_bytes().to_vec(),
             day: Some(today()),
@@ -209,7 +209,7 @@ impl Asking {
         self.note("BookService/Forget", answer.map(tonic::Response::into_inner));
     }
 
-    async fn add_rule(&mut self, name: &str) -> Option<String> {
+    pub(crate) async fn add_rule(&mut self, name: &str) -> Option<String> {
         let rule = proto::Rule {
             name: name.to_owned(),
             limit: Some(Limit::Above(1_000_000)),
@@ -278,7 +278,7 @@ impl Asking {
         }
     }
 
-    async fn roll_up(&mut self) {
+    pub(crate) async fn roll_up(&mut self) {
         let request = CountDailyTotalsRequest { date: Some(today()) };
         let answer = self.count.count_daily_totals(request).await;
         self.note("CountService/CountDailyTotals", answer.map(tonic::Response::into_inner));
@@ -324,12 +324,12 @@ async fn start(database: &Database, settings: Settings) -> (Service, Drain) {
     (Service::start(parts, settings).await.expect("the service starts"), drain)
 }
 
-fn small() -> Settings {
+pub(crate) fn small() -> Settings {
     Settings { series_max: 16, terms: Terms { producers_max: 1, ..TERMS }, ..settings() }
 }
 
 /// A neighbour who has something of everything. Returns the id of its rule.
-async fn move_in(asking: &mut Asking) -> String {
+pub(crate) async fn move_in(asking: &mut Asking) -> String {
     asking.add(&["/alpha/a", "/alpha/a", "/alpha/b", "/alpha/gone"]).await;
     asking.record(PRODUCER, "alpha").await;
     asking.roll_up().await;

@@ -17,7 +17,7 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::wire::{COUNTED_TRAILER, REFUSED_TRAILER, timestamp};
 use tally_requests::{MIGRATIONS, RecordLimits, Service, Settings};
 use tally_runtime::{Drain, ManualClock, Tasks};
-use tally_serve::{Domains, Listener, Parts, Server, Started};
+use tally_serve::{Access, Domains, Listener, Parts, Server, Started};
 use tally_store::Database;
 use tally_testkit::{Described, Response, http};
 use tonic::Status;
@@ -86,6 +86,11 @@ impl Counting {
 
     /// Starts a service on a database that has its tables.
     pub(crate) async fn on(database: Database, settings: Settings) -> Self {
+        Self::guarded(database, settings, Access::Anyone).await
+    }
+
+    /// The same, with keys.
+    pub(crate) async fn guarded(database: Database, settings: Settings, access: Access) -> Self {
         let drain = Drain::new();
         let clock = Arc::new(ManualClock::new(NOW.parse().expect("a time")));
         let (of_domain, tasks) = (Tasks::new(), Tasks::new());
@@ -106,6 +111,7 @@ impl Counting {
             tasks: of_domain,
         };
         let server = Server::open("a test", "", vec![started], &drain).await.expect("no sockets");
+        let server = server.guarded(access, Arc::clone(&clock) as _);
         let (domains, until) = (server.domains(), drain.clone());
         tasks.spawn("server", async move {
             let probe = || async { Ok(()) };

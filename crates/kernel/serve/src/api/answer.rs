@@ -135,6 +135,7 @@ fn is_known(asked: &HeaderMap, tag: &str) -> bool {
 mod tests {
     use axum::body::to_bytes;
 
+    use super::super::room::ALONE;
     use super::*;
 
     fn answer(known: &[&str], tag: u64) -> Response {
@@ -169,6 +170,7 @@ mod tests {
     /// Readers of the same text share it; with another one for each of them there is none left.
     #[tokio::test(start_paused = true)]
     async fn the_memory_of_texts_is_bounded() {
+        let _alone = ALONE.lock().await;
         let large =
             |byte: u8| text(&HeaderMap::new(), byte.into(), "text/csv", vec![byte; 1 << 20]);
         let all: Vec<_> = [1].repeat(50).into_iter().map(large).collect();

@@ -29,6 +29,10 @@ const GRACE: Duration = Duration::from_secs(3);
 static ANSWERS: Room = Room::new(ANSWERS_BYTES_MAX);
 static SMALL_ANSWERS: Room = Room::new(SMALL_ANSWERS_BYTES_MAX);
 
+/// For tests that take the room of all answers.
+#[cfg(test)]
+pub(crate) static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Memory with a limit.
 pub(super) struct Room {
     bytes_max: usize,

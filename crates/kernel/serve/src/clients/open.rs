@@ -37,6 +37,7 @@ pub(crate) enum Whose {
 impl Ticket {
     pub(crate) fn new(state: &Arc<State>) -> Self {
         state.unfinished.fetch_add(1, SeqCst);
+        state.all.unfinished.fetch_add(1, SeqCst);
         Self(Arc::clone(state))
     }
 
@@ -58,6 +59,7 @@ impl Clone for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.0.all.unfinished.fetch_sub(1, SeqCst);
         if self.0.unfinished.fetch_sub(1, SeqCst) == UNFINISHED_MAX {
             self.0.reader.wake();
         }
@@ -81,6 +83,13 @@ impl Open {
 
     pub(crate) fn has_place(&self) -> bool {
         self.place.get().is_some()
+    }
+
+    /// It has an answer.
+    pub(crate) fn note_answer(&self) {
+        if self.place.get() == Some(&Whose::Caller) {
+            self.state.was_served.store(true, SeqCst);
+        }
     }
 
     /// The places of its connection, those of all, and how many these are.
@@ -109,9 +118,6 @@ impl Drop for Open {
             let (own, all, _) = self.places(*whose);
             all.fetch_sub(1, SeqCst);
             own.fetch_sub(1, SeqCst);
-            if *whose == Whose::Caller {
-                self.state.was_served.store(true, SeqCst);
-            }
         }
         self.state.open.fetch_sub(1, SeqCst);
         self.state.note_activity();

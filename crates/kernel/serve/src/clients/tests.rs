@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use tokio::time::advance;
 
+use super::room::{ROOM_PAUSE, SILENCE, SILENCE_AT_FIRST};
 use super::*;
 
 fn from(host: u8) -> SocketAddr {
@@ -19,6 +20,12 @@ fn open_of(client: &Client, whose: Whose) -> Option<Open> {
     open.take_place(whose).then_some(open)
 }
 
+fn answered(client: &Client) -> Open {
+    let open = open_of(client, Whose::Caller).expect("few");
+    open.note_answer();
+    open
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
     let clients = Clients::new(4);
@@ -26,24 +33,24 @@ async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
     idle.state.note_head();
     advance(Duration::from_secs(1)).await;
     let serving = clients.admit(from(1)).expect("room");
-    let open = open_of(&serving, Whose::Caller).expect("few");
+    let open = answered(&serving);
     let silent = clients.admit(from(1)).expect("room");
     let other = clients.admit(from(2)).expect("room");
     let first = clients.admit(from(2)).expect("the silent one's room");
     assert!(is_given_up(&silent) && !is_given_up(&idle) && !is_given_up(&other));
     first.state.note_head();
-    let open_too = open_of(&first, Whose::Caller).expect("few");
+    let open_too = answered(&first);
     drop(silent);
     assert_eq!(clients.counts(), (4, 1, 0));
     // Both addresses have two now; of the first, the idle one is over first.
     drop(other);
     let third = clients.admit(from(1)).expect("a free place");
     third.state.note_head();
-    let busy = open_of(&third, Whose::Caller).expect("few");
+    let busy = answered(&third);
     let fourth = clients.admit(from(3)).expect("the idle one's room");
     assert!(is_given_up(&idle) && !is_given_up(&serving) && !is_given_up(&third));
     fourth.state.note_head();
-    let busy_too = open_of(&fourth, Whose::Caller).expect("few");
+    let busy_too = answered(&fourth);
     assert!(clients.admit(from(3)).is_none(), "all are served");
     advance(SILENCE).await;
     third.state.note_activity();
@@ -56,7 +63,7 @@ async fn what_has_sent_no_head_makes_room_first_and_what_is_served_last() {
 async fn one_that_was_served_stays_longer_than_those_that_only_came() {
     let clients = Clients::new(4);
     let served = clients.admit(from(1)).expect("room");
-    drop(open_of(&served, Whose::Caller).expect("few"));
+    drop(answered(&served));
     let others: Vec<_> = (0..20)
         .map(|_| {
             let other = clients.admit(from(1)).expect("the room of one that only came");
@@ -65,6 +72,57 @@ async fn one_that_was_served_stays_longer_than_those_that_only_came() {
         })
         .collect();
     assert!(!is_given_up(&served) && is_given_up(&others[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_to_which_nothing_was_answered_makes_room_like_an_idle_one() {
+    let clients = Clients::new(4);
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let client = clients.admit(from(1)).expect("room");
+            let open = open_of(&client, Whose::Caller).expect("few");
+            (client, open)
+        })
+        .collect();
+    assert!(clients.admit(from(1)).is_none(), "they are new");
+    advance(SILENCE_AT_FIRST).await;
+    let served = clients.admit(from(2)).expect("a free place");
+    drop(answered(&served));
+    let _other = clients.admit(from(1)).expect("the room of one that waits");
+    assert!(is_given_up(&waiting[0].0) && !is_given_up(&waiting[1].0) && !is_given_up(&served));
+}
+
+/// Those without a caller's make room; others wait. Whoever has few does neither.
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_make_room_and_wait() {
+    let clients = Clients::new(8);
+    let [stranger, few, caller] = [1, 2, 3].map(|host| clients.admit(from(host)).expect("room"));
+    for client in [&stranger, &few, &caller] {
+        client.state.note_head();
+    }
+    let open = answered(&caller);
+    few.state.note_streams(OPEN_OWN_MAX);
+    caller.state.note_streams(UNFINISHED_OF_ALL_MAX - OPEN_OWN_MAX - 100);
+    stranger.state.note_streams(100);
+    assert!(!stranger.state.has_too_much() && !few.state.is_read_slowly());
+    stranger.state.note_streams(101);
+    assert!(!few.state.has_too_much() && few.state.is_read_slowly());
+    assert!(!is_given_up(&stranger), "nobody had to wait");
+    advance(ROOM_PAUSE).await;
+    assert!(caller.state.has_too_much() && is_given_up(&stranger));
+    drop(stranger);
+    assert!(!caller.state.has_too_much());
+    caller.state.note_streams(UNFINISHED_OF_ALL_MAX);
+    advance(ROOM_PAUSE).await;
+    assert!(caller.state.has_too_much() && !is_given_up(&caller) && !is_given_up(&few));
+    drop(open);
+    // What is worked on counts as well, whatever its connection says of it.
+    caller.state.note_streams(0);
+    let many: Vec<_> = (0..=UNFINISHED_OF_ALL_MAX).map(|_| Ticket::new(&few.state)).collect();
+    assert!(few.state.has_too_much() && !caller.state.has_too_much());
+    drop((many, few, caller));
+    let left = [&clients.0.streams, &clients.0.unfinished].map(|all| all.load(SeqCst));
+    assert_eq!(left, [0, 0]);
 }
 
 #[tokio::test(start_paused = true)]

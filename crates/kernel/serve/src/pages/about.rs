@@ -116,7 +116,7 @@ fn of_domain(domain: &DomainFacts, now: Timestamp) -> Markup {
 fn entries(facts: &[Fact], now: Timestamp) -> Markup {
     html! {
         @for fact in facts {
-            (entry(&capitalized(&label(fact.name)), &html! {
+            (entry(&capitalized(&label(&fact.name)), &html! {
                 (value(fact, now))
                 @if let Some(note) = &fact.note { span.help { (note) } }
             }))
@@ -129,7 +129,7 @@ fn entry(title: &str, text: &Markup) -> Markup {
 }
 
 fn value(fact: &Fact, now: Timestamp) -> Markup {
-    let words = in_words(fact.name, fact.value.as_ref(), fact.max, now);
+    let words = in_words(&fact.name, fact.value.as_ref(), fact.max, now);
     match &fact.value {
         None => html! { span.muted { (words) } },
         Some(Value::Time(at)) => html! { time datetime=(at) { (words) } },

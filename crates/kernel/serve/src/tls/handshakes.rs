@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as Line, Notify};
 use tokio::time::{Instant, timeout_at};
 
 /// How many connections may be in their handshake. Each takes 64 KiB at most, which is what rustls keeps of an
@@ -21,6 +21,8 @@ const UNDISTURBED: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     all: Mutex<All>,
+    /// Who waits, one after the other.
+    line: Line<()>,
     /// One has left.
     left: Notify,
 }
@@ -50,8 +52,9 @@ pub(super) struct Turn {
 // === impl Handshakes ===
 
 impl Handshakes {
-    /// Waits for room, at most as long as the oldest is undisturbed.
-    pub(super) async fn enter(self: &Arc<Self>) -> Turn {
+    /// Waits for room: for those who came before, and then at most as long as the oldest is undisturbed.
+    pub(super) async fn enter(self: Arc<Self>) -> Turn {
+        let _first = self.line.lock().await;
         loop {
             let left = self.left.notified();
             let until = match self.try_enter() {
@@ -128,21 +131,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_oldest_goes_when_it_had_its_time() {
         let handshakes = Arc::new(Handshakes::default());
-        let mut turns = Vec::new();
+        let enter = || Arc::clone(&handshakes).enter();
+        let (begun, mut turns) = (Instant::now(), Vec::new());
         for _ in 0..HANDSHAKES_MAX {
-            turns.push(handshakes.enter().now_or_never().expect("there is room"));
+            turns.push(enter().await);
         }
-        assert!(handshakes.enter().now_or_never().is_none(), "all are new");
         // One that leaves makes room at once.
         drop(turns.pop());
-        turns.push(handshakes.enter().now_or_never().expect("there is room"));
-        let begun = Instant::now();
-        turns.push(handshakes.enter().await);
-        assert_eq!(begun.elapsed(), UNDISTURBED);
+        turns.push(enter().await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        turns.push(enter().await);
+        assert_eq!(begun.elapsed(), UNDISTURBED, "all were new");
         poll_fn(|cx| turns[0].poll_over(cx)).await;
         let goes = poll_fn(|cx| turns[1].poll_over(cx)).now_or_never();
         assert_eq!(goes, None, "there is room for it");
-        turns.push(handshakes.enter().now_or_never().expect("the second had its time as well"));
+        turns.push(enter().await);
+        assert_eq!(begun.elapsed(), UNDISTURBED, "the second had its time as well");
         assert_eq!(handshakes.with(|all| all.running.len()), HANDSHAKES_MAX);
         drop(turns);
         assert_eq!(handshakes.with(|all| all.running.len()), 0);

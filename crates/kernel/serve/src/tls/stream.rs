@@ -49,13 +49,16 @@ pub(crate) struct Secured {
 
 /// What a handshake has until it is done.
 struct Handshake {
-    turn: Turn,
+    /// Once something has come.
+    turn: Option<Turn>,
     limit: Pin<Box<Sleep>>,
 }
 
 enum State {
     /// Nothing has come yet.
     Silent(TcpStream),
+    /// There are too many handshakes.
+    Waiting(TcpStream, Pin<Box<dyn Future<Output = Turn> + Send>>),
     Shaking(FallibleAccept<TcpStream>),
     Open(TlsStream<TcpStream>),
     /// It speaks HTTP without TLS, and has heard this many bytes of the answer.
@@ -84,14 +87,12 @@ impl Entrance {
         Self { tls, seldom: Arc::default() }
     }
 
-    /// Waits if there are too many handshakes.
-    pub(crate) async fn pass(&self, io: TcpStream) -> Stream {
+    pub(crate) fn pass(&self, io: TcpStream) -> Stream {
         let seldom = Arc::clone(&self.seldom);
         let Some(tls) = self.tls.clone() else {
             return Stream::Plain(Plain { io, seldom: Some(seldom) });
         };
         let client = address(&io);
-        let turn = tls.handshakes.enter().await;
         let limit = Box::pin(sleep(tls.handshake_max));
         Stream::Tls(Box::new(Secured {
             state: State::Silent(io),
@@ -99,7 +100,7 @@ impl Entrance {
             seldom,
             client,
             peer: Peer::default(),
-            handshake: Some(Handshake { turn, limit }),
+            handshake: Some(Handshake { turn: None, limit }),
         }))
     }
 }
@@ -246,9 +247,13 @@ impl Secured {
         let handshake = self.handshake.as_mut().expect("it is not done");
         let failed = match progress {
             Poll::Ready(failed) => failed,
-            Poll::Pending if handshake.turn.poll_over(cx).is_ready() => Some(io::Error::other(
-                "there were too many handshakes, and this one was the oldest",
-            )),
+            Poll::Pending
+                if handshake.turn.as_ref().is_some_and(|turn| turn.poll_over(cx).is_ready()) =>
+            {
+                Some(io::Error::other(
+                    "there were too many handshakes, and this one was the oldest",
+                ))
+            }
             Poll::Pending => {
                 ready!(handshake.limit.as_mut().poll(cx));
                 let limit = self.tls.handshake_max.as_millis();
@@ -278,22 +283,24 @@ impl Secured {
                     let mut first = ReadBuf::new(&mut first);
                     let peeked = ready!(io.poll_peek(cx, &mut first));
                     let first = first.filled().first().copied();
-                    let State::Silent(io) = std::mem::replace(&mut self.state, State::Over(None))
+                    self.begin(first);
+                    // As probes of load balancers do that only connect.
+                    if first.is_none() {
+                        return Poll::Ready(peeked.err());
+                    }
+                }
+                State::Waiting(_, turn) => {
+                    let turn = ready!(turn.as_mut().poll(cx));
+                    if let Some(handshake) = &mut self.handshake {
+                        handshake.turn = Some(turn);
+                    }
+                    let State::Waiting(io, _) =
+                        std::mem::replace(&mut self.state, State::Over(None))
                     else {
-                        unreachable!("it is silent")
+                        unreachable!("it has waited")
                     };
-                    self.state = match first {
-                        // As probes of load balancers do that only connect.
-                        None => {
-                            self.state = State::Over(Some(io));
-                            return Poll::Ready(peeked.err());
-                        }
-                        Some(b'A'..=b'Z' | b'a'..=b'z') => State::Answered(io, 0),
-                        Some(_) => {
-                            let acceptor = TlsAcceptor::from(self.tls.config());
-                            State::Shaking(acceptor.accept(io).into_fallible())
-                        }
-                    };
+                    let acceptor = TlsAcceptor::from(self.tls.config());
+                    self.state = State::Shaking(acceptor.accept(io).into_fallible());
                 }
                 State::Shaking(accept) => {
                     let failed = match ready!(Pin::new(accept).poll(cx)) {
@@ -332,6 +339,21 @@ impl Secured {
                 State::Open(_) | State::Over(_) | State::Closed(_) => return Poll::Ready(None),
             }
         }
+    }
+
+    /// The first byte is here, or the end.
+    fn begin(&mut self, first: Option<u8>) {
+        let State::Silent(io) = std::mem::replace(&mut self.state, State::Over(None)) else {
+            unreachable!("it is silent")
+        };
+        self.state = match first {
+            None => State::Over(Some(io)),
+            Some(b'A'..=b'Z' | b'a'..=b'z') => State::Answered(io, 0),
+            Some(_) => {
+                let handshakes = Arc::clone(&self.tls.handshakes);
+                State::Waiting(io, Box::pin(handshakes.enter()))
+            }
+        };
     }
 
     fn open(&mut self) -> io::Result<&mut TlsStream<TcpStream>> {

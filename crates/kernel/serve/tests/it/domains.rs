@@ -4,13 +4,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::routing::get;
 use futures_util::stream;
-use tally_runtime::{Drain, Tasks};
+use tally_runtime::{Chore, Clock as _, Drain, SystemClock, Tasks};
 use tally_serve::pages::Pages;
 use tally_serve::{Datagrams, Doors, Error, Listener, Server, Started};
+use tally_testkit::exposition::families;
 use tally_testkit::{eventually, free_port};
 use tokio::sync::{Notify, Semaphore};
 use tonic::async_trait;
@@ -36,6 +38,7 @@ struct Inner {
     /// A place for each datagram that may be taken.
     places: Semaphore,
     is_finished: Notify,
+    sweep: Chore,
     events: Mutex<Vec<String>>,
 }
 
@@ -45,7 +48,9 @@ impl MadeUp {
     fn new() -> Self {
         let (is_ready, places) = (AtomicBool::new(true), Semaphore::new(0));
         let is_finished = Notify::new();
-        Self(Arc::new(Inner { is_ready, places, is_finished, events: Mutex::default() }))
+        let sweep = Chore::new("sweep", Duration::ZERO, SystemClock.now());
+        sweep.is_here(false);
+        Self(Arc::new(Inner { is_ready, places, is_finished, sweep, events: Mutex::default() }))
     }
 
     fn started(&self, doors: Doors) -> Started {
@@ -70,6 +75,10 @@ impl tally_serve::Running for MadeUp {
 
     fn queued_rows(&self) -> usize {
         3
+    }
+
+    fn chores(&self) -> Vec<Chore> {
+        vec![self.0.sweep.clone()]
     }
 
     async fn finished(&self) {
@@ -194,6 +203,30 @@ async fn health_is_what_the_domains_say() {
             eventually("gRPC says the same", LIMIT, is_so).await;
         }
     }
+    // Something that it does by itself is overdue from the first moment on, unless another server does it.
+    let asked = async |status: &str, words: &str| {
+        let is_so = async || {
+            let answer = ask(address, "GET /readyz", &["host: localhost"]);
+            answer.starts_with(status) && answer.contains(words)
+        };
+        eventually(words, LIMIT, is_so).await;
+    };
+    let overdue = || {
+        let answer = ask(address, "GET /metrics", &["host: localhost"]);
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let scraped = families(body).expect("the format is right");
+        let labels = [("domain", "made-up"), ("chore", "sweep")];
+        let value = |name: &str| scraped[name].value(&labels).expect("it is there");
+        assert!(value("tally_chore_last_success_timestamp_seconds") > 0.0);
+        (value("tally_chore_overdue"), scraped["tally_ready"].sum())
+    };
+    made_up.0.sweep.is_here(true);
+    asked("HTTP/1.1 503 ", "\r\nnot serving: made-up: the sweep is overdue: not done for 0 s,")
+        .await;
+    assert_eq!(overdue(), (1.0, 0.0));
+    made_up.0.sweep.is_here(false);
+    asked("HTTP/1.1 200 ", "\r\nserving\n").await;
+    assert_eq!(overdue(), (0.0, 1.0));
     server.stop().await;
 }
 

@@ -115,7 +115,7 @@ async fn what_the_database_does_not_say_leaves_a_gap() {
     let server = server(true, &drain).await;
     let facts = server.domains().facts(&origin).await;
     let [domain] = &*facts.domains else { panic!("one domain") };
-    let names: Vec<_> = domain.facts.iter().map(|fact| (fact.name, &fact.value)).collect();
+    let names: Vec<_> = domain.facts.iter().map(|fact| (&*fact.name, &fact.value)).collect();
     assert_eq!(names, [("queue_rows", &Some(Value::Count(3))), ("never_at", &None)]);
     let missing = domain.missing.as_deref();
     assert_eq!(missing, Some("ask for what is stored: no answer within 2 s"));

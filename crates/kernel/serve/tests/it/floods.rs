@@ -3,15 +3,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream as Blocking;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tally_runtime::{Drain, Tasks};
+use tally_serve::pages::Pages;
+use tally_serve::{Doors, Listener, Started};
 use tally_testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::admission::ask;
-use crate::support::{Gate, LIMIT, Running};
+use crate::support::{Gate, Idle, LIMIT, Running};
 use crate::wire::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, Wire, frame, headers, stream,
 };
@@ -101,6 +105,56 @@ async fn a_message_that_has_begun_must_come() {
         assert!(read > 0, "an answer before the end");
     }
     assert_eq!((began.elapsed().as_secs(), gate.bytes()), (30, 6));
+    server.stop().await;
+}
+
+/// One thread, so that requests are worked on in the order in which they are read.
+#[tokio::test(start_paused = true)]
+async fn requests_that_nobody_has_worked_on_are_few() {
+    const CONNECTIONS: usize = 30;
+    const REQUESTS: usize = 1_000;
+    let gate = Gate::without_reading();
+    let server = Running::start(&gate).await;
+    // Written at once: the server has not run until the honest client waits.
+    let mut flood: Vec<_> = (0..CONNECTIONS).map(|_| Wire::connect(server.address)).collect();
+    for wire in &mut flood {
+        (0..REQUESTS).for_each(|n| wire.call(stream(n)));
+        wire.flush();
+    }
+    let mut honest = TcpStream::connect(server.address).await.expect("it listens");
+    honest.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("it reads");
+    assert!(honest.read_buf(&mut Vec::new()).await.expect("an answer") > 0);
+    let before = gate.calls();
+    assert!(before < CONNECTIONS * REQUESTS / 3, "{before} were worked on before");
+    let all = async || gate.calls() == CONNECTIONS * REQUESTS;
+    eventually("all others are answered later", LIMIT, all).await;
+    drop((honest, flood));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_left() {
+    const BYTES: usize = 16 << 20;
+    let large = axum::body::Bytes::from(vec![b'x'; BYTES]);
+    let page = axum::routing::get(move || std::future::ready(large.clone()));
+    let doors = Doors::new().pages(Pages::new().page("/large", page));
+    let started = Started { name: "idle", running: Arc::new(Idle), doors, tasks: Tasks::new() };
+    let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
+    let server = Running::with(vec![started], Drain::new(), listener).await;
+    let read_after = async |seconds| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4 << 10).expect("a small buffer");
+        let mut stream = socket.connect(server.address).await.expect("it listens");
+        let ask = b"GET /large HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(ask).await.expect("it reads");
+        sleep(Duration::from_secs(seconds)).await;
+        let mut answer = Vec::new();
+        // A reset is an end as well.
+        let _ = stream.read_to_end(&mut answer).await;
+        answer.len()
+    };
+    assert!(read_after(55).await > BYTES, "it may wait for a while");
+    assert!(read_after(65).await < BYTES, "but not for ever");
     server.stop().await;
 }
 

@@ -16,7 +16,7 @@ use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::pages::Pages;
 use tally_serve::{Doors, Listener, Peer, Reload, Started, Tls, TlsFiles};
 use tally_testkit::{Authority, Secure, Tls as Pem};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -26,6 +26,10 @@ use crate::admission::ask;
 use crate::support::{Idle, LIMIT, Running};
 
 type Io = std::io::Error;
+
+/// More handshakes than there may be at once, and how long none of them has to go.
+const HANDSHAKES: usize = 520;
+const UNDISTURBED: Duration = Duration::from_millis(500);
 
 /// A folder with the files of a server's certificate.
 struct Folder(tempfile::TempDir);
@@ -427,4 +431,29 @@ async fn files_that_cannot_be_used_are_named() {
         assert!(words.iter().all(|words| said.contains(words)), "{said}");
         assert!(!said.contains("PRIVATE") && !said.contains('\n'), "{said}");
     }
+}
+
+/// Its clock stands still: whoever waits for others to have had their time fails.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_to_be_accepted_because_others_do_not_go_on() {
+    let _ = tally_serve::allow_open_files();
+    let server = Server::start().await;
+    let mut begun = Vec::new();
+    for _ in 0..HANDSHAKES {
+        let mut stream = tokio::net::TcpStream::connect(server.address()).await.expect("a port");
+        stream.write_all(&[0x16]).await.expect("it is read");
+        begun.push(stream);
+    }
+    let since = tokio::time::Instant::now();
+    let mut other = tokio::net::TcpStream::connect(server.address()).await.expect("a port");
+    other.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("it is read");
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.contains("this port speaks TLS"), "{answer}");
+    assert!(since.elapsed() < UNDISTURBED, "{:?}", since.elapsed());
+    // A handshake has its turn when the oldest had their time.
+    server.client(None).get("/livez").await.expect("an answer");
+    assert!(since.elapsed() >= UNDISTURBED, "{:?}", since.elapsed());
+    drop(begun);
+    server.running.stop().await;
 }

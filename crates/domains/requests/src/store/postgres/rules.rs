@@ -1,8 +1,5 @@
 //! Rules.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use tally_outbox::{Event, postgres as outbox};
 use tally_runtime::{Kind, faults};
 use tally_store::Error;
@@ -60,25 +57,6 @@ pub(crate) async fn remove(database: &Database, id: Uuid) -> Result<()> {
         transaction.commit().await
     };
     Policy::short(step).run(once).await
-}
-
-/// Notes that rules are judged now.
-pub(crate) async fn watch(
-    database: &Database,
-    now: Timestamp,
-    gap_max: Duration,
-) -> Result<Timestamp> {
-    let (step, sql) = ("note that rules are judged", include_str!("watch.sql"));
-    let gap_max = gap_max.as_secs_f64();
-    let once = || async { database.commit_rows(step, sql, &[&now, &gap_max]).await };
-    Ok(Policy::short(step).run(once).await?.first().map_or(now, |row| row.get(0)))
-}
-
-/// Since when they are judged.
-pub(crate) async fn watched_since(database: &Database) -> Result<Option<Timestamp>> {
-    let (step, sql) = ("look since when rules are judged", include_str!("watched_since.sql"));
-    let once = || async { database.rows(step, sql, &[]).await };
-    Ok(Policy::short(step).run(once).await?.first().map(|row| row.get(0)))
 }
 
 /// Writes how a rule stands, and its next event.

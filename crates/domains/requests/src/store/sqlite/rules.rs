@@ -1,9 +1,7 @@
 //! Rules.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row};
 use tally_outbox::{Event, sqlite as outbox};
 use tally_runtime::{Kind, faults};
 use tally_store::Error;
@@ -47,25 +45,6 @@ pub(crate) fn remove(connection: &mut Connection, id: Uuid) -> Result<()> {
     outbox::remove(&transaction, NAME, id)?;
     outbox::remove(&transaction, TESTS, id)?;
     transaction.commit().step("commit")
-}
-
-/// Notes that rules are judged now.
-pub(crate) fn watch(
-    connection: &Connection,
-    now: Timestamp,
-    gap_max: Duration,
-) -> Result<Timestamp> {
-    let gap_max = i64::try_from(gap_max.as_micros()).unwrap_or(i64::MAX);
-    let values = (now.as_microsecond(), gap_max);
-    let since = connection.query_row(include_str!("watch.sql"), values, |row| row.get(0));
-    since.map(time).step("note that rules are judged")
-}
-
-/// Since when they are judged.
-pub(crate) fn watched_since(connection: &Connection) -> Result<Option<Timestamp>> {
-    let sql = include_str!("watched_since.sql");
-    let since = connection.query_row(sql, [], |row| row.get(0)).optional();
-    Ok(since.step("look since when rules are judged")?.map(time))
 }
 
 /// Writes how a rule stands, and its next event.

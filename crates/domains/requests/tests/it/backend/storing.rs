@@ -16,6 +16,7 @@ use super::{Backend, now};
 pub(crate) const SENDS_MAX: usize = 1_000;
 
 /// Numbers its batches as an insert worker does.
+#[derive(Clone)]
 pub(crate) struct Producer {
     pub(crate) id: Uuid,
     pub(crate) sequence: i64,

@@ -1,0 +1,2 @@
+-- The copy is complete.
+DELETE FROM tally_leases WHERE name = $1::TEXT

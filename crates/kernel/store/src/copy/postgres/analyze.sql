@@ -1,0 +1,2 @@
+-- So that the first queries have good plans; a vacuum comes later.
+ANALYZE :tables

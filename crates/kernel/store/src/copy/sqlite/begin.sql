@@ -1,0 +1,2 @@
+-- Takes the lock for writing at once.
+BEGIN IMMEDIATE

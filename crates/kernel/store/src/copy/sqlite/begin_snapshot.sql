@@ -1,0 +1,2 @@
+-- The next statement takes the snapshot, which this transaction keeps.
+BEGIN DEFERRED
