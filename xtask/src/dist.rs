@@ -37,7 +37,7 @@ use build::Build;
 const PACKAGE: &str = "tally-server";
 /// The packages in a line.
 const SUMMARY: &str = "Exact counts of what services do: one binary with its own database";
-/// Who answers for Debian's package.
+/// Who answers for Debian's package if nobody is named: that address reaches nobody.
 const MAINTAINER: &str = "The authors of Tally <tally@tally.invalid>";
 /// The list of all files with their sums, as `sha256sum --check` reads it.
 const SUMS: &str = "SHA256SUMS";
@@ -54,6 +54,9 @@ pub(crate) struct DistArgs {
     /// Where the files go; by default `dist` in cargo's target folder
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Who answers for Debian's package
+    #[arg(long, value_name = "NAME <ADDRESS>", default_value = MAINTAINER, value_parser = maintainer)]
+    maintainer: String,
     /// Build everything a second time, elsewhere, and fail if a byte differs
     #[arg(long)]
     verify: bool,
@@ -63,6 +66,7 @@ pub(crate) struct DistArgs {
 struct Release<'a> {
     version: &'a str,
     target: &'a str,
+    maintainer: &'a str,
     /// The moment that all files bear, in seconds since 1970.
     time: u64,
 }
@@ -70,7 +74,12 @@ struct Release<'a> {
 pub(crate) fn run(root: &Path, arguments: &DistArgs) -> anyhow::Result<ExitCode> {
     let target = arguments.target.as_deref().unwrap_or_else(|| build::target_here());
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let release = Release { version: env!("CARGO_PKG_VERSION"), target, time: time(root)? };
+    let release = Release {
+        version: env!("CARGO_PKG_VERSION"),
+        target,
+        maintainer: &arguments.maintainer,
+        time: time(root)?,
+    };
     let build = Build { root, target, time: release.time };
     let files = files(root, &release, &build, &folder)?;
     if arguments.verify {
@@ -102,7 +111,7 @@ fn files(
 
 /// All files of a release, from what it holds.
 fn packages(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    let Release { version, target, time } = *release;
+    let Release { version, target, time, .. } = *release;
     let name = format!("tally-{version}-{target}");
     let inside = |entry: &Entry| Entry { path: format!("{name}/{}", entry.path), ..entry.clone() };
     let archive = tar(&tree.iter().map(inside).collect::<Vec<_>>(), time)?;
@@ -120,6 +129,20 @@ fn packages(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<Vec<(String
     }
     files.push((SUMS.to_owned(), sums.into_bytes()));
     Ok(files)
+}
+
+/// As a field of Debian's has it.
+fn maintainer(text: &str) -> Result<String, String> {
+    let address = text.split_once(" <").and_then(|(_, rest)| rest.strip_suffix('>'));
+    let is_one = address
+        .and_then(|address| address.split_once('@'))
+        .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
+    let is_printable = !text.chars().any(char::is_control);
+    if is_one && is_printable {
+        Ok(text.to_owned())
+    } else {
+        Err("write it as `Ada Lovelace <ada@example.org>`".to_owned())
+    }
 }
 
 /// When the commit was made, or what `SOURCE_DATE_EPOCH` says.

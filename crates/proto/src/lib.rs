@@ -11,6 +11,7 @@
 //! | `wire.rs` | what clients and servers agree on besides the messages |
 //! | `gen/count.v1.rs` | the public counting API, `count.v1` |
 //! | `gen/google.type.rs` | `google.type.Date` |
+//! | `gen/tally.debts.v1.rs` | debts |
 //! | `gen/tally.producers.v1.rs` | opening producers and acknowledging their batches |
 //! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
 //! | `gen/tally.server.v1.rs` | what a server says of itself |
@@ -41,6 +42,15 @@ pub mod google {
 
 /// Tally's own packages.
 pub mod tally {
+    /// The packages of the domain `debts`.
+    pub mod debts {
+        /// Debts and their payments, and the stubs of `DebtService`.
+        #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+        pub mod v1 {
+            include!("gen/tally.debts.v1.rs");
+        }
+    }
+
     /// The package of the kernel's producers.
     pub mod producers {
         /// What every stream of numbered batches has in common.

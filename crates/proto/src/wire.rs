@@ -129,6 +129,8 @@ pub mod reason {
     pub const TIME_AHEAD: &str = "TIME_AHEAD";
     pub const TOO_MANY_BATCHES: &str = "TOO_MANY_BATCHES";
     pub const TOO_MANY_PRODUCERS: &str = "TOO_MANY_PRODUCERS";
+    /// Something else was stored under the idempotency key.
+    pub const KEY_CONTENT: &str = "KEY_CONTENT";
     /// An answer of one message would be too large. A roll-up is done all the same.
     pub const ANSWER_TOO_LARGE: &str = "ANSWER_TOO_LARGE";
 }

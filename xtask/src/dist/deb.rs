@@ -117,7 +117,7 @@ fn control(release: &Release<'_>, files: &[Entry]) -> String {
          Section: net\nPriority: optional\nDescription: {DESCRIPTION}",
         release.version,
         architecture(release.target),
-        super::MAINTAINER,
+        release.maintainer,
     )
 }
 

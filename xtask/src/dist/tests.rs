@@ -7,8 +7,12 @@ use super::archive::Entry;
 use super::contents::{BINARY, DOCUMENTS, MANUAL, UNITS};
 use super::*;
 
-const RELEASE: Release<'static> =
-    Release { version: "1.2.3", target: "x86_64-unknown-linux-musl", time: 1_700_000_000 };
+const RELEASE: Release<'static> = Release {
+    version: "1.2.3",
+    target: "x86_64-unknown-linux-musl",
+    maintainer: "Ada Lovelace <ada@example.org>",
+    time: 1_700_000_000,
+};
 
 const LONG: &str = "grafana/provisioning/dashboards-of-all-kinds/tally.yaml";
 
@@ -82,7 +86,8 @@ fn the_deb_is_read_by_dpkg() {
     let folder = written();
     let deb = "tally_1.2.3_amd64.deb";
     let fields = run(folder.path(), &["dpkg-deb", "--field", deb]);
-    for field in ["Package: tally\n", "Version: 1.2.3\n", "Architecture: amd64\n"] {
+    let maintainer = format!("Maintainer: {}\n", RELEASE.maintainer);
+    for field in ["Package: tally\n", "Version: 1.2.3\n", "Architecture: amd64\n", &maintainer] {
         assert!(fields.contains(field), "{fields}");
     }
     run(folder.path(), &["dpkg-deb", "--raw-extract", deb, "x"]);
@@ -94,6 +99,17 @@ fn the_deb_is_read_by_dpkg() {
     assert_eq!(run(&inside, &["gzip", "-dc", "usr/share/man/man1/tally.1.gz"]), ".TH tally 1\n");
     for script in ["postinst", "postrm", "prerm"] {
         run(&inside, &["sh", "-n", &format!("DEBIAN/{script}")]);
+    }
+}
+
+#[test]
+fn a_maintainer_has_a_name_and_an_address() {
+    for text in [MAINTAINER, RELEASE.maintainer] {
+        assert_eq!(maintainer(text).as_deref(), Ok(text));
+    }
+    for text in ["", "Ada", "ada@example.org", "Ada <ada>", "Ada <a@@b>", "A\nB: <a@b>", "A <a@b> "]
+    {
+        maintainer(text).expect_err(text);
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod debts;
 pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod migrate;

@@ -7,6 +7,7 @@
 //! | `app.rs` | composes the server from its domains, runs it, drains it |
 //! | `client.rs`, `client/` | connects to a server, and says why it cannot |
 //! | `commands.rs`, `commands/` | one file per command, one folder per domain |
+//! | `env_file.rs` | the file `.env` in the working directory |
 //! | `greeting.rs` | what a server says at its start |
 //! | `metrics.rs` | what only the app knows of a server, for its health and for scrapes |
 //! | `numbers.rs` | numbers as arguments |
@@ -21,6 +22,7 @@ mod access;
 mod app;
 mod client;
 mod commands;
+mod env_file;
 mod greeting;
 mod metrics;
 mod numbers;
@@ -34,7 +36,6 @@ mod variables;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,14 +44,17 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tally_requests::dates;
 use tally_runtime::config::Problems;
-use tally_runtime::{SystemClock, file, telemetry};
+use tally_runtime::{SystemClock, telemetry};
 use tally_serve::Domain;
 
 use crate::commands::requests::{
     add, bench, correct, fold, forget, import as import_logs, import_count, merge, producers,
     roll_up, rules, top, totals,
 };
-use crate::commands::{backup, completions, config, copy, health, key, migrate, serve, status};
+use crate::commands::{
+    backup, completions, config, copy, debts, health, key, migrate, serve, status,
+};
+use crate::env_file::read_env_file;
 use crate::settings::{DomainArgs, ServeArgs};
 use crate::variables::Unknown;
 
@@ -82,6 +86,7 @@ enum Command {
     Forget(forget::ForgetArgs),
     Producers(producers::ProducersArgs),
     Rules(rules::RulesArgs),
+    Debts(debts::DebtsArgs),
     Key(key::KeyArgs),
     Backup(backup::BackupArgs),
     Copy(copy::CopyArgs),
@@ -190,6 +195,7 @@ async fn does(
         Command::Forget(args) => forget::run(args).await,
         Command::Producers(args) => producers::run(args, &SystemClock).await,
         Command::Rules(args) => rules::run(args).await,
+        Command::Debts(args) => debts::run(args).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Backup(args) => backup::run(args, problems).await,
         Command::Copy(args) => copy::run(args, domains, problems).await,
@@ -241,62 +247,13 @@ fn command(domains: &[Domain]) -> clap::Command {
         .mut_subcommand("migrate", with_help)
 }
 
-/// Adds the file to the environment, which wins, and returns the names that the file set.
-fn read_env_file(path: &Path) -> anyhow::Result<BTreeSet<OsString>> {
-    let names = || std::env::vars_os().map(|(name, _)| name).collect::<BTreeSet<_>>();
-    let text = match file::read_once(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => anyhow::bail!("read the file .env: {error}"),
-    };
-    if let Some(owner) = stranger(path) {
-        anyhow::bail!(
-            "the file .env in this folder belongs to user {owner}, who could change what tally does, and \
-             where it sends its key: make it your own (chown), remove it, or run tally in another folder"
-        );
-    }
-    let before = names();
-    match dotenvy::from_read(&*text) {
-        Ok(()) => Ok(&names() - &before),
-        // The line is not shown: it may hold a password.
-        Err(dotenvy::Error::LineParse(..)) => anyhow::bail!(
-            "line {} of the file .env cannot be read: write NAME=value, with quotes around a \
-             value with spaces or #",
-            broken_line(&text)
-        ),
-        Err(error) => anyhow::bail!("read the file .env: {}", tally_runtime::chain(&error)),
-    }
-}
-
-/// Whose a file is, unless it is of who runs this, also by `sudo`, or of the machine's administrator.
-#[cfg(unix)]
-fn stranger(path: &Path) -> Option<u32> {
-    let owner = std::os::unix::fs::MetadataExt::uid(&path.metadata().ok()?);
-    let of_sudo = || std::env::var("SUDO_UID").ok()?.parse().ok();
-    let own = rustix::process::geteuid().as_raw();
-    let is_known = owner == own || owner == 0 || own == 0 && of_sudo() == Some(owner);
-    (!is_known).then_some(owner)
-}
-
-#[cfg(not(unix))]
-fn stranger(_path: &Path) -> Option<u32> {
-    None
-}
-
-/// The number of the first unreadable line.
-fn broken_line(text: &[u8]) -> usize {
-    let text = String::from_utf8_lossy(text);
-    let is_broken = |line: &str| dotenvy::from_read_iter(line.as_bytes()).any(|one| one.is_err());
-    text.lines().position(is_broken).map_or(1, |at| at + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    const DOMAINS: &[Domain] = &[tally_requests::DOMAIN];
+    const DOMAINS: &[Domain] = &[tally_requests::DOMAIN, tally_debts::DOMAIN];
 
     /// Every variable that a command reads, with its default.
     fn variables() -> BTreeMap<String, String> {

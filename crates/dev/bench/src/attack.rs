@@ -44,9 +44,10 @@ const MEMORY_KIB_MAX: u64 = 256 << 10;
 /// How often the honest client calls, and how long a call may take.
 const PACE: Duration = Duration::from_millis(50);
 const CALL_MAX: Duration = Duration::from_secs(10);
-/// How long the server has after an attack until it is as before. It may have this many more files open then:
-/// connections to the database; and this much more memory, which the next attack takes again: what the
-/// allocator keeps.
+/// How long the honest client calls at a time after an attack, and how long the server has until it is as
+/// before. It may have this many more files open then: connections to the database; and this much more memory,
+/// which the next attack takes again: what the allocator keeps.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(30);
 const MORE_FILES: usize = 20;
 const MORE_KIB: u64 = 64 << 10;
@@ -93,7 +94,10 @@ pub(crate) async fn run(
     let (mut is_right, files) = (true, open_files(pid));
     let before = server.memory().context("the server has ended")?.now;
     let chosen = |attack: &&Attack| {
-        asked.only.as_ref().is_none_or(|only| attack.name.contains(&only.to_lowercase()))
+        asked
+            .only
+            .as_ref()
+            .is_none_or(|only| attack.name.to_lowercase().contains(&only.to_lowercase()))
     };
     let none = Attack { name: "(none)", begin: |_| {} };
     for attack in
@@ -107,10 +111,14 @@ pub(crate) async fn run(
         target.over.begin();
         target.tasks.finished().await;
         let rest = Instant::now();
-        while open_files(pid) > files + MORE_FILES && rest.elapsed() < REST_MAX {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut after = honest(&url, AFTERWARDS).await;
+        // An allocator gives memory back when it is used.
+        while rest.elapsed() < REST_MAX
+            && (open_files(pid) > files + MORE_FILES
+                || server.memory().is_some_and(|memory| memory.now > before + MORE_KIB))
+        {
+            after = honest(&url, AFTERWARDS).await;
         }
-        let after = honest(&url, Duration::from_secs(2).min(lasts)).await;
         let then = server.memory().context("the server has ended").with_context(|| server.log())?;
         let more_files = open_files(pid).saturating_sub(files);
         let is_fine = seen.waits.at(950) <= WAIT_MAX

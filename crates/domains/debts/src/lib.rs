@@ -2,10 +2,54 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `definition.rs` | what is agreed of a debt, as it is written, and what is wrong with it |
+//! | `domain.rs` | the domain as an app lists it |
+//! | `durations.rs` | durations as people write them |
+//! | `error.rs` | what can go wrong, and what it means to the caller |
+//! | `event.rs` | what receivers are told of alarms and recoveries |
+//! | `grpc.rs` | `DebtService`: between messages and service |
+//! | `hash.rs` | hashes that stand in the database for what they are of |
+//! | `http.rs`, `http/` | the HTTP API |
+//! | `keeper.rs` | what one server does for all: sweeping, and pruning |
+//! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
+//! | `migrations.rs` | the tables |
+//! | `model.rs` | what is stored |
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
-//! | `state.rs` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
+//! | `service.rs` | the operations |
+//! | `settings.rs` | the settings, and their bounds |
+//! | `state.rs`, `state/` | what a payment, a sweep, a pause and a resumption make of a debt: values in, values out |
+//! | `store.rs`, `store/` | where debts are kept, and which database does it how |
 //! | `terms.rs` | what is agreed of a debt: its schedule and its limits |
+//! | `writer.rs` | payments on their way to the store |
 
+mod definition;
+mod domain;
+pub mod durations;
+mod error;
+mod event;
+mod grpc;
+mod hash;
+mod http;
+mod keeper;
+mod ledger;
+mod migrations;
+mod model;
 pub mod schedule;
+mod service;
+mod settings;
 pub mod state;
+mod store;
 pub mod terms;
+mod writer;
+
+pub use domain::DOMAIN;
+pub use service::Service;
+pub use settings::Settings;
+
+/// How much of a text its error repeats.
+const REPEATED_CHARS_MAX: usize = 40;
+
+/// The beginning of a text, for its error.
+fn beginning(text: &str) -> String {
+    text.chars().take(REPEATED_CHARS_MAX).collect()
+}

@@ -3,16 +3,28 @@
 //! A state is a ledger's: whoever goes through the payments, sweeps, pauses and resumptions of a debt
 //! in the order in which they were stored comes to the same state again.
 //!
-//! | function | its values |
+//! | file | what it owns |
 //! |---|---|
-//! | `State::new` | the terms, and when the debt is made → its state |
-//! | `pay` | terms, state, runs, a payment, gaps → [`Paid`], or why the payment is refused |
-//! | `sweep` | terms, state, open runs, now, gaps → [`Swept`], if the deadline has passed |
-//! | `pause`, `resume`, `amend` | terms, state, open runs, now → what changes |
+//! | `ledger.rs` | a debt while something is done to it: what is overdue, failures, successes, flips |
+//! | `limits.rs` | when a debt and its runs are overdue, and what a time without a server adds |
+//! | `pay.rs` | payments |
+//! | `turn.rs` | sweeps, pauses, resumptions, and new terms |
+
+mod ledger;
+mod limits;
+mod pay;
+#[cfg(test)]
+mod tests;
+mod turn;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+pub use self::pay::pay;
+pub use self::turn::{amend, pause, resume, sweep};
+use crate::schedule::whole_micros;
+use crate::terms::Terms;
 
 /// How many runs of a debt may be open. One that begins beyond it ends the oldest.
 pub const OPEN_RUNS_MAX: usize = 100;
@@ -22,13 +34,13 @@ pub const OPEN_RUNS_MAX: usize = 100;
 pub struct State {
     /// Where it stands.
     pub status: Status,
-    /// Since when: when the debt was made, paused or resumed, and the time of its last flip.
+    /// Since when: when the debt was made, first paid, paused or resumed, or the time of its last flip.
     pub since: Timestamp,
     /// What was due up to this moment is settled, or has been a failure. What is due next follows from it and
     /// the schedule: an interval begins with it, of a cron expression it is the first time after.
     /// When the debt is made, this is that moment.
     pub settled: Timestamp,
-    /// What is due next, for lists and pages. None if nothing is, or never.
+    /// What is due next, for lists and pages. None if nothing is, or while it is paused.
     pub due: Option<Timestamp>,
     /// The index for sweeps is on this: when the next thing is overdue if nothing comes before. It
     /// is the earliest of what is due with its limit, and of the deadlines of the open runs. None if
@@ -49,7 +61,7 @@ pub struct State {
 /// Where a debt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Neither paid nor overdue since it was made or resumed.
+    /// Neither paid nor alarmed since it was made or resumed.
     New,
     /// The last payment was a success, and nothing is overdue.
     Up,
@@ -67,7 +79,7 @@ pub enum Status {
 pub struct Run {
     /// The id that its payments bear. Of the open runs of a debt, one at most has none.
     pub id: Option<String>,
-    /// When it began. None if only its end is known.
+    /// When it began. None if only its end is known; what says later when it began sets it.
     pub started: Option<Timestamp>,
     /// When it was last heard of: its start, a stage or a heartbeat.
     pub heard: Timestamp,
@@ -144,9 +156,10 @@ pub struct Paid {
 }
 
 /// What the state has to say of a payment, to be stored with it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Noted {
-    /// The time of the cron expression, or the deadline, that it is booked on. It depends on nothing
+    /// The time of the cron expression, or the deadline, that it is booked on: of a success or failure, and
+    /// of what begins a run. It depends on nothing
     /// but the schedule and the time of the payment, or of its run's start.
     pub slot: Option<Timestamp>,
     /// It came within the early window of its slot, so before it was due.
@@ -170,16 +183,16 @@ pub struct RunChange {
     pub run: Run,
 }
 
-/// What a sweep makes of a debt. All of it belongs into one transaction, whose condition is that the
-/// debt's deadline is still the one that was read.
+/// What a sweep, a pause, a resumption or new terms make of a debt. All of it belongs into one
+/// transaction; a sweep's is on condition that the debt's deadline is still the one that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swept {
     /// The debt from now on.
     pub state: State,
     /// The runs that have changed.
     pub runs: Vec<RunChange>,
-    /// The alarm, dated at the deadline that was missed. None if the time without a server moved the
-    /// deadline, or the failures are too few for an alarm.
+    /// The alarm, dated at the deadline that was missed; the recovery, if someone pauses a debt that
+    /// is down. None if the time without a server moved the deadline, or the failures are too few.
     pub flip: Option<Flip>,
 }
 
@@ -231,6 +244,21 @@ pub struct Gap {
     pub until: Timestamp,
 }
 
+/// Where a debt stands as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// As [`Status::New`].
+    New,
+    /// As [`Status::Up`].
+    Up,
+    /// New or up, and what is due has not come yet, but it is not overdue either.
+    Late,
+    /// As [`Status::Down`].
+    Down,
+    /// As [`Status::Paused`].
+    Paused,
+}
+
 /// A payment cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -245,10 +273,80 @@ pub enum Refused {
         /// When it came.
         received: Timestamp,
     },
+    /// The debt has no such stage.
+    #[error("the debt has no stage called {stage:?}: {}", among(.stages))]
+    NoStage {
+        /// The beginning of the name.
+        stage: String,
+        /// Those that it has.
+        stages: Vec<String>,
+    },
 }
 
 /// How far the clock of a client may be ahead of the server's.
-const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+// === impl State ===
+
+impl State {
+    /// Of a debt that is made at this moment: it is overdue at its limit from then on, even if it is
+    /// never paid.
+    #[must_use]
+    pub fn new(terms: &Terms, made: Timestamp) -> Self {
+        let made = whole_micros(made);
+        let state = Self {
+            status: Status::New,
+            since: made,
+            settled: made,
+            due: None,
+            deadline: None,
+            failures: 0,
+            successes: 0,
+            last_payment: None,
+            rate_period: None,
+            rate_payments: 0,
+        };
+        ledger::Ledger::open(terms, &state, &[], &[]).close().state
+    }
+
+    /// Where it stands at this moment.
+    #[must_use]
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        match self.status {
+            Status::New | Status::Up if self.due.is_some_and(|due| due <= now) => Standing::Late,
+            Status::New => Standing::New,
+            Status::Up => Standing::Up,
+            Status::Down => Standing::Down,
+            Status::Paused => Standing::Paused,
+        }
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// How long it took, once it has ended.
+    #[must_use]
+    pub fn took(&self) -> Option<Duration> {
+        self.ended?.duration_since(self.started?).try_into().ok()
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// What an exit status means: 0 is a success.
+    #[must_use]
+    pub fn of_exit(status: i32) -> Self {
+        if status == 0 { Self::Success } else { Self::Fail }
+    }
+}
 
 /// When a payment was made, in whole microseconds: what its client says, but no later than it was received.
 /// If the client says nothing, when it was received.
@@ -257,9 +355,15 @@ const AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// If the client is ahead by more than 24 h.
 pub fn time_of(client: Option<Timestamp>, received: Timestamp) -> Result<Timestamp, Refused> {
     let client = client.unwrap_or(received);
-    if client.duration_since(received) > AHEAD_MAX.try_into().expect("24 h") {
+    if client.duration_since(received) > AHEAD_MAX {
         return Err(Refused::Ahead { client, received });
     }
-    let micros = client.min(received).as_microsecond();
-    Ok(Timestamp::from_microsecond(micros).expect("no later than it was"))
+    Ok(whole_micros(client.min(received)))
+}
+
+fn among(stages: &[String]) -> String {
+    match stages {
+        [] => "its terms name none".to_owned(),
+        stages => format!("its stages are {}", stages.join(", ")),
+    }
 }

@@ -9,8 +9,9 @@ mod zone;
 use std::ops::Range;
 
 use jiff::civil::{Date, Weekday};
+pub use tally_runtime::zones::TZDB_VERSION;
 
-pub use self::zone::{TZDB_VERSION, Zone, offset};
+pub use self::zone::{Zone, offset};
 use self::zone::{quarter, seconds};
 use crate::model::{Day, DayRange, Quarter};
 

@@ -24,6 +24,7 @@
 //! | `text.rs` | texts from strangers, numbers, sizes and ages as people read them |
 //! | `trace.rs` | which trace of other programs a request belongs to |
 //! | `turns.rs` | serving those who ask at the same time in turns |
+//! | `zones.rs` | time zones by name |
 
 pub mod backoff;
 mod chores;
@@ -45,6 +46,7 @@ pub mod telemetry;
 pub mod text;
 pub mod trace;
 pub mod turns;
+pub mod zones;
 
 pub use chores::{Chore, Overdue};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -7,6 +7,7 @@
 //! | `csv.rs` | comma-separated values that no spreadsheet takes for formulas |
 //! | `describe.rs` | what an operation takes and gives, and the OpenAPI document of all |
 //! | `given.rs` | the body of a request, of a known type and bounded size |
+//! | `idempotency.rs` | the header `Idempotency-Key` |
 //! | `parameters.rs` | query parameters, whose mistakes are collected |
 //! | `problem.rs` | what went wrong, as RFC 9457 has it |
 //! | `room.rs` | memory for what clients read and send at their own pace |
@@ -16,6 +17,7 @@ mod answer;
 pub mod csv;
 mod describe;
 mod given;
+mod idempotency;
 mod parameters;
 mod problem;
 mod room;
@@ -29,6 +31,7 @@ pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, text
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
 pub use self::given::{Given, json_of, read};
+pub use self::idempotency::idempotency_key;
 pub use self::parameters::{Parameter, Parameters, Values};
 pub use self::problem::{Mistakes, Problem};
 #[cfg(test)]
@@ -57,9 +60,19 @@ impl Api {
     /// Adds an operation and what does it: `get(handler).with_state(service)`, or `post`. Panics if
     /// there is one of this method and path.
     #[must_use]
-    pub fn route(mut self, operation: &'static Operation, does: MethodRouter) -> Self {
-        self.router = self.router.route(operation.path, does);
-        self.operations.push(operation);
+    pub fn route(self, operation: &'static Operation, does: MethodRouter) -> Self {
+        self.routes(&[operation], does)
+    }
+
+    /// The same for several methods of one path.
+    #[must_use]
+    pub fn routes(mut self, operations: &[&'static Operation], does: MethodRouter) -> Self {
+        let path = operations.first().map(|operation| operation.path);
+        assert!(operations.iter().all(|one| Some(one.path) == path), "they have one path");
+        if let Some(path) = path {
+            self.router = self.router.route(path, does);
+        }
+        self.operations.extend(operations);
         self
     }
 

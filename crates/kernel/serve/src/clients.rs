@@ -41,10 +41,13 @@ const UNFINISHED_MAX: usize = STREAMS_MAX as usize / 4 * 5;
 /// one connection, of each kind, in any case.
 const OPEN_MAX: usize = 4_096;
 const OPEN_OF_ANYONE_MAX: usize = OPEN_MAX / 4;
-const OPEN_OWN_MAX: usize = 4;
-/// How many unfinished requests all connections may have: those that are open, and others that no service has
-/// seen, or whose end is not sent. Beyond, a connection with more than its own is not read, and others are read
-/// by single frames. Until then a connection has what one read brings, for each thread some hundred.
+const OPEN_OWN_MAX: usize = 2;
+/// One is the connection's.
+const TICKETS_OWN_MAX: usize = OPEN_OWN_MAX + 1;
+/// How many unfinished requests all connections may have beyond those few of each: those that are open, and
+/// others that no service has seen, or whose end is not sent. Then a connection with more than its own is not
+/// read, and others are read by single frames. Until then a connection has what one read brings, for each
+/// thread some hundred.
 const UNFINISHED_OF_ALL_MAX: usize = OPEN_MAX + OPEN_OF_ANYONE_MAX + STREAMS_MAX as usize;
 /// How much that has arrived may be unread by services, over all connections, and of one in any case. A
 /// connection with more is not read while all have more, and others are read by single frames.
@@ -69,6 +72,7 @@ struct All {
     table: Mutex<Table>,
     of_callers: AtomicUsize,
     of_anyone: AtomicUsize,
+    /// Beyond those that each connection has in any case.
     unfinished: AtomicUsize,
     streams: AtomicUsize,
     unread: AtomicUsize,
@@ -303,7 +307,7 @@ impl State {
 
     /// Whether it has more requests than are its own in any case.
     fn has_more_than_own(&self) -> bool {
-        self.streams.load(SeqCst).max(self.unfinished.load(SeqCst)) > OPEN_OWN_MAX
+        self.streams.load(SeqCst) > OPEN_OWN_MAX || self.unfinished.load(SeqCst) > TICKETS_OWN_MAX
     }
 
     /// How many requests are open by their frames.
@@ -312,8 +316,8 @@ impl State {
             return;
         }
         let before = self.streams.swap(streams, SeqCst);
-        self.all.streams.fetch_add(streams, SeqCst);
-        self.all.streams.fetch_sub(before, SeqCst);
+        self.all.streams.fetch_add(streams.saturating_sub(OPEN_OWN_MAX), SeqCst);
+        self.all.streams.fetch_sub(before.saturating_sub(OPEN_OWN_MAX), SeqCst);
     }
 
     /// Ready when the connection may be read as far as its requests are concerned.

@@ -10,10 +10,9 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use futures_util::task::noop_waker_ref;
-use http::{HeaderMap, Response, header};
+use http::{Response, header};
 use http_body::{Frame, SizeHint};
 use tally_runtime::Kind;
-use tally_runtime::trace::{self, Trace};
 use tonic::Status;
 
 use crate::admission::is_grpc;
@@ -52,28 +51,9 @@ struct Going {
     is_over: bool,
 }
 
-/// An answer's body that belongs to a trace.
-struct Traced {
-    body: Body,
-    trace: Option<Trace>,
-}
-
 /// Keeps a request's places for as long as the request or its answer exists: a service may read on
 /// after its call is cancelled. It learns who its peer is, and where.
-pub(crate) async fn held(request: Request, next: Next) -> Response<Body> {
-    let trace = trace_of(request.headers());
-    let answer = trace::within(trace, hold(request, next)).await;
-    if trace.is_none() { answer } else { answer.map(|body| Body::new(Traced { body, trace })) }
-}
-
-/// The trace that a request says it belongs to, if it says it once.
-fn trace_of(headers: &HeaderMap) -> Option<Trace> {
-    let mut all = headers.get_all(trace::HEADER).iter();
-    let header = all.next()?;
-    if all.next().is_some() { None } else { Trace::read(header.as_bytes()) }
-}
-
-async fn hold(mut request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
     let known = request.extensions_mut().remove::<(Ticket, Peer, Address)>();
     let Some((ticket, peer, address)) = known else {
         return next.run(request).await;
@@ -113,29 +93,6 @@ pub(crate) fn refused_place(request: &mut Request, whose: Whose) -> Option<Respo
         return Some(Status::unavailable(text).into_http());
     }
     Some(Problem::new(Kind::Unavailable, text).into_response())
-}
-
-// === impl Traced ===
-
-impl HttpBody for Traced {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let Self { body, trace } = self.get_mut();
-        trace::within_now(*trace, || Pin::new(body).poll_frame(cx))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 // === impl Coming ===

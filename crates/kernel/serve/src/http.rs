@@ -24,6 +24,7 @@ use crate::health::Readiness;
 use crate::held::held;
 use crate::metrics::{self, Metrics};
 use crate::pages::{Frame, Site, api};
+use crate::traced::traced;
 
 /// What `GET /` answers.
 pub(crate) fn about(
@@ -96,6 +97,7 @@ pub(crate) fn all(
         .layer(Extension(site))
         .layer(from_fn_with_state(guard, admit))
         .layer(from_fn(held))
+        .layer(from_fn(traced))
 }
 
 /// There is such a path, but not for this method. axum adds `Allow`, with those that there are.

@@ -29,6 +29,7 @@
 //! | `seldom.rs` | log lines about strangers, of which there could be too many |
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `tls.rs`, `tls/` | TLS on the port: the certificate, its replacement, the handshake, and whom it shows |
+//! | `traced.rs` | the trace that a request names, for the log |
 //! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 
 mod admission;
@@ -58,6 +59,7 @@ pub mod pages;
 mod seldom;
 mod server;
 mod tls;
+mod traced;
 mod udp;
 
 pub use admission::HostNames;

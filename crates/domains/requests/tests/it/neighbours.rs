@@ -128,7 +128,7 @@ impl World {
                 revoked: None,
                 last_used: None,
             };
-            assert!(store.add(&key, false).await.expect("it is stored"), "the name is new");
+            assert!(store.add(&key).await.expect("it is stored"), "the name is new");
             keys.insert(namespace.0, format!("authorization: Bearer {}", secret.reveal()));
         }
         let clock = std::sync::Arc::new(ManualClock::new(now));

@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures_util::future::join4;
+use tally_proto::tally::requests::v1::FoldRequest;
+use tally_proto::tally::requests::v1::request_service_server::RequestService;
 use tally_requests::store;
 use tally_store::Database;
 use uuid::Uuid;
 
 use crate::backend::{Backend, OLD, Producer, append_batch, batch, migrated, noon};
+use crate::server::{Counting, settings};
 
 /// A file that has reached its limit has no room but that of its rows, and a fold makes do with it.
 #[tokio::test]
@@ -135,4 +138,20 @@ async fn another_program_writes_while_rows_are_folded() {
     let sums =
         backend.lines("SELECT '', sum(total), count(*), 0, '' FROM tally_request_days").await;
     assert_eq!(sums[0].1, 100_000 + written);
+}
+
+/// None of them has begun when the last one is refused.
+#[tokio::test]
+async fn a_burst_of_folds_finds_no_more_places_than_there_are() {
+    let Some(backend) = Backend::sqlite("burst").await else { return };
+    let counting = Counting::on(backend.database.clone(), settings()).await;
+    let fold = |_| RequestService::fold(&counting.service, tonic::Request::new(FoldRequest {}));
+    let folds = futures_util::future::join_all((0..30).map(fold)).await;
+    let (done, refused): (Vec<_>, Vec<_>) = folds.into_iter().partition(Result::is_ok);
+    assert_eq!((done.len(), refused.len()), (1 + 16, 13), "one has its turn, 16 wait");
+    for refused in refused {
+        let refused = refused.expect_err("it is one");
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}");
+    }
+    counting.stop().await;
 }

@@ -131,6 +131,7 @@ fn security(of: &Operation) -> (Value, String) {
 }
 
 fn operation(of: &Operation, tag: &str) -> Value {
+    let in_path = path_parameters(of.path);
     let in_query = of.parameters.iter().map(|one| parameter(one, "query"));
     let in_header = of.headers.iter().map(|one| parameter(one, "header"));
     let replies = of.replies.iter().map(|reply| {
@@ -153,7 +154,7 @@ fn operation(of: &Operation, tag: &str) -> Value {
         "summary": of.summary,
         "description": about.collect::<Vec<_>>().join("\n\n"),
         "security": security,
-        "parameters": in_query.chain(in_header).collect::<Vec<_>>(),
+        "parameters": in_path.chain(in_query).chain(in_header).collect::<Vec<_>>(),
         "responses": replies,
     });
     if let Some(body) = &of.body {
@@ -173,6 +174,14 @@ fn content(media_types: &[(&str, Option<&str>)]) -> Value {
         ((*media_type).to_owned(), json!({"schema": schema}))
     };
     Value::Object(media_types.iter().map(one).collect())
+}
+
+/// What stands in braces in a path.
+fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
+    let braced = |part: &str| Some(part.strip_prefix('{')?.strip_suffix('}')?.to_owned());
+    path.split('/').filter_map(braced).map(
+        |name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}),
+    )
 }
 
 fn parameter(of: &Parameter, place: &str) -> Value {

@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use tally_runtime::turns::Asker;
 
-use super::{OPEN_MAX, OPEN_OF_ANYONE_MAX, OPEN_OWN_MAX, State, UNFINISHED_MAX};
+use super::{OPEN_MAX, OPEN_OF_ANYONE_MAX, OPEN_OWN_MAX, State, TICKETS_OWN_MAX, UNFINISHED_MAX};
 
 /// One unfinished request, until it is dropped.
 ///
-/// tonic carries it as the request's connection information, which it clones with its services, and
-/// hyper clones those in the connection's task, before it spawns the request's.
+/// tonic carries it as the request's connection information, of which it keeps one for the connection, and
+/// which it clones with its services; hyper clones those in the connection's task, before it spawns the
+/// request's.
 #[derive(Debug)]
 pub(crate) struct Ticket(Arc<State>);
 
@@ -36,8 +37,9 @@ pub(crate) enum Whose {
 
 impl Ticket {
     pub(crate) fn new(state: &Arc<State>) -> Self {
-        state.unfinished.fetch_add(1, SeqCst);
-        state.all.unfinished.fetch_add(1, SeqCst);
+        if state.unfinished.fetch_add(1, SeqCst) >= TICKETS_OWN_MAX {
+            state.all.unfinished.fetch_add(1, SeqCst);
+        }
         Self(Arc::clone(state))
     }
 
@@ -59,8 +61,11 @@ impl Clone for Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.all.unfinished.fetch_sub(1, SeqCst);
-        if self.0.unfinished.fetch_sub(1, SeqCst) == UNFINISHED_MAX {
+        let before = self.0.unfinished.fetch_sub(1, SeqCst);
+        if before > TICKETS_OWN_MAX {
+            self.0.all.unfinished.fetch_sub(1, SeqCst);
+        }
+        if before == UNFINISHED_MAX {
             self.0.reader.wake();
         }
     }

@@ -102,23 +102,23 @@ async fn too_many_requests_make_room_and_wait() {
     }
     let open = answered(&caller);
     few.state.note_streams(OPEN_OWN_MAX);
-    caller.state.note_streams(UNFINISHED_OF_ALL_MAX - OPEN_OWN_MAX - 100);
-    stranger.state.note_streams(100);
+    caller.state.note_streams(OPEN_OWN_MAX + UNFINISHED_OF_ALL_MAX - 100);
+    stranger.state.note_streams(OPEN_OWN_MAX + 100);
     assert!(!stranger.state.has_too_much() && !few.state.is_read_slowly());
-    stranger.state.note_streams(101);
+    stranger.state.note_streams(OPEN_OWN_MAX + 101);
     assert!(!few.state.has_too_much() && few.state.is_read_slowly());
     assert!(!is_given_up(&stranger), "nobody had to wait");
     advance(ROOM_PAUSE).await;
     assert!(caller.state.has_too_much() && is_given_up(&stranger));
     drop(stranger);
     assert!(!caller.state.has_too_much());
-    caller.state.note_streams(UNFINISHED_OF_ALL_MAX);
+    caller.state.note_streams(OPEN_OWN_MAX + UNFINISHED_OF_ALL_MAX + 1);
     advance(ROOM_PAUSE).await;
     assert!(caller.state.has_too_much() && !is_given_up(&caller) && !is_given_up(&few));
     drop(open);
     // What is worked on counts as well, whatever its connection says of it.
     caller.state.note_streams(0);
-    let many: Vec<_> = (0..=UNFINISHED_OF_ALL_MAX).map(|_| Ticket::new(&few.state)).collect();
+    let many = vec![Ticket::new(&few.state); TICKETS_OWN_MAX + UNFINISHED_OF_ALL_MAX + 1];
     assert!(few.state.has_too_much() && !caller.state.has_too_much());
     drop((many, few, caller));
     let left = [&clients.0.streams, &clients.0.unfinished].map(|all| all.load(SeqCst));

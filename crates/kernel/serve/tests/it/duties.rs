@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tally_runtime::{Drain, Error, Kind, Tasks};
+use tally_runtime::{Chore, Clock as _, Drain, Error, Kind, SystemClock, Tasks};
 use tally_serve::{Duties, Next};
 use tally_store::postgres::Settings;
 use tally_store::{Database, DatabaseUrl, Lease};
@@ -44,19 +44,22 @@ struct Counting {
     done: Arc<AtomicUsize>,
     drain: Drain,
     tasks: Tasks,
+    chore: Chore,
 }
 
 impl Counting {
     fn start(database: &Database) -> Self {
         let (done, drain, tasks) = (Arc::<AtomicUsize>::default(), Drain::new(), Tasks::new());
         let duties = Duties::new(Lease::new(database.clone(), "x"), drain.clone());
+        let chore = Chore::new("counting", Duration::ZERO, SystemClock.now());
+        let duties = duties.doing([chore.clone()]);
         let counting = Arc::clone(&done);
         let count = move || {
             counting.fetch_add(1, Ordering::Relaxed);
             async { Ok(Next::Later) }
         };
         tasks.spawn("duties", duties.run(count));
-        Self { done, drain, tasks }
+        Self { done, drain, tasks, chore }
     }
 
     fn done(&self) -> usize {
@@ -88,6 +91,10 @@ async fn one_server_does_them_and_its_successor_need_not_wait() {
     let before = one.done();
     eventually("they are done", LIMIT, async || one.done() > before + 1).await;
     assert_eq!(two.done(), 0);
+    // Only one of them is late.
+    let elsewhere = async || two.chore.is_elsewhere();
+    eventually("the second one knows", LIMIT, elsewhere).await;
+    assert_eq!((one.chore.overdue().is_some(), two.chore.overdue()), (true, None));
     one.end().await;
     let held = "SELECT count(*) FROM tally_leases";
     let rows = async || {
@@ -95,6 +102,7 @@ async fn one_server_does_them_and_its_successor_need_not_wait() {
         opened.rows("count the leases", held, &[]).await.unwrap()[0].get::<_, i64>(0)
     };
     eventually("the second one does them", LIMIT, async || two.done() > 0).await;
+    assert!(two.chore.overdue().is_some());
     assert_eq!(rows().await, 1);
     two.end().await;
     assert_eq!(rows().await, 0);

@@ -9,7 +9,7 @@ use super::Database;
 use crate::error::{self, Step as _, words_of};
 use crate::migrate::{self, Migrations, Schema};
 use crate::retry::Policy;
-use crate::{Dialect, Error};
+use crate::{Dialect, Error, Outcome};
 
 /// Said when Postgres does not know CockroachDB's setting.
 const NOT_COCKROACH: &str = "this is PostgreSQL, not CockroachDB: write postgres:// in the URL, and \
@@ -57,6 +57,7 @@ async fn run_once(
             .query(include_str!("lock_migrations.sql"), &[&migrations.history_table()])
             .await
             .step("wait for another server's migration")?;
+        client.batch_execute(include_str!("stand_back.sql")).await.step("prepare to migrate")?;
     }
     let applied = applied(migrations, runner, &mut client).await?;
     let before = migrations.compare(runner, &applied)?;
@@ -89,27 +90,40 @@ async fn applied(
 
 fn failed(database: &Database, error: &refinery::Error) -> Error {
     let step = "migrate the database";
-    let failed = match database.dialect {
-        // Harmless to repeat, see above.
-        Dialect::Cockroach => Error::transient(step, crate::Outcome::Indeterminate),
-        _ => Error::permanent(step, Kind::FailedPrecondition),
+    // Harmless to repeat: see above for CockroachDB, and on Postgres each migration is a transaction.
+    let is_transient = database.dialect == Dialect::Cockroach
+        || cause(error).is_some_and(error::postgres_is_transient);
+    let failed = if is_transient {
+        Error::transient(step, Outcome::Indeterminate)
+    } else {
+        Error::permanent(step, Kind::FailedPrecondition)
     };
     let advice = said(error).and_then(|said| advice(database, said));
     failed.because(advice.unwrap_or_else(|| words(error)))
 }
 
+/// The driver's error, if the database or the way to it failed.
+fn cause(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+    let refinery::error::Kind::Connection(_, cause) = error.kind() else { return None };
+    cause.downcast_ref()
+}
+
 /// What the database said, if that is what failed.
 fn said(error: &refinery::Error) -> Option<&DbError> {
-    let refinery::error::Kind::Connection(_, cause) = error.kind() else { return None };
-    cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
+    cause(error)?.as_db_error()
 }
 
 fn words(error: &refinery::Error) -> String {
     said(error).map_or_else(|| migrate::words(error), words_of)
 }
 
-/// What to do about a database that is not ready for tables.
+/// What to do about a database that is not ready for tables, or whose tables somebody holds.
 fn advice(database: &Database, said: &DbError) -> Option<String> {
+    if *said.code() == SqlState::LOCK_NOT_AVAILABLE {
+        let words =
+            "another session holds a table that changes: let it end (pg_stat_activity lists them)";
+        return Some(words.to_owned());
+    }
     let config = &database.url.config;
     let user = config.get_user().unwrap_or("USER");
     if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE {

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod lease;
+mod migrate;
 mod pooler;
 mod postgres;
 mod sqlite;

@@ -1,0 +1,390 @@
+//! `tally debts`: expected events that must happen in time, and their payments.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `define.rs` | what is agreed of a debt, as flags and as a file |
+//! | `print.rs` | debts, payments, runs and flips in words |
+//! | `run.rs` | `tally debts run`: a command, its payments, and what could not be told |
+
+mod define;
+mod print;
+mod run;
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use tally_proto::tally::debts::v1 as proto;
+use tally_proto::tally::debts::v1::debt_service_client::DebtServiceClient;
+use tally_runtime::random;
+use tonic::Status;
+
+use self::define::DefinitionArgs;
+use crate::client::{Caller, ServerArgs, describe, may_be_done};
+use crate::output::{self, OutputFormat, plural, say, visible};
+
+/// Keep debts: what must happen in time, and whether it did
+///
+/// A debt is an expected event: a cron job that must run, a heartbeat, a deployment
+/// that must finish. Whoever does it pays. When a payment does not come in time,
+/// the debt is overdue, and whoever is to be notified is told once, and once more
+/// when it recovers.
+///
+/// Examples:
+///   tally debts add backup --cron '0 3 * * *' --tz Europe/Berlin --grace 1h
+///   tally debts add beat --every 1m --grace 30s
+///   tally debts run backup -- /usr/local/bin/backup.sh
+///   tally debts pay beat
+///   tally debts list
+///   tally debts show backup
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct DebtsArgs {
+    #[command(subcommand)]
+    command: DebtsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DebtsCommand {
+    Add(Box<AddArgs>),
+    /// Give a debt other terms: those of the flags, instead of all that it had
+    Change(Box<ChangeArgs>),
+    List(ListArgs),
+    /// Show a debt: its open runs, its next times, its latest alarms and payments
+    Show(NamedArgs),
+    Pay(Box<PayArgs>),
+    Run(Box<run::RunArgs>),
+    /// Pause a debt: payments are recorded, and nothing is overdue
+    Pause(NamedArgs),
+    /// Resume a debt: its limits begin again now
+    Resume(NamedArgs),
+    /// Forget a debt, with its payments and runs
+    Forget(NamedArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
+}
+
+/// Add a debt
+///
+/// The same one again changes nothing.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+struct AddArgs {
+    /// What it is called; unique: a-z, 0-9, - and _
+    slug: String,
+
+    #[command(flatten)]
+    definition: DefinitionArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct ChangeArgs {
+    /// The debt's slug, number or id
+    debt: String,
+
+    /// Another slug
+    #[arg(long, value_name = "SLUG")]
+    slug: Option<String>,
+
+    #[command(flatten)]
+    definition: DefinitionArgs,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// List the debts, the overdue ones first
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only debts that stand so
+    #[arg(long, value_enum)]
+    status: Vec<print::Standing>,
+
+    /// Only debts that have this tag; all of them, if it is given several times
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+
+    /// Only debts that have this in their slug or name
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    search: String,
+
+    /// How to print [default: table on a terminal, csv elsewhere]
+    #[arg(long, value_enum)]
+    format: Option<OutputFormat>,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct NamedArgs {
+    /// The debt's slug, number or id
+    debt: String,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Pay a debt: it is done, unless the flags say something else
+///
+/// The command may be repeated as long as it has the same --key or --run: it counts
+/// once. Without either, it draws a key, and tries again by itself when the answer
+/// is lost.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+struct PayArgs {
+    /// The debt's slug, number or id
+    debt: String,
+
+    /// What it says
+    #[arg(long, value_enum, default_value = "success")]
+    kind: print::PaymentKind,
+
+    /// Which run it belongs to
+    #[arg(long = "run-id", value_name = "ID", default_value = "", hide_default_value = true)]
+    run: String,
+
+    /// Which stage the run has come to; implies --kind stage
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+
+    /// What a command ended with: with anything but 0, it is a failure
+    #[arg(long, value_name = "STATUS")]
+    exit_status: Option<u8>,
+
+    /// A message that is kept with it; the first 10,000 bytes
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    message: String,
+
+    /// Under the same key it counts once
+    #[arg(long = "idempotency-key", value_name = "KEY")]
+    idempotency_key: Option<String>,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Write all debts as JSON, one on each line
+///
+/// `tally debts import` reads them. Where alarms go is not in it, as far as it may be
+/// a secret: of a URL only what stands before its path.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+struct ExportArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Add debts from JSON, one on each line; those that are there are changed
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The file; `-` is stdin
+    #[arg(default_value = "-")]
+    file: std::path::PathBuf,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+// === impl ServerArgs ===
+
+impl ServerArgs {
+    pub(crate) async fn debts(&self) -> anyhow::Result<DebtServiceClient<Caller>> {
+        Ok(DebtServiceClient::new(self.connect().await?))
+    }
+}
+
+pub(crate) async fn run(args: DebtsArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        DebtsCommand::Add(args) => add(*args).await,
+        DebtsCommand::Change(args) => change(*args).await,
+        DebtsCommand::List(args) => list(args).await,
+        DebtsCommand::Show(args) => show(args).await,
+        DebtsCommand::Pay(args) => pay(*args).await,
+        DebtsCommand::Run(args) => run::run(*args).await,
+        DebtsCommand::Pause(args) => pause(args).await,
+        DebtsCommand::Resume(args) => resume(args).await,
+        DebtsCommand::Forget(args) => forget(args).await,
+        DebtsCommand::Export(args) => export(args).await,
+        DebtsCommand::Import(args) => import(args).await,
+    }
+}
+
+async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
+    let definition = Some(args.definition.read(args.slug)?);
+    let mut client = args.server.debts().await?;
+    let call = client.add_debt(proto::AddDebtRequest { definition });
+    let answer = args.server.answer_or_signal(call).await?;
+    let answer = answer.map_err(|status| failed("add the debt", &status))?.into_inner();
+    let debt = answer.debt.unwrap_or_default();
+    let done = if answer.is_repeated { "is there already" } else { "added" };
+    say(format_args!("{done}: {}", print::brief(&debt)));
+    let slug = print::slug(&debt);
+    say(format_args!("pay it by: tally debts pay {slug}, or tally debts run {slug} -- COMMAND"));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn change(args: ChangeArgs) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.debts().await?;
+    let slug = match args.slug {
+        Some(slug) => slug,
+        None => {
+            let call = client.show_debt(proto::ShowDebtRequest { debt: args.debt.clone() });
+            let shown = args.server.answer(call).await;
+            let shown = shown.map_err(|status| failed("find the debt", &status))?.into_inner();
+            print::slug(&shown.debt.unwrap_or_default()).to_owned()
+        }
+    };
+    let definition = Some(args.definition.read(slug)?);
+    let call = client.update_debt(proto::UpdateDebtRequest { debt: args.debt, definition });
+    let answer = args.server.answer_or_signal(call).await?;
+    let answer = answer.map_err(|status| failed("change the debt", &status))?.into_inner();
+    say(format_args!("changed: {}", print::brief(&answer.debt.unwrap_or_default())));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(args: ListArgs) -> anyhow::Result<ExitCode> {
+    let format = OutputFormat::or_usual(args.format);
+    let mut client = args.server.debts().await?;
+    let mut request = proto::ListDebtsRequest {
+        statuses: args.status.iter().map(|one| one.number()).collect(),
+        tags: args.tag,
+        search: args.search,
+        ..proto::ListDebtsRequest::default()
+    };
+    let (mut debts, mut counts) = (Vec::new(), Vec::new());
+    loop {
+        let answer = args.server.answer(client.list_debts(request.clone())).await;
+        let answer = answer.map_err(|status| failed("list the debts", &status))?.into_inner();
+        debts.extend(answer.debts);
+        counts = if counts.is_empty() { answer.counts } else { counts };
+        if answer.next.is_empty() {
+            break;
+        }
+        request.after = answer.next;
+    }
+    output::written(print::list(&mut output::stdout(), format, &debts))?;
+    if counts.iter().sum::<i64>() == 0 {
+        say("there are no debts: `tally debts add --help` shows how to add one");
+    } else if format == OutputFormat::Table {
+        say(print::counted(debts.len(), &counts));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(args: NamedArgs) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.debts().await?;
+    let what = |status: Status| failed("show the debt", &status);
+    let call = client.show_debt(proto::ShowDebtRequest { debt: args.debt.clone() });
+    let shown = args.server.answer(call).await.map_err(what)?.into_inner();
+    let (debt, limit, before) = (args.debt, print::SHOWN_MAX, 0);
+    let call = client.list_flips(proto::ListFlipsRequest { debt: debt.clone(), limit, before });
+    let flips = args.server.answer(call).await.map_err(what)?.into_inner().flips;
+    let call = client.list_payments(proto::ListPaymentsRequest { debt, limit, before });
+    let payments = args.server.answer(call).await.map_err(what)?.into_inner().payments;
+    output::written(print::show(&mut output::stdout(), &shown, &flips, &payments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
+    let kind = match &args.stage {
+        Some(_) => proto::PaymentKind::Stage,
+        None => args.kind.of(args.exit_status),
+    };
+    let drawn = || format!("{:016x}{:016x}", random::number(), random::number());
+    let request = proto::PayRequest {
+        debt: args.debt,
+        kind: kind.into(),
+        run: args.run,
+        stage: args.stage.unwrap_or_default(),
+        exit_status: args.exit_status.map(u32::from),
+        body: args.message.into_bytes(),
+        idempotency_key: args.idempotency_key.unwrap_or_else(drawn),
+        ..proto::PayRequest::default()
+    };
+    let paid = run::tell(&args.server, request).await?;
+    let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
+    say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn pause(args: NamedArgs) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.debts().await?;
+    let call = client.pause_debt(proto::PauseDebtRequest { debt: args.debt });
+    let answer = args.server.answer_or_signal(call).await?;
+    let answer = answer.map_err(|status| failed("pause the debt", &status))?.into_inner();
+    say(format_args!("paused: {}", print::brief(&answer.debt.unwrap_or_default())));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn resume(args: NamedArgs) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.debts().await?;
+    let call = client.resume_debt(proto::ResumeDebtRequest { debt: args.debt });
+    let answer = args.server.answer_or_signal(call).await?;
+    let answer = answer.map_err(|status| failed("resume the debt", &status))?.into_inner();
+    say(format_args!("resumed: {}", print::brief(&answer.debt.unwrap_or_default())));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn forget(args: NamedArgs) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.debts().await?;
+    let call = client.forget_debt(proto::ForgetDebtRequest { debt: args.debt });
+    let answer = args.server.answer_or_signal(call).await?;
+    let answer = answer.map_err(|status| failed("forget the debt", &status))?.into_inner();
+    let debt = answer.debt.unwrap_or_default();
+    let payments = plural(debt.payments, "payment");
+    say(format_args!("forgotten: {}, with {payments}", print::slug(&debt)));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
+    let mut client = args.server.debts().await?;
+    let mut request = proto::ListDebtsRequest::default();
+    let mut out = output::stdout();
+    loop {
+        let answer = args.server.answer(client.list_debts(request.clone())).await;
+        let answer = answer.map_err(|status| failed("list the debts", &status))?.into_inner();
+        let definitions = answer.debts.into_iter().filter_map(|debt| debt.definition);
+        if !output::written(define::write_all(&mut out, definitions))? {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if answer.next.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        request.after = answer.next;
+    }
+}
+
+async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
+    let definitions = define::read_all(&args.file)?;
+    let mut client = args.server.debts().await?;
+    let (mut added, mut changed, mut same) = (0_usize, 0_usize, 0_usize);
+    for definition in definitions {
+        let slug = definition.slug.clone();
+        let what = format!("add the debt {}", visible(&slug));
+        let call = client.add_debt(proto::AddDebtRequest { definition: Some(definition.clone()) });
+        match args.server.answer_or_signal(call).await? {
+            Ok(answer) if answer.get_ref().is_repeated => same += 1,
+            Ok(_) => added += 1,
+            Err(status) if status.code() == tonic::Code::AlreadyExists => {
+                let definition = Some(definition);
+                let call = client.update_debt(proto::UpdateDebtRequest { debt: slug, definition });
+                let answer = args.server.answer_or_signal(call).await?;
+                answer.map_err(|status| failed(&what, &status))?;
+                changed += 1;
+            }
+            Err(status) => return Err(failed(&what, &status)),
+        }
+    }
+    let added = plural(added as u64, "debt");
+    say(format_args!("{added} added, {changed} changed, {same} there already"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failed(what: &str, status: &Status) -> anyhow::Error {
+    let again = if may_be_done(status) { "; it may be done all the same" } else { "" };
+    anyhow!("cannot {what}: {}{again}", describe(status))
+}

@@ -1,0 +1,327 @@
+//! Debts, payments, runs and flips in words.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use tally_debts::durations;
+use tally_proto::tally::debts::v1 as proto;
+use tally_proto::tally::debts::v1::definition::Schedule;
+
+use crate::output::table::Align;
+use crate::output::{self, Cell, OutputFormat, plural, visible};
+
+/// How many flips and payments a debt shows.
+pub(super) const SHOWN_MAX: u32 = 10;
+
+/// Where a debt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Standing {
+    New,
+    Up,
+    Down,
+    Paused,
+}
+
+/// What a payment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PaymentKind {
+    /// It is done
+    Success,
+    /// It could not be done
+    Fail,
+    /// A run begins
+    Start,
+    /// A run goes on
+    Heartbeat,
+    /// A note
+    Log,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    pub(super) fn number(self) -> i32 {
+        let status = match self {
+            Self::New => proto::Status::New,
+            Self::Up => proto::Status::Up,
+            Self::Down => proto::Status::Down,
+            Self::Paused => proto::Status::Paused,
+        };
+        status.into()
+    }
+}
+
+// === impl PaymentKind ===
+
+impl PaymentKind {
+    /// As the server knows it: an exit status says whether a success is one.
+    pub(super) fn of(self, exit_status: Option<u8>) -> proto::PaymentKind {
+        match self {
+            Self::Success if exit_status.is_some() => proto::PaymentKind::Unspecified,
+            Self::Success => proto::PaymentKind::Success,
+            Self::Fail => proto::PaymentKind::Fail,
+            Self::Start => proto::PaymentKind::Start,
+            Self::Heartbeat => proto::PaymentKind::Heartbeat,
+            Self::Log => proto::PaymentKind::Log,
+        }
+    }
+}
+
+pub(super) fn slug(debt: &proto::Debt) -> &str {
+    debt.definition.as_ref().map_or("", |definition| &definition.slug)
+}
+
+/// A debt in a few words: `backup, up, due 2030-01-31T02:00:00Z`.
+pub(super) fn brief(debt: &proto::Debt) -> String {
+    let due = match debt.due_at {
+        Some(due) => format!("due {}", time(Some(due))),
+        None => "nothing due".to_owned(),
+    };
+    format!("{}, {}, {due}", visible(slug(debt)), standing(debt.status()))
+}
+
+/// Writes a list of debts.
+pub(super) fn list(
+    out: &mut impl Write,
+    format: OutputFormat,
+    debts: &[proto::Debt],
+) -> io::Result<()> {
+    let is_table = format == OutputFormat::Table;
+    let columns = [
+        ("slug", Align::Left),
+        ("status", Align::Left),
+        (if is_table { "due" } else { "due_at" }, Align::Left),
+        (if is_table { "paid" } else { "paid_at" }, Align::Left),
+        ("schedule", Align::Left),
+        ("payments", Align::Right),
+        ("name", Align::Shorten),
+        ("tags", Align::Shorten),
+    ];
+    let when = |at: Option<prost_types::Timestamp>| match at {
+        Some(_) => text(if is_table { minute(at) } else { time(at) }),
+        None => Cell::Unknown,
+    };
+    let rows = debts.iter().map(|debt| {
+        let definition = debt.definition.as_ref();
+        let name = definition.map(|one| one.name.clone()).filter(|name| !name.is_empty());
+        let tags = definition.map(|one| one.tags.join(" ")).filter(|tags| !tags.is_empty());
+        [
+            text(slug(debt).to_owned()),
+            text(standing(debt.status()).to_owned()),
+            when(debt.due_at),
+            when(debt.paid_at),
+            text(definition.map(schedule).unwrap_or_default()),
+            Cell::Number(debt.payments.into()),
+            name.map_or(Cell::Unknown, text),
+            tags.map_or(Cell::Unknown, text),
+        ]
+    });
+    output::print(out, format, columns, rows)
+}
+
+/// How many debts are shown, and how many there are of each status.
+pub(super) fn counted(shown: usize, counts: &[i64]) -> String {
+    let names = ["new", "up", "down", "paused"];
+    let all: i64 = counts.iter().sum();
+    let of_status = |(name, count): (&&str, &i64)| (*count > 0).then(|| format!("{count} {name}"));
+    let parts: Vec<_> = names.iter().zip(counts).filter_map(of_status).collect();
+    let all_text = plural(all, "debt");
+    if i64::try_from(shown) == Ok(all) {
+        return format!("{all_text}: {}", parts.join(", "));
+    }
+    format!("{shown} of {all_text}: {}", parts.join(", "))
+}
+
+/// Writes a debt, its runs, alarms and payments.
+pub(super) fn show(
+    out: &mut impl Write,
+    shown: &proto::ShowDebtResponse,
+    flips: &[proto::Flip],
+    payments: &[proto::Payment],
+) -> io::Result<()> {
+    let debt = shown.debt.clone().unwrap_or_default();
+    let definition = debt.definition.clone().unwrap_or_default();
+    let status = format!("{} since {}", standing(debt.status()), time(debt.since));
+    let next: Vec<_> = shown.next.iter().map(|at| time(Some(*at))).collect();
+    let notify = definition.notify.join(" ");
+    let lines = [
+        ("slug", definition.slug.clone()),
+        ("name", definition.name.clone()),
+        ("number", debt.number.to_string()),
+        ("id", debt.id.clone()),
+        ("status", status),
+        ("schedule", schedule(&definition)),
+        ("limits", limits(&definition)),
+        ("next", next.join(" ")),
+        ("overdue at", time(debt.overdue_at)),
+        ("paid", time(debt.paid_at)),
+        ("payments", debt.payments.to_string()),
+        ("failures", if debt.failures > 0 { debt.failures.to_string() } else { String::new() }),
+        ("tags", definition.tags.join(" ")),
+        ("about", definition.description.clone()),
+        ("notify", if notify.is_empty() { "nobody".to_owned() } else { notify }),
+        ("ping id", debt.ping_id.clone()),
+        ("added", time(debt.created_at)),
+    ];
+    for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
+        writeln!(out, "{name:<11} {}", visible(text))?;
+    }
+    if !shown.runs.is_empty() {
+        open_runs(out, &shown.runs)?;
+    }
+    if !flips.is_empty() {
+        alarms(out, flips)?;
+    }
+    if !payments.is_empty() {
+        latest(out, payments)?;
+    }
+    out.flush()
+}
+
+fn text<'a>(text: String) -> Cell<'a> {
+    Cell::Text(Cow::Owned(text))
+}
+
+fn open_runs(out: &mut impl Write, runs: &[proto::Run]) -> io::Result<()> {
+    writeln!(out, "\nopen runs")?;
+    let columns = [
+        ("run", Align::Shorten),
+        ("started", Align::Left),
+        ("heard", Align::Left),
+        ("stages", Align::Left),
+        ("overdue at", Align::Left),
+    ];
+    let rows = runs.iter().map(|run| {
+        let name = if run.run.is_empty() { "-".to_owned() } else { run.run.clone() };
+        [
+            text(name),
+            text(time(run.started_at)),
+            text(time(run.heard_at)),
+            text(run.stages.join(" ")),
+            text(time(run.overdue_at)),
+        ]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)
+}
+
+fn alarms(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
+    writeln!(out, "\nalarms")?;
+    let columns = [("at", Align::Left), ("what", Align::Left), ("why", Align::Shorten)];
+    let rows = flips.iter().map(|flip| {
+        let what = if flip.is_alarm { "alarm" } else { "recovered" };
+        [text(time(flip.at)), text(what.to_owned()), text(flip.cause.clone())]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)
+}
+
+fn latest(out: &mut impl Write, payments: &[proto::Payment]) -> io::Result<()> {
+    writeln!(out, "\npayments")?;
+    let columns = [
+        ("number", Align::Right),
+        ("received", Align::Left),
+        ("kind", Align::Left),
+        ("took", Align::Right),
+        ("run", Align::Shorten),
+        ("message", Align::Shorten),
+    ];
+    let rows = payments.iter().map(|payment| {
+        let took = payment.took.map(|took| Duration::try_from(took).unwrap_or_default());
+        let body = String::from_utf8_lossy(&payment.body);
+        let line = body.lines().next_back().unwrap_or_default().to_owned();
+        [
+            Cell::Number(payment.number.into()),
+            text(time(payment.received_at)),
+            text(kind(payment)),
+            took.map_or(Cell::Unknown, |took| text(format!("{:.1} s", took.as_secs_f64()))),
+            text(payment.run.clone()),
+            text(line),
+        ]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)
+}
+
+fn kind(payment: &proto::Payment) -> String {
+    let kind = match payment.kind() {
+        proto::PaymentKind::Start => "start".to_owned(),
+        proto::PaymentKind::Stage => format!("stage {}", payment.stage),
+        proto::PaymentKind::Heartbeat => "heartbeat".to_owned(),
+        proto::PaymentKind::Fail => match payment.exit_status {
+            Some(status) => format!("fail ({status})"),
+            None => "fail".to_owned(),
+        },
+        proto::PaymentKind::Log => "log".to_owned(),
+        proto::PaymentKind::Success | proto::PaymentKind::Unspecified => "success".to_owned(),
+    };
+    let marks = [
+        (payment.is_early, "early"),
+        (payment.is_over_rate, "too often"),
+        (payment.is_too_short, "too short"),
+    ];
+    let marks: Vec<_> = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect();
+    if marks.is_empty() { kind } else { format!("{kind}, {}", marks.join(", ")) }
+}
+
+pub(super) fn standing(status: proto::Status) -> &'static str {
+    match status {
+        proto::Status::New => "new",
+        proto::Status::Up => "up",
+        proto::Status::Down => "down",
+        proto::Status::Paused => "paused",
+        proto::Status::Unspecified => "unknown",
+    }
+}
+
+fn schedule(definition: &proto::Definition) -> String {
+    match &definition.schedule {
+        Some(Schedule::Every(every)) => format!("every {}", span(Some(*every))),
+        Some(Schedule::Cron(cron)) => format!("{cron} ({})", definition.time_zone),
+        Some(Schedule::Deadline(at)) => format!("by {}", time(Some(*at))),
+        None => "none".to_owned(),
+    }
+}
+
+fn limits(definition: &proto::Definition) -> String {
+    let of = |name: &str, limit: Option<prost_types::Duration>| {
+        limit.map(|limit| format!("{name} {}", span(Some(limit))))
+    };
+    let rate = definition
+        .rate_period
+        .map(|period| format!("at most {} in {}", definition.rate_payments, span(Some(period))));
+    let times = |name: &str, times: u32| (times > 1).then(|| format!("{name} {times} in a row"));
+    let stages = definition.stages.iter();
+    let stages =
+        stages.map(|stage| Some(format!("{} within {}", stage.name, span(stage.time_out))));
+    let limits = [
+        of("grace", definition.grace),
+        of("early", definition.early_window),
+        of("start within", definition.start_limit),
+        of("run at most", definition.run_limit),
+        of("run at least", definition.run_min),
+        of("silent at most", definition.heartbeat_limit),
+        rate,
+        times("alarm at", definition.failures_to_alarm),
+        times("recovered at", definition.successes_to_recover),
+    ];
+    let limits: Vec<_> = limits.into_iter().chain(stages).flatten().collect();
+    limits.join(", ")
+}
+
+fn span(span: Option<prost_types::Duration>) -> String {
+    let span = span.and_then(|span| Duration::try_from(span).ok());
+    span.map(durations::shown).unwrap_or_default()
+}
+
+/// In UTC, to the second.
+fn time(time: Option<prost_types::Timestamp>) -> String {
+    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
+    time.map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// In UTC, to the minute, where there is little room.
+fn minute(time: Option<prost_types::Timestamp>) -> String {
+    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
+    time.map(|time| time.strftime("%Y-%m-%dT%H:%MZ").to_string()).unwrap_or_default()
+}

@@ -1,0 +1,72 @@
+//! What receivers are told of alarms and recoveries.
+
+use serde::Serialize;
+use tally_outbox::{About, Event, Webhooks};
+
+use crate::domain::NAME;
+use crate::model::{Debt, KeptFlip};
+use crate::store::subject;
+
+const OVERDUE: &str = "debts.debt.overdue";
+const RECOVERED: &str = "debts.debt.recovered";
+
+/// What an event says.
+#[derive(Serialize)]
+struct Data<'a> {
+    debt: Names<'a>,
+    /// 1, 2, 3 …: alarms are odd.
+    flip: i64,
+    status: &'static str,
+    /// When it came to pass.
+    at: String,
+    cause: &'a str,
+    /// What is due next.
+    due_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Names<'a> {
+    id: String,
+    number: i64,
+    slug: &'a str,
+    name: &'a str,
+    tags: &'a [String],
+}
+
+/// The events of a flip, one for each receiver that is still allowed.
+pub(crate) fn of(debt: &Debt, flip: &KeptFlip, webhooks: &Webhooks) -> Vec<Event> {
+    let definition = &debt.definition;
+    let (kind, status) = if flip.is_alarm() { (OVERDUE, "down") } else { (RECOVERED, "up") };
+    let data = Data {
+        debt: Names {
+            id: debt.id.to_string(),
+            number: debt.number,
+            slug: &definition.slug,
+            name: definition.title(),
+            tags: &definition.tags,
+        },
+        flip: flip.number,
+        status,
+        at: flip.at.to_string(),
+        cause: &flip.cause,
+        due_at: debt.state.due.map(|due| due.to_string()),
+    };
+    let mut events = Vec::new();
+    for url in &definition.notify {
+        match webhooks.receiver(url) {
+            Ok(receiver) => {
+                let about = About {
+                    domain: NAME,
+                    subject: subject(debt.id, &receiver),
+                    number: flip.number,
+                };
+                events.push(Event::new(about, receiver, kind, flip.noticed, &data));
+            }
+            // The operator has changed what is allowed since.
+            Err(why) => {
+                tracing::warn!(debt = %definition.slug, "an address to notify {why}: it is not told");
+            }
+        }
+    }
+    events
+}

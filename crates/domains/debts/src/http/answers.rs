@@ -1,0 +1,196 @@
+//! Debts, payments, runs and flips as JSON and CSV.
+
+use axum::response::Response;
+use http::HeaderMap;
+use serde_json::{Value, json};
+use tally_access::{Caller, Scope};
+use tally_serve::api::{self, Format, csv, tag_of};
+
+use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
+use crate::state::{Kind, Outcome, Status};
+use crate::{definition::Written, durations};
+
+/// A debt. Whoever knows its ping id can pay, so only those who may pay see it.
+pub(super) fn debt(debt: &Debt, caller: &Caller) -> Value {
+    let (state, definition) = (&debt.state, &debt.definition);
+    let written = Written { notify: definition.shown_notify(), ..definition.written() };
+    let ping_id = caller.may(Scope::Ingest).then(|| debt.ping_id.to_string());
+    json!({
+        "id": debt.id.to_string(),
+        "number": debt.number,
+        "definition": written,
+        "ping_id": ping_id,
+        "created_at": debt.created.to_string(),
+        "status": status(state.status),
+        "since": state.since.to_string(),
+        "payments": debt.payments,
+        "paid_at": time(state.last_payment),
+        "due_at": time(state.due),
+        "overdue_at": time(state.deadline),
+        "failures": state.failures,
+        "open_runs": debt.open_runs,
+    })
+}
+
+pub(super) fn payment(payment: &ShownPayment) -> Value {
+    let noted = &payment.noted;
+    json!({
+        "number": payment.number,
+        "kind": kind(&payment.kind),
+        "run": payment.run,
+        "stage": stage_of(&payment.kind),
+        "exit_status": payment.exit_status,
+        "received_at": payment.received.to_string(),
+        "time": time(payment.said),
+        "took": noted.took.map(|took| took.as_secs_f64()),
+        "body": String::from_utf8_lossy(&payment.body),
+        "body_bytes": payment.body_bytes,
+        "key": payment.key_name,
+        "source": payment.source,
+        "slot": time(noted.slot),
+        "is_early": noted.early,
+        "is_over_rate": noted.over_rate,
+        "is_too_short": noted.too_short,
+        "is_moot": noted.moot,
+    })
+}
+
+pub(super) fn run(kept: &KeptRun) -> Value {
+    let run = &kept.run;
+    let outcome = match run.outcome {
+        None => "open",
+        Some(Outcome::Succeeded) => "succeeded",
+        Some(Outcome::Failed) => "failed",
+        Some(Outcome::TimedOut) => "timed-out",
+        Some(Outcome::Abandoned) => "abandoned",
+    };
+    json!({
+        "number": kept.number,
+        "run": run.id,
+        "started_at": time(run.started),
+        "heard_at": run.heard.to_string(),
+        "stages": run.stages,
+        "overdue_at": time(run.deadline),
+        "outcome": outcome,
+        "ended_at": time(run.ended),
+    })
+}
+
+pub(super) fn flip(flip: &KeptFlip) -> Value {
+    json!({
+        "number": flip.number,
+        "is_alarm": flip.is_alarm(),
+        "at": flip.at.to_string(),
+        "noticed_at": flip.noticed.to_string(),
+        "cause": flip.cause,
+    })
+}
+
+/// One thing, with a tag.
+pub(super) fn one(asked: &HeaderMap, answer: &Value) -> Response {
+    let mut text = answer.to_string();
+    text.push('\n');
+    api::text(asked, tag_of(&text), Format::Json.content_type(), text)
+}
+
+/// A list, as JSON, or its items as CSV with the columns of the first one.
+pub(super) fn list(asked: &HeaderMap, format: Format, name: &str, answer: &Value) -> Response {
+    match format {
+        Format::Json => one(asked, answer),
+        Format::Csv => {
+            let items = answer[name].as_array().map(Vec::as_slice).unwrap_or_default();
+            let text = rows(items);
+            api::text(asked, tag_of(&text), format.content_type(), text)
+        }
+    }
+}
+
+fn rows(items: &[Value]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        let item = flat(item);
+        if at == 0 {
+            let names: Vec<_> = item.iter().map(|(name, _)| name.as_str()).collect();
+            text.extend_from_slice(names.join(",").as_bytes());
+            csv::end(&mut text);
+        }
+        for (at, (_, cell)) in item.iter().enumerate() {
+            if at > 0 {
+                text.push(b',');
+            }
+            match cell {
+                Value::Null => {}
+                Value::String(cell) => csv::text(&mut text, cell),
+                other => csv::text(&mut text, &other.to_string()),
+            }
+        }
+        csv::end(&mut text);
+    }
+    text
+}
+
+/// The members of an item, of a debt with the slug and the name in place of the definition.
+fn flat(item: &Value) -> Vec<(String, Value)> {
+    let members = item.as_object().into_iter().flatten();
+    let mut flat = Vec::new();
+    for (name, value) in members {
+        if name == "definition" {
+            for part in ["slug", "name"] {
+                flat.push((part.to_owned(), value[part].clone()));
+            }
+        } else {
+            flat.push((name.clone(), value.clone()));
+        }
+    }
+    flat
+}
+
+pub(super) fn status(status: Status) -> &'static str {
+    match status {
+        Status::New => "new",
+        Status::Up => "up",
+        Status::Down => "down",
+        Status::Paused => "paused",
+    }
+}
+
+pub(super) fn status_of(name: &str) -> Option<Status> {
+    [Status::New, Status::Up, Status::Down, Status::Paused]
+        .into_iter()
+        .find(|one| status(*one) == name)
+}
+
+pub(super) fn kind(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Start => "start",
+        Kind::Stage(_) => "stage",
+        Kind::Heartbeat => "heartbeat",
+        Kind::Success => "success",
+        Kind::Fail => "fail",
+        Kind::Log => "log",
+    }
+}
+
+/// Where a list goes on after this debt.
+pub(crate) fn cursor(debt: &Debt) -> String {
+    let is_overdue = debt.state.status == Status::Down;
+    format!("{}:{}", if is_overdue { "down" } else { "" }, debt.definition.slug)
+}
+
+/// The reverse.
+pub(crate) fn read_cursor(text: &str) -> Result<(bool, String), &'static str> {
+    match text.split_once(':') {
+        Some(("down", slug)) => Ok((true, slug.to_owned())),
+        Some(("", slug)) => Ok((false, slug.to_owned())),
+        _ => Err("it is not what an answer had in next"),
+    }
+}
+
+fn time(time: Option<jiff::Timestamp>) -> Option<String> {
+    time.map(|time| time.to_string())
+}
+
+/// A length of time as it is written, if it is there.
+pub(super) fn read_duration(text: Option<&str>) -> Result<Option<std::time::Duration>, String> {
+    text.map(durations::parse).transpose().map_err(|why| why.to_string())
+}

@@ -1,0 +1,299 @@
+//! What is done with debts in one transaction: from what the database has, to what is written. Nothing here
+//! waits for anything.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tally_outbox::Event;
+use tally_runtime::Kind as ErrorKind;
+use uuid::Uuid;
+
+use crate::definition::Definition;
+use crate::model::{Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
+use crate::state::{self, Flip, Gap, RunChange};
+
+/// What is to be done with a debt.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Deed {
+    Pay(Arc<Payment>),
+    /// Sees whether something is overdue.
+    Sweep(Uuid),
+    Pause(Named),
+    Resume(Named),
+    /// Gives it other terms.
+    Update(Named, Box<Definition>),
+}
+
+/// What became of a deed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Done(Box<Done>),
+    /// There is no such debt.
+    Unknown,
+    /// Something else was paid under the idempotency key.
+    OtherContent,
+    /// There are as many debts as there may be.
+    TooMany,
+    /// For the reason that the text gives.
+    Refused(ErrorKind, String),
+}
+
+/// A deed that is done, now or before.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Done {
+    /// As it stands then.
+    pub(crate) debt: Debt,
+    /// The number of the payment.
+    pub(crate) payment: i64,
+    /// It was stored before.
+    pub(crate) is_repeated: bool,
+    /// The payment has made the debt.
+    pub(crate) is_created: bool,
+}
+
+/// What the database has of the debts that deeds are about.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// Of each deed, in order: which debt it is about, if there is one.
+    pub(crate) found: Vec<Option<Uuid>>,
+    /// The debts, locked until the transaction ends.
+    pub(crate) debts: HashMap<Uuid, Debt>,
+    /// Debts that this transaction has made.
+    pub(crate) created: HashSet<Uuid>,
+    /// Deeds whose debts were not made, because there are too many.
+    pub(crate) too_many: HashSet<usize>,
+    /// Of each debt the open runs, and those that payments name, by their numbers.
+    pub(crate) runs: HashMap<Uuid, Vec<KeptRun>>,
+    /// Payments that were stored before, by what tells them.
+    pub(crate) known: HashMap<(Uuid, Uuid), Known>,
+    /// When no server looked at debts, in order.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// A payment that was stored before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) number: i64,
+    pub(crate) fingerprint: i64,
+}
+
+/// What is written.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Debts that have changed, as they are from now on, by their ids.
+    pub(crate) debts: Vec<Debt>,
+    /// Which of them have other terms.
+    pub(crate) redefined: HashSet<Uuid>,
+    pub(crate) payments: Vec<KeptPayment>,
+    /// Runs that are new or have changed.
+    pub(crate) runs: Vec<KeptRun>,
+    pub(crate) flips: Vec<KeptFlip>,
+    pub(crate) events: Vec<Event>,
+    /// One for each deed.
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+/// Makes the events of a flip, for everybody who is to be told.
+pub(crate) type Tell = Arc<dyn Fn(&Debt, &KeptFlip) -> Vec<Event> + Send + Sync>;
+
+/// Does deeds, in order.
+struct Ledger<'a> {
+    loaded: Loaded,
+    changes: Changes,
+    /// Which debts and runs have changed.
+    debts: HashSet<Uuid>,
+    runs: HashSet<(Uuid, i64)>,
+    now: Timestamp,
+    tell: &'a Tell,
+}
+
+/// Judges deeds, in order, and says what is to be written.
+pub(crate) fn judge(loaded: Loaded, deeds: &[Deed], now: Timestamp, tell: &Tell) -> Changes {
+    let mut ledger = Ledger {
+        loaded,
+        changes: Changes::default(),
+        debts: HashSet::new(),
+        runs: HashSet::new(),
+        now,
+        tell,
+    };
+    for (at, deed) in deeds.iter().enumerate() {
+        let outcome = ledger.one(at, deed);
+        ledger.changes.outcomes.push(outcome);
+    }
+    ledger.finish()
+}
+
+// === impl Ledger ===
+
+impl Ledger<'_> {
+    fn one(&mut self, at: usize, deed: &Deed) -> Outcome {
+        if self.loaded.too_many.contains(&at) {
+            return Outcome::TooMany;
+        }
+        let id = self.loaded.found.get(at).copied().flatten();
+        let Some(debt) = id.and_then(|id| self.loaded.debts.get(&id)).cloned() else {
+            return Outcome::Unknown;
+        };
+        match deed {
+            Deed::Pay(payment) => self.pay(debt, payment),
+            Deed::Sweep(_) => self.sweep(debt),
+            Deed::Pause(_) => {
+                let runs = self.runs_of(&debt);
+                let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
+                let paused = state::pause(terms, &debt.state, &runs, self.now, &gaps);
+                self.swept(debt, paused)
+            }
+            Deed::Resume(_) => {
+                let runs = self.runs_of(&debt);
+                let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
+                let resumed = state::resume(terms, &debt.state, &runs, self.now, &gaps);
+                self.swept(debt, resumed)
+            }
+            Deed::Update(_, definition) => self.update(debt, definition),
+        }
+    }
+
+    fn pay(&mut self, mut debt: Debt, payment: &Arc<Payment>) -> Outcome {
+        let known = |once: Uuid| self.loaded.known.get(&(debt.id, once)).copied();
+        if let Some(known) = known(payment.once) {
+            if known.fingerprint != payment.fingerprint {
+                return Outcome::OtherContent;
+            }
+            return self.repeated(debt, known);
+        }
+        if let Some(known) = payment.run_once.and_then(known) {
+            return self.repeated(debt, known);
+        }
+        let time = match state::time_of(payment.said, payment.received) {
+            Ok(time) => time,
+            Err(why) => return Outcome::Refused(ErrorKind::InvalidArgument, why.to_string()),
+        };
+        let said = state::Payment {
+            kind: payment.kind.clone(),
+            run: payment.run.clone(),
+            time,
+            received: payment.received,
+            took: payment.took,
+        };
+        let runs = self.runs_of(&debt);
+        let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
+        let paid = match state::pay(terms, &debt.state, &runs, &said, &gaps) {
+            Ok(paid) => paid,
+            Err(why) => return Outcome::Refused(ErrorKind::InvalidArgument, why.to_string()),
+        };
+        debt.payments += 1;
+        let (id, number) = (debt.id, debt.payments);
+        let known = Known { number, fingerprint: payment.fingerprint };
+        self.loaded.known.insert((id, payment.once), known);
+        if let Some(once) = payment.run_once {
+            self.loaded.known.insert((id, once), known);
+        }
+        self.changes.payments.push(KeptPayment {
+            debt: id,
+            number,
+            payment: Arc::clone(payment),
+            noted: paid.noted,
+        });
+        let is_created = self.loaded.created.remove(&id);
+        let outcome = self.take(debt, paid.state, paid.runs, paid.flips);
+        match outcome {
+            Outcome::Done(done) => {
+                Outcome::Done(Box::new(Done { payment: number, is_created, ..*done }))
+            }
+            other => other,
+        }
+    }
+
+    fn repeated(&self, debt: Debt, known: Known) -> Outcome {
+        let payment = known.number;
+        Outcome::Done(Box::new(Done { debt, payment, is_repeated: true, is_created: false }))
+    }
+
+    fn sweep(&mut self, debt: Debt) -> Outcome {
+        let runs = self.runs_of(&debt);
+        let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
+        let swept = state::sweep(terms, &debt.state, &runs, self.now, &gaps);
+        self.swept(debt, swept)
+    }
+
+    fn swept(&mut self, debt: Debt, swept: Option<state::Swept>) -> Outcome {
+        match swept {
+            Some(swept) => {
+                self.take(debt, swept.state, swept.runs, swept.flip.into_iter().collect())
+            }
+            None => done(debt),
+        }
+    }
+
+    fn update(&mut self, mut debt: Debt, definition: &Definition) -> Outcome {
+        let (runs, gaps) = (self.runs_of(&debt), self.loaded.gaps.clone());
+        let (old, new) = (&debt.definition.terms, &definition.terms);
+        let amended = state::amend(old, new, &debt.state, &runs, self.now, &gaps);
+        debt.definition = definition.clone();
+        self.changes.redefined.insert(debt.id);
+        self.take(debt, amended.state, amended.runs, amended.flip.into_iter().collect())
+    }
+
+    /// Takes over what has become of a debt.
+    fn take(
+        &mut self,
+        mut debt: Debt,
+        state: state::State,
+        runs: Vec<RunChange>,
+        flips: Vec<Flip>,
+    ) -> Outcome {
+        let id = debt.id;
+        debt.state = state;
+        let of_debt = self.loaded.runs.entry(id).or_default();
+        for RunChange { index, run } in runs {
+            let number = match index.and_then(|index| of_debt.get_mut(index)) {
+                Some(kept) => {
+                    kept.run = run;
+                    kept.number
+                }
+                None => {
+                    debt.runs += 1;
+                    of_debt.push(KeptRun { debt: id, number: debt.runs, run });
+                    debt.runs
+                }
+            };
+            self.runs.insert((id, number));
+        }
+        let open = of_debt.iter().filter(|kept| kept.run.outcome.is_none()).count();
+        debt.open_runs = i64::try_from(open).unwrap_or(i64::MAX);
+        for Flip { at, cause } in flips {
+            debt.flips += 1;
+            let (number, noticed) = (debt.flips, self.now);
+            let flip = KeptFlip { debt: id, number, at, noticed, cause: words(&cause) };
+            self.changes.events.extend((self.tell)(&debt, &flip));
+            self.changes.flips.push(flip);
+        }
+        self.debts.insert(id);
+        self.loaded.debts.insert(id, debt.clone());
+        done(debt)
+    }
+
+    fn runs_of(&self, debt: &Debt) -> Vec<state::Run> {
+        let runs = self.loaded.runs.get(&debt.id).into_iter().flatten();
+        runs.map(|kept| kept.run.clone()).collect()
+    }
+
+    fn finish(mut self) -> Changes {
+        // In the order of their ids, in which all transactions have locked them.
+        let mut ids: Vec<_> = self.debts.iter().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.changes.debts.extend(self.loaded.debts.remove(&id));
+            let runs = self.loaded.runs.remove(&id).unwrap_or_default();
+            let changed = runs.into_iter().filter(|kept| self.runs.contains(&(id, kept.number)));
+            self.changes.runs.extend(changed);
+        }
+        self.changes
+    }
+}
+
+fn done(debt: Debt) -> Outcome {
+    Outcome::Done(Box::new(Done { debt, payment: 0, is_repeated: false, is_created: false }))
+}

@@ -1,0 +1,349 @@
+//! The domain's operations, and the parts that they are made of. The doors only translate.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `pay.rs` | paying: from what a door has read to what is stored |
+
+mod pay;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tally_ingest::{Queue, Workers};
+use tally_outbox::{Outbox, Receiver};
+use tally_runtime::metrics::Scrape;
+use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, chain, random};
+use tally_serve::{Duties, Fact, Parts, Running};
+use tally_store::{Database, Lease};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
+
+pub(crate) use self::pay::Said;
+use crate::definition::{Definition, Written};
+use crate::domain::NAME;
+use crate::error::Error;
+use crate::event;
+use crate::keeper::Keeper;
+use crate::ledger::{Deed, Outcome};
+use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
+use crate::settings::Settings;
+use crate::state::State;
+use crate::store::{Added, Listing, Store};
+use crate::writer::{Deeds, Writer};
+
+/// How many calls read at the same time.
+pub(crate) const READERS_MAX: usize = 3;
+/// How many next times a debt shows.
+const TIMES_SHOWN: usize = 5;
+/// How many open runs it shows.
+const RUNS_SHOWN: u32 = 100;
+
+/// Keeps debts and takes payments. Clones share everything.
+#[derive(Clone)]
+pub struct Service {
+    store: Store,
+    queue: Queue<Deeds, Vec<Outcome>>,
+    workers: Arc<Workers>,
+    keeper: Keeper,
+    clock: Arc<dyn Clock>,
+    outbox: Outbox,
+    drain: Drain,
+    /// Calls that go on when their callers give up.
+    tasks: Tasks,
+    readers: Arc<Semaphore>,
+    is_keeping: Arc<AtomicBool>,
+}
+
+/// A debt, its open runs, and its next times.
+pub(crate) struct Shown {
+    pub(crate) debt: Debt,
+    pub(crate) runs: Vec<KeptRun>,
+    pub(crate) next: Vec<Timestamp>,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Starts the service on a database whose migrations are applied.
+    #[must_use]
+    pub fn start(parts: Parts, settings: Settings) -> Self {
+        let Parts { database, clock, drain, tasks, outbox } = parts;
+        let mut workers = settings.workers;
+        if matches!(database, Database::Sqlite(_)) {
+            workers.workers = 1;
+        }
+        let webhooks = outbox.webhooks().clone();
+        let tell = Arc::new(move |debt: &Debt, flip: &KeptFlip| event::of(debt, flip, &webhooks));
+        let store = Store::new(database.clone(), settings.debts_max, tell);
+        let queue = Queue::new(settings.queue);
+        let writer = Writer::new(store.clone(), Arc::clone(&clock), workers.attempt_max());
+        let workers = Workers::start(&queue, &Arc::new(writer), workers, &clock);
+        let noticing = outbox.clone();
+        let notice = Arc::new(move || noticing.notice());
+        let retention_days = settings.payment_retention_days;
+        let keeper = Keeper::new(store.clone(), Arc::clone(&clock), retention_days, notice);
+        let duties = Duties::new(Lease::new(database, NAME), drain.clone());
+        let (is_keeping, ticking) = (duties.is_holder(), keeper.clone());
+        let tick = move || {
+            let keeper = ticking.clone();
+            async move { keeper.tick().await }
+        };
+        tasks.spawn("sweep debts", duties.run(tick));
+        Self {
+            store,
+            queue,
+            workers: Arc::new(workers),
+            keeper,
+            clock,
+            outbox,
+            drain,
+            tasks: Tasks::new(),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            is_keeping,
+        }
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Sweeps what is overdue, now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sweep(&self) -> Result<(), tally_store::Error> {
+        self.keeper.sweep().await
+    }
+
+    /// Reads a definition, with everything that is wrong with it.
+    pub(crate) fn define(&self, written: Written) -> Result<Definition, Error> {
+        let definition = written.check(Some(self.now())).map_err(Error::Wrong)?;
+        let webhooks = self.outbox.webhooks();
+        for url in &definition.notify {
+            webhooks.receiver(url).map_err(|why| Error::wrong("notify", why))?;
+        }
+        Ok(definition)
+    }
+
+    /// A debt that is to be made.
+    pub(crate) fn new_debt(&self, namespace: Namespace, definition: Definition) -> NewDebt {
+        let (id, ping_id) = (random::id(self.now()), random_id());
+        NewDebt { id, ping_id, namespace, definition }
+    }
+
+    /// Adds a debt. Says whether it was there before.
+    pub(crate) async fn add(
+        &self,
+        namespace: Namespace,
+        definition: Definition,
+    ) -> Result<(Debt, bool), Error> {
+        let new = self.new_debt(namespace, definition);
+        let _place = self.place().await;
+        match self.store.add(&new, self.now()).await.map_err(Error::store("add a debt"))? {
+            Added::New(debt) => Ok((*debt, false)),
+            Added::Taken(debt) if debt.id == new.id => Ok((*debt, false)),
+            Added::Taken(debt) if debt.definition == new.definition => Ok((*debt, true)),
+            Added::Taken(debt) => Err(Error::Refused(
+                Kind::AlreadyExists,
+                format!(
+                    "slug: another debt has it, number {}; change that one, or choose another slug",
+                    debt.number
+                ),
+            )),
+            Added::TooMany => Err(self.too_many()),
+        }
+    }
+
+    /// Gives a debt other terms.
+    ///
+    /// An address to notify that is given without what may be a secret, as answers have it, stays what it is.
+    pub(crate) async fn update(
+        &self,
+        named: Named,
+        mut definition: Definition,
+    ) -> Result<Debt, Error> {
+        let known = self.find(&named).await?.definition;
+        for url in &mut definition.notify {
+            let same = known.shown_notify().iter().position(|shown| shown == url);
+            if let Some(whole) = same.and_then(|at| known.notify.get(at)) {
+                url.clone_from(whole);
+            }
+        }
+        let slug = definition.slug.clone();
+        let deed = Deed::Update(named.clone(), Box::new(definition));
+        let settled = self.store.settle_one(deed, self.now()).await;
+        if let Err(error) = &settled
+            && error.sqlstate() == Some(UNIQUE_VIOLATION)
+        {
+            let text = format!("slug: another debt has {slug}");
+            return Err(Error::Refused(Kind::AlreadyExists, text));
+        }
+        let outcome = settled.map_err(Error::store("change a debt"))?;
+        self.done(&named, outcome).map(|done| done.debt)
+    }
+
+    /// Pauses a debt.
+    pub(crate) async fn pause(&self, named: Named) -> Result<Debt, Error> {
+        let outcome = self.store.settle_one(Deed::Pause(named.clone()), self.now()).await;
+        self.outbox.notice();
+        let outcome = outcome.map_err(Error::store("pause a debt"))?;
+        self.done(&named, outcome).map(|done| done.debt)
+    }
+
+    /// Resumes a debt.
+    pub(crate) async fn resume(&self, named: Named) -> Result<Debt, Error> {
+        let outcome = self.store.settle_one(Deed::Resume(named.clone()), self.now()).await;
+        let outcome = outcome.map_err(Error::store("resume a debt"))?;
+        self.done(&named, outcome).map(|done| done.debt)
+    }
+
+    /// Forgets a debt. Returns it as it was.
+    pub(crate) async fn forget(&self, named: &Named) -> Result<Debt, Error> {
+        let debt = self.find(named).await?;
+        let removed = self.store.remove(&debt, self.receivers(&debt)).await;
+        removed.map_err(Error::store("forget a debt"))?;
+        Ok(debt)
+    }
+
+    /// A debt by what it is asked for by.
+    pub(crate) async fn find(&self, named: &Named) -> Result<Debt, Error> {
+        let _place = self.place().await;
+        let found = self.store.find(named).await.map_err(Error::store("find a debt"))?;
+        found.ok_or_else(|| Error::Unknown(named.which.to_string()))
+    }
+
+    /// A debt, its open runs, and its next times.
+    pub(crate) async fn show(&self, named: &Named) -> Result<Shown, Error> {
+        let debt = self.find(named).await?;
+        let runs = self.runs(&debt, i64::MAX, true, RUNS_SHOWN).await?;
+        let next = next_times(&debt.definition, &debt.state);
+        Ok(Shown { debt, runs, next })
+    }
+
+    /// Debts: the overdue ones first. Says whether there are more.
+    pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Debt>, bool), Error> {
+        let _place = self.place().await;
+        let one_more = Listing { limit: listing.limit + 1, ..listing.clone() };
+        let mut debts = self.store.list(&one_more).await.map_err(Error::store("list debts"))?;
+        let has_more = debts.len() > listing.limit;
+        debts.truncate(listing.limit);
+        Ok((debts, has_more))
+    }
+
+    /// How many debts of each status there are.
+    pub(crate) async fn counts(&self, namespace: Namespace) -> Result<[i64; 4], Error> {
+        let _place = self.place().await;
+        self.store.counts(Some(namespace)).await.map_err(Error::store("count debts"))
+    }
+
+    /// The latest payments of a debt before this number.
+    pub(crate) async fn payments(
+        &self,
+        debt: &Debt,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<ShownPayment>, Error> {
+        let _place = self.place().await;
+        let payments = self.store.payments(debt.id, before, limit).await;
+        payments.map_err(Error::store("list payments"))
+    }
+
+    /// The latest runs of a debt before this number; with `open`, the open ones.
+    pub(crate) async fn runs(
+        &self,
+        debt: &Debt,
+        before: i64,
+        open: bool,
+        limit: u32,
+    ) -> Result<Vec<KeptRun>, Error> {
+        let _place = self.place().await;
+        let runs = self.store.runs(debt.id, before, open, limit).await;
+        runs.map_err(Error::store("list runs"))
+    }
+
+    /// The latest alarms and recoveries of a debt before this number.
+    pub(crate) async fn flips(
+        &self,
+        debt: &Debt,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<KeptFlip>, Error> {
+        let _place = self.place().await;
+        let flips = self.store.flips(debt.id, before, limit).await;
+        flips.map_err(Error::store("list flips"))
+    }
+
+    /// Where the events of a debt go, as far as that is allowed.
+    fn receivers(&self, debt: &Debt) -> Vec<Receiver> {
+        let webhooks = self.outbox.webhooks();
+        let allowed = |url: &String| webhooks.receiver(url).ok();
+        debt.definition.notify.iter().filter_map(allowed).collect()
+    }
+
+    /// A place among those who read.
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.readers.acquire().await.ok()
+    }
+}
+
+/// The SQLSTATE of a second row of the same key.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// A number that nobody can guess, unlike an id, which says when it was drawn.
+fn random_id() -> Uuid {
+    uuid::Builder::from_u128(u128::from(random::number()) << 64 | u128::from(random::number()))
+        .with_variant(uuid::Variant::RFC4122)
+        .with_version(uuid::Version::Random)
+        .into_uuid()
+}
+
+/// The next times at which something is due, the one that is due now first.
+fn next_times(definition: &Definition, state: &State) -> Vec<Timestamp> {
+    let Some(due) = state.due else { return Vec::new() };
+    let then = definition.terms.schedule.times_after(due);
+    std::iter::once(due).chain(then).take(TIMES_SHOWN).collect()
+}
+
+#[async_trait]
+impl Running for Service {
+    async fn ready(&self) -> Result<(), String> {
+        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
+        if trouble.is_trying {
+            return Err(trouble.message);
+        }
+        self.store.database().ping().await.map_err(|error| chain(&error))?;
+        self.workers.recovered();
+        Ok(())
+    }
+
+    fn queued_rows(&self) -> usize {
+        self.queue.rows()
+    }
+
+    fn measure(&self, scrape: &mut Scrape) {
+        self.workers.measure(&self.queue, NAME, self.now(), scrape);
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let keeps = self.is_keeping.load(Ordering::Relaxed);
+        vec![Fact::text("sweeps", if keeps { "this server" } else { "another server" })]
+    }
+
+    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
+        let [new, up, down, paused] = self.store.counts(None).await?;
+        let count = |count: i64| u64::try_from(count).unwrap_or_default();
+        Ok(vec![
+            Fact::count("debts", count(new + up + down + paused)),
+            Fact::count("debts overdue", count(down)),
+        ])
+    }
+
+    async fn finished(&self) {
+        self.tasks.finished().await;
+        self.queue.close();
+        self.workers.finished().await;
+    }
+}

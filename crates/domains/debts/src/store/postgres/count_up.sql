@@ -1,0 +1,8 @@
+-- Counts a debt of a namespace, and gives it a number; no row: there are as many as there may be.
+INSERT INTO tally_debt_namespaces (namespace_id, last_number, debts)
+SELECT $1::BIGINT, 1, 1 WHERE $2::BIGINT > 0
+ON CONFLICT (namespace_id) DO UPDATE SET
+    last_number = tally_debt_namespaces.last_number + 1,
+    debts = tally_debt_namespaces.debts + 1
+WHERE tally_debt_namespaces.debts < $2::BIGINT
+RETURNING last_number

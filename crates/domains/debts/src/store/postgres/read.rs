@@ -1,0 +1,162 @@
+//! Reading debts, and what belongs to them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tally_runtime::Namespace;
+use tally_store::postgres::Database;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
+use super::super::{Listing, Result};
+use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
+use crate::state::{Run, State};
+
+pub(in crate::store) async fn list(database: &Database, listing: &Listing) -> Result<Vec<Debt>> {
+    let sql = include_str!("list.sql");
+    let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
+    let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
+    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+    let values: [&(dyn ToSql + Sync); 7] = [
+        &listing.namespace.0,
+        &statuses,
+        &listing.search,
+        &listing.tags,
+        &!is_overdue,
+        &slug,
+        &limit,
+    ];
+    database.rows("list debts", sql, &values).await?.iter().map(debt).collect()
+}
+
+pub(in crate::store) async fn counts(
+    database: &Database,
+    namespace: Option<Namespace>,
+) -> Result<[i64; 4]> {
+    let sql = include_str!("counts.sql");
+    let namespace = namespace.map(|namespace| namespace.0);
+    let mut counts = [0; 4];
+    for row in database.rows("count debts", sql, &[&namespace]).await? {
+        let status = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+        if let Some(count) = counts.get_mut(status) {
+            *count = row.get(1);
+        }
+    }
+    Ok(counts)
+}
+
+pub(in crate::store) async fn payments(
+    database: &Database,
+    debt: Uuid,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<ShownPayment>> {
+    let sql = include_str!("payments.sql");
+    let rows = database.rows("list payments", sql, &[&debt, &before, &i64::from(limit)]).await?;
+    let shown = |row: &Row| ShownPayment {
+        number: row.get(0),
+        kind: kind_of(row.get(1), row.get(3)),
+        run: row.get(2),
+        exit_status: row.get::<_, Option<i64>>(4).and_then(|status| u8::try_from(status).ok()),
+        received: row.get(5),
+        said: row.get(6),
+        noted: noted_of(row.get(9), row.get(8), row.get::<_, Option<i64>>(7).map(duration)),
+        key_name: row.get(10),
+        source: row.get(11),
+        body: row.get(12),
+        body_bytes: row.get(13),
+    };
+    Ok(rows.iter().map(shown).collect())
+}
+
+pub(in crate::store) async fn runs(
+    database: &Database,
+    debt: Uuid,
+    before: i64,
+    open: bool,
+    limit: u32,
+) -> Result<Vec<KeptRun>> {
+    let sql = include_str!("runs.sql");
+    let values: [&(dyn ToSql + Sync); 4] = [&debt, &before, &open, &i64::from(limit)];
+    database.rows("list runs", sql, &values).await?.iter().map(run).collect()
+}
+
+pub(in crate::store) async fn flips(
+    database: &Database,
+    debt: Uuid,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<KeptFlip>> {
+    let sql = include_str!("flips.sql");
+    let rows = database.rows("list flips", sql, &[&debt, &before, &i64::from(limit)]).await?;
+    let flip = |row: &Row| KeptFlip {
+        debt,
+        number: row.get(0),
+        at: row.get(1),
+        noticed: row.get(2),
+        cause: row.get(3),
+    };
+    Ok(rows.iter().map(flip).collect())
+}
+
+pub(in crate::store) async fn overdue(
+    database: &Database,
+    now: Timestamp,
+    after: (Timestamp, Uuid),
+    limit: u32,
+) -> Result<Vec<(Timestamp, Uuid)>> {
+    let sql = include_str!("overdue.sql");
+    let values: [&(dyn ToSql + Sync); 4] = [&now, &after.0, &after.1, &i64::from(limit)];
+    let rows = database.rows("look what is overdue", sql, &values).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+pub(super) fn debt(row: &Row) -> Result<Debt> {
+    let count = |at: usize| row.get::<_, i64>(at);
+    Ok(Debt {
+        id: row.get(0),
+        namespace: Namespace(row.get(1)),
+        number: row.get(2),
+        ping_id: row.get(3),
+        definition: definition_of(row.get(4))?,
+        created: row.get(5),
+        state: State {
+            status: status_of(row.get(6)),
+            since: row.get(7),
+            settled: row.get(8),
+            due: row.get(9),
+            deadline: row.get(10),
+            failures: u16::try_from(count(11)).unwrap_or(u16::MAX),
+            successes: u16::try_from(count(12)).unwrap_or(u16::MAX),
+            last_payment: row.get(13),
+            rate_period: row.get(14),
+            rate_payments: u32::try_from(count(15)).unwrap_or(u32::MAX),
+        },
+        payments: row.get(16),
+        runs: row.get(17),
+        open_runs: row.get(18),
+        flips: row.get(19),
+    })
+}
+
+pub(super) fn run(row: &Row) -> Result<KeptRun> {
+    Ok(KeptRun {
+        debt: row.get(0),
+        number: row.get(1),
+        run: Run {
+            id: row.get(2),
+            started: row.get(3),
+            heard: row.get(4),
+            stages: stages_of(row.get(5))?,
+            deadline: row.get(6),
+            outcome: outcome_of(row.get(7)),
+            ended: row.get(8),
+        },
+    })
+}
+
+fn duration(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+}

@@ -1,0 +1,2 @@
+-- A debt of a namespace.
+SELECT id FROM tally_debts WHERE number = ?1 AND namespace_id = ?2

@@ -1,0 +1,2 @@
+-- Forgets a debt.
+DELETE FROM tally_debts WHERE id = ?1

@@ -1,0 +1,178 @@
+//! Reading debts, and what belongs to them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use tally_runtime::Namespace;
+use tally_store::error::Step as _;
+use tally_store::sqlite::rows;
+use uuid::Uuid;
+
+use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
+use super::super::{Listing, Result};
+use super::time;
+use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
+use crate::state::{Run, State};
+
+pub(in crate::store) fn list(connection: &Connection, listing: &Listing) -> Result<Vec<Debt>> {
+    let json = |texts: &[String]| serde_json::to_string(texts).expect("texts can be JSON");
+    let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
+    let statuses = serde_json::to_string(&statuses).expect("numbers can be JSON");
+    let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
+    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+    let values = params![
+        listing.namespace.0,
+        statuses,
+        listing.search,
+        json(&listing.tags),
+        !is_overdue,
+        slug,
+        limit,
+    ];
+    let sql = include_str!("list.sql");
+    rows(connection, "list debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+}
+
+pub(in crate::store) fn counts(
+    connection: &Connection,
+    namespace: Option<Namespace>,
+) -> Result<[i64; 4]> {
+    let mut counts = [0; 4];
+    let namespace = namespace.map(|namespace| namespace.0);
+    let pair = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?));
+    let sql = include_str!("counts.sql");
+    for (status, count) in rows(connection, "count debts", sql, [namespace], pair)? {
+        let status = usize::try_from(status).unwrap_or(usize::MAX);
+        if let Some(of_status) = counts.get_mut(status) {
+            *of_status = count;
+        }
+    }
+    Ok(counts)
+}
+
+pub(in crate::store) fn payments(
+    connection: &Connection,
+    debt: Uuid,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<ShownPayment>> {
+    let shown = |row: &Row<'_>| {
+        let took = row.get::<_, Option<i64>>(7)?;
+        let took = took.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
+        Ok(ShownPayment {
+            number: row.get(0)?,
+            kind: kind_of(row.get(1)?, row.get(3)?),
+            run: row.get(2)?,
+            exit_status: row.get(4)?,
+            received: time(row.get(5)?),
+            said: row.get::<_, Option<i64>>(6)?.map(time),
+            noted: noted_of(row.get(9)?, row.get::<_, Option<i64>>(8)?.map(time), took),
+            key_name: row.get(10)?,
+            source: row.get(11)?,
+            body: row.get(12)?,
+            body_bytes: row.get(13)?,
+        })
+    };
+    let sql = include_str!("payments.sql");
+    rows(connection, "list payments", sql, (debt.as_bytes(), before, limit), shown)
+}
+
+pub(in crate::store) fn runs(
+    connection: &Connection,
+    debt: Uuid,
+    before: i64,
+    open: bool,
+    limit: u32,
+) -> Result<Vec<KeptRun>> {
+    let sql = include_str!("runs.sql");
+    runs_of(connection, sql, params![debt.as_bytes(), before, open, limit])
+}
+
+pub(super) fn runs_of(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<KeptRun>> {
+    rows(connection, "read runs", sql, values, |row| Ok(run(row)))?.into_iter().collect()
+}
+
+pub(in crate::store) fn flips(
+    connection: &Connection,
+    debt: Uuid,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<KeptFlip>> {
+    let flip = |row: &Row<'_>| {
+        Ok(KeptFlip {
+            debt,
+            number: row.get(0)?,
+            at: time(row.get(1)?),
+            noticed: time(row.get(2)?),
+            cause: row.get(3)?,
+        })
+    };
+    let sql = include_str!("flips.sql");
+    rows(connection, "list flips", sql, (debt.as_bytes(), before, limit), flip)
+}
+
+pub(in crate::store) fn overdue(
+    connection: &Connection,
+    now: Timestamp,
+    after: (Timestamp, Uuid),
+    limit: u32,
+) -> Result<Vec<(Timestamp, Uuid)>> {
+    let pair = |row: &Row<'_>| Ok((time(row.get(0)?), Uuid::from_bytes(row.get(1)?)));
+    let (at, id) = (after.0.as_microsecond(), after.1);
+    let values = (now.as_microsecond(), at, id.as_bytes(), limit);
+    rows(connection, "look what is overdue", include_str!("overdue.sql"), values, pair)
+}
+
+pub(super) fn debt(row: &Row<'_>) -> Result<Debt> {
+    let step = "read a debt";
+    let at = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time)).step(step);
+    let definition: String = row.get(4).step(step)?;
+    Ok(Debt {
+        id: Uuid::from_bytes(row.get(0).step(step)?),
+        namespace: Namespace(row.get(1).step(step)?),
+        number: row.get(2).step(step)?,
+        ping_id: Uuid::from_bytes(row.get(3).step(step)?),
+        definition: definition_of(&definition)?,
+        created: at(5)?.unwrap_or_default(),
+        state: State {
+            status: status_of(row.get(6).step(step)?),
+            since: at(7)?.unwrap_or_default(),
+            settled: at(8)?.unwrap_or_default(),
+            due: at(9)?,
+            deadline: at(10)?,
+            failures: row.get(11).step(step)?,
+            successes: row.get(12).step(step)?,
+            last_payment: at(13)?,
+            rate_period: at(14)?,
+            rate_payments: row.get(15).step(step)?,
+        },
+        payments: row.get(16).step(step)?,
+        runs: row.get(17).step(step)?,
+        open_runs: row.get(18).step(step)?,
+        flips: row.get(19).step(step)?,
+    })
+}
+
+fn run(row: &Row<'_>) -> Result<KeptRun> {
+    let step = "read a run";
+    let at = |at: usize| row.get::<_, Option<i64>>(at).map(|micros| micros.map(time)).step(step);
+    let stages: String = row.get(5).step(step)?;
+    Ok(KeptRun {
+        debt: Uuid::from_bytes(row.get(0).step(step)?),
+        number: row.get(1).step(step)?,
+        run: Run {
+            id: row.get(2).step(step)?,
+            started: at(3)?,
+            heard: at(4)?.unwrap_or_default(),
+            stages: stages_of(&stages)?,
+            deadline: at(6)?,
+            outcome: outcome_of(row.get(7).step(step)?),
+            ended: at(8)?,
+        },
+    })
+}

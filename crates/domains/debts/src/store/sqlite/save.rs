@@ -1,0 +1,93 @@
+//! Writing what has become of debts.
+
+use rusqlite::{Transaction, params};
+use tally_outbox::sqlite as outbox;
+use tally_store::error::Step as _;
+use uuid::Uuid;
+
+use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
+use super::super::{Changes, Result};
+use super::micros;
+use crate::model::{KeptPayment, flags_of, kind_number, stage_of};
+
+pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
+    let step = "store debts";
+    for debt in &changes.debts {
+        let is_redefined = changes.redefined.contains(&debt.id);
+        let text = is_redefined.then(|| definition_text(&debt.definition)).transpose()?;
+        let state = &debt.state;
+        let values = params![
+            debt.id.as_bytes(),
+            debt.definition.slug,
+            text,
+            status_number(state.status),
+            state.since.as_microsecond(),
+            state.settled.as_microsecond(),
+            micros(state.due),
+            micros(state.deadline),
+            state.failures,
+            state.successes,
+            micros(state.last_payment),
+            micros(state.rate_period),
+            state.rate_payments,
+            debt.payments,
+            debt.runs,
+            debt.open_runs,
+            debt.flips,
+        ];
+        let mut update = transaction.prepare_cached(include_str!("update.sql")).step(step)?;
+        update.execute(values).step(step)?;
+    }
+    for payment in &changes.payments {
+        save_payment(transaction, payment)?;
+    }
+    for kept in &changes.runs {
+        let run = &kept.run;
+        let values = params![
+            kept.debt.as_bytes(),
+            kept.number,
+            run.id,
+            micros(run.started),
+            run.heard.as_microsecond(),
+            stages_text(&run.stages),
+            micros(run.deadline),
+            outcome_number(run.outcome),
+            micros(run.ended),
+        ];
+        let mut put = transaction.prepare_cached(include_str!("put_run.sql")).step(step)?;
+        put.execute(values).step(step)?;
+    }
+    for flip in &changes.flips {
+        let (at, noticed) = (flip.at.as_microsecond(), flip.noticed.as_microsecond());
+        let values = params![flip.debt.as_bytes(), flip.number, at, noticed, flip.cause];
+        transaction.execute(include_str!("insert_flip.sql"), values).step(step)?;
+    }
+    changes.events.iter().try_for_each(|event| outbox::append(transaction, event))
+}
+
+fn save_payment(transaction: &Transaction<'_>, kept: &KeptPayment) -> Result<()> {
+    let step = "store a payment";
+    let (payment, noted) = (&kept.payment, &kept.noted);
+    let values = params![
+        kept.debt.as_bytes(),
+        kept.number,
+        payment.once.as_bytes(),
+        payment.run_once.as_ref().map(Uuid::as_bytes),
+        payment.fingerprint,
+        kind_number(&payment.kind),
+        payment.run,
+        stage_of(&payment.kind),
+        payment.exit_status,
+        payment.received.as_microsecond(),
+        micros(payment.said),
+        noted.took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX)),
+        micros(noted.slot),
+        flags_of(noted),
+        payment.key_name,
+        payment.source,
+        payment.body,
+        i64::try_from(payment.body_bytes).unwrap_or(i64::MAX),
+    ];
+    let sql = include_str!("insert_payment.sql");
+    transaction.prepare_cached(sql).step(step)?.execute(values).step(step).map(drop)
+}

@@ -1,0 +1,4 @@
+//! Debts on every database, through their service.
+
+mod backend;
+mod debts;
