@@ -35,6 +35,7 @@ INSERT INTO tally_request_corrections VALUES (randomblob(16), 0, 16572, -6, -3, 
 INSERT INTO tally_request_rules VALUES
     (randomblob(16), 0, 'few', '{}', 'https://a/b', 1, 2, 3, 4), (randomblob(16), 0, 'none', '{}', '', 1, NULL, NULL, 0);
 INSERT INTO tally_watches VALUES ('another', 5, 6);
+INSERT INTO tally_debt_gaps VALUES (5, 6);
 INSERT INTO tally_requests_1 VALUES (-6, -1, NULL), (-6, 253402300799999999, 9);
 UPDATE tally_request_calendar SET pruned_at = 7 WHERE day = 16571;
 "#;
@@ -142,6 +143,13 @@ fn there_and_back_everything_is_the_same_and_goes_on() {
         "--key",
         &key,
     ]);
+    for more in [
+        &["add", "backup", "--every", "1h", "--tag", "nightly"][..],
+        &["pay", "backup", "--kind", "start", "--run-id", "r1", "--message", "é\u{301}"],
+        &["pay", "backup", "--kind", "fail", "--run-id", "r2", "--exit-status", "3"],
+    ] {
+        server.ok(&[&["debts"], more, &["--key", &key]].concat());
+    }
     server.stop();
     let file = Connection::open(home.path("first.db")).expect("a database");
     file.execute_batch(ROWS).expect("more rows");
