@@ -48,8 +48,7 @@ impl Service {
 impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
-            // The health check stores too.
-            writers: self.workers.workers + 1,
+            writers: self.workers.workers,
             // Those who read, and the duties.
             others: READERS_MAX + 1,
             write_max: self.workers.attempt_max(),

@@ -34,7 +34,7 @@ use crate::store::{Added, Listing, Store, subject};
 use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
-pub(crate) const READERS_MAX: usize = 3;
+pub(crate) const READERS_MAX: usize = 2;
 /// How many next times a debt shows.
 const TIMES_SHOWN: usize = 5;
 /// How many open runs it shows.
