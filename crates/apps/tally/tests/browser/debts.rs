@@ -46,14 +46,17 @@ fn open(home: &Home) -> Server {
     add(json!({"slug": "release", "deadline": "2099-12-31T18:00:00Z"}));
     add(json!({"slug": "paused", "every": "1h"}));
     post(&server, "/paused/pause", &json!({}));
-    add(json!({"slug": "hostile", "name": format!("<b>x</b>\u{202e}gnp.exe {}", "long".repeat(20)),
+    add(
+        json!({"slug": "hostile", "name": format!("<b>x</b>\u{202e}gnp.exe {}", "long".repeat(20)),
         "description": format!("<script>alert(1)</script>\n{}", "x".repeat(500)), "every": "1d",
-        "tags": ["\"><img/src=x>", &"t".repeat(50)]}));
+        "tags": ["\"><img/src=x>", &"t".repeat(50)]}),
+    );
     add(json!({"slug": "a".repeat(100), "every": "1d"}));
     let now = SystemClock.now().as_second();
     let pay = |debt: &str, run: i64, kind: &str, ago: i64, body: &str| {
         let time = jiff::Timestamp::from_second(now - ago).expect("a time").to_string();
-        let payment = json!({"kind": kind, "run": format!("run-{run}"), "time": time, "body": body});
+        let payment =
+            json!({"kind": kind, "run": format!("run-{run}"), "time": time, "body": body});
         post(&server, &format!("/{debt}/payments"), &payment);
     };
     for run in 0..14 {
@@ -107,7 +110,15 @@ fn an_empty_board_says_how_to_begin() {
     browser.open(&format!("{}/debts", server.url));
     let first = browser.text("document.querySelector('pre').textContent.split('\\n')[0]");
     server.ok(&[
-        "debts", "add", "backup", "--cron", "0 3 * * *", "--tz", "Europe/Berlin", "--grace", "1h",
+        "debts",
+        "add",
+        "backup",
+        "--cron",
+        "0 3 * * *",
+        "--tz",
+        "Europe/Berlin",
+        "--grace",
+        "1h",
     ]);
     assert!(first.starts_with("tally debts add backup --cron '0 3 * * *' --tz Europe/Berlin"));
     browser.await_that("document.querySelector('h1').textContent === 'Debts'");
@@ -167,7 +178,9 @@ fn forms_need_no_script() {
     send();
     browser.await_that("location.pathname === '/debts/hourly'");
     let press = |text: &str| {
-        let found = format!("[...document.querySelectorAll('.actions a, .actions button')].find(one => one.textContent === '{text}')");
+        let found = format!(
+            "[...document.querySelectorAll('.actions a, .actions button')].find(one => one.textContent === '{text}')"
+        );
         browser.await_that(&format!("!!({found})"));
         browser.run(&format!("({found}).click()"));
     };

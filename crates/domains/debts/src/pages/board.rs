@@ -84,6 +84,15 @@ impl Asked {
         if given.mistakes.is_empty() { Ok(asked) } else { Err(given.mistakes) }
     }
 
+    /// Whether a debt is among what is asked for, as the database would have it.
+    fn has(&self, debt: &Debt) -> bool {
+        let definition = &debt.definition;
+        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
+        let has_text = |text: &str| text.to_lowercase().contains(&search);
+        (has_text(&definition.slug) || has_text(&definition.name))
+            && self.tag.as_ref().is_none_or(|tag| definition.tags.contains(tag))
+    }
+
     fn is_all(&self) -> bool {
         self.standing.is_none() && self.search.is_none() && self.tag.is_none()
     }
@@ -99,8 +108,7 @@ impl Asked {
         let link = Link::to("/api/v1/debts").with("format", "csv").with("limit", "10000");
         let link = link.with_some("status", self.standing.map(lower));
         let link = link.with_some("search", self.search.as_ref());
-        (self.standing != Some(Standing::Late))
-            .then(|| link.with_some("tag", self.tag.as_ref()))
+        (self.standing != Some(Standing::Late)).then(|| link.with_some("tag", self.tag.as_ref()))
     }
 }
 
@@ -120,7 +128,9 @@ impl Board {
         let late = service.late(namespace, LATE_MAX).await?;
         let counts = Counts::of(service.counts(namespace).await?, &late);
         let (debts, has_more) = match asked.standing {
-            Some(Standing::Late) => (late.into_iter().filter(|debt| asked.has(debt)).collect(), false),
+            Some(Standing::Late) => {
+                (late.into_iter().filter(|debt| asked.has(debt)).collect(), false)
+            }
             standing => {
                 let listing = Listing {
                     namespace,
@@ -142,17 +152,6 @@ impl Board {
             0 => "Debts".to_owned(),
             down => format!("Debts: {down} down"),
         }
-    }
-}
-
-impl Asked {
-    /// Whether a debt is among what is asked for, as the database would have it.
-    fn has(&self, debt: &Debt) -> bool {
-        let definition = &debt.definition;
-        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
-        let has_text = |text: &str| text.to_lowercase().contains(&search);
-        (has_text(&definition.slug) || has_text(&definition.name))
-            && self.tag.as_ref().is_none_or(|tag| definition.tags.contains(tag))
     }
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use http::StatusCode;
 use maud::html;
 use tally_runtime::Kind;
-use tally_serve::api;
+use tally_serve::api::{self, Problem};
 use tally_serve::pages::{Frame, Page, name};
 
 use super::fields::Filled;
@@ -28,10 +28,14 @@ pub(super) async fn new(frame: Frame) -> Response {
 }
 
 /// Adds a debt.
-pub(super) async fn add(State(service): State<Service>, frame: Frame, request: Request) -> Response {
+pub(super) async fn add(
+    State(service): State<Service>,
+    frame: Frame,
+    request: Request,
+) -> Response {
     let (filled, wrong) = match read(request).await {
         Ok(read) => read,
-        Err(response) => return response,
+        Err(problem) => return problem.into_response(),
     };
     let added = match define(&service, &filled, wrong, None) {
         Ok(definition) => service.add(frame.namespace(), definition).await.map(|(debt, _)| debt),
@@ -64,7 +68,7 @@ pub(super) async fn change(
 ) -> Response {
     let (filled, wrong) = match read(request).await {
         Ok(read) => read,
-        Err(response) => return response,
+        Err(problem) => return problem.into_response(),
     };
     let known = match service.find(&named(&frame, &debt)).await {
         Ok(known) => known,
@@ -133,8 +137,8 @@ pub(super) async fn forget(
 }
 
 /// What the fields have in them, and what cannot be read.
-async fn read(request: Request) -> Result<(Filled, Wrong), Response> {
-    let body = api::read(request, FORM, FORM_BYTES_MAX).await.map_err(|why| why.into_response())?;
+async fn read(request: Request) -> Result<(Filled, Wrong), Problem> {
+    let body = api::read(request, FORM, FORM_BYTES_MAX).await?;
     let text = String::from_utf8_lossy(&body.bytes);
     Ok(Filled::read(&text))
 }
@@ -165,12 +169,7 @@ fn define(
 }
 
 /// The page of the debt, or the form again with what is wrong.
-fn done(
-    frame: &Frame,
-    done: Result<Debt, Error>,
-    filled: Filled,
-    of: Option<String>,
-) -> Response {
+fn done(frame: &Frame, done: Result<Debt, Error>, filled: Filled, of: Option<String>) -> Response {
     let wrong = match done {
         Ok(debt) => return led(frame, Ok(debt)),
         Err(Error::Wrong(wrong)) => wrong,

@@ -37,13 +37,20 @@ pub(super) const NAMES: &[Field] = &[
     field("slug", "Slug", "What URLs and commands call it: a-z, 0-9, - and _"),
     field("name", "Name", "What people call it, if that is something else"),
     field("tags", "Tags", "Words to find it by, with blanks between them"),
-    shaped(Shape::Area, field("description", "Description", "What it is about, and what to do when it is down")),
+    shaped(
+        Shape::Area,
+        field("description", "Description", "What it is about, and what to do when it is down"),
+    ),
 ];
 /// When something is due: one of these, or none.
 pub(super) const SCHEDULE: &[Field] = &[
     field("every", "Every", "So long after the last payment, as in 1h30m"),
     field("cron", "Or by a cron expression", "As in 0 3 * * *"),
-    field("time_zone", "The time zone of the cron expression", "As in Europe/Berlin; UTC if there is none"),
+    field(
+        "time_zone",
+        "The time zone of the cron expression",
+        "As in Europe/Berlin; UTC if there is none",
+    ),
     field("deadline", "Or once, by", "A moment, as in 2030-01-31T12:00:00Z"),
     field("grace", "Grace", "How long after it is due a payment may come, as in 15m"),
 ];
@@ -53,17 +60,45 @@ pub(super) const LIMITS: &[Field] = &[
     field("run_limit", "Run limit", "How long a run may take"),
     field("heartbeat_limit", "Heartbeat limit", "How long a run may be silent"),
     field("run_min", "Shortest run", "A success after a shorter one is a failure"),
-    field("early_window", "Early window", "How long before a time of the cron expression a payment meets it"),
-    shaped(Shape::Number, field("rate_payments", "Most payments", "More of them in a period are failures")),
+    field(
+        "early_window",
+        "Early window",
+        "How long before a time of the cron expression a payment meets it",
+    ),
+    shaped(
+        Shape::Number,
+        field("rate_payments", "Most payments", "More of them in a period are failures"),
+    ),
     field("rate_period", "in a period of", "As in 1h"),
-    shaped(Shape::Number, field("failures_to_alarm", "Failures to an alarm", "How many in a row; 1 if it is empty")),
-    shaped(Shape::Number, field("successes_to_recover", "Successes to a recovery", "How many in a row; 1 if it is empty")),
-    shaped(Shape::Area, field("stages", "Stages", "One on each line, as in upload=10m: a run must have come to it so long after its start")),
+    shaped(
+        Shape::Number,
+        field("failures_to_alarm", "Failures to an alarm", "How many in a row; 1 if it is empty"),
+    ),
+    shaped(
+        Shape::Number,
+        field(
+            "successes_to_recover",
+            "Successes to a recovery",
+            "How many in a row; 1 if it is empty",
+        ),
+    ),
+    shaped(
+        Shape::Area,
+        field(
+            "stages",
+            "Stages",
+            "One on each line, as in upload=10m: a run must have come to it so long after its start",
+        ),
+    ),
 ];
 /// Who is told.
 pub(super) const NOTIFY: &[Field] = &[shaped(
     Shape::Area,
-    field("notify", "URLs that are told of alarms and recoveries", "One on each line; --webhooks-allow of the server must name them"),
+    field(
+        "notify",
+        "URLs that are told of alarms and recoveries",
+        "One on each line; --webhooks-allow of the server must name them",
+    ),
 )];
 
 const fn text(name: &'static str) -> Parameter {
@@ -172,7 +207,11 @@ impl Filled {
             rate_payments: number("rate_payments", some("rate_payments"), wrong),
             rate_period: some("rate_period"),
             failures_to_alarm: number("failures_to_alarm", some("failures_to_alarm"), wrong),
-            successes_to_recover: number("successes_to_recover", some("successes_to_recover"), wrong),
+            successes_to_recover: number(
+                "successes_to_recover",
+                some("successes_to_recover"),
+                wrong,
+            ),
             stages: lines("stages").iter().filter_map(|line| stage(line, wrong)).collect(),
             notify: lines("notify"),
         }
@@ -205,9 +244,8 @@ mod tests {
 
     #[test]
     fn every_field_is_known_and_what_is_shown_is_read_again() {
-        let fields = [NAMES, SCHEDULE, LIMITS, NOTIFY].concat_names();
-        let known: Vec<_> = KNOWN.iter().map(|one| one.name).collect();
-        assert_eq!(fields, known);
+        let fields = [NAMES, SCHEDULE, LIMITS, NOTIFY].into_iter().flatten();
+        assert!(fields.map(|field| field.name).eq(KNOWN.iter().map(|one| one.name)));
         let (filled, wrong) = Filled::read(
             "slug=a&name=A+%3Cb%3E&tags=x+y&description=1%0D%0A2&cron=0+3+*+*+*&time_zone=Europe/Berlin\
              &grace=90m&run_limit=2h&run_min=1s&rate_payments=5&rate_period=1h&failures_to_alarm=3\
@@ -221,16 +259,6 @@ mod tests {
         assert_eq!(definition.terms.stages[0].name, "one=1");
         assert_eq!(Filled::of(&definition).written(&mut wrong), written);
         assert_eq!(wrong, []);
-    }
-
-    trait Names {
-        fn concat_names(self) -> Vec<&'static str>;
-    }
-
-    impl Names for [&[Field]; 4] {
-        fn concat_names(self) -> Vec<&'static str> {
-            self.into_iter().flatten().map(|field| field.name).collect()
-        }
     }
 
     #[test]

@@ -88,9 +88,8 @@ impl Form {
     /// All that is wrong, with ways to the fields.
     fn mistakes(&self) -> Markup {
         let label = |of: &str| {
-            let all = [NAMES, SCHEDULE, LIMITS, NOTIFY].into_iter().flatten();
             let of = if of == "schedule" { "every" } else { of };
-            all.into_iter().find(|field| field.name == of)
+            [NAMES, SCHEDULE, LIMITS, NOTIFY].into_iter().flatten().find(|field| field.name == of)
         };
         html! {
             @if !self.wrong.is_empty() {

@@ -60,9 +60,8 @@ pub(super) fn moment(at: Timestamp, zone: Option<&str>) -> Markup {
 
 /// The same where no markup can be.
 pub(super) fn text_of(at: Timestamp, zone: Option<&str>) -> String {
-    let (zone, time_zone) = zone
-        .and_then(|zone| zones::find(zone).ok())
-        .unwrap_or(("UTC", TimeZone::UTC));
+    let (zone, time_zone) =
+        zone.and_then(|zone| zones::find(zone).ok()).unwrap_or(("UTC", TimeZone::UTC));
     format!("{} {zone}", at.to_zoned(time_zone).strftime("%-d %b %Y %H:%M:%S"))
 }
 

@@ -59,7 +59,8 @@ fn durations(runs: &[KeptRun]) -> Markup {
                 "Median " strong { (lasted(durations.median)) }
                 ", from " (lasted(durations.shortest)) " to " (lasted(durations.longest))
                 span.muted {
-                    ", of the last " @if durations.count == 1 { "run" } @else { (durations.count) " runs" } " that ended by themselves"
+                    @if durations.count == 1 { ", of one run that ended by itself" }
+                    @else { ", of " (durations.count) " runs that ended by themselves" }
                 }
             }
         }
@@ -70,9 +71,8 @@ fn durations(runs: &[KeptRun]) -> Markup {
 
 impl Durations {
     fn of(runs: &[KeptRun]) -> Option<Self> {
-        let is_own = |run: &&KeptRun| {
-            matches!(run.run.outcome, Some(Outcome::Succeeded | Outcome::Failed))
-        };
+        let is_own =
+            |run: &&KeptRun| matches!(run.run.outcome, Some(Outcome::Succeeded | Outcome::Failed));
         let mut all: Vec<_> = runs.iter().filter(is_own).filter_map(|run| run.run.took()).collect();
         all.sort_unstable();
         let (shortest, longest) = (*all.first()?, *all.last()?);
@@ -118,9 +118,8 @@ fn chart(runs: &[KeptRun], now: Timestamp) -> Markup {
     if runs.len() > 8 {
         ticks.push(tick(runs.len() - 1, false));
     }
-    let seen: Vec<_> = (0..CLASSES.len())
-        .filter(|of| runs.iter().any(|kept| outcome(kept) == *of))
-        .collect();
+    let seen: Vec<_> =
+        (0..CLASSES.len()).filter(|of| runs.iter().any(|kept| outcome(kept) == *of)).collect();
     html! {
         figure.chart-frame {
             figcaption {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
-use tally_debts::Settings;
 use tally_access::{Key, Keys, Scope, Secret, Store};
+use tally_debts::Settings;
 use tally_runtime::{Drain, Namespace, Tasks};
 use tally_serve::{Access, Listener, Started};
 use tally_testkit::{Response, http};
@@ -128,6 +128,18 @@ async fn fill(server: &Server, door: &Door) {
     pay("backup", json!({}));
 }
 
+#[track_caller]
+fn every_link_leads_somewhere(door: &Door, pages: &[String]) {
+    let links = |page: &String| -> Vec<String> {
+        let links = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let own = links.filter(|link| link.starts_with('/') && !link.starts_with("/static"));
+        own.map(|link| link.replace("&amp;", "&")).collect()
+    };
+    for link in pages.iter().flat_map(links).collect::<BTreeSet<_>>() {
+        door.page(&link);
+    }
+}
+
 async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
     let server = &backend.one;
     let door = Door::open(server, Access::Anyone).await;
@@ -159,36 +171,32 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
     has(&wrong.body, &["<code><bdi dir=\"ltr\">status", ">after<", ">more<"]);
     has(&door.page("/"), &["1 overdue", "href=\"/debts/failing\"", "status=late\">1 late</a>"]);
     let one = door.page("/debts/failing");
-    has(&one, &[
-        "failing is down",
-        "class=\"badge down\"",
-        "it failed",
-        "Median <strong>2 min 2 s</strong>, from 60 s to 3 min 5 s",
-        "Run 2 b: failed after 60 s",
-        "Run 3 c: open after 60 s",
-        "&lt;i&gt;",
-        "U+202E",
-        "hooks.example.com",
-        "is to be told at",
-        "tally debts run failing",
-        "/api/v1/debts/failing/payments?format=csv",
-    ]);
+    has(
+        &one,
+        &[
+            "failing is down",
+            "class=\"badge down\"",
+            "it failed",
+            "Median <strong>2 min 2 s</strong>, from 60 s to 3 min 5 s",
+            "Run 2 b: failed after 60 s",
+            "Run 3 c: open after 60 s",
+            "&lt;i&gt;",
+            "U+202E",
+            "hooks.example.com",
+            "is to be told at",
+            "tally debts run failing",
+            "/api/v1/debts/failing/payments?format=csv",
+        ],
+    );
     assert!(!one.contains("s3cret") && !one.contains("<i>"), "{one}");
     let slots = door.page("/debts/backup");
-    let days: Vec<_> = (16..21).map(|day| format!("{day} Jun 2030 03:00:00 Europe/Berlin")).collect();
+    let days: Vec<_> =
+        (16..21).map(|day| format!("{day} Jun 2030 03:00:00 Europe/Berlin")).collect();
     has(&slots, &days.iter().map(String::as_str).collect::<Vec<_>>());
     has(&slots, &["0 3 * * *  TALLY_SERVER=http://"]);
-    // Its number and its id lead to the same page, and every link of these pages leads somewhere.
+    // Its number leads to the same page.
     assert_eq!(door.page("/debts/1"), slots);
-    let pages = [board, one, slots, door.page("/debts/old")];
-    let links = |page: &String| -> Vec<String> {
-        let links = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let own = links.filter(|link| link.starts_with('/') && !link.starts_with("/static"));
-        own.map(|link| link.replace("&amp;", "&")).collect()
-    };
-    for link in pages.iter().flat_map(links).collect::<BTreeSet<_>>() {
-        door.page(&link);
-    }
+    every_link_leads_somewhere(&door, &[board, one, slots, door.page("/debts/old")]);
     // Programs get JSON at the same addresses.
     let program = door.ask("GET /debts/failing", &[], "");
     assert!(program.body.starts_with('{') && program.status == 200, "{program:?}");
@@ -206,14 +214,15 @@ async fn forms_and_buttons_do_what_they_say(backend: Backend) {
     let refused = door.send("/debts/new/form", wrong).expect_err("it is wrong");
     assert_eq!(refused.status, 400, "{refused:?}");
     let invalid = "aria-invalid=\"true\" aria-describedby=\"";
-    for field in
-        ["slug", "time_zone", "grace", "rate_payments", "stages", "notify", "run_limit"]
-    {
-        has(&refused.body, &[
-            &format!("{invalid}{field}-wrong {field}-help"),
-            &format!("id=\"{field}-wrong\""),
-            &format!("href=\"#{field}\""),
-        ]);
+    for field in ["slug", "time_zone", "grace", "rate_payments", "stages", "notify", "run_limit"] {
+        has(
+            &refused.body,
+            &[
+                &format!("{invalid}{field}-wrong {field}-help"),
+                &format!("id=\"{field}-wrong\""),
+                &format!("href=\"#{field}\""),
+            ],
+        );
     }
     has(&refused.body, &["value=\"Bad\"", "value=\"&quot;&gt;&lt;script&gt;\"", "<details open>"]);
     assert!(!refused.body.contains("<script>"), "{}", refused.body);
@@ -258,14 +267,19 @@ async fn a_long_board_has_pages() {
     let server = Server::with(&migrated(&url).await, Settings::default());
     let door = Door::open(&server, Access::Anyone).await;
     for number in 0..250 {
-        door.json("POST /api/v1/debts", &json!({"slug": format!("debt-{number:04}"), "every": "1h"}));
+        door.json(
+            "POST /api/v1/debts",
+            &json!({"slug": format!("debt-{number:04}"), "every": "1h"}),
+        );
     }
     let (mut path, mut seen) = ("/debts".to_owned(), Vec::new());
     loop {
         let page = door.page(&path);
         seen.push(rows(&page).len());
         assert!(page.len() < 100_000, "{} bytes", page.len());
-        let Some(next) = page.split("href=\"").find(|rest| rest.contains(">The next 100<")) else { break };
+        let Some(next) = page.split("href=\"").find(|rest| rest.contains(">The next 100<")) else {
+            break;
+        };
         path = next.split('"').next().expect("a link").replace("&amp;", "&");
     }
     assert_eq!(seen, [100, 100, 50]);
@@ -320,7 +334,8 @@ async fn keys_see_their_own_and_a_session_only_looks() {
         assert_eq!(seen.status, 404, "{path}: {seen:?}");
     }
     for does in ["edit", "pause", "resume", "forget"] {
-        let done = door.ask(&format!("POST /debts/mine/{does}"), &[FORM, HTML, &bearers[1]], "slug=b");
+        let done =
+            door.ask(&format!("POST /debts/mine/{does}"), &[FORM, HTML, &bearers[1]], "slug=b");
         assert!([400, 404].contains(&done.status), "{does}: {done:?}");
     }
     let login = door.ask("POST /login", &[FORM], &format!("key={}", keys[0]));
