@@ -21,7 +21,7 @@ use tally_access::Caller;
 use tally_runtime::tell;
 use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 
-pub(crate) use self::answers::{cursor, read_cursor};
+pub(crate) use self::answers::{cursor, kind, read_cursor};
 use self::describe::{
     ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, PAUSE, PAY, PAYMENTS, RESUME,
     RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
@@ -81,7 +81,7 @@ fn named(request: &Request, debt: &str) -> Named {
     Service::named(Caller::of(request.extensions()).namespace(), debt)
 }
 
-async fn list(State(service): State<Service>, request: Request) -> Answer {
+pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     let mut given = Parameters::of(request.uri().query(), LIST.parameters);
     let format = Format::of(&mut given, request.headers())?;
@@ -118,7 +118,7 @@ async fn add(State(service): State<Service>, request: Request) -> Answer {
     Ok((status, api::json(&answers::debt(&debt, &caller))).into_response())
 }
 
-async fn show(
+pub(crate) async fn show(
     State(service): State<Service>,
     Path(debt): Path<String>,
     request: Request,

@@ -156,7 +156,7 @@ const METHODS: [(&str, Needs); 35] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 38] = [
+const ROUTES: [(&str, Needs); 48] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -180,6 +180,16 @@ const ROUTES: [(&str, Needs); 38] = [
     ("POST /api/v1/requests", Needs::Ingest),
     ("POST /api/v1/requests/roll-up", Needs::Operator),
     ("POST /api/v1/requests/fold", Needs::Operator),
+    ("GET /debts", Needs::Read),
+    ("GET /debts/{debt}", Needs::Read),
+    ("GET /debts/new/form", Needs::Read),
+    ("POST /debts/new/form", Needs::Admin),
+    ("GET /debts/{debt}/edit", Needs::Read),
+    ("POST /debts/{debt}/edit", Needs::Admin),
+    ("GET /debts/{debt}/forget", Needs::Read),
+    ("POST /debts/{debt}/forget", Needs::Admin),
+    ("POST /debts/{debt}/pause", Needs::Admin),
+    ("POST /debts/{debt}/resume", Needs::Admin),
     ("GET /api/v1/debts", Needs::Read),
     ("POST /api/v1/debts", Needs::Admin),
     ("GET /api/v1/debts/{debt}", Needs::Read),
