@@ -17,6 +17,7 @@ pub(super) enum Shape {
 }
 
 /// A field: its name is that of the definition in JSON.
+#[derive(Clone, Copy)]
 pub(super) struct Field {
     pub(super) name: &'static str,
     pub(super) label: &'static str,

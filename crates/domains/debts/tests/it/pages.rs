@@ -11,7 +11,7 @@ use tally_serve::{Access, Listener, Started};
 use tally_testkit::{Response, http};
 
 use crate::backend::{Backend, HOOK, Server, migrated, open, time};
-use crate::debts::{on, on_every_backend};
+use crate::debts::on_every_backend;
 
 on_every_backend!(the_board_and_a_debt_say_how_things_stand, forms_and_buttons_do_what_they_say);
 
