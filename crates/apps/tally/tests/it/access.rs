@@ -156,7 +156,7 @@ const METHODS: [(&str, Needs); 35] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 48] = [
+const ROUTES: [(&str, Needs); 50] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -188,7 +188,9 @@ const ROUTES: [(&str, Needs); 48] = [
     ("POST /debts/{debt}/edit", Needs::Admin),
     ("GET /debts/{debt}/forget", Needs::Read),
     ("POST /debts/{debt}/forget", Needs::Admin),
+    ("GET /debts/{debt}/pause", Needs::Read),
     ("POST /debts/{debt}/pause", Needs::Admin),
+    ("GET /debts/{debt}/resume", Needs::Read),
     ("POST /debts/{debt}/resume", Needs::Admin),
     ("GET /api/v1/debts", Needs::Read),
     ("POST /api/v1/debts", Needs::Admin),
