@@ -101,7 +101,7 @@ impl Backend {
 // === impl Server ===
 
 impl Server {
-    fn new(database: &Database) -> Self {
+    pub(crate) fn new(database: &Database) -> Self {
         let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
         let webhooks = Webhooks::new(HOOK.parse().expect("a prefix"), secrets);
         let (clock, drain) = (Arc::new(ManualClock::new(time("06:00:00"))), Drain::new());
@@ -146,7 +146,7 @@ async fn open(url: &str) -> Database {
     Database::open(&url, settings).await.expect("the database opens")
 }
 
-async fn migrated(url: &str) -> Database {
+pub(crate) async fn migrated(url: &str) -> Database {
     let database = open(url).await;
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     DOMAIN.migrations.run(&database).await.expect("migrations");
