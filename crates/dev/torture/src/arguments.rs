@@ -6,17 +6,21 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The clients of a run. The scenes need two that resume, one more, the reader, and the one that posts.
-pub(crate) const CLIENTS: [Kind; 9] = [
-    Kind::Raw,
-    Kind::Raw,
-    Kind::Add,
-    Kind::Producer,
-    Kind::Queue,
-    Kind::Spool,
-    Kind::Reader,
-    Kind::Layer,
-    Kind::Post,
+/// The namespaces, by their numbers.
+pub(crate) const NAMESPACES: [&str; 2] = ["default", "shop"];
+
+/// The clients of a run, each with the number of its namespace. The scenes need two that resume, one more, the
+/// reader, and the one that posts. In both namespaces there are some that share paths.
+pub(crate) const CLIENTS: [(Kind, i64); 9] = [
+    (Kind::Raw, 0),
+    (Kind::Raw, 1),
+    (Kind::Add, 0),
+    (Kind::Producer, 1),
+    (Kind::Queue, 0),
+    (Kind::Spool, 1),
+    (Kind::Reader, 0),
+    (Kind::Layer, 1),
+    (Kind::Post, 1),
 ];
 
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
@@ -128,6 +132,15 @@ pub(crate) enum Broken {
     MergeLoses,
     /// An entry of a batch is counted as one request, however many it stands for
     EntryIsOne,
+    /// What a client of another namespace counts is stored in `default`
+    AnotherNamespace,
+}
+
+/// The number of a client's namespace.
+pub(crate) fn namespace_of(client: &str) -> i64 {
+    let number = client.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
+    let at = number.and_then(|number| number.checked_sub(1));
+    at.and_then(|at| CLIENTS.get(at)).map_or(0, |(_, namespace)| *namespace)
 }
 
 // === impl Run ===
@@ -164,6 +177,7 @@ impl Broken {
             Broken::BooksUnlocked => "books.unlocked",
             Broken::MergeLoses => "merge.lose",
             Broken::EntryIsOne => "entry.one",
+            Broken::AnotherNamespace => "namespace.ignore",
             Broken::CountedTwice => return None,
         })
     }

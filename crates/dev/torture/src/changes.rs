@@ -8,14 +8,17 @@ use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_proto::tally::requests::v1::{ForgetRequest, MergeRequest, Selection};
 use tally_proto::wire::FORGOTTEN;
 
-use crate::arguments::CLIENTS;
+use crate::arguments::{CLIENTS, NAMESPACES};
 use crate::client::load::SHARED_PATHS;
 use crate::journal::{Key, Series};
 use crate::stored::Totals;
 
 /// How many merges and forgets there are. Each selects by one field, so that answers that tell fewer
 /// fields apart can be compared, too.
-pub(crate) const CHANGES: usize = SHARED.len() + CLIENTS.len() * OWN_PATHS.len();
+pub(crate) const CHANGES: usize = SHARED_CHANGES + CLIENTS.len() * OWN_PATHS.len();
+
+/// Those that are made in each of the namespaces.
+const SHARED_CHANGES: usize = SHARED.len() * NAMESPACES.len();
 
 /// The one that most series are part of.
 pub(crate) const BY_SERVICE: Change = Change(0);
@@ -99,13 +102,21 @@ impl Change {
         Change(number)
     }
 
-    fn rule(self) -> Rule<String> {
-        if let Some(Rule { field, old, new }) = SHARED.get(self.0) {
-            return Rule { field: *field, old: (*old).to_owned(), new: (*new).to_owned() };
+    /// The number of the namespace in which it is made.
+    pub(crate) fn namespace(self) -> i64 {
+        match self.0.checked_sub(SHARED_CHANGES) {
+            None => i64::try_from(self.0 / SHARED.len()).expect("there are few"),
+            Some(at) => CLIENTS[at / OWN_PATHS.len()].1,
         }
-        let at = self.0 - SHARED.len();
+    }
+
+    fn rule(self) -> Rule<String> {
+        let Some(at) = self.0.checked_sub(SHARED_CHANGES) else {
+            let Rule { field, old, new } = SHARED[self.0 % SHARED.len()];
+            return Rule { field, old: old.to_owned(), new: new.to_owned() };
+        };
         let client = at / OWN_PATHS.len();
-        let client = CLIENTS[client].name(client);
+        let client = CLIENTS[client].0.name(client);
         let old = format!("/{client}/{}", OWN_PATHS[at % OWN_PATHS.len()]);
         Rule { field: Field::Path, old, new: merged(&client) }
     }
@@ -114,6 +125,9 @@ impl Change {
     pub(crate) fn selects(self, series: &Series) -> bool {
         let Rule { field, old, new } = self.rule();
         let text = field.of(series);
+        if series.namespace != self.namespace() {
+            return false;
+        }
         if field.is_prefix(&new) { text.starts_with(&old) } else { text == old }
     }
 
@@ -175,16 +189,18 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::namespace_of;
 
     #[test]
     fn series_are_renamed_exactly_if_a_change_selects_them() {
         let all = || (0..CHANGES).map(Change::new);
-        let paths = ["/raw-1/1", "/raw-1/2", "/raw-1/82", "/reader-7/72/3", "/shared/1", ""];
+        let paths = ["/raw-1/1", "/raw-1/2", "/raw-2/82", "/reader-7/72/3", "/shared/1", ""];
         let mut count = 0;
         for path in paths {
             for (service, customer) in [("", ""), ("shop", ""), ("store", "acme")] {
+                let namespace = namespace_of(path.split('/').nth(1).unwrap_or_default());
                 let [path, service, customer] = [path, service, customer].map(str::to_owned);
-                let series = Series { path, service, customer, ..Series::default() };
+                let series = Series { namespace, path, service, customer, ..Series::default() };
                 let is_selected = all().any(|change| change.selects(&series));
                 let renamed = renamed(&series);
                 assert_eq!(is_selected, renamed != series, "{series}");

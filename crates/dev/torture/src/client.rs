@@ -31,8 +31,9 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use tally_runtime::{Clock as _, Signals, SystemClock, telemetry};
-use tonic::transport::{Channel, Endpoint};
 
+use crate::arguments::namespace_of;
+use crate::door::{Door, Link};
 use crate::journal::{Journal, Line};
 use crate::random::Random;
 use load::Load;
@@ -149,14 +150,21 @@ impl Arguments {
         self.folder.join(format!("{}.journal", self.name))
     }
 
+    /// The server, with the client's key.
+    fn door(&self) -> anyhow::Result<Door> {
+        Door::of_client(&self.folder, &self.name, &self.server)
+    }
+
     /// A connection that notices when the other side is dead.
-    async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(self.server.clone())?
+    async fn connect(&self) -> anyhow::Result<Link> {
+        let door = self.door()?;
+        let endpoint = door
+            .endpoint()?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(CONNECT_TIMEOUT)
             .keep_alive_timeout(CONNECT_TIMEOUT)
             .keep_alive_while_idle(true);
-        endpoint.connect().await
+        Ok(door.link(endpoint.connect().await?))
     }
 }
 
@@ -176,6 +184,7 @@ impl Session<'_> {
         Load {
             seed: *seed,
             client: name.clone(),
+            namespace: namespace_of(name),
             own_series: match kind {
                 Kind::Layer => layer::series(&prefix),
                 _ => load::own_series(&prefix),

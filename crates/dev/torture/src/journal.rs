@@ -18,6 +18,8 @@ const QUARTER_MICROS: i64 = 900_000_000;
 /// What a request counts under.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Series {
+    /// The number of its namespace.
+    pub(crate) namespace: i64,
     pub(crate) path: String,
     /// A number of `count.v1.Method`.
     pub(crate) method: i32,
@@ -90,8 +92,8 @@ pub(crate) struct Journal {
 
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Series { path, method, service, status, customer } = self;
-        write!(f, "{service}:{method}:{path}:{status}:{customer}")
+        let Series { namespace, path, method, service, status, customer } = self;
+        write!(f, "{namespace}:{service}:{method}:{path}:{status}:{customer}")
     }
 }
 
@@ -193,7 +195,7 @@ impl FromStr for Line {
     }
 }
 
-/// A number and the items of a parcel: `quarter:service:method:path:status:customer:count` or, for
+/// A number and the items of a parcel: `quarter:namespace:service:method:path:status:customer:count` or, for
 /// drops, `day:count`.
 fn numbered(rest: &str) -> anyhow::Result<(u64, Parcel)> {
     let mut words = rest.split(' ');
@@ -201,8 +203,9 @@ fn numbered(rest: &str) -> anyhow::Result<(u64, Parcel)> {
     let mut parcel = Parcel::default();
     for item in words {
         match item.split(':').collect::<Vec<_>>()[..] {
-            [quarter, service, method, path, status, customer, count] => {
+            [quarter, namespace, service, method, path, status, customer, count] => {
                 let series = Series {
+                    namespace: namespace.parse()?,
                     path: path.to_owned(),
                     method: method.parse()?,
                     service: service.to_owned(),
@@ -268,7 +271,7 @@ mod tests {
         let mut parcel = Parcel::of(key(16_572, "/a"), 7);
         let mut full = key(-1, "/b/c");
         (full.series.service, full.series.customer) = ("shop".to_owned(), "acme".to_owned());
-        full.series.status = 503;
+        (full.series.status, full.series.namespace) = (503, 1);
         parcel.requests.insert(full, 1);
         parcel.drops.insert(20_000, 3);
         let lines = [

@@ -9,6 +9,7 @@ use tally_testkit::{Direction, Proxy};
 
 use crate::changes::Change;
 use crate::client::load::LONG_AGO_DAY;
+use crate::door::Door;
 use crate::rewind;
 use crate::schedule::{Act, Lane, Schedule};
 use crate::sessions;
@@ -16,6 +17,7 @@ use crate::stop::Stop;
 use crate::stored;
 use crate::views::date_of;
 use crate::watch::Watch;
+use crate::world::client::Client;
 use crate::world::server::{Server, StartOptions};
 use crate::world::{DATABASE, World};
 
@@ -31,6 +33,9 @@ const POINT_LIMIT_MS: u64 = 6_000;
 /// How long the clients may take to fill a disk, and what a server logs then.
 const FILLS_UP_LIMIT_MS: u64 = 10_000;
 const FULL: &str = "disk is full";
+
+/// How long to wait before a key is revoked again, because the database was away.
+const REVOKE_PAUSE_MS: u64 = 200;
 
 /// The header of an array of timestamps on the wire, which only a small batch has: one dimension,
 /// no NULL, timestamptz. The statement is its own transaction.
@@ -98,7 +103,7 @@ pub(crate) fn run(watch: &Watch<'_>, seed: u64, lane: Lane, stop: &Stop) -> anyh
             Lane::ClientLinks | Lane::DatabaseLinks => Ok(on_link(world, act, stop)),
             Lane::Servers => on_server(watch, act, stop),
             Lane::Postgres => on_postgres(world, act, stop),
-            Lane::Clients => on_client(world, act, stop).map(|()| true),
+            Lane::Clients => on_client(world, act, stop),
             Lane::Duties => on_duties(watch, act),
             Lane::Names => on_names(watch, act),
             Lane::Rewind => rewind::act(watch, act, stop).map(|()| true),
@@ -201,14 +206,15 @@ fn on_server(watch: &Watch<'_>, act: Act, stop: &Stop) -> anyhow::Result<bool> {
         Act::KillServerAt { server, point, ms } => {
             // A roll-up folds first.
             let date = date_of(LONG_AGO_DAY, 1);
-            let roll_up = async move |url: String| stored::roll_up(&url, date).await.map(drop);
-            return kill_at(world, &world.servers[server], (point, ms), stop, roll_up);
+            let roll_up = async move |door: Door| stored::roll_up(&door, date).await.map(drop);
+            return kill_at(world, (&world.servers[server], 0), (point, ms), stop, roll_up);
         }
         Act::KillServerIn { server, change, point, ms } => {
             let change = Change::new(change);
             watch.attempt(change);
-            let ask = async move |url: String| stored::change(&url, change).await.map(drop);
-            return kill_at(world, &world.servers[server], (point, ms), stop, ask);
+            let ask = async move |door: Door| stored::change(&door, change).await.map(drop);
+            let server = (&world.servers[server], change.namespace());
+            return kill_at(world, server, (point, ms), stop, ask);
         }
         Act::FillDisk { server, kib, ms } => {
             return fill_disk(world, &world.servers[server], (kib, ms), stop);
@@ -218,14 +224,14 @@ fn on_server(watch: &Watch<'_>, act: Act, stop: &Stop) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Starts a server with a point at which it stops, asks it for something whose answer does not matter, and
-/// kills it there, this many ms later. Returns whether it came there.
+/// Starts a server with a point at which it stops, asks it for something in a namespace whose answer does not
+/// matter, and kills it there, this many ms later. Returns whether it came there.
 fn kill_at<F>(
     world: &World,
-    server: &Server,
+    (server, namespace): (&Server, i64),
     (point, ms): (&str, u64),
     stop: &Stop,
-    ask: impl FnOnce(String) -> F,
+    ask: impl FnOnce(Door) -> F,
 ) -> anyhow::Result<bool>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -235,7 +241,7 @@ where
     let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
     server.bring_up(&how, stop)?;
     end_leases(world);
-    let asked = world.runtime.spawn(ask(server.url()));
+    let asked = world.runtime.spawn(ask(world.door(server, namespace)));
     let stopped = format!("stopped at {point}");
     let reached = happens(stop, POINT_LIMIT_MS, || server.process.has_logged(&stopped));
     asked.abort();
@@ -255,6 +261,7 @@ fn on_names(watch: &Watch<'_>, act: Act) -> anyhow::Result<bool> {
 /// Returns whether it happened: a server or the database may be away.
 fn on_duties(watch: &Watch<'_>, act: Act) -> anyhow::Result<bool> {
     match act {
+        Act::SwapCertificate => watch.world.access.swap_certificate().map(|()| true),
         Act::Fold { server } => watch.fold(&watch.world.servers[server]),
         _ => Ok(end_leases(watch.world)),
     }
@@ -265,28 +272,45 @@ fn end_leases(world: &World) -> bool {
     world.primary().is_some_and(|url| world.runtime.block_on(sessions::end_leases(&url)).is_ok())
 }
 
-fn on_client(world: &World, act: Act, stop: &Stop) -> anyhow::Result<()> {
+/// Returns whether it happened: the database may be away.
+fn on_client(world: &World, act: Act, stop: &Stop) -> anyhow::Result<bool> {
     match act {
         Act::KillClient { client, ms } => {
             world.clients[client].process.kill();
             stop.pause(ms);
-            world.clients[client].start(false)
+            world.clients[client].start(false)?;
         }
         Act::TerminateClient { client } => {
             let client = &world.clients[client];
             client.process.signal("TERM");
             // `await_end` kills one that does not finish in time.
             let _ = client.process.await_end(TERMINATE_LIMIT);
-            client.start(false)
+            client.start(false)?;
         }
         Act::StopClient { client, ms } => {
             world.clients[client].process.signal("STOP");
             stop.pause(ms);
             world.clients[client].process.signal("CONT");
-            Ok(())
         }
-        _ => Ok(()),
+        Act::ReplaceKey { client } => return replace_key(world, &world.clients[client], stop),
+        _ => {}
     }
+    Ok(true)
+}
+
+/// Starts a client anew with another key, and revokes the one before. Returns whether it did.
+fn replace_key(world: &World, client: &Client, stop: &Stop) -> anyhow::Result<bool> {
+    let (access, name) = (&world.access, &client.arguments.name);
+    let Ok(replaced) = access.replace_key(&world.database_url(), name) else { return Ok(false) };
+    client.process.kill();
+    client.start(false)?;
+    let revoked = || access.revoke(&world.database_url(), &replaced).is_ok();
+    while !revoked() {
+        if !stop.pause(REVOKE_PAUSE_MS) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Leaves this many KiB in the file until they are used up, and for this many ms after that.

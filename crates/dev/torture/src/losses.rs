@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tally_proto::wire::UNKNOWN_PATH;
 
 use crate::account::{Account, Accounts, add, count};
+use crate::arguments::namespace_of;
 use crate::journal::{Key, Series};
 use crate::stored::Totals;
 
@@ -18,8 +19,8 @@ pub(crate) struct Losses {
     by_client: BTreeMap<String, Loss>,
     /// How many losses each client had seen before the last rewind.
     seen_before: BTreeMap<String, u64>,
-    /// By day, the most drops that the database may have lost.
-    drops: BTreeMap<i32, u64>,
+    /// By namespace and day, the most drops that the database may have lost.
+    drops: BTreeMap<(i64, i32), u64>,
     /// Deleted names by id; None if no name was deleted.
     pub(crate) deleted: Option<BTreeMap<i64, Series>>,
 }
@@ -49,8 +50,9 @@ impl Losses {
             loss.total += total + between.values().sum::<u64>();
             add(&mut loss.requests, &open.requests);
             add(&mut loss.requests, &between);
-            add(&mut self.drops, &open.drops);
-            add(&mut self.drops, &excess(&now.drops_sent, &before.drops_sent));
+            for drops in [open.drops, excess(&now.drops_sent, &before.drops_sent)] {
+                add(&mut self.drops, &in_namespace_of(client, &drops));
+            }
         }
     }
 
@@ -72,7 +74,10 @@ impl Losses {
     }
 
     /// The same for the drops of all clients.
-    pub(crate) fn due_of_drops(&self, acknowledged: &BTreeMap<i32, u64>) -> BTreeMap<i32, u64> {
+    pub(crate) fn due_of_drops(
+        &self,
+        acknowledged: &BTreeMap<(i64, i32), u64>,
+    ) -> BTreeMap<(i64, i32), u64> {
         excess(acknowledged, &self.drops)
     }
 
@@ -96,6 +101,15 @@ impl Losses {
         }
         unnamed
     }
+}
+
+/// A client's drops by day, by its namespace as well.
+pub(crate) fn in_namespace_of(
+    client: &str,
+    drops: &BTreeMap<i32, u64>,
+) -> BTreeMap<(i64, i32), u64> {
+    let namespace = namespace_of(client);
+    drops.iter().map(|(day, count)| ((namespace, *day), *count)).collect()
 }
 
 pub(crate) fn is_unknown(key: &Key) -> bool {

@@ -9,6 +9,7 @@
 //! | `arguments.rs` | the command line |
 //! | `changes.rs` | what a person merges and forgets |
 //! | `client/` | the client processes |
+//! | `door.rs` | a server as somebody with a key reaches it |
 //! | `journal.rs` | a client's record of what it sent and what was acknowledged |
 //! | `lanes.rs` | the threads that carry out the schedule |
 //! | `losses.rs` | how much a rewound database may have lost |
@@ -32,6 +33,7 @@ mod account;
 mod arguments;
 mod changes;
 mod client;
+mod door;
 mod journal;
 mod lanes;
 mod losses;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{Accounts, add, count};
+use crate::arguments::namespace_of;
 use crate::changes::renamed_totals;
 use crate::journal::{Key, QUARTERS_PER_DAY};
-use crate::losses::{Losses, is_unknown};
+use crate::losses::{Losses, in_namespace_of, is_unknown};
 use crate::stored::{Answer, Stored, Totals, sum_under};
 use crate::tables::Tables;
 use crate::views::{Question, View, sums_by_period};
@@ -94,7 +95,9 @@ impl Judge<'_> {
         for (question, answer) in &stored.live {
             self.live(*question, &answer.totals);
         }
-        for totals in &stored.rolled_up {
+        for (namespace, totals) in &stored.rolled_up {
+            let mut tables = tables.clone();
+            tables.retain(|key, _| key.series.namespace == *namespace);
             self.verdict.equal("rolled up = table", ("rolled up", totals), ("table", &tables));
         }
         let left = stored.tables.in_rows();
@@ -111,10 +114,11 @@ impl Judge<'_> {
             });
         }
         self.drops();
-        for (_, Answer { setbacks, .. }) in &stored.live {
+        for (question, Answer { setbacks, .. }) in &stored.live {
             let holds = rewound || setbacks.is_empty();
             self.verdict.check("no setback without a rewind", holds, || format!("{setbacks:?}"));
-            for (client, account) in self.accounts {
+            let is_of = |client: &str| namespace_of(client) == question.namespace;
+            for (client, account) in self.accounts.iter().filter(|(client, _)| is_of(client)) {
                 // Setbacks beyond the first thousand have no name.
                 let is_reported = setbacks.contains(client) || setbacks.contains("");
                 let holds = is_reported || !self.losses.must_be_reported(client, account);
@@ -141,6 +145,8 @@ impl Judge<'_> {
             let say = || exit.clone().err().unwrap_or_default();
             self.verdict.check("servers ended", exit.is_ok(), say);
         }
+        let access = &self.stored.access;
+        self.verdict.check("keys and certificates", access.is_empty(), || access.join("; "));
         let panics = &self.stored.panics;
         self.verdict.check("no panic", panics.is_empty(), || panics.join("; "));
     }
@@ -254,29 +260,32 @@ impl Judge<'_> {
     /// Checks that the server has the drops that clients reported.
     fn drops(&mut self) {
         let (mut lower, mut upper) = (BTreeMap::new(), BTreeMap::new());
-        for account in self.accounts.values() {
-            add(&mut lower, &account.drops_acknowledged);
-            add(&mut upper, &account.drops_at_most());
+        for (client, account) in self.accounts {
+            let of = |drops: &_| in_namespace_of(client, drops);
+            add(&mut lower, &of(&account.drops_acknowledged));
+            add(&mut upper, &of(&account.drops_at_most()));
             // After a rewind a client may have dropped the batch that reported them.
             if account.done && self.losses.times == 0 {
-                add(&mut lower, &account.dropped);
+                add(&mut lower, &of(&account.dropped));
             }
         }
         let dropped = &self.stored.tables.dropped;
         let lower = self.losses.due_of_drops(&lower);
-        let days: BTreeSet<i32> = upper.keys().chain(dropped.keys()).copied().collect();
-        for day in days {
-            let (least, most) = (count(&lower, &day), count(&upper, &day));
-            let found = count(dropped, &day);
+        let keys: BTreeSet<(i64, i32)> = upper.keys().chain(dropped.keys()).copied().collect();
+        for key in keys {
+            let (least, most) = (count(&lower, &key), count(&upper, &key));
+            let (found, (namespace, day)) = (count(dropped, &key), key);
             self.verdict.check("drops", least <= found && found <= most, || {
-                format!("day {day}: the database has {found}, clients reported {least} to {most}")
+                let of = format!("namespace {namespace} day {day}");
+                format!("{of}: the database has {found}, clients reported {least} to {most}")
             });
         }
-        let sum: u64 = dropped.values().sum();
-        for (question, Answer { dropped, .. }) in &self.stored.live {
-            let holds = *dropped == sum || (question.from.is_some() && *dropped < sum);
+        for (question, Answer { dropped: answered, .. }) in &self.stored.live {
+            let of = dropped.iter().filter(|((namespace, _), _)| *namespace == question.namespace);
+            let sum: u64 = of.map(|(_, count)| count).sum();
+            let holds = *answered == sum || (question.from.is_some() && *answered < sum);
             self.verdict.check("drops in answers", holds, || {
-                format!("an answer says {dropped}, the database has {sum}")
+                format!("an answer says {answered}, the database has {sum}")
             });
         }
     }

@@ -204,6 +204,7 @@ fn delete_names(watch: &Watch<'_>, every: u64) -> anyhow::Result<()> {
                     path: row.get(3)?,
                     status: row.get(4)?,
                     customer: row.get(5)?,
+                    ..Series::default()
                 };
                 Ok((row.get(0)?, series))
             })?
@@ -222,6 +223,7 @@ async fn delete_from_postgres(url: &str, sql: &str) -> anyhow::Result<Vec<Named>
             path: row.get(3),
             status: row.get::<_, i64>(4).try_into()?,
             customer: row.get(5),
+            ..Series::default()
         };
         Ok((row.get(0), series))
     };

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use tally_testkit::eventually_blocking;
 use tokio::runtime::Handle;
 
 use crate::arguments::Run;
 use crate::client::load::{LONG_AGO_DAY, day};
 use crate::client::{Kind, now_micros};
+use crate::door::Door;
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
 use crate::report::Report;
@@ -24,6 +26,13 @@ use crate::world::server::Server;
 
 /// How long the clients may take after the last fault until everything is acknowledged.
 const FINISH_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long servers may take until they refuse a key that is revoked, and show a new certificate. They look every
+/// two seconds.
+const ACCESS_LIMIT: Duration = Duration::from_secs(20);
+
+/// What any key may ask for.
+const ANY_KEY: &str = "GET /api/v1/openapi.json HTTP/1.1\r\n";
 
 /// How many more processes may close the same spool.
 const SPOOL_CLOSES_MAX: usize = 5;
@@ -165,35 +174,71 @@ fn until_enough(run: &Run, stop: &Stop, log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is wrong with the keys and the certificates of the servers, when these have had time to read them.
+fn settled_access(world: &World) -> anyhow::Result<Vec<String>> {
+    let check = || -> anyhow::Result<Vec<String>> {
+        let mut wrong = Vec::new();
+        for server in &world.servers {
+            let (name, door) = (&server.process.name, world.door(server, 0));
+            if world.runtime.block_on(door.shown())? != world.access.certificate() {
+                wrong.push(format!("{name} shows another certificate"));
+            }
+            for key in world.access.revoked() {
+                let door = Door { key, ..door.clone() };
+                let (answer, _) = world.runtime.block_on(door.ask(ANY_KEY, ""))?;
+                if !answer.starts_with(b"HTTP/1.1 401 ") {
+                    let answer = String::from_utf8_lossy(&answer).lines().next().map(str::to_owned);
+                    wrong.push(format!("{name} answers a revoked key with {answer:?}"));
+                }
+            }
+        }
+        Ok(wrong)
+    };
+    let is_right = || check().is_ok_and(|wrong| wrong.is_empty());
+    match eventually_blocking(ACCESS_LIMIT, is_right) {
+        Ok(()) => Ok(Vec::new()),
+        Err(_) => check(),
+    }
+}
+
 /// Reads what is stored: live and as it lies in the database, then the same rolled up.
 fn read(watch: &Watch<'_>) -> anyhow::Result<Stored> {
     let world = watch.world;
     let mut stored = Stored::default();
-    let query =
-        |server: &Server, question| world.runtime.block_on(stored::query(&server.url(), question));
+    let query = |server: &Server, question: Question| {
+        let door = world.door(server, question.namespace);
+        world.runtime.block_on(stored::query(&door, question))
+    };
     let look = || watch.look().context("the database is away");
     let today = day(now_micros());
     watch.finish_changes(&world.servers[0])?;
     for server in &world.servers {
-        for view in View::ASKED {
-            let question = Question::live(view, today);
+        for (view, namespace) in View::ASKED.into_iter().flat_map(|view| [(view, 0), (view, 1)]) {
+            let question = Question::live(view, namespace, today);
             let answer = query(server, question)?;
             watch.check_names(server, &answer.totals);
             stored.live.push((question, answer));
         }
     }
     stored.before = look()?;
-    let first = world.servers[0].url();
-    stored.accepted_of_client = world.runtime.block_on(stored::accepted(&first))?;
+    let first = &world.servers[0];
+    for namespace in [0, 1] {
+        let door = world.door(first, namespace);
+        stored.accepted_of_client.extend(world.runtime.block_on(stored::accepted(&door))?);
+    }
     for day in [LONG_AGO_DAY, today - 40, today + 1] {
-        world.runtime.block_on(stored::roll_up(&first, date_of(day, 1)))?;
+        let door = world.door(first, 0);
+        world.runtime.block_on(stored::roll_up(&door, date_of(day, 1)))?;
     }
     for server in &world.servers {
-        let question = Question { view: View::Days, from: None, live: false };
-        let totals = query(server, question)?.totals;
-        watch.check_names(server, &totals);
-        stored.rolled_up.push(totals);
+        for namespace in [0, 1] {
+            let question = Question { view: View::Days, namespace, from: None, live: false };
+            let totals = query(server, question)?.totals;
+            watch.check_names(server, &totals);
+            stored.rolled_up.push((namespace, totals));
+        }
     }
+    stored.access = settled_access(world)?;
     let ended = |server: &Server| server.terminate().map_err(|error| error.to_string());
     stored.exits = world.servers.iter().map(ended).collect();
     stored.panics = world.panics()?;

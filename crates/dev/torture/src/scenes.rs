@@ -118,10 +118,10 @@ fn fold(watch: &Watch<'_>) -> anyhow::Result<()> {
     }
     asks(watch, View::Days)?;
     let year = date_of(day(now_micros()), 1);
-    let rolled_up = || world.runtime.block_on(stored::roll_up(&server.url(), year));
+    let rolled_up = || world.runtime.block_on(stored::roll_up(&world.door(server, 0), year));
     eventually_blocking(LIMIT, rolled_up).map_err(anyhow::Error::msg)?;
     acknowledged(watch, client, watch.progress(client)? + 1)?;
-    let folded = || world.runtime.block_on(stored::fold(&server.url()));
+    let folded = || world.runtime.block_on(stored::fold(&world.door(server, 0)));
     eventually_blocking(LIMIT, folded).map_err(anyhow::Error::msg)?;
     asks(watch, View::Endpoints)
 }
@@ -130,11 +130,11 @@ fn fold(watch: &Watch<'_>) -> anyhow::Result<()> {
 /// fold would not do: the server may have folded every row by itself, and the client is still on its way
 /// back with more.
 fn folding(watch: &Watch<'_>, reached: impl FnMut() -> bool) -> bool {
-    let (runtime, url) = (&watch.world.runtime, watch.world.servers[0].url());
+    let (runtime, door) = (&watch.world.runtime, watch.world.door(&watch.world.servers[0], 0));
     let folding = runtime.spawn(async move {
         loop {
             // A server that has stopped in a fold does not answer.
-            let _ = stored::fold(&url).await;
+            let _ = stored::fold(&door).await;
             tokio::time::sleep(FOLD_PAUSE).await;
         }
     });
@@ -143,10 +143,15 @@ fn folding(watch: &Watch<'_>, reached: impl FnMut() -> bool) -> bool {
     reached
 }
 
-/// Asks the first server for live totals, which are checked, until there is an answer.
+/// Asks the first server for live totals of each namespace, which are checked, until there are answers.
 fn asks(watch: &Watch<'_>, view: View) -> anyhow::Result<()> {
-    let asked = || watch.live_query(&watch.world.servers[0], view).is_ok_and(|answered| answered);
-    eventually_blocking(LIMIT, asked).map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))
+    let server = &watch.world.servers[0];
+    for namespace in [0, 1] {
+        let asked = || watch.live_query(server, view, namespace).is_ok_and(|answered| answered);
+        eventually_blocking(LIMIT, asked)
+            .map_err(|_| anyhow::anyhow!("no live totals in {LIMIT:?}"))?;
+    }
+    Ok(())
 }
 
 /// Merges series that have rows, kills the server, and lets the next one fold these, which must count them

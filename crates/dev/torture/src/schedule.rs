@@ -72,6 +72,8 @@ pub(crate) struct Shape {
 /// What goes wrong. Clients, servers and links are indices into the world's lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
+    /// The files of the servers' certificate are replaced.
+    SwapCertificate,
     /// All connections end, and new ones fail for a while.
     Cut { link: usize, ms: u64 },
     /// All connections end with a reset.
@@ -117,6 +119,8 @@ pub(crate) enum Act {
     TerminateClient { client: usize },
     /// SIGSTOP, then SIGCONT.
     StopClient { client: usize, ms: u64 },
+    /// SIGKILL, then a start with another key; the key before is revoked.
+    ReplaceKey { client: usize },
     /// A server folds everything.
     Fold { server: usize },
     /// A server merges or forgets series.
@@ -186,6 +190,8 @@ impl Act {
             Act::KillClient { .. } => "client: kill -9",
             Act::TerminateClient { .. } => "client: SIGTERM",
             Act::StopClient { .. } => "client: SIGSTOP",
+            Act::ReplaceKey { .. } => "client: another key",
+            Act::SwapCertificate => "servers: another certificate",
             Act::Fold { .. } => "books: fold",
             Act::Change { .. } => "books: merge or forget",
             Act::EndLeases => "books: all leases end",
@@ -284,7 +290,10 @@ impl Schedule {
     fn client(&mut self) -> Act {
         let client = self.random.index(self.shape.clients);
         let random = &mut self.random;
-        match random.within(0, 9) {
+        // A database that is set back may lose a key, or that one is revoked.
+        let last = if self.shape.rewinds { 9 } else { 10 };
+        match random.within(0, last) {
+            10 => Act::ReplaceKey { client },
             0..=5 => Act::KillClient { client, ms: random.within(0, 300) },
             6 | 7 => Act::TerminateClient { client },
             _ => Act::StopClient { client, ms: random.within(50, 2_000) },
@@ -294,7 +303,11 @@ impl Schedule {
     fn duties(&mut self) -> Act {
         let server = self.random.index(self.shape.servers);
         let ends = self.shape.is_postgres && self.random.percent(40);
-        if ends { Act::EndLeases } else { Act::Fold { server } }
+        match self.random.within(0, 9) {
+            0 => Act::SwapCertificate,
+            _ if ends => Act::EndLeases,
+            _ => Act::Fold { server },
+        }
     }
 
     fn names(&mut self) -> Act {
@@ -371,9 +384,9 @@ mod tests {
             let lanes = Lane::all(shape).into_iter();
             lanes.flat_map(|lane| steps(7, lane, shape)).map(|(_, act)| act.name()).collect()
         };
-        assert_eq!(names(POSTGRES).len(), 24, "all except the full disk: {:?}", names(POSTGRES));
-        assert_eq!(names(SQLITE).len(), 17, "none for Postgres: {:?}", names(SQLITE));
+        assert_eq!(names(POSTGRES).len(), 26, "all except the full disk: {:?}", names(POSTGRES));
+        assert_eq!(names(SQLITE).len(), 19, "none for Postgres: {:?}", names(SQLITE));
         let with_rewinds = |shape| names(Shape { rewinds: true, ..shape }).len();
-        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (24 + 3, 17 + 2));
+        assert_eq!((with_rewinds(POSTGRES), with_rewinds(SQLITE)), (25 + 3, 18 + 2));
     }
 }

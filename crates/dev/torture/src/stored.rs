@@ -12,9 +12,9 @@ use tally_proto::tally::requests::v1::request_service_client::RequestServiceClie
 use tally_proto::tally::requests::v1::{FoldRequest, ListProducersRequest};
 use tokio::time::timeout;
 use tonic::Code;
-use tonic::transport::{self, Channel};
 
 use crate::changes::{Change, Request};
+use crate::door::{Door, Link};
 use crate::journal::{Key, QUARTERS_PER_DAY, Series};
 use crate::tables::Tables;
 use crate::views::{Question, day_of};
@@ -44,12 +44,14 @@ pub(crate) struct Stored {
     pub(crate) live: Vec<(Question, Answer)>,
     /// What the database has then.
     pub(crate) before: Tables,
-    /// Rolled-up totals from each server, after the final roll-up.
-    pub(crate) rolled_up: Vec<Totals>,
+    /// Rolled-up totals of each namespace from each server, after the final roll-up.
+    pub(crate) rolled_up: Vec<(i64, Totals)>,
     /// What the database has then.
     pub(crate) tables: Tables,
     /// By client, how many requests of its producers a server has accepted.
     pub(crate) accepted_of_client: BTreeMap<String, u64>,
+    /// What is wrong with the keys and the certificates that servers have.
+    pub(crate) access: Vec<String>,
     /// How each server ended after the final SIGTERM.
     pub(crate) exits: Vec<Result<(), String>>,
     /// Panic messages of servers and clients.
@@ -66,9 +68,9 @@ pub(crate) struct Answer {
 }
 
 /// Asks for totals, with drops and setbacks.
-pub(crate) async fn query(url: &str, question: Question) -> anyhow::Result<Answer> {
+pub(crate) async fn query(door: &Door, question: Question) -> anyhow::Result<Answer> {
     let work = async {
-        let client = RequestServiceClient::new(connect(url).await?);
+        let client = RequestServiceClient::new(connect(door).await?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut answers = client.query_totals(question.request()).await?.into_inner();
         let (mut all, mut groups) = (Answer::default(), Vec::new());
@@ -98,18 +100,18 @@ fn add_once(totals: &mut Totals, key: Key, count: i64) -> anyhow::Result<()> {
 }
 
 /// Folds the rows.
-pub(crate) async fn fold(url: &str) -> anyhow::Result<()> {
+pub(crate) async fn fold(door: &Door) -> anyhow::Result<()> {
     let work = async {
-        RequestServiceClient::new(connect(url).await?).fold(FoldRequest {}).await?;
+        RequestServiceClient::new(connect(door).await?).fold(FoldRequest {}).await?;
         Ok(())
     };
     timeout(ANSWER_TIMEOUT, work).await.context("Fold")?
 }
 
 /// Merges or forgets series. Returns whether it did: a merge of series that there are not is refused.
-pub(crate) async fn change(url: &str, change: Change) -> anyhow::Result<bool> {
+pub(crate) async fn change(door: &Door, change: Change) -> anyhow::Result<bool> {
     let work = async {
-        let mut client = BookServiceClient::new(connect(url).await?);
+        let mut client = BookServiceClient::new(connect(door).await?);
         let changed = match change.request() {
             Request::Merge(request) => client.merge(request).await,
             Request::Forget(request) => client.forget(request).await,
@@ -124,9 +126,9 @@ pub(crate) async fn change(url: &str, change: Change) -> anyhow::Result<bool> {
 }
 
 /// Asks how many requests were accepted, by client name.
-pub(crate) async fn accepted(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+pub(crate) async fn accepted(door: &Door) -> anyhow::Result<BTreeMap<String, u64>> {
     let work = async {
-        let mut client = RequestServiceClient::new(connect(url).await?);
+        let mut client = RequestServiceClient::new(connect(door).await?);
         let request = ListProducersRequest { with_workers: false };
         let mut answers = client.list_producers(request).await?.into_inner();
         let mut accepted = BTreeMap::new();
@@ -140,10 +142,10 @@ pub(crate) async fn accepted(url: &str) -> anyhow::Result<BTreeMap<String, u64>>
     timeout(ANSWER_TIMEOUT, work).await.context("ListProducers")?
 }
 
-/// Rolls up a day, a month or a year, and returns the totals from the answer.
-pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
+/// Rolls up a day, a month or a year, and returns the totals from the answer, which are those of `default`.
+pub(crate) async fn roll_up(door: &Door, date: Date) -> anyhow::Result<Totals> {
     let work = async {
-        let client = CountServiceClient::new(connect(url).await?);
+        let client = CountServiceClient::new(connect(door).await?);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES_MAX);
         let request = CountDailyTotalsRequest { date: Some(date) };
         let answer = client.count_daily_totals(request).await?.into_inner();
@@ -158,7 +160,7 @@ pub(crate) async fn roll_up(url: &str, date: Date) -> anyhow::Result<Totals> {
     timeout(ANSWER_TIMEOUT, work).await.context("CountDailyTotals")?
 }
 
-async fn connect(url: &str) -> anyhow::Result<Channel> {
-    let endpoint = transport::Endpoint::from_shared(url.to_owned())?;
-    Ok(endpoint.connect_timeout(ANSWER_TIMEOUT).connect().await?)
+async fn connect(door: &Door) -> anyhow::Result<Link> {
+    let endpoint = door.endpoint()?.connect_timeout(ANSWER_TIMEOUT);
+    Ok(door.link(endpoint.connect().await?))
 }

@@ -34,9 +34,9 @@ pub(crate) struct Tables {
     rows: Counts,
     /// What the view for other programs has, by day.
     view: Totals,
-    /// By day, requests accepted from producers and drops reported by them.
-    pub(crate) accepted: BTreeMap<i32, u64>,
-    pub(crate) dropped: BTreeMap<i32, u64>,
+    /// By namespace and day, requests accepted from producers and drops reported by them.
+    pub(crate) accepted: BTreeMap<(i64, i32), u64>,
+    pub(crate) dropped: BTreeMap<(i64, i32), u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -205,12 +205,13 @@ impl Tables {
         for row in view {
             let quarter = row[0].number::<i32>()? * QUARTERS_PER_DAY;
             let key = Key { quarter, series: series(&row[1..])? };
-            tables.view.insert(key, row[6].number()?);
+            tables.view.insert(key, row[7].number()?);
         }
         for row in producer_days {
-            tables.accepted.insert(row[0].number()?, row[1].number()?);
-            if let dropped @ 1.. = row[2].number()? {
-                tables.dropped.insert(row[0].number()?, dropped);
+            let key = (row[0].number()?, row[1].number()?);
+            tables.accepted.insert(key, row[2].number()?);
+            if let dropped @ 1.. = row[3].number()? {
+                tables.dropped.insert(key, dropped);
             }
         }
         Ok(tables)
@@ -327,9 +328,11 @@ impl Tables {
 
     /// Checks that the books are balanced, which holds at any moment.
     pub(crate) fn check(&self, verdict: &mut Verdict) {
-        let mut stored: BTreeMap<i32, u64> = BTreeMap::new();
-        for ((day, _), count) in self.by_day() {
-            *stored.entry(day).or_default() += count;
+        let mut stored: BTreeMap<(i64, i32), u64> = BTreeMap::new();
+        for ((day, id), count) in self.by_day() {
+            // Names that are deleted are of `default`.
+            let namespace = self.names.get(&id).map_or(0, |series| series.namespace);
+            *stored.entry((namespace, day)).or_default() += count;
         }
         let accepted: BTreeMap<_, _> =
             self.accepted.iter().filter(|(_, count)| **count > 0).map(|(d, c)| (*d, *c)).collect();
@@ -366,11 +369,12 @@ impl Tables {
 
 fn series(row: &[Cell]) -> anyhow::Result<Series> {
     Ok(Series {
-        service: row[0].text()?.to_owned(),
-        method: number_of_text(row[1].text()?),
-        path: row[2].text()?.to_owned(),
-        status: row[3].number()?,
-        customer: row[4].text()?.to_owned(),
+        namespace: row[0].number()?,
+        service: row[1].text()?.to_owned(),
+        method: number_of_text(row[2].text()?),
+        path: row[3].text()?.to_owned(),
+        status: row[4].number()?,
+        customer: row[5].text()?.to_owned(),
     })
 }
 

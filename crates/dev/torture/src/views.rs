@@ -41,6 +41,8 @@ pub(crate) enum View {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
     pub(crate) view: View,
+    /// The number of the namespace that it is about.
+    pub(crate) namespace: i64,
     /// The first day in the view's time zone; None for all.
     pub(crate) from: Option<i32>,
     pub(crate) live: bool,
@@ -56,15 +58,16 @@ impl View {
     /// What a count of this key counts under, after all changes.
     pub(crate) fn key(self, key: &Key) -> Key {
         let renamed = renamed(&key.series);
-        let Series { path, method, service, status, customer } = &renamed;
+        let Series { namespace, path, method, service, status, customer } = &renamed;
+        let of = Series { namespace: *namespace, ..Series::default() };
         let series = match self {
             View::Quarters | View::Days => renamed,
-            View::Endpoints => Series { path: path.clone(), method: *method, ..Series::default() },
-            View::Services => Series { service: service.clone(), ..Series::default() },
-            View::Classes => Series { status: class(*method, *status), ..Series::default() },
+            View::Endpoints => Series { path: path.clone(), method: *method, ..of },
+            View::Services => Series { service: service.clone(), ..of },
+            View::Classes => Series { status: class(*method, *status), ..of },
             View::Hours | View::LocalDays => {
                 let (service, status) = (service.clone(), *status);
-                Series { service, status, customer: customer.clone(), ..Series::default() }
+                Series { service, status, customer: customer.clone(), ..of }
             }
         };
         Key { quarter: self.first_quarter(key.quarter), series }
@@ -128,11 +131,12 @@ fn class(method: i32, status: u16) -> u16 {
     }
 }
 
-/// The sums of all series.
+/// The sums of all series of a namespace.
 pub(crate) fn sums_by_period(totals: &Totals) -> Totals {
     let mut sums = Totals::new();
     for (key, count) in totals {
-        let key = Key { quarter: key.quarter, series: Series::default() };
+        let series = Series { namespace: key.series.namespace, ..Series::default() };
+        let key = Key { quarter: key.quarter, series };
         *sums.entry(key).or_default() += count;
     }
     sums
@@ -143,9 +147,9 @@ pub(crate) fn sums_by_period(totals: &Totals) -> Totals {
 impl Question {
     /// A question about live totals that quarters can answer: `today` and the day before it have them,
     /// whatever is pruned.
-    pub(crate) fn live(view: View, today: i32) -> Question {
+    pub(crate) fn live(view: View, namespace: i64, today: i32) -> Question {
         let from = (view.quarters_ahead() > 0).then_some(today - 1);
-        Question { view, from, live: true }
+        Question { view, namespace, from, live: true }
     }
 
     pub(crate) fn request(self) -> QueryTotalsRequest {
@@ -167,7 +171,8 @@ impl Question {
     /// Whether the answer has this key of its view.
     pub(crate) fn covers(self, key: &Key) -> bool {
         let ahead = self.view.quarters_ahead();
-        self.from.is_none_or(|day| key.quarter >= day * QUARTERS_PER_DAY - ahead)
+        key.series.namespace == self.namespace
+            && self.from.is_none_or(|day| key.quarter >= day * QUARTERS_PER_DAY - ahead)
     }
 
     /// The first quarter of a period in an answer.
@@ -187,6 +192,7 @@ impl Question {
         let is_class = self.view == View::Classes;
         let status = if is_class { group.status_class } else { group.status };
         Ok(Series {
+            namespace: self.namespace,
             path: group.path.clone(),
             method: number_of_text(&group.method),
             service: group.service.clone(),

@@ -77,7 +77,8 @@ impl<'a> Watch<'a> {
         let mut random = Random::derived(seed, &server.process.name, 1);
         while stop.pause(QUERY_PAUSE_MS) {
             let view = View::ASKED[random.index(View::ASKED.len())];
-            let answered = self.live_query(server, view)?;
+            let namespace = if random.percent(50) { 1 } else { 0 };
+            let answered = self.live_query(server, view, namespace)?;
             self.world.log.done(if answered { "asked: live totals" } else { "asked: no answer" });
         }
         Ok(())
@@ -121,13 +122,19 @@ impl<'a> Watch<'a> {
         tables.inspect_err(|error| self.world.log.say(|| format!("no books: {error:#}"))).ok()
     }
 
-    /// Asks for live totals once. Returns whether there was an answer.
-    pub(crate) fn live_query(&self, server: &Server, view: View) -> anyhow::Result<bool> {
-        let question = Question::live(view, day(now_micros()));
+    /// Asks for live totals of a namespace once. Returns whether there was an answer.
+    pub(crate) fn live_query(
+        &self,
+        server: &Server,
+        view: View,
+        namespace: i64,
+    ) -> anyhow::Result<bool> {
+        let question = Question::live(view, namespace, day(now_micros()));
         let mut least = self.least(view)?;
-        let answer = self.world.runtime.block_on(stored::query(&server.url(), question));
+        let door = self.world.door(server, namespace);
+        let answer = self.world.runtime.block_on(stored::query(&door, question));
         let Some(answer) = self.answer(server, answer)? else { return Ok(false) };
-        // The answer covers some days only.
+        // The answer covers some days of a namespace only.
         least.totals.retain(|key, _| question.covers(key));
         self.check("live answers", server, &least, &answer.totals)?;
         Ok(true)
@@ -135,7 +142,7 @@ impl<'a> Watch<'a> {
 
     /// Lets a server fold once. Returns whether it did.
     pub(crate) fn fold(&self, server: &Server) -> anyhow::Result<bool> {
-        let answer = self.world.runtime.block_on(stored::fold(&server.url()));
+        let answer = self.world.runtime.block_on(stored::fold(&self.world.door(server, 0)));
         Ok(self.answer(server, answer)?.is_some())
     }
 
@@ -148,7 +155,10 @@ impl<'a> Watch<'a> {
     pub(crate) fn change(&self, server: &Server, change: Change) -> anyhow::Result<bool> {
         self.attempt(change);
         let before = self.lock().losses.settled_times();
-        let answer = self.world.runtime.block_on(stored::change(&server.url(), change));
+        let answer = self
+            .world
+            .runtime
+            .block_on(stored::change(&self.world.door(server, change.namespace()), change));
         let Some(is_made) = self.answer(server, answer)? else { return Ok(false) };
         let books = &mut *self.lock();
         // If the database was set back meanwhile, it may have lost it.
@@ -192,10 +202,11 @@ impl<'a> Watch<'a> {
             date_of(today - back, parts)
         };
         let mut least = self.least(View::Endpoints)?;
-        let answer = self.world.runtime.block_on(stored::roll_up(&server.url(), date));
+        let answer =
+            self.world.runtime.block_on(stored::roll_up(&self.world.door(server, 0), date));
         let Some(totals) = self.answer(server, answer)? else { return Ok(false) };
-        // The answer covers this period only.
-        least.totals.retain(|key, _| views::is_in(key.day(), date));
+        // The answer covers this period of `default` only.
+        least.totals.retain(|key, _| key.series.namespace == 0 && views::is_in(key.day(), date));
         self.check("roll-up answers", server, &least, &totals)?;
         Ok(true)
     }

@@ -2,10 +2,12 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `access.rs` | keys and the servers' certificate |
 //! | `child.rs` | a process that is restarted |
 //! | `client.rs` | a client process |
 //! | `server.rs` | a server process |
 
+pub(crate) mod access;
 mod child;
 pub(crate) mod client;
 pub(crate) mod server;
@@ -21,8 +23,10 @@ use tokio::runtime::Handle;
 
 use crate::arguments::{Backend, Broken, CLIENTS, Run};
 use crate::client::{Arguments, Kind};
+use crate::door::Door;
 use crate::lanes::Log;
 use crate::schedule::Shape;
+use access::Access;
 use child::Child;
 use client::Client;
 use server::Server;
@@ -49,6 +53,7 @@ pub(crate) struct World {
     /// Set while a full disk must stay full.
     pub(crate) roll_ups_paused: AtomicBool,
     pub(crate) shape: Shape,
+    pub(crate) access: Access,
     pub(crate) log: Log,
 }
 
@@ -80,7 +85,7 @@ fn client(
     let arguments = Arguments {
         kind,
         name,
-        server: format!("http://{}", proxy.addr()),
+        server: format!("https://{}", proxy.addr()),
         folder: folder.to_owned(),
         seed: run.seed,
         rate: run.rate(),
@@ -103,6 +108,9 @@ impl World {
             Backend::Postgres => Some(start_postgres()?),
             Backend::Sqlite => None,
         };
+        let sqlite = format!("sqlite:{}", path.join(SQLITE_FILE).display());
+        let url = postgres.as_ref().map_or_else(|| sqlite.clone(), |cluster| cluster.url(DATABASE));
+        let access = Access::new(&tally, &path, &url)?;
         let mut servers = Vec::new();
         // A SQLite file belongs to one server.
         for number in 1..=if postgres.is_some() { 2 } else { 1 } {
@@ -111,7 +119,7 @@ impl World {
                     let (proxy, url) = runtime.block_on(Proxy::before(&cluster.url(DATABASE)));
                     (Some(proxy), url)
                 }
-                None => (None, format!("sqlite:{}", path.join(SQLITE_FILE).display())),
+                None => (None, sqlite.clone()),
             };
             let address = format!("127.0.0.1:{}", free_port());
             let process = Child::new(format!("server-{number}"), path.clone());
@@ -129,7 +137,7 @@ impl World {
                 process,
             });
         }
-        let clients = CLIENTS.into_iter().enumerate().map(|(number, kind)| {
+        let clients = CLIENTS.into_iter().enumerate().map(|(number, (kind, _))| {
             let server: &Server = &servers[number % servers.len()];
             let proxy = runtime.block_on(Proxy::start(&server.address));
             client(run, kind.name(number), kind, proxy, &program, &path)
@@ -152,6 +160,7 @@ impl World {
             runtime,
             roll_ups_paused,
             shape,
+            access,
             log: Log::new(run.verbose),
         })
     }
@@ -159,6 +168,16 @@ impl World {
     /// The URL of the primary Postgres, which may be away.
     pub(crate) fn primary(&self) -> Option<String> {
         self.primary.lock().expect("no thread panics here").clone()
+    }
+
+    /// A server as the harness reaches it, with a key that may do everything in a namespace.
+    pub(crate) fn door(&self, server: &Server, namespace: i64) -> Door {
+        Door { url: server.url(), ca: self.access.ca(), key: self.access.admin(namespace) }
+    }
+
+    /// The database's URL, past all faults of the network.
+    pub(crate) fn database_url(&self) -> String {
+        self.primary().unwrap_or_else(|| format!("sqlite:{}", self.sqlite_path().display()))
     }
 
     /// Puts another Postgres in the place of the primary.

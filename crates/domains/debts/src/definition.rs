@@ -138,6 +138,17 @@ impl Definition {
         self.notify.iter().map(shown).collect()
     }
 
+    /// Gives back what [`Self::shown_notify`] has left out.
+    pub(crate) fn restore(&self, notify: &mut [String]) {
+        let shown = self.shown_notify();
+        for url in notify {
+            let same = shown.iter().position(|shown| shown == url);
+            if let Some(whole) = same.and_then(|at| self.notify.get(at)) {
+                url.clone_from(whole);
+            }
+        }
+    }
+
     /// What people call it.
     pub(crate) fn title(&self) -> &str {
         if self.name.is_empty() { &self.slug } else { &self.name }

@@ -44,6 +44,7 @@ impl Service {
             .grpc(self.debt_service(), grpc::DEBT_SERVICE)
             .api(self.api())
             .foreign(self.foreign())
+            .pages(self.pages())
     }
 }
 
@@ -51,8 +52,7 @@ impl Service {
 impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
-            // The health check stores too.
-            writers: self.workers.workers + 1,
+            writers: self.workers.workers,
             // Those who read, and the duties.
             others: READERS_MAX + 1,
             write_max: self.workers.attempt_max(),

@@ -14,7 +14,7 @@
 
 mod asked;
 mod checks;
-mod compter;
+pub(crate) mod compter;
 mod create;
 mod cronitor;
 mod kuma;

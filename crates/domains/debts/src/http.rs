@@ -21,7 +21,7 @@ use tally_access::Caller;
 use tally_runtime::tell;
 use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 
-pub(crate) use self::answers::{cursor, read_cursor};
+pub(crate) use self::answers::{cursor, kind, read_cursor};
 use self::describe::{
     ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, PAUSE, PAY, PAYMENTS, RESUME,
     RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,

@@ -15,6 +15,7 @@
 //! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
+//! | `pages.rs`, `pages/` | the pages |
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
 //! | `service.rs` | the operations |
 //! | `settings.rs` | the settings, and their bounds |
@@ -36,6 +37,7 @@ mod keeper;
 mod ledger;
 mod migrations;
 mod model;
+mod pages;
 pub mod schedule;
 mod service;
 mod settings;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Queue, Workers};
-use tally_outbox::{Outbox, Receiver};
+use tally_outbox::{Delivery, Outbox, Receiver};
 use tally_runtime::metrics::Scrape;
 use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, chain, random};
 use tally_serve::{Duties, Fact, Parts, Running};
@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 pub(crate) use self::pay::Said;
-use crate::definition::{Definition, Written};
+use crate::definition::{Definition, Written, Wrong};
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::event;
@@ -30,11 +30,11 @@ use crate::ledger::{Deed, Outcome};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
 use crate::settings::Settings;
 use crate::state::State;
-use crate::store::{Added, Listing, Store};
+use crate::store::{Added, Listing, Store, subject};
 use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
-pub(crate) const READERS_MAX: usize = 3;
+pub(crate) const READERS_MAX: usize = 2;
 /// How many next times a debt shows.
 const TIMES_SHOWN: usize = 5;
 /// How many open runs it shows.
@@ -120,12 +120,14 @@ impl Service {
 
     /// Reads a definition, with everything that is wrong with it.
     pub(crate) fn define(&self, written: Written) -> Result<Definition, Error> {
-        let definition = written.check(Some(self.now())).map_err(Error::Wrong)?;
         let webhooks = self.outbox.webhooks();
-        for url in &definition.notify {
-            webhooks.receiver(url).map_err(|why| Error::wrong("notify", why))?;
+        let refused = written.notify.iter().filter_map(|url| webhooks.receiver(url).err());
+        let refused: Wrong = refused.map(|why| ("notify".to_owned(), why)).collect();
+        match written.check(Some(self.now())) {
+            Ok(definition) if refused.is_empty() => Ok(definition),
+            Ok(_) => Err(Error::Wrong(refused)),
+            Err(wrong) => Err(Error::Wrong(wrong.into_iter().chain(refused).collect())),
         }
-        Ok(definition)
     }
 
     /// A debt that is to be made.
@@ -166,12 +168,7 @@ impl Service {
         mut definition: Definition,
     ) -> Result<Debt, Error> {
         let known = self.find(&named).await?.definition;
-        for url in &mut definition.notify {
-            let same = known.shown_notify().iter().position(|shown| shown == url);
-            if let Some(whole) = same.and_then(|at| known.notify.get(at)) {
-                url.clone_from(whole);
-            }
-        }
+        known.restore(&mut definition.notify);
         let slug = definition.slug.clone();
         let deed = Deed::Update(named.clone(), Box::new(definition));
         let settled = self.store.settle_one(deed, self.now()).await;
@@ -233,6 +230,13 @@ impl Service {
         Ok((debts, has_more))
     }
 
+    /// Debts that are late, in order of their slugs: at most so many.
+    pub(crate) async fn late(&self, namespace: Namespace, limit: u32) -> Result<Vec<Debt>, Error> {
+        let _place = self.place().await;
+        let late = self.store.late(namespace, self.now(), limit).await;
+        late.map_err(Error::store("list late debts"))
+    }
+
     /// How many debts of each status there are.
     pub(crate) async fn counts(&self, namespace: Namespace) -> Result<[i64; 4], Error> {
         let _place = self.place().await;
@@ -274,6 +278,17 @@ impl Service {
         let _place = self.place().await;
         let flips = self.store.flips(debt.id, before, limit).await;
         flips.map_err(Error::store("list flips"))
+    }
+
+    /// The latest events of a debt and what became of them, for each receiver that is still allowed.
+    pub(crate) async fn events(&self, debt: &Debt, limit: u32) -> Result<Vec<Delivery>, Error> {
+        let mut events = Vec::new();
+        for receiver in self.receivers(debt) {
+            let subject = subject(debt.id, &receiver);
+            let some = self.outbox.deliveries(NAME, subject, limit).await;
+            events.extend(some.map_err(Error::store("list events"))?);
+        }
+        Ok(events)
     }
 
     /// Where the events of a debt go, as far as that is allowed.

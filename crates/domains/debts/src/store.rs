@@ -177,6 +177,26 @@ impl Store {
         }
     }
 
+    /// Debts that are late, in order of their slugs.
+    pub(crate) async fn late(
+        &self,
+        namespace: Namespace,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Debt>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::late(database, namespace, now, limit);
+                Policy::short("list late debts").run(once).await
+            }
+            Database::Sqlite(database) => {
+                database
+                    .read(move |connection| sqlite::late(connection, namespace, now, limit))
+                    .await
+            }
+        }
+    }
+
     /// How many debts of each status there are in a namespace, or in all.
     pub(crate) async fn counts(&self, namespace: Option<Namespace>) -> Result<[i64; 4]> {
         match &self.database {

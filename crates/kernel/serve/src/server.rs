@@ -269,6 +269,9 @@ impl Server {
             for path in &doors.pages.paths {
                 declared.route(path, "get", Needs::Read);
             }
+            for path in &doors.pages.forms {
+                declared.route(path, "post", Needs::Admin);
+            }
         }
         match self.methods().into_iter().find(|method| !declared.has_method(method)) {
             Some(method) => Err(Error::Undeclared { method }),

@@ -13,6 +13,7 @@ mod concurrent;
 mod copy;
 mod crash;
 mod database_urls;
+mod debts;
 mod deploy;
 mod doors;
 mod drain;

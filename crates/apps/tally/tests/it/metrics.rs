@@ -134,10 +134,10 @@ fn the_busiest_endpoints_have_counters_on_request() {
 #[test]
 fn a_scrape_says_that_the_database_is_away() {
     let home = Home::postgres("scrape_away");
-    let server = home.serve(&["--connections-max", "20"]);
+    let server = home.serve(&["--connections-max", "30"]);
     assert_eq!(value(&server.scrape(), "tally_database_up", &[]), 1.0);
     let limits = |scraped: &Scraped| scraped["tally_database_connections_max"].sum();
-    assert_eq!(limits(&server.scrape()), 20.0);
+    assert_eq!(limits(&server.scrape()), 30.0);
     home.sql(
         "ALTER DATABASE CURRENT_DATABASE_NAME SET default_transaction_read_only = on"
             .replace("CURRENT_DATABASE_NAME", home.database().name())

@@ -264,6 +264,14 @@ impl Server {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
 
+    /// How much memory it has, in all (`VmRSS:`) or without that of its program (`RssAnon:`), in KiB.
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     pub(crate) async fn client(&self) -> CountServiceClient<Channel> {
         CountServiceClient::connect(self.url.clone()).await.expect("the server listens")
     }

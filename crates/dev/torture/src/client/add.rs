@@ -7,11 +7,12 @@ use tally_proto::count::v1::count_service_client::CountServiceClient;
 use tally_proto::wire::{self, COUNTED_TRAILER, timestamp};
 use tokio::sync::watch;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::load::clock;
 use super::pace::Pace;
 use super::{Arguments, Session, back_off, now_micros};
+use crate::arguments::namespace_of;
+use crate::door::Link;
 use crate::journal::{Journal, Key, Line, Parcel, Series};
 use crate::random::Random;
 
@@ -65,7 +66,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
 impl Slot<'_> {
     async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<()> {
         let mut pace = Pace::new(self.arguments.rate / SLOTS);
-        let mut channel: Option<Channel> = None;
+        let mut channel: Option<Link> = None;
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
@@ -87,7 +88,7 @@ impl Slot<'_> {
         }
     }
 
-    async fn stream(&mut self, channel: Channel, count: u64) -> anyhow::Result<()> {
+    async fn stream(&mut self, channel: Link, count: u64) -> anyhow::Result<()> {
         let micros = clock(&mut self.random, now_micros());
         let (number, key) = {
             let mut common = lock(self.common);
@@ -96,7 +97,9 @@ impl Slot<'_> {
                 self.path = format!("/{}/{}", self.arguments.name, common.number);
             }
             let path = self.path.clone();
-            let key = Key::at(micros, Series { method: METHOD, path, ..Series::default() });
+            let namespace = namespace_of(&self.arguments.name);
+            let series = Series { namespace, method: METHOD, path, ..Series::default() };
+            let key = Key::at(micros, series);
             let number = common.number;
             common.journal.write(&Line::Sent(number, Parcel::of(key.clone(), count)))?;
             (number, key)
@@ -117,7 +120,7 @@ fn lock(common: &Mutex<Common>) -> MutexGuard<'_, Common> {
 }
 
 /// Sends `count` equal requests and waits for the answer.
-async fn send(channel: Channel, key: &Key, micros: i64, count: u64) -> Result<(), Status> {
+async fn send(channel: Link, key: &Key, micros: i64, count: u64) -> Result<(), Status> {
     // One timestamp puts them all in one quarter.
     let request = AddRequest {
         method: key.series.method,

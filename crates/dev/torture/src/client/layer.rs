@@ -84,7 +84,7 @@ pub(super) fn series(prefix: &str) -> Vec<Series> {
         method: method.0,
         service: SERVICE.to_owned(),
         status: *status,
-        customer: String::new(),
+        ..Series::default()
     });
     series.collect()
 }

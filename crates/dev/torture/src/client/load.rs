@@ -47,6 +47,8 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
     /// The client's name.
     pub(crate) client: String,
+    /// The number of its namespace.
+    pub(crate) namespace: i64,
     /// What only this client counts under.
     pub(crate) own_series: Vec<Series>,
     /// The time of its first parcel, in microseconds.
@@ -87,7 +89,8 @@ impl Load {
     /// Every series: this client's own, then the shared ones.
     pub(crate) fn series(&self) -> Vec<Series> {
         let shared = (0..SHARED_SERIES).map(|n| series(SHARED_PATHS, n));
-        self.own_series.iter().cloned().chain(shared).collect()
+        let of = |series| Series { namespace: self.namespace, ..series };
+        self.own_series.iter().cloned().chain(shared).map(of).collect()
     }
 
     /// What the entries of a parcel are. The second one is acknowledged in every run.
@@ -177,12 +180,13 @@ fn series(prefix: &str, n: u64) -> Series {
         service: service.to_owned(),
         status,
         customer: customer.to_owned(),
+        ..Series::default()
     }
 }
 
 /// As the client library takes it.
 pub(super) fn as_key(series: &Series) -> SeriesKey<'_> {
-    let Series { path, method, service, status, customer } = series;
+    let Series { path, method, service, status, customer, .. } = series;
     SeriesKey { service, method: Method(*method), path, status: *status, customer }
 }
 
@@ -221,7 +225,17 @@ mod tests {
         let base_micros = 20_000 * DAY;
         let (client, own_series) = (client.to_owned(), own_series(&format!("/{client}")));
         let (shares, drops, merges) = (true, true, true);
-        Load { seed: 1, client, own_series, base_micros, rows_max: 50, shares, drops, merges }
+        Load {
+            seed: 1,
+            client,
+            namespace: 0,
+            own_series,
+            base_micros,
+            rows_max: 50,
+            shares,
+            drops,
+            merges,
+        }
     }
 
     #[test]

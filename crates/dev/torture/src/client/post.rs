@@ -7,14 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tally_proto::methods;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::load::{FIRST_LARGE, Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
-use super::{CONNECT_TIMEOUT, Session, back_off, now_micros};
+use super::{Session, back_off, now_micros};
+use crate::door::Door;
 use crate::journal::{Line, Series};
 use crate::random::Random;
 
@@ -136,9 +135,10 @@ impl Posting<'_> {
         let rows = self.load.rows(self.sent);
         let (body, expected) = (self.body(&rows, is_list), counted(&rows));
         let key = format!("{}-{}", self.session.arguments.name, self.sent);
-        let server = self.session.arguments.server.trim_start_matches("http://").to_owned();
+        let door = self.session.arguments.door();
         async move {
-            match timeout(ANSWER_TIMEOUT, ask(&server, &key, is_list, &body)).await {
+            let asking = async { ask(&door?, &key, is_list, &body).await };
+            match timeout(ANSWER_TIMEOUT, asking).await {
                 Ok(Ok((status, answer))) => judge(&key, &expected, status, &answer),
                 Ok(Err(_)) | Err(_) => Told::Unknown,
             }
@@ -148,7 +148,7 @@ impl Posting<'_> {
     fn body(&self, rows: &[Row], is_list: bool) -> String {
         let mut body = String::new();
         for row in rows {
-            let Series { path, method, service, status, customer } = &self.series[row.series];
+            let Series { path, method, service, status, customer, .. } = &self.series[row.series];
             let (method, requests) = (methods::text(*method), row.requests);
             let time = Timestamp::from_microsecond(row.micros).expect("a time");
             let separator = match (is_list, body.is_empty()) {
@@ -188,19 +188,12 @@ fn judge(key: &str, expected: &str, status: u16, answer: &str) -> Told {
 }
 
 /// Sends a body on a connection of its own, and returns the status and the body of the answer.
-async fn ask(server: &str, key: &str, is_list: bool, body: &str) -> anyhow::Result<(u16, String)> {
-    let mut stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(server)).await??;
+async fn ask(door: &Door, key: &str, is_list: bool, body: &str) -> anyhow::Result<(u16, String)> {
     let kind = if is_list { "application/json" } else { "application/x-ndjson" };
     let head = format!(
-        "POST /api/v1/requests HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\
-         Idempotency-Key: \"{key}\"\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-        body.len()
+        "POST /api/v1/requests HTTP/1.1\r\nIdempotency-Key: \"{key}\"\r\nContent-Type: {kind}\r\n"
     );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    let mut answer = Vec::new();
-    // What came before the connection broke may be enough.
-    let read = stream.read_to_end(&mut answer).await;
+    let (answer, read) = door.ask(&head, body).await?;
     let answer = String::from_utf8(answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
     let status = head.split(' ').nth(1).context("no status")?.parse()?;

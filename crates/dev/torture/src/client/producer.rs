@@ -23,7 +23,10 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     let load = session.load(now_micros());
     let mut number = session.last_sent();
     let Session { arguments, mut journal, mut signals, .. } = session;
-    let builder = Producer::builder(arguments.server.clone())
+    let door = arguments.door()?;
+    let builder = Producer::builder(door.url)
+        .key(door.key)
+        .ca_certificates(door.ca)
         .name(arguments.name.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         .backoff(Duration::from_millis(20), Duration::from_millis(300))

@@ -11,6 +11,7 @@ use tally_client::{Clock, Queue};
 use super::load::{Row, SERVICE, as_key};
 use super::pace::Pace;
 use super::{Arguments, CLOSE_LIMIT, CONNECT_TIMEOUT, Kind, Session, layer, now_micros, spooled};
+use crate::arguments::namespace_of;
 use crate::journal::{Key, Line, Parcel, Series};
 use crate::random::Random;
 
@@ -35,7 +36,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     let spool = arguments.folder.join(format!("{}.spool", arguments.name));
     let spool = (arguments.kind == Kind::Spool).then_some(spool);
     if let Some(spool) = &spool {
-        for line in spooled::read(spool)? {
+        for line in spooled::read(spool, namespace_of(&arguments.name))? {
             journal.write(&line)?;
         }
     }
@@ -78,7 +79,7 @@ pub(super) async fn run(session: Session<'_>) -> anyhow::Result<()> {
     }
     drop(queue);
     let is_empty = match &spool {
-        Some(spool) => spooled::read(spool)?.is_empty(),
+        Some(spool) => spooled::read(spool, namespace_of(&arguments.name))?.is_empty(),
         None => report.drops_reported == report.refused,
     };
     if report.acknowledged == report.recorded && is_empty {
@@ -112,7 +113,10 @@ async fn connect(
     room: u64,
     spool: Option<&Path>,
 ) -> anyhow::Result<Queue> {
-    let builder = Queue::builder(arguments.server.clone())
+    let door = arguments.door()?;
+    let builder = Queue::builder(door.url)
+        .key(door.key)
+        .ca_certificates(door.ca)
         .name(arguments.name.clone())
         .service(SERVICE)
         .connect_timeout(CONNECT_TIMEOUT)

@@ -13,13 +13,13 @@ use tally_proto::wire::{self, COMMITTED_TRAILER, REASON_TRAILER, reason, timesta
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::load::{Entries, Load, Row};
 use super::memory::Memory;
 use super::pace::Pace;
 use super::{Session, back_off, now_micros};
+use crate::door::Link;
 use crate::journal::{self, Line};
 use crate::random::Random;
 
@@ -116,7 +116,7 @@ fn last_acknowledged(past: &[Line]) -> u64 {
 
 impl Raw<'_> {
     /// Runs one stream to its end. An error other than a [`Status`] is ours.
-    async fn stream(&mut self, channel: Channel) -> anyhow::Result<()> {
+    async fn stream(&mut self, channel: Link) -> anyhow::Result<()> {
         let stubborn = self.session.arguments.stubborn || self.random.percent(STUBBORN_PERCENT);
         let mut stream = self.open(channel.clone(), stubborn).await?;
         if stubborn && !self.stopping {
@@ -144,7 +144,7 @@ impl Raw<'_> {
     /// Opens a second stream, as a client does when it takes the first one for dead. Then sends the
     /// next parcel on the first, waits until it is committed, and continues on the second, which
     /// starts with the same parcel.
-    async fn twice(&mut self, channel: Channel, mut first: Stream) -> anyhow::Result<Stream> {
+    async fn twice(&mut self, channel: Link, mut first: Stream) -> anyhow::Result<Stream> {
         let mut second = self.open(channel, true).await?;
         let number = first.committed + 1;
         (first.next, second.next) = (number, number);
@@ -159,7 +159,7 @@ impl Raw<'_> {
     }
 
     /// Opens the producer on a new stream.
-    async fn open(&mut self, channel: Channel, stubborn: bool) -> anyhow::Result<Stream> {
+    async fn open(&mut self, channel: Link, stubborn: bool) -> anyhow::Result<Stream> {
         self.is_open = false;
         if self.memory.claims.last() != Some(&self.claim) {
             self.memory.claims.push(self.claim);
@@ -242,7 +242,7 @@ impl Raw<'_> {
         for Row { series, micros, requests } in rows {
             let known = u32::try_from(stream.named.len()).expect("a few series");
             let number = *stream.named.entry(series).or_insert_with(|| {
-                let journal::Series { path, method, service, status, customer } =
+                let journal::Series { path, method, service, status, customer, .. } =
                     &self.series[series];
                 batch.series.push(Series {
                     service: service.clone(),

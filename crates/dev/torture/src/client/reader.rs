@@ -106,7 +106,10 @@ impl Reader<'_> {
 
     async fn connect(&self) -> anyhow::Result<Producer> {
         let arguments = self.session.arguments;
-        let builder = Producer::builder(arguments.server.clone())
+        let door = arguments.door()?;
+        let builder = Producer::builder(door.url)
+            .key(door.key)
+            .ca_certificates(door.ca)
             .name(arguments.name.clone())
             .take_over(self.id)
             .connect_timeout(CONNECT_TIMEOUT)

@@ -14,8 +14,9 @@ use crate::journal::{Key, Line, Parcel, Series};
 const SEGMENT_HEADER: usize = 68;
 const RECORD_HEADER: usize = 44;
 
-/// The batches waiting in a spool that is not open elsewhere, stored as they are sent.
-pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Line>> {
+/// The batches of a client of this namespace that wait in a spool that is not open elsewhere, stored as they are
+/// sent.
+pub(super) fn read(folder: &Path, namespace: i64) -> anyhow::Result<Vec<Line>> {
     let state = match std::fs::read(folder.join("state")) {
         Ok(state) => state,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -46,7 +47,8 @@ pub(super) fn read(folder: &Path) -> anyhow::Result<Vec<Line>> {
             if sequence > acknowledged {
                 anyhow::ensure!(sequence == next, "the spool has {sequence} in place of {next}");
                 next += 1;
-                lines.push(Line::Spooled(sequence, parcel(&Batch::decode(payload)?)?));
+                let parcel = parcel(&Batch::decode(payload)?, namespace)?;
+                lines.push(Line::Spooled(sequence, parcel));
             }
             rest = after;
         }
@@ -59,7 +61,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..].first_chunk().copied().map_or(0, u64::from_le_bytes)
 }
 
-fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
+fn parcel(batch: &Batch, namespace: i64) -> anyhow::Result<Parcel> {
     let mut parcel = Parcel::default();
     let mut micros = 0;
     for (at, (number, delta)) in batch.number.iter().zip(&batch.time_delta).enumerate() {
@@ -70,6 +72,7 @@ fn parcel(batch: &Batch) -> anyhow::Result<Parcel> {
         };
         let series = batch.series.get(*number as usize).context("an unknown series")?;
         let series = Series {
+            namespace,
             path: series.path.clone(),
             method: methods::number_of_text(&series.method),
             service: series.service.clone(),
@@ -110,7 +113,7 @@ mod tests {
         let key = Key { quarter: -1, series: Series { path, method, ..Series::default() } };
         let ten = || Parcel { requests: [(key.clone(), 10)].into(), ..Parcel::default() };
         let expected: Vec<_> = (1..=3).map(|number| Line::Spooled(number, ten())).collect();
-        assert_eq!(read(folder.path()).unwrap(), expected);
+        assert_eq!(read(folder.path(), 0).unwrap(), expected);
 
         let files = std::fs::read_dir(folder.path()).unwrap();
         let mut files = files.map(|entry| entry.unwrap().path());
@@ -118,7 +121,7 @@ mod tests {
         let bytes = std::fs::read(&segment).unwrap();
         std::fs::write(&segment, &bytes[..bytes.len() - 1]).unwrap();
         // The state knows of the third.
-        let error = read(folder.path()).unwrap_err().to_string();
+        let error = read(folder.path(), 0).unwrap_err().to_string();
         assert!(error.contains("had 3 and ends before 3"), "{error}");
     }
 }

@@ -64,14 +64,15 @@ fn stored() -> Stored {
     ]);
     let answer = |view: View| {
         let answer = Answer { totals: view.totals(&totals), dropped: 2, setbacks: BTreeSet::new() };
-        (Question::live(view, DAY), answer)
+        (Question::live(view, 0, DAY), answer)
     };
     Stored {
         live: View::ASKED.map(answer).into(),
         before: Tables::unfolded(&totals, 2),
-        rolled_up: vec![totals.clone(), totals.clone()],
+        rolled_up: vec![(0, totals.clone()), (0, totals.clone())],
         tables: Tables::pruned(&totals, 2),
         accepted_of_client: BTreeMap::from([("one".to_owned(), 15), ("three".to_owned(), 10)]),
+        access: Vec::new(),
         exits: vec![Ok(())],
         panics: Vec::new(),
     }
@@ -92,7 +93,7 @@ fn with_losses(accounts: &Accounts, losses: &Losses, stored: &Stored) -> Verdict
 /// everything read from it agrees.
 fn changed(change: impl Fn(&mut Totals)) -> Stored {
     let mut stored = stored();
-    let totals = &mut stored.rolled_up[0];
+    let totals = &mut stored.rolled_up[0].1;
     change(totals);
     let totals = totals.clone();
     for (question, answer) in &mut stored.live {
@@ -100,7 +101,7 @@ fn changed(change: impl Fn(&mut Totals)) -> Stored {
     }
     stored.before = Tables::unfolded(&totals, 2);
     stored.tables = Tables::pruned(&totals, 2);
-    stored.rolled_up = vec![totals.clone(), totals];
+    stored.rolled_up = vec![(0, totals.clone()), (0, totals)];
     stored
 }
 
@@ -192,14 +193,15 @@ fn a_request_on_another_day_is_found() {
         totals.insert(key(DAY, "/one/b"), 4);
         totals.insert(key(DAY + 1, "/one/b"), 1);
     });
-    assert_found(&verdict, "day 20000 quarter 0 :3:/one/b:0:: LOST 1");
-    assert_found(&verdict, "day 20001 quarter 0 :3:/one/b:0:: 1 TOO MANY: 1 stored, 0 sent");
+    assert_found(&verdict, "day 20000 quarter 0 0::3:/one/b:0:: LOST 1");
+    assert_found(&verdict, "day 20001 quarter 0 0::3:/one/b:0:: 1 TOO MANY: 1 stored, 0 sent");
 }
 
 #[test]
 fn a_request_of_another_series_or_quarter_is_found() {
     let right = || key(DAY, "/one/b");
     let series = [
+        Series { namespace: 1, ..right().series },
         Series { method: 5, ..right().series },
         Series { service: "shop".to_owned(), ..right().series },
         Series { status: 200, ..right().series },
@@ -223,7 +225,7 @@ fn disagreeing_answers_are_found() {
         assert_found(&judge(&accounts(), &wrong), "live = table");
     }
     let mut wrong = stored();
-    wrong.rolled_up[0].remove(&key(DAY, "/one/b"));
+    wrong.rolled_up[0].1.remove(&key(DAY, "/one/b"));
     assert_found(&judge(&accounts(), &wrong), "rolled up = table");
     let mut wrong = stored();
     wrong.tables = wrong.before.clone();
@@ -233,7 +235,7 @@ fn disagreeing_answers_are_found() {
 #[test]
 fn wrong_books_of_producers_and_drops_are_found() {
     let mut wrong = stored();
-    wrong.tables.accepted.insert(DAY, 31);
+    wrong.tables.accepted.insert((0, DAY), 31);
     assert_found(&judge(&accounts(), &wrong), "books: accepted = rows + folded");
     let mut accounts = accounts();
     accounts.get_mut("one").unwrap().resumed = true;
@@ -244,8 +246,8 @@ fn wrong_books_of_producers_and_drops_are_found() {
     }
     for dropped in [1, 3] {
         let mut wrong = stored();
-        wrong.tables.dropped.insert(DAY, dropped);
-        assert_found(&judge(&accounts, &wrong), "drops: day 20000");
+        wrong.tables.dropped.insert((0, DAY), dropped);
+        assert_found(&judge(&accounts, &wrong), "drops: namespace 0 day 20000");
         assert_found(&judge(&accounts, &wrong), "drops in answers");
     }
 }
@@ -267,6 +269,9 @@ fn a_server_that_fails_or_panics_is_found() {
     wrong.exits[0] = Err("server-1 failed".to_owned());
     assert_found(&judge(&accounts(), &wrong), "servers ended: server-1 failed");
     let mut wrong = stored();
+    wrong.access.push("server-1 shows another certificate".to_owned());
+    assert_found(&judge(&accounts(), &wrong), "keys and certificates: server-1 shows");
+    let mut wrong = stored();
     wrong.panics.push("server-1: thread 'main' panicked".to_owned());
     assert_found(&judge(&accounts(), &wrong), "no panic: server-1");
 }
@@ -277,7 +282,7 @@ fn drops_must_be_reported() {
     let account = accounts.get_mut("one").unwrap();
     account.apply(Line::Sent(2, Parcel::of(key(DAY, "/one/b"), 1)));
     account.apply(Line::Queued(2, Parcel::of(key(DAY, "/one/b"), 1)));
-    assert_found(&judge(&accounts, &stored()), "drops: day 20000");
+    assert_found(&judge(&accounts, &stored()), "drops: namespace 0 day 20000");
 }
 
 /// The losses of a database that was set back to before the first request.

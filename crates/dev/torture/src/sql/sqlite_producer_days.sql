@@ -1,7 +1,7 @@
--- By day, the requests accepted from all producers and the drops they reported.
-SELECT day, sum(accepted), sum(dropped) FROM (
-    SELECT day, domain, accepted, dropped FROM tally_producer_days
+-- By namespace and day, the requests accepted from all producers and the drops they reported.
+SELECT namespace_id, day, sum(accepted), sum(dropped) FROM (
+    SELECT namespace_id, day, domain, accepted, dropped FROM tally_producer_days
     UNION ALL
-    SELECT day, domain, accepted, dropped FROM tally_producer_batches
+    SELECT namespace_id, day, domain, accepted, dropped FROM tally_producer_batches
 )
-WHERE domain = 'requests' GROUP BY day;
+WHERE domain = 'requests' GROUP BY namespace_id, day;

@@ -12,8 +12,9 @@ impl Tables {
         for ((key, count), id) in totals.iter().zip(1..) {
             tables.names.insert(id, key.series.clone());
             counts.insert((key.quarter, id), *count);
-            *tables.accepted.entry(key.day()).or_default() += count;
-            tables.dropped.insert(key.day(), dropped);
+            let of_day = (key.series.namespace, key.day());
+            *tables.accepted.entry(of_day).or_default() += count;
+            tables.dropped.insert(of_day, dropped);
         }
         (tables, counts)
     }
@@ -66,7 +67,7 @@ fn tables() -> Tables {
         months: vec![day(DAY - 4, [(4, 7)].into())],
         rows: [((DAY * QUARTERS_PER_DAY, 1), 1), (((DAY + 1) * QUARTERS_PER_DAY, 1), 2)].into(),
         view: [(key(DAY), 8), (key(DAY + 1), 6)].into(),
-        accepted: [(DAY, 8), (DAY + 1, 6)].into(),
+        accepted: [((0, DAY), 8), ((0, DAY + 1), 6)].into(),
         dropped: BTreeMap::new(),
     }
 }

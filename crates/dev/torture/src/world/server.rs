@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tally_testkit::Proxy;
 
+use super::access::without_settings;
 use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
+use crate::door::{CERTIFICATE, CERTIFICATE_KEY};
 use crate::schedule;
 use crate::stop::Stop;
 
@@ -50,7 +52,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("https://{}", self.address)
     }
 
     /// Starts it, and retries while its database is down, until it listens or the run stops.
@@ -65,7 +67,7 @@ impl Server {
 
     /// Starts it and waits until it listens. It may end instead while its database is down.
     pub(crate) fn start(&self, how: &StartOptions) -> anyhow::Result<()> {
-        self.process.start(&mut self.command(how), "listens on http://")
+        self.process.start(&mut self.command(how), "listens on https://")
     }
 
     /// Sends SIGTERM and waits until it ends with 0.
@@ -80,14 +82,18 @@ impl Server {
             Some(size) => format!("{}?size_bytes_max={size}", self.database_url),
             None => self.database_url.clone(),
         };
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy();
-            let of_tally = ["LISTEN_ADDR", "DB_URL", "MIGRATION_DRIVER"].contains(&&*name);
-            if of_tally || name.starts_with("TALLY_") || name.starts_with("PG") {
-                command.env_remove(&*name);
-            }
-        }
-        command.args(["serve", "--listen", &self.address, "--database-url", &url]);
+        without_settings(&mut command);
+        command.args([
+            "serve",
+            "--listen",
+            &self.address,
+            "--database-url",
+            &url,
+            "--auth",
+            "keys",
+        ]);
+        // Its working directory is the run's folder.
+        command.args(["--tls-cert", CERTIFICATE, "--tls-key", CERTIFICATE_KEY]);
         // Why a producer is gone or refused.
         command.args(["--log-level", "info,tally_producers=debug"]);
         if self.is_hasty.load(Ordering::SeqCst) {

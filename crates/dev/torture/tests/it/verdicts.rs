@@ -145,6 +145,14 @@ macro_rules! on {
             }
 
             #[test]
+            fn a_request_in_another_namespace_is_found() {
+                let output = broken("another-namespace");
+                assert_finds(&output, "acknowledged <= stored");
+                assert_finds(&output, "stored <= sent");
+                assert_finds(&output, "books: accepted = rows + folded");
+            }
+
+            #[test]
             fn a_call_that_is_counted_twice_is_found() {
                 assert_finds(&broken("counted-twice"), "stored <= sent");
             }

@@ -26,7 +26,7 @@ use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 use tally_access::{Caller, Refusal};
-use tally_runtime::{Kind as ErrorKind, random};
+use tally_runtime::{Kind as ErrorKind, Namespace, random};
 use tally_serve::api::{self, Problem, pairs, whole};
 use tally_serve::pages::Frame;
 use tally_serve::{Foreign, Manner, Needs, Place};
@@ -100,11 +100,12 @@ fn one(service: &Service) -> MethodRouter {
 async fn list(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
     let shown = Shown::of(&frame, &request, &service);
     let query: Vec<_> = pairs(request.uri().query()).collect();
-    let of = |name: &'static str| query.iter().filter(move |(of, _)| of == name).map(|(_, value)| value);
+    let of =
+        |name: &'static str| query.iter().filter(move |(of, _)| of == name).map(|(_, value)| value);
     let tags = of("tag").cloned().collect();
     let slug = of("slug").next().cloned();
     let wanted = |debt: &Debt| slug.as_ref().is_none_or(|slug| debt.definition.slug == *slug);
-    let debts = found(&service, &request, tags, wanted).await?;
+    let debts = found(&service, Whose::of(&request).namespace, tags, wanted).await?;
     let checks: Vec<_> = debts.iter().map(|debt| shown.check(debt)).collect();
     Ok(api::json(&json!({"checks": checks})))
 }
@@ -112,10 +113,10 @@ async fn list(State(service): State<Service>, frame: Frame, request: Request) ->
 async fn create(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
     let shown = Shown::of(&frame, &request, &service);
     let namespace = Caller::of(request.extensions()).namespace();
-    let (extensions, fields) = fields_of(request).await?;
+    let fields = fields_of(request).await?;
     if let Some(unique) = fields.unique()? {
         let wanted = |debt: &Debt| fields.is_of(debt, &unique);
-        let mut found = found_in(&service, &extensions, Vec::new(), wanted).await?;
+        let mut found = found(&service, namespace, Vec::new(), wanted).await?;
         found.sort_by_key(|debt| debt.number);
         if let Some(debt) = found.into_iter().next() {
             let named = Named { namespace, which: Which::Id(debt.id) };
@@ -138,8 +139,9 @@ async fn show(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
+    let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    Ok(api::json(&shown.check(&debt_of(&service, &check, &request).await?)))
+    Ok(api::json(&shown.check(&debt_of(&service, &check, whose).await?)))
 }
 
 async fn update(
@@ -148,9 +150,10 @@ async fn update(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
+    let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    let debt = debt_of(&service, &check, &request).await?;
-    let (_, fields) = fields_of(request).await?;
+    let debt = debt_of(&service, &check, whose).await?;
+    let fields = fields_of(request).await?;
     let debt = updated(&service, by_id(&debt), &debt, &fields).await?;
     Ok(api::json(&shown.check(&debt)))
 }
@@ -161,8 +164,9 @@ async fn remove(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
+    let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    let debt = debt_of(&service, &check, &request).await?;
+    let debt = debt_of(&service, &check, whose).await?;
     Ok(api::json(&shown.check(&service.forget(&by_id(&debt)).await.map_err(refused)?)))
 }
 
@@ -172,8 +176,9 @@ async fn pause(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
+    let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    let debt = debt_of(&service, &check, &request).await?;
+    let debt = debt_of(&service, &check, whose).await?;
     Ok(api::json(&shown.check(&service.pause(by_id(&debt)).await.map_err(refused)?)))
 }
 
@@ -183,8 +188,9 @@ async fn resume(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
+    let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    let debt = debt_of(&service, &check, &request).await?;
+    let debt = debt_of(&service, &check, whose).await?;
     if debt.state.status != Status::Paused {
         return Err(error(StatusCode::CONFLICT, "check is not paused"));
     }
@@ -197,8 +203,9 @@ async fn pings(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
+    let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    let debt = debt_of(&service, &check, &request).await?;
+    let debt = debt_of(&service, &check, whose).await?;
     let payments = service.payments(&debt, i64::MAX, ITEMS_SHOWN).await.map_err(refused)?;
     let pings: Vec<_> = payments.iter().map(|payment| shown.ping(&debt, payment)).collect();
     Ok(api::json(&json!({"pings": pings})))
@@ -209,7 +216,8 @@ async fn body(
     Path((check, number)): Path<(String, String)>,
     request: Request,
 ) -> Answer {
-    let debt = debt_of(&service, &check, &request).await?;
+    let whose = Whose::of(&request);
+    let debt = debt_of(&service, &check, whose).await?;
     let number = number.parse::<i64>().ok().filter(|number| (1..i64::MAX).contains(number));
     let number = number.ok_or_else(not_found)?;
     let payments = service.payments(&debt, number + 1, 1).await.map_err(refused)?;
@@ -224,11 +232,13 @@ async fn flips(
     Path(check): Path<String>,
     request: Request,
 ) -> Answer {
-    let debt = debt_of(&service, &check, &request).await?;
+    let whose = Whose::of(&request);
+    let debt = debt_of(&service, &check, whose).await?;
+    let query: Vec<_> = pairs(request.uri().query()).collect();
     let number = |name: &str| {
-        let value = pairs(request.uri().query()).find(|(of, _)| of == name).map(|(_, value)| value);
-        let why = || error(StatusCode::BAD_REQUEST, &format!("{name} is not a whole number"));
-        value.map(|value| value.parse::<i64>().map_err(|_| why())).transpose()
+        let value = query.iter().find(|(of, _)| of == name).map(|(_, value)| value.parse::<i64>());
+        let why = |_| error(StatusCode::BAD_REQUEST, &format!("{name} is not a whole number"));
+        value.transpose().map_err(why)
     };
     let since = number("seconds")?.map(|seconds| service.now().as_second().saturating_sub(seconds));
     let start = number("start")?.max(since).unwrap_or(i64::MIN);
@@ -245,14 +255,13 @@ async fn state(State(service): State<Service>) -> Answer {
 }
 
 /// The debt of a uuid, or of a unique key.
-async fn debt_of(service: &Service, check: &str, request: &Request) -> Result<Debt, Response> {
-    let namespace = Caller::of(request.extensions()).namespace();
+async fn debt_of(service: &Service, check: &str, whose: Whose) -> Result<Debt, Response> {
+    let Whose { namespace, is_read } = whose;
     let which = match Uuid::try_parse(check) {
         Ok(ping_id) => Which::Ping(ping_id),
         Err(_) => Which::Id(shown::id_of(check).ok_or_else(not_found)?),
     };
-    let is_key = matches!(which, Which::Id(_));
-    if is_key && request.method() != http::Method::GET {
+    if matches!(which, Which::Id(_)) && !is_read {
         return Err(not_found());
     }
     let debt = service.find(&Named { namespace, which }).await.map_err(refused)?;
@@ -262,27 +271,34 @@ async fn debt_of(service: &Service, check: &str, request: &Request) -> Result<De
     Ok(debt)
 }
 
+/// For whom a check is looked for.
+#[derive(Clone, Copy)]
+struct Whose {
+    namespace: Namespace,
+    /// Whether it is looked at only.
+    is_read: bool,
+}
+
+// === impl Whose ===
+
+impl Whose {
+    fn of(request: &Request) -> Self {
+        let namespace = Caller::of(request.extensions()).namespace();
+        Self { namespace, is_read: request.method() == http::Method::GET }
+    }
+}
+
 fn by_id(debt: &Debt) -> Named {
     Named { namespace: debt.namespace, which: Which::Id(debt.id) }
 }
 
-/// The debts of the caller's namespace with these tags that are wanted.
+/// The debts of a namespace with these tags that are wanted.
 async fn found(
     service: &Service,
-    request: &Request,
+    namespace: Namespace,
     tags: Vec<String>,
     wanted: impl Fn(&Debt) -> bool,
 ) -> Result<Vec<Debt>, Response> {
-    found_in(service, request.extensions(), tags, wanted).await
-}
-
-async fn found_in(
-    service: &Service,
-    extensions: &http::Extensions,
-    tags: Vec<String>,
-    wanted: impl Fn(&Debt) -> bool,
-) -> Result<Vec<Debt>, Response> {
-    let namespace = Caller::of(extensions).namespace();
     let mut listing = Listing { namespace, tags, limit: DEBTS_READ, ..Listing::default() };
     let mut found = Vec::new();
     loop {
@@ -295,8 +311,7 @@ async fn found_in(
     }
 }
 
-async fn fields_of(request: Request) -> Result<(http::Extensions, Fields), Response> {
-    let extensions = request.extensions().clone();
+async fn fields_of(request: Request) -> Result<Fields, Response> {
     let body = whole(request, BODY_BYTES_MAX).await.map_err(Problem::into_response)?;
     let bytes = match body.bytes.trim_ascii() {
         b"" => b"{}",
@@ -304,7 +319,7 @@ async fn fields_of(request: Request) -> Result<(http::Extensions, Fields), Respo
     };
     let why = |_| error(StatusCode::BAD_REQUEST, "could not parse request body");
     let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(why)?;
-    Ok((extensions, Fields::of(fields)?))
+    Fields::of(fields)
 }
 
 /// Gives a debt the terms that are named, and leaves the others.
@@ -322,7 +337,7 @@ async fn updated(
 /// A slug like the name, with something added if another debt has it.
 async fn free_slug(
     service: &Service,
-    namespace: tally_runtime::Namespace,
+    namespace: Namespace,
     name: &str,
 ) -> Result<String, Response> {
     let slug = match slug_of(name, 64) {

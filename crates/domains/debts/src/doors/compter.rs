@@ -11,7 +11,7 @@
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{post, put};
 use http::StatusCode;
 use serde::Serialize;
 use tally_access::Caller;
@@ -57,15 +57,19 @@ impl Four {
     }
 }
 
+/// Whoever gets something, and is a browser, gets a page: those are in `pages.rs`, with what both need.
 pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
-    let all = get(list).put(add).with_state(service.clone());
-    let one = get(show).post(pay).with_state(service.clone());
-    routes
-        .route("/debts", &MANNER, &[("get", Needs::Read), ("put", Needs::Ingest)], all)
-        .route("/debts/{debt}", &MANNER, &[("get", Needs::Read), ("post", Needs::Ingest)], one)
+    let all = put(add).with_state(service.clone());
+    let one = post(pay).with_state(service.clone());
+    routes.route("/debts", &MANNER, &[("put", Needs::Ingest)], all).route(
+        "/debts/{debt}",
+        &MANNER,
+        &[("post", Needs::Ingest)],
+        one,
+    )
 }
 
-async fn list(State(service): State<Service>, request: Request) -> Answer {
+pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
     let namespace = Caller::of(request.extensions()).namespace();
     let mut listing = Listing { namespace, limit: DEBTS_READ, ..Listing::default() };
     let mut all = Vec::new();
@@ -76,17 +80,17 @@ async fn list(State(service): State<Service>, request: Request) -> Answer {
         listing.after = read_cursor(&cursor(last)).ok();
     }
     all.sort_unstable_by_key(|debt| debt.id);
-    Ok(api::json(&all).into_response())
+    Ok(api::json(&all))
 }
 
-async fn show(
+pub(crate) async fn show(
     State(service): State<Service>,
     Path(debt): Path<String>,
     request: Request,
 ) -> Answer {
     let namespace = Caller::of(request.extensions()).namespace();
     let debt = service.find(&Service::named(namespace, &debt)).await?;
-    Ok(api::json(&Four::of(&debt)).into_response())
+    Ok(api::json(&Four::of(&debt)))
 }
 
 async fn add(State(service): State<Service>, request: Request) -> Answer {
@@ -101,11 +105,7 @@ async fn add(State(service): State<Service>, request: Request) -> Answer {
     Ok((status, api::json(&Four::of(&debt))).into_response())
 }
 
-async fn pay(
-    State(service): State<Service>,
-    Path(debt): Path<String>,
-    request: Request,
-) -> Answer {
+async fn pay(State(service): State<Service>, Path(debt): Path<String>, request: Request) -> Answer {
     let asked = Asked::of(&request, "compter");
     let create = create::definition(&service, &asked, &debt, &[])?;
     let to = Service::named(asked.namespace, &debt);

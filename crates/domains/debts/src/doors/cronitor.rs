@@ -21,7 +21,8 @@ use crate::state::Kind;
 const MANNER: Manner = Manner { places: &[Place::Path], refuse: Some(refuse) };
 const NEEDS: &[(&str, Needs)] = &[("any", Needs::Ingest)];
 /// What is said beside the terms of a debt that is to be made.
-const SAID: &[&str] = &["state", "series", "host", "env", "message", "status_code", "metric", "auth_key", "stamp"];
+const SAID: &[&str] =
+    &["state", "series", "host", "env", "message", "status_code", "metric", "auth_key", "stamp"];
 
 pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
     routes.route("/p/{key}/{slug}", &MANNER, NEEDS, any(tell).with_state(service.clone()))
@@ -57,7 +58,8 @@ async fn paid(service: &Service, asked: Asked) -> Result<bool, Error> {
     }
     let create = create::definition(service, &asked, &slug, SAID)?;
     let body = asked.one("message").unwrap_or_default().into();
-    let (to, said) = (asked.of_slug(&slug), Said { run, exit_status, body, create, ..Said::default() });
+    let (to, said) =
+        (asked.of_slug(&slug), Said { run, exit_status, body, create, ..Said::default() });
     asked.pay(service, to, kind, said).await.map(|done| done.is_created)
 }
 

@@ -15,7 +15,7 @@
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use tally_access::Refusal;
 use tally_runtime::Kind as ErrorKind;
@@ -34,7 +34,7 @@ const MANNER: Manner = Manner { places: &[Place::Link, Place::Path], refuse: Som
 const NEEDS: &[(&str, Needs)] = &[("any", Needs::Ingest)];
 /// How large a webhook may be.
 const WEBHOOK_BYTES_MAX: usize = 1 << 20;
-const BODY_LIMIT: &str = "ping-body-limit";
+const BODY_LIMIT: HeaderName = HeaderName::from_static("ping-body-limit");
 
 /// A webhook, as far as it matters.
 #[derive(Deserialize)]
@@ -43,8 +43,7 @@ struct Webhook {
 }
 
 pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
-    let paths =
-        ["/ping/{key}", "/ping/{key}/", "/ping/{key}/{slug}", "/ping/{key}/{slug}/{kind}"];
+    let paths = ["/ping/{key}", "/ping/{key}/", "/ping/{key}/{slug}", "/ping/{key}/{slug}/{kind}"];
     paths.into_iter().fold(routes, |routes, path| {
         routes.route(path, &MANNER, NEEDS, any(ping).with_state(service.clone()))
     })
@@ -59,6 +58,9 @@ async fn ping(State(service): State<Service>, request: Request) -> Response {
 async fn paid(service: &Service, request: Request) -> Result<Response, Response> {
     let asked = Asked::of(&request, "healthchecks");
     let (to, slug, what) = which(&asked).ok_or_else(not_found)?;
+    if slug.as_deref().is_some_and(|slug| slug.bytes().any(|byte| byte.is_ascii_uppercase())) {
+        return Err(wrong_url());
+    }
     let (mut kind, exit_status) = read_kind(what.as_deref())?;
     let run = asked.one("rid").map(read_run).transpose()?;
     let create = slug.map(|slug| create::definition(service, &asked, &slug, &["rid", "api_key"]));
@@ -157,9 +159,9 @@ fn wrong_url() -> Response {
 fn answer(status: StatusCode, text: impl Into<String>) -> Response {
     let text: String = text.into();
     let headers = [
-        (header::CONTENT_TYPE.as_str(), "text/plain; charset=utf-8"),
-        (header::CACHE_CONTROL.as_str(), "max-age=0, no-cache, no-store, must-revalidate, private"),
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN.as_str(), "*"),
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "max-age=0, no-cache, no-store, must-revalidate, private"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (BODY_LIMIT, "10000"),
     ];
     (status, headers, text).into_response()

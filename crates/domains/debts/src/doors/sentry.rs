@@ -67,13 +67,13 @@ async fn cron(State(service): State<Service>, request: Request) -> Answer {
     let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|content_type| {
         content_type.as_bytes().to_ascii_lowercase().starts_with(b"application/json")
     });
-    let check_in = if is_json && request.method() == http::Method::POST {
+    let mut check_in: CheckIn = if is_json && request.method() == http::Method::POST {
         let body = whole(request, BODY_BYTES_MAX).await.map_err(Problem::into_response)?;
         serde_json::from_slice(&body.bytes).map_err(|error| wrong(&error.to_string()))?
     } else {
         CheckIn::of_query(&asked).map_err(|why| wrong(&why))?
     };
-    let check_in = CheckIn { monitor_slug: slug, ..check_in };
+    check_in.monitor_slug = slug;
     pay(&service, asked, check_in).await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
@@ -90,7 +90,7 @@ async fn enveloped(State(service): State<Service>, request: Request) -> Answer {
         pay(&service, asked.clone(), check_in).await?;
     }
     let answer = id.map_or_else(|| json!({}), |id| json!({"id": id}));
-    Ok(api::json(&answer).into_response())
+    Ok(api::json(&answer))
 }
 
 async fn pay(service: &Service, asked: Asked, check_in: CheckIn) -> Result<(), Response> {
@@ -133,7 +133,8 @@ async fn upserted(
 fn refused(error: &Error) -> Response {
     let (status, text) = told(error);
     // A client that is told 429 stops sending for a minute, of other monitors as well.
-    let status = if status == StatusCode::TOO_MANY_REQUESTS { StatusCode::FORBIDDEN } else { status };
+    let status =
+        if status == StatusCode::TOO_MANY_REQUESTS { StatusCode::FORBIDDEN } else { status };
     detail(status, &text)
 }
 

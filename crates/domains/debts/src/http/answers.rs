@@ -160,7 +160,7 @@ pub(super) fn status_of(name: &str) -> Option<Status> {
         .find(|one| status(*one) == name)
 }
 
-pub(super) fn kind(kind: &Kind) -> &'static str {
+pub(crate) fn kind(kind: &Kind) -> &'static str {
     match kind {
         Kind::Start => "start",
         Kind::Stage(_) => "stage",

@@ -19,7 +19,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, list, overdue, payments, runs};
+pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs};
 use self::read::{debt, run};
 use self::save::{Columns, save};
 use super::codes::definition_text;

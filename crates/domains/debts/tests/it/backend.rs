@@ -102,6 +102,11 @@ impl Backend {
 
 impl Server {
     pub(crate) fn new(database: &Database) -> Self {
+        Self::with(database, Settings { debts_max: 20, ..Settings::default() })
+    }
+
+    /// With other settings.
+    pub(crate) fn with(database: &Database, settings: Settings) -> Self {
         let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
         let webhooks = Webhooks::new(HOOK.parse().expect("a prefix"), secrets);
         let (clock, drain) = (Arc::new(ManualClock::new(time("06:00:00"))), Drain::new());
@@ -114,7 +119,7 @@ impl Server {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
-        let service = Service::start(parts, Settings { debts_max: 20, ..Settings::default() });
+        let service = Service::start(parts, settings);
         Self { service, clock }
     }
 
@@ -136,7 +141,7 @@ impl Server {
     }
 }
 
-async fn open(url: &str) -> Database {
+pub(crate) async fn open(url: &str) -> Database {
     let url: DatabaseUrl = url.parse().expect("a database URL");
     let settings = tally_store::postgres::Settings {
         connections_max: 8,

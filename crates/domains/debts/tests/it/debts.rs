@@ -11,10 +11,10 @@ use crate::backend::{Backend, HOOK, Server, asked};
 /// Defines a test of each case on each backend; missing backends are skipped loudly.
 macro_rules! on_every_backend {
     ($($case:ident),* $(,)?) => {
-        mod sqlite { super::on!(sqlite: $($case),*); }
-        mod postgres { super::on!(postgres: $($case),*); }
-        mod cockroach { super::on!(cockroach: $($case),*); }
-        mod cockroach_on_postgres { super::on!(cockroach_on_postgres: $($case),*); }
+        mod sqlite { crate::debts::on!(sqlite: $($case),*); }
+        mod postgres { crate::debts::on!(postgres: $($case),*); }
+        mod cockroach { crate::debts::on!(cockroach: $($case),*); }
+        mod cockroach_on_postgres { crate::debts::on!(cockroach_on_postgres: $($case),*); }
     };
 }
 
@@ -32,7 +32,7 @@ macro_rules! on {
     };
 }
 
-use on;
+pub(crate) use {on, on_every_backend};
 
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,

@@ -25,6 +25,7 @@ pub(crate) struct Port {
     pub(crate) server: Server,
     keys: HashMap<Scope, String>,
     drain: Drain,
+    _tasks: Tasks,
     _folder: TempDir,
 }
 
@@ -65,11 +66,12 @@ impl Port {
         let port = port.expect("it has no sockets").guarded(access, Arc::clone(&server.clock) as _);
         let listener = Listener::bind("127.0.0.1:0").await.expect("a free port");
         let (url, until) = (format!("http://{}", listener.address()), drain.clone());
-        Tasks::new().spawn("port", async move {
+        let tasks = Tasks::new();
+        tasks.spawn("port", async move {
             let served = port.run(listener, || async { Ok(()) }, &until).await;
             served.expect("it serves");
         });
-        Self { url, server, keys, drain, _folder: folder }
+        Self { url, server, keys, drain, _tasks: tasks, _folder: folder }
     }
 
     /// The key of a scope.

@@ -3,3 +3,4 @@
 mod backend;
 mod debts;
 mod doors;
+mod pages;

@@ -25,9 +25,7 @@ use crate::output::{say, visible, warn};
 
 /// How much of the end of the command's output is kept, in bytes.
 const OUTPUT_BYTES_MAX: usize = 10_000;
-/// How long a payment is tried, and how long one attempt may take. The command does not wait for its start to be
-/// told for longer than the second.
-const TELL_MAX: Duration = Duration::from_secs(20);
+/// How long one attempt may take. The command does not wait longer for its start to be told.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -63,6 +61,10 @@ pub(super) struct RunArgs {
     #[arg(long, env = "TALLY_DEBTS_SPOOL", value_name = "FOLDER")]
     spool: Option<PathBuf>,
 
+    /// How long to try to tell the end while the server is away, before it is kept
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = parse_patience)]
+    patience: Duration,
+
     /// Say nothing but errors; the command's output is passed on all the same
     #[arg(long)]
     quiet: bool,
@@ -73,6 +75,10 @@ pub(super) struct RunArgs {
 
     #[command(flatten)]
     server: ServerArgs,
+}
+
+fn parse_patience(text: &str) -> Result<Duration, String> {
+    durations::parse(text).map_err(|why| why.to_string())
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
@@ -144,7 +150,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 /// Tells how it ended, or keeps it.
 async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest) {
-    match tell(&args.server, end.clone()).await {
+    match tell(&args.server, end.clone(), args.patience).await {
         Ok(paid) if !args.quiet => {
             let debt = paid.debt.unwrap_or_default();
             say(format_args!("paid: {}", super::print::brief(&debt)));
@@ -183,8 +189,9 @@ async fn attempt(
 pub(super) async fn tell(
     server: &ServerArgs,
     request: proto::PayRequest,
+    patience: Duration,
 ) -> anyhow::Result<proto::PayResponse> {
-    let (until, mut attempts) = (Instant::now() + TELL_MAX, 0);
+    let (until, mut attempts) = (Instant::now() + patience, 0);
     loop {
         let told = timeout(ATTEMPT_MAX, attempt(server, request.clone())).await;
         let away = Failed::Away(anyhow!("the server does not answer"));

@@ -28,7 +28,8 @@ pub(super) fn usual() -> Written {
 
 impl Fields {
     pub(super) fn of(fields: Map<String, Value>) -> Result<Self, Response> {
-        let known = ["name", "slug", "tags", "desc", "timeout", "grace", "schedule", "tz", "methods"];
+        let known =
+            ["name", "slug", "tags", "desc", "timeout", "grace", "schedule", "tz", "methods"];
         if let Some(null) = known.into_iter().find(|name| fields.get(*name) == Some(&Value::Null)) {
             return Err(wrong(&format!("{null} is null")));
         }
@@ -43,7 +44,10 @@ impl Fields {
         });
         let names = names.ok_or_else(|| wrong("unique is not an array"))?;
         if let Some(other) = names.iter().find(|name| !UNIQUE.contains(&name.as_str())) {
-            return Err(wrong(&format!("unique has {other:?}, and may have {}", UNIQUE.join(", "))));
+            return Err(wrong(&format!(
+                "unique has {other:?}, and may have {}",
+                UNIQUE.join(", ")
+            )));
         }
         Ok(Some(names).filter(|names| !names.is_empty()))
     }
@@ -73,7 +77,8 @@ impl Fields {
         if let Some(name) = self.text("name", CHARS_MAX)? {
             written.name = name;
         }
-        if let Some(slug) = self.text("slug", CHARS_MAX)?.filter(|slug| is_new || !slug.is_empty()) {
+        if let Some(slug) = self.text("slug", CHARS_MAX)?.filter(|slug| is_new || !slug.is_empty())
+        {
             written.slug = slug;
         }
         if let Some(tags) = self.text("tags", 500)? {
@@ -92,7 +97,9 @@ impl Fields {
         let (timeout, schedule) = (self.seconds("timeout")?, self.text("schedule", CHARS_MAX)?);
         if let Some(schedule) = schedule {
             if schedule.split_whitespace().count() != 5 {
-                return Err(wrong("schedule is no cron expression of five fields; others are not known here"));
+                return Err(wrong(
+                    "schedule is no cron expression of five fields; others are not known here",
+                ));
             }
             (written.every, written.cron, written.deadline) = (None, Some(schedule), None);
         } else if let Some(timeout) = timeout {
@@ -121,7 +128,11 @@ impl Fields {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_u64().filter(|seconds| SECONDS.contains(seconds));
         let why = || {
-            wrong(&format!("{name} is not a number of seconds from {} to {}", SECONDS.start(), SECONDS.end()))
+            wrong(&format!(
+                "{name} is not a number of seconds from {} to {}",
+                SECONDS.start(),
+                SECONDS.end()
+            ))
         };
         seconds.map(|seconds| Some(format!("{seconds}s"))).ok_or_else(why)
     }

@@ -91,14 +91,16 @@ impl Shown {
             Kind::Stage(_) | Kind::Heartbeat | Kind::Log => "log",
         };
         // As the doors write it: the product, the method, the address, and what the client calls itself.
-        let mut how = payment.source.splitn(4, ' ').skip(1).map(|part| if part == "-" { "" } else { part });
+        let mut how =
+            payment.source.splitn(4, ' ').skip(1).map(|part| if part == "-" { "" } else { part });
         let mut next = || how.next().unwrap_or_default();
         let (method, remote_addr, ua) = (next(), next(), next());
         let has_body = self.may_change && !payment.body.is_empty();
-        let body_url = has_body.then(|| format!("{}/pings/{}/body", self.url(debt), payment.number));
+        let body_url =
+            has_body.then(|| format!("{}/pings/{}/body", self.url(debt), payment.number));
         let mut ping = json!({
             "type": kind,
-            "date": moment(payment.received, "%Y-%m-%dT%H:%M:%S%.6f+00:00"),
+            "date": moment(payment.received),
             "n": payment.number,
             "scheme": "http",
             "remote_addr": remote_addr,
@@ -128,10 +130,13 @@ pub(super) fn id_of(unique_key: &str) -> Option<Uuid> {
     Uuid::try_parse(id).ok()
 }
 
+/// Whole seconds.
 fn seconds(at: Timestamp) -> String {
-    moment(at, "%Y-%m-%dT%H:%M:%S+00:00")
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }
 
-fn moment(at: Timestamp, format: &str) -> String {
-    at.to_zoned(TimeZone::UTC).strftime(format).to_string()
+/// Microseconds.
+fn moment(at: Timestamp) -> String {
+    let micros = at.as_microsecond().rem_euclid(1_000_000);
+    seconds(at).replace('+', &format!(".{micros:06}+"))
 }

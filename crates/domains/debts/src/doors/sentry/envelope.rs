@@ -36,7 +36,9 @@ pub(super) fn decoded(bytes: Vec<u8>, coding: Option<&HeaderValue>) -> Result<Ve
             return Err(Problem::of_protocol(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
     };
-    read.map_err(|error| Problem::of_field("body", format!("it is not what its coding says: {error}")))?;
+    read.map_err(|error| {
+        Problem::of_field("body", format!("it is not what its coding says: {error}"))
+    })?;
     if decoded.len() > BODY_BYTES_MAX {
         let detail = format!("the body may have at most {BODY_BYTES_MAX} bytes");
         return Err(Problem::of_protocol(StatusCode::PAYLOAD_TOO_LARGE, detail));

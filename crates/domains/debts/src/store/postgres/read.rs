@@ -31,6 +31,17 @@ pub(in crate::store) async fn list(database: &Database, listing: &Listing) -> Re
     database.rows("list debts", sql, &values).await?.iter().map(debt).collect()
 }
 
+pub(in crate::store) async fn late(
+    database: &Database,
+    namespace: Namespace,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Debt>> {
+    let values: [&(dyn ToSql + Sync); 3] = [&namespace.0, &now, &i64::from(limit)];
+    let rows = database.rows("list late debts", include_str!("late.sql"), &values).await?;
+    rows.iter().map(debt).collect()
+}
+
 pub(in crate::store) async fn counts(
     database: &Database,
     namespace: Option<Namespace>,

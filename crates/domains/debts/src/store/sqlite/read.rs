@@ -34,6 +34,17 @@ pub(in crate::store) fn list(connection: &Connection, listing: &Listing) -> Resu
     rows(connection, "list debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
 }
 
+pub(in crate::store) fn late(
+    connection: &Connection,
+    namespace: Namespace,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Debt>> {
+    let values = params![namespace.0, now.as_microsecond(), limit];
+    let sql = include_str!("late.sql");
+    rows(connection, "list late debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+}
+
 pub(in crate::store) fn counts(
     connection: &Connection,
     namespace: Option<Namespace>,

@@ -40,11 +40,17 @@ async fn a_check_is_made_found_changed_paused_and_deleted() {
     assert_eq!(made["ping_url"], format!("{}/ping/{uuid}", port.url));
     assert_eq!(made["pause_url"], format!("{}{path}/pause", port.url));
     // Found, and changed.
-    let (status, found) = admin("POST /api/v3/checks/", json!({"name": "DB Backup", "tags": "x", "unique": ["name"]}));
+    let (status, found) = admin(
+        "POST /api/v3/checks/",
+        json!({"name": "DB Backup", "tags": "x", "unique": ["name"]}),
+    );
     assert_eq!((status, &found["uuid"], &found["tags"]), (200, &made["uuid"], &json!("x")));
     let cron = json!({"schedule": "15 3 * * *", "tz": "Europe/Riga"});
     let (status, changed) = admin(&format!("POST {path}"), cron);
-    assert_eq!((status, &changed["schedule"], &changed["tz"]), (200, &json!("15 3 * * *"), &json!("Europe/Riga")));
+    assert_eq!(
+        (status, &changed["schedule"], &changed["tz"]),
+        (200, &json!("15 3 * * *"), &json!("Europe/Riga"))
+    );
     assert_eq!((&changed["tags"], changed.get("timeout")), (&json!("x"), None));
     // Pings pay it, and do not end a pause: healthchecks/healthchecks#343, #369.
     assert_eq!(admin(&format!("POST {path}/resume"), Value::Null).0, 409);
@@ -55,7 +61,10 @@ async fn a_check_is_made_found_changed_paused_and_deleted() {
     let ping = format!("POST /ping/{uuid}?rid=3fa85f64-5717-4562-b3fc-2c963f66afa6");
     assert_eq!(port.send(&ping, &["user-agent: curl/8.1"], "done").status, 200);
     let (_, shown) = admin(&format!("GET {path}"), Value::Null);
-    assert_eq!((&shown["status"], &shown["last_ping"]), (&json!("up"), &json!("2030-06-15T06:00:00+00:00")));
+    assert_eq!(
+        (&shown["status"], &shown["last_ping"]),
+        (&json!("up"), &json!("2030-06-15T06:00:00+00:00"))
+    );
     let (_, pings) = admin(&format!("GET {path}/pings/"), Value::Null);
     let last = &pings["pings"][0];
     for (field, value) in [
@@ -72,7 +81,10 @@ async fn a_check_is_made_found_changed_paused_and_deleted() {
     }
     assert_eq!(admin(&format!("GET {path}/pings/2/body"), Value::Null), (200, json!("done")));
     assert_eq!(admin(&format!("GET {path}/pings/1/body"), Value::Null).0, 404);
-    assert_eq!(admin(&format!("GET {path}/flips/?seconds=60"), Value::Null), (200, json!({"flips": []})));
+    assert_eq!(
+        admin(&format!("GET {path}/flips/?seconds=60"), Value::Null),
+        (200, json!({"flips": []}))
+    );
     assert_eq!(port.says(&format!("POST /ping/{uuid}/fail")).0, 200);
     let flips = json!({"flips": [{"timestamp": "2030-06-15T06:00:00+00:00", "up": 0}]});
     assert_eq!(admin(&format!("GET {path}/flips/?seconds=60"), Value::Null), (200, flips));
@@ -90,7 +102,10 @@ async fn checks_are_listed_and_each_key_sees_what_it_may() {
         let (status, listed) = port.managed(line, Scope::Read, &Value::Null);
         assert_eq!(status, 200, "{line}: {listed}");
         let checks = listed["checks"].as_array().expect("a list").clone();
-        checks.iter().map(|check| check["slug"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        checks
+            .iter()
+            .map(|check| check["slug"].as_str().unwrap_or_default().to_owned())
+            .collect::<Vec<_>>()
     };
     for version in ["v1", "v2", "v3"] {
         assert_eq!(slugs(&format!("GET /api/{version}/checks/")), ["one", "two"]);
@@ -112,8 +127,14 @@ async fn checks_are_listed_and_each_key_sees_what_it_may() {
     assert_eq!(says(&[]), (401, "{\"error\":\"missing api key\"}\n".into()));
     assert_eq!(says(&["x-api-key: hcw_guess"]), (401, "{\"error\":\"wrong api key\"}\n".into()));
     assert_eq!(port.says("GET /api/v3/status/"), (200, "OK".into()));
-    assert_eq!(port.managed("GET /api/v3/channels/", Scope::Read, &Value::Null), (200, json!({"channels": []})));
-    assert_eq!(port.managed("GET /api/v3/badges/", Scope::Read, &Value::Null), (200, json!({"badges": {}})));
+    assert_eq!(
+        port.managed("GET /api/v3/channels/", Scope::Read, &Value::Null),
+        (200, json!({"channels": []}))
+    );
+    assert_eq!(
+        port.managed("GET /api/v3/badges/", Scope::Read, &Value::Null),
+        (200, json!({"badges": {}}))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -56,6 +56,7 @@ async fn a_post_makes_its_debt_if_it_asks_for_that_once() {
     assert_eq!(port.ask("POST /debts/77?create=1").status, 400);
     // healthchecks/healthchecks#319.
     let headers = ["idempotency-key: 1"];
-    let payments = |_| four(&port.send("POST /debts/nightly", &headers, "").body).1["payments"].clone();
+    let payments =
+        |_| four(&port.send("POST /debts/nightly", &headers, "").body).1["payments"].clone();
     assert_eq!((0..6).map(payments).collect::<Vec<_>>(), vec![Value::from(4); 6]);
 }

@@ -120,14 +120,19 @@ async fn pages_of_other_sites_pay_nothing() {
     let id = port.add(r#"{"slug":"backup","every":"1h"}"#);
     let paths = [format!("/ping/{id}"), "/ping/any/new?create=1".into(), "/debts/backup".into()];
     for path in &paths {
-        for header in
-            ["sec-fetch-site: cross-site", "sec-fetch-site: same-site", "origin: https://evil.example"]
-        {
+        for header in [
+            "sec-fetch-site: cross-site",
+            "sec-fetch-site: same-site",
+            "origin: https://evil.example",
+        ] {
             let answer = port.send(&format!("POST {path}"), &[header], "");
             assert_eq!(answer.status, 403, "{path} {header}: {answer:?}");
         }
     }
-    assert_eq!(port.send(&format!("GET {}", paths[0]), &["sec-fetch-site: cross-site"], "").status, 403);
+    assert_eq!(
+        port.send(&format!("GET {}", paths[0]), &["sec-fetch-site: cross-site"], "").status,
+        403
+    );
     assert_eq!(port.kinds("backup"), [""; 0]);
     // A link from elsewhere may be followed, and a person may open a ping URL.
     assert_eq!(port.send("GET /debts", &["sec-fetch-site: cross-site"], "").status, 200);

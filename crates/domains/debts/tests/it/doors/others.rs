@@ -1,5 +1,6 @@
 //! Uptime Kuma's push monitors and Cronitor's telemetry.
 
+use serde_json::Value;
 use tally_access::Scope;
 
 use super::Port;
@@ -16,7 +17,10 @@ async fn a_push_monitor_of_uptime_kuma_is_a_payment() {
     assert_eq!(port.says(&format!("GET /api/push/{ingest}/new?create=1&every=1m&status=up")), ok);
     let payments = port.own("GET /api/v1/debts/probe/payments", "")["payments"].clone();
     assert_eq!(port.kinds("probe"), ["success", "fail", "success"]);
-    assert_eq!((&payments[2]["took"], &payments[1]["body"]), (&0.0125.into(), &"refused".into()));
+    assert_eq!(
+        (&payments[2]["took"], &payments[1]["body"]),
+        (&Value::from(0.0125), &Value::from("refused"))
+    );
     for line in [
         "GET /api/push/token".to_owned(),
         "GET /api/push/any-key/probe".to_owned(),
@@ -37,7 +41,9 @@ async fn telemetry_of_cronitor_is_a_payment() {
     port.add(r#"{"slug":"job","every":"1h","run_limit":"1h"}"#);
     let ingest = port.key(Scope::Ingest);
     let tell = |rest: &str| port.says(&format!("GET /p/{ingest}/{rest}"));
-    for rest in ["job?state=run&series=1&host=a", "job?state=complete&series=1&metric=count:3", "job"] {
+    for rest in
+        ["job?state=run&series=1&host=a", "job?state=complete&series=1&metric=count:3", "job"]
+    {
         assert_eq!(tell(rest), (200, "OK".into()), "{rest}");
     }
     assert_eq!(tell("job?state=fail&status_code=2&message=no+room").0, 200);

@@ -30,11 +30,16 @@ async fn pings_are_answered_as_healthchecks_does() {
         (format!("GET /ping/{id}/nonsense"), 404, "not found"),
         (format!("GET /ping/{id}/start/0"), 404, "not found"),
         (format!("GET /ping/{id}?rid=x"), 400, "invalid uuid format"),
-        (format!("GET /ping/{id}?rid=3fa85f6457174562b3fc2c963f66afa6"), 400, "invalid uuid format"),
+        (
+            format!("GET /ping/{id}?rid=3fa85f6457174562b3fc2c963f66afa6"),
+            400,
+            "invalid uuid format",
+        ),
         (format!("GET /ping/{unknown}"), 404, "not found"),
         ("GET /ping/nothing".to_owned(), 404, "not found"),
         ("GET /ping/any-key/unknown".to_owned(), 404, "not found"),
         ("GET /ping/any-key/unknown?create=0".to_owned(), 404, "not found"),
+        ("GET /ping/any-key/Backup".to_owned(), 400, "invalid url format"),
         ("GET /ping/any-key/Backup?create=1".to_owned(), 400, "invalid url format"),
     ] {
         let answer = port.ask(&line);
@@ -56,7 +61,8 @@ async fn pings_are_answered_as_healthchecks_does() {
 async fn the_bytes_of_runitor_are_a_run_and_a_retry_counts_once() {
     let port = Port::open().await;
     let id = port.add(r#"{"slug":"job","every":"1h","run_limit":"1h"}"#);
-    let headers = ["user-agent: runitor/v1.4.1 (+https://bdd.fi/x/runitor)", "content-type: text/plain"];
+    let headers =
+        ["user-agent: runitor/v1.4.1 (+https://bdd.fi/x/runitor)", "content-type: text/plain"];
     let send = |path: &str, body: &str| {
         let answer = port.send(&format!("POST /ping/{path}?rid={RUN}"), &headers, body);
         assert_eq!((answer.status, &*answer.body), (200, "OK"), "{path}");
@@ -75,7 +81,10 @@ async fn the_bytes_of_runitor_are_a_run_and_a_retry_counts_once() {
     let payments = port.own("GET /api/v1/debts/job/payments", "");
     let last = &payments["payments"][0];
     assert_eq!(last["body"].as_str().map(str::len), Some(10_000));
-    assert!(last["source"].as_str().is_some_and(|source| source.contains("runitor/v1.4.1")), "{last}");
+    assert!(
+        last["source"].as_str().is_some_and(|source| source.contains("runitor/v1.4.1")),
+        "{last}"
+    );
     assert_eq!(port.own("GET /api/v1/debts/job", "")["open_runs"], 0);
 }
 
@@ -91,7 +100,8 @@ async fn a_ping_makes_its_debt_if_it_asks_for_that_once() {
     let term = |name: &str| definition[name].as_str().unwrap_or_default().to_owned();
     // healthchecks' own: a day, and an hour for what is late and for what runs.
     assert_eq!([term("every"), term("grace"), term("run_limit")], ["1d", "1h", "1h"]);
-    let line = "GET /ping/k/nightly/start?create=1&cron=0+3+*+*+*&tz=Europe/Riga&grace=10m&tags=a,b";
+    let line =
+        "GET /ping/k/nightly/start?create=1&cron=0+3+*+*+*&tz=Europe/Riga&grace=10m&tags=a,b";
     assert_eq!(port.says(line), (201, "Created".into()));
     let definition = port.own("GET /api/v1/debts/nightly", "")["definition"].clone();
     assert_eq!(definition["cron"], "0 3 * * *");
@@ -110,7 +120,10 @@ async fn a_ping_makes_its_debt_if_it_asks_for_that_once() {
         assert_eq!(status, 400, "{query}: {text}");
         assert!(text.starts_with(told), "{query}: {text}");
     }
-    assert_eq!(port.says("GET /ping/k/wrong?create=yes").1, "create: write create=1, or leave it out");
+    assert_eq!(
+        port.says("GET /ping/k/wrong?create=yes").1,
+        "create: write create=1, or leave it out"
+    );
     assert_eq!(port.says("GET /ping/k/wrong").0, 404);
     // However many unknown slugs are named: the server of this test has room for 20 debts.
     let made: Vec<_> =

@@ -13,7 +13,8 @@ const JSON: &[&str] = &["content-type: application/json"];
 const CRONTAB: &str = r#"{"schedule":{"type":"crontab","value":"0 * * * *"},"checkin_margin":5,"max_runtime":30,"timezone":"Europe/Riga","failure_issue_threshold":2}"#;
 
 fn envelope(check_in: &str) -> String {
-    let head = r#"{"event_id":"9ec79c33ec9942ab8353589fcb2e04dc","sent_at":"2030-06-15T06:00:00Z"}"#;
+    let head =
+        r#"{"event_id":"9ec79c33ec9942ab8353589fcb2e04dc","sent_at":"2030-06-15T06:00:00Z"}"#;
     let length = check_in.len();
     format!("{head}\n{{\"type\":\"check_in\",\"length\":{length}}}\n{check_in}\n")
 }
@@ -28,7 +29,10 @@ async fn calls_of_curl_are_runs() {
         ("GET /api/1/cron/nightly/any-key?status=in_progress", 202),
         ("POST /api/1/cron/nightly/any-key/?status=ok", 202),
         // Zeros are the newest that is open, or a new one.
-        ("GET /api/1/cron/nightly/k?status=in_progress&check_in_id=00000000000000000000000000000000", 202),
+        (
+            "GET /api/1/cron/nightly/k?status=in_progress&check_in_id=00000000000000000000000000000000",
+            202,
+        ),
         ("GET /api/1/cron/nightly?status=error&duration=2.5&environment=production", 202),
         (&*format!("GET /api/1/cron/nightly/k/?status=in_progress&check_in_id={RUN}"), 202),
         (&*format!("GET /api/1/cron/nightly/k/?status=ok&check_in_id={SAME}"), 202),
@@ -73,12 +77,12 @@ async fn a_config_makes_and_changes_a_monitor() {
         let answer = port.send(&format!("POST /api/1/cron/{slug}/k?status=error"), JSON, body);
         (answer.status, answer.body)
     };
-    let with = |config: &str, more: &str| {
-        format!(r#"{{"status":"ok"{more},"monitor_config":{config}}}"#)
-    };
+    let with =
+        |config: &str, more: &str| format!(r#"{{"status":"ok"{more},"monitor_config":{config}}}"#);
     assert_eq!(send("hourly", &with(CRONTAB, "")), (202, String::new()));
     assert_eq!(send("hourly", &with(CRONTAB, r#","environment":"staging""#)), (202, String::new()));
-    let definition = |debt: &str| port.own(&format!("GET /api/v1/debts/{debt}"), "")["definition"].clone();
+    let definition =
+        |debt: &str| port.own(&format!("GET /api/v1/debts/{debt}"), "")["definition"].clone();
     for slug in ["hourly", "hourly--staging"] {
         let definition = definition(slug);
         for (term, value) in [
@@ -106,7 +110,10 @@ async fn a_config_makes_and_changes_a_monitor() {
         (r#"{"schedule":{"type":"interval","value":1,"unit":"second"}}"#, "schedule.unit: "),
         (r#"{"schedule":{"type":"interval","value":-1,"unit":"day"}}"#, "schedule.value: "),
         (r#"{"schedule":{"type":"never"}}"#, "schedule.type: "),
-        (r#"{"schedule":{"type":"crontab","value":"0 3 * * *"},"max_runtime":40321}"#, "max_runtime: "),
+        (
+            r#"{"schedule":{"type":"crontab","value":"0 3 * * *"},"max_runtime":40321}"#,
+            "max_runtime: ",
+        ),
     ] {
         let answer = send("other", &with(config, ""));
         assert!(answer.0 == 400 && answer.1.contains(told), "{config}: {answer:?}");
@@ -124,7 +131,8 @@ async fn a_config_makes_and_changes_a_monitor() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_in_in_progress_is_a_heartbeat() {
     let port = Port::open().await;
-    let body = format!(r#"{{"status":"in_progress","check_in_id":"{RUN}","monitor_config":{CRONTAB}}}"#);
+    let body =
+        format!(r#"{{"status":"in_progress","check_in_id":"{RUN}","monitor_config":{CRONTAB}}}"#);
     let overdue_at = |now: &str| {
         port.server.clock.set(crate::backend::time(now));
         assert_eq!(port.send("POST /api/1/cron/job/k", JSON, &body).status, 202);
@@ -146,7 +154,8 @@ async fn an_envelope_is_taken_as_it_is_and_compressed() {
     let begin = format!(
         r#"{{"check_in_id":"{RUN}","monitor_slug":"job","status":"in_progress","environment":"production","monitor_config":{CRONTAB}}}"#
     );
-    let end = format!(r#"{{"check_in_id":"{RUN}","monitor_slug":"job","status":"ok","duration":1.25}}"#);
+    let end =
+        format!(r#"{{"check_in_id":"{RUN}","monitor_slug":"job","status":"ok","duration":1.25}}"#);
     let answer = port.send("POST /api/42/envelope/", &[&auth], &envelope(&begin));
     assert_eq!((answer.status, answer.body.trim()), (200, &*format!(r#"{{"id":"{RUN}"}}"#)));
     let mut gzip = Vec::new();
