@@ -43,6 +43,7 @@ impl Service {
         Doors::new()
             .grpc(self.debt_service(), grpc::DEBT_SERVICE)
             .api(self.api())
+            .foreign(self.foreign())
             .pages(self.pages())
     }
 }

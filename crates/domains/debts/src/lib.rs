@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `definition.rs` | what is agreed of a debt, as it is written, and what is wrong with it |
 //! | `domain.rs` | the domain as an app lists it |
+//! | `doors.rs`, `doors/` | the HTTP of other products |
 //! | `durations.rs` | durations as people write them |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
 //! | `event.rs` | what receivers are told of alarms and recoveries |
@@ -25,6 +26,7 @@
 
 mod definition;
 mod domain;
+mod doors;
 pub mod durations;
 mod error;
 mod event;

@@ -298,6 +298,11 @@ impl Service {
         debt.definition.notify.iter().filter_map(allowed).collect()
     }
 
+    /// Whether the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        self.store.database().ping().await.map_err(Error::store("ask the database"))
+    }
+
     /// A place among those who read.
     async fn place(&self) -> Option<SemaphorePermit<'_>> {
         self.readers.acquire().await.ok()

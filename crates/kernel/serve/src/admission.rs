@@ -120,6 +120,10 @@ pub(crate) async fn admit(
             return Problem::of_protocol(StatusCode::FORBIDDEN, reason).into_response();
         }
     }
+    if is_of_other_site(request.headers()) && guard.is_open_to_pages(&request) {
+        let reason = "a page of another site may not send this to this server";
+        return Problem::of_protocol(StatusCode::FORBIDDEN, reason).into_response();
+    }
     next.run(request).await
 }
 
@@ -163,6 +167,13 @@ fn is_of_browser(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ACCEPT_LANGUAGE)
         || headers.contains_key(header::ORIGIN)
         || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
+}
+
+/// Whether a browser says that a page of another site makes it send this: also what has no `Origin`, such as
+/// an image's address.
+fn is_of_other_site(headers: &HeaderMap) -> bool {
+    let sites = headers.get_all("sec-fetch-site").iter();
+    sites.into_iter().any(|site| !["same-origin", "none"].iter().any(|own| site == own))
 }
 
 /// An address of IPv6 without the brackets that it has in a URL.

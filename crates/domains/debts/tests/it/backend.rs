@@ -101,7 +101,7 @@ impl Backend {
 // === impl Server ===
 
 impl Server {
-    fn new(database: &Database) -> Self {
+    pub(crate) fn new(database: &Database) -> Self {
         Self::with(database, Settings { debts_max: 20, ..Settings::default() })
     }
 
