@@ -2,4 +2,5 @@
 
 mod backend;
 mod debts;
+mod odd;
 mod pages;
