@@ -139,8 +139,7 @@ async fn update(
 ) -> Answer {
     let (caller, named) = (Caller::of(request.extensions()).clone(), named(&request, &debt));
     let written: Written = api::json_of(request, DEFINITION_BYTES_MAX).await?;
-    let definition = service.define(written)?;
-    let debt = service.update(named, definition).await?;
+    let debt = service.redefine(named, written).await?;
     Ok(api::json(&answers::debt(&debt, &caller)))
 }
 

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::event;
 use crate::keeper::Keeper;
 use crate::ledger::{Deed, Outcome};
-use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
+use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment, Which};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::store::{Added, Listing, Store, subject};
@@ -143,6 +143,14 @@ impl Service {
         definition: Definition,
     ) -> Result<(Debt, bool), Error> {
         let new = self.new_debt(namespace, definition);
+        if let Err(wrong) = new.definition.check_deadline(self.now()) {
+            let which = Which::Slug(new.definition.slug.clone());
+            // One that is there may have passed.
+            self.find(&Named { namespace, which }).await.map_err(|error| match error {
+                Error::Unknown(_) => Error::Wrong(wrong),
+                error => error,
+            })?;
+        }
         let _place = self.place().await;
         match self.store.add(&new, self.now()).await.map_err(Error::store("add a debt"))? {
             Added::New(debt) => Ok((*debt, false)),
@@ -159,19 +167,25 @@ impl Service {
         }
     }
 
-    /// Gives a debt other terms.
+    /// Gives a debt the terms that are written.
     ///
     /// An address to notify that is given without what may be a secret, as answers have it, stays what it is.
-    pub(crate) async fn update(
-        &self,
-        named: Named,
-        mut definition: Definition,
-    ) -> Result<Debt, Error> {
+    pub(crate) async fn redefine(&self, named: Named, mut written: Written) -> Result<Debt, Error> {
+        self.find(&named).await?.definition.restore(&mut written.notify);
+        let definition = self.define(written)?;
+        self.update(named, definition).await
+    }
+
+    /// Gives a debt other terms.
+    pub(crate) async fn update(&self, named: Named, definition: Definition) -> Result<Debt, Error> {
         let known = self.find(&named).await?.definition;
-        known.restore(&mut definition.notify);
+        if definition.terms.schedule != known.terms.schedule {
+            definition.check_deadline(self.now()).map_err(Error::Wrong)?;
+        }
         let slug = definition.slug.clone();
         let deed = Deed::Update(named.clone(), Box::new(definition));
         let settled = self.store.settle_one(deed, self.now()).await;
+        self.outbox.notice();
         if let Err(error) = &settled
             && error.sqlstate() == Some(UNIQUE_VIOLATION)
         {
@@ -223,6 +237,10 @@ impl Service {
     /// Debts: the overdue ones first. Says whether there are more.
     pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Debt>, bool), Error> {
         let _place = self.place().await;
+        let texts = listing.tags.iter().chain([&listing.search]);
+        if texts.chain(listing.after.iter().map(|(_, slug)| slug)).any(|text| text.contains('\0')) {
+            return Err(Error::wrong("search", "a NUL is in no text that a debt has"));
+        }
         let one_more = Listing { limit: listing.limit + 1, ..listing.clone() };
         let mut debts = self.store.list(&one_more).await.map_err(Error::store("list debts"))?;
         let has_more = debts.len() > listing.limit;

@@ -326,6 +326,13 @@ fn gap_before(now: Timestamp, watched: Option<Timestamp>) -> Option<Gap> {
     Some(Gap { from, until: now })
 }
 
+/// The gaps that matter now, in order: those that are noted, the last one first, and the one before now. One that
+/// ends in the future is of a clock that was put forward and has been set right since.
+fn gaps_at(now: Timestamp, noted: Vec<Gap>, watched: Option<Timestamp>) -> Vec<Gap> {
+    let is_over = |gap: &Gap| gap.until.duration_since(now) <= GAP_MAX;
+    noted.into_iter().rev().filter(is_over).chain(gap_before(now, watched)).collect()
+}
+
 /// What is new in the database of a new debt.
 fn made(new: &NewDebt, number: i64, now: Timestamp) -> Debt {
     Debt {

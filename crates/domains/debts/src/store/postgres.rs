@@ -25,7 +25,7 @@ use self::save::{Columns, save};
 use super::codes::definition_text;
 use super::{
     Added, Deed, GAPS_MAX, Loaded, Outcome, Result, Tell, Told, WATCH, creations, gap_before,
-    judge, made, named,
+    gaps_at, judge, made, named,
 };
 use crate::domain::NAME;
 use crate::ledger::Known;
@@ -62,7 +62,10 @@ async fn load(
     let wanted: Vec<Named> = deeds.iter().map(named).collect();
     loaded.found = ids(transaction, &wanted).await?;
     let mut is_new = false;
-    for (at, new) in creations(deeds) {
+    // The numbers of debts are locked in one order as well.
+    let mut creations: Vec<_> = creations(deeds).collect();
+    creations.sort_by_key(|(_, new)| new.namespace);
+    for (at, new) in creations {
         if loaded.found[at].is_some() {
             continue;
         }
@@ -89,8 +92,8 @@ async fn load(
     let limit = i64::from(GAPS_MAX);
     let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
     let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
-    loaded.gaps = rows.iter().rev().map(gap).collect();
-    loaded.gaps.extend(gap_before(now, watch::until(transaction, WATCH).await?));
+    let noted = rows.iter().map(gap).collect();
+    loaded.gaps = gaps_at(now, noted, watch::until(transaction, WATCH).await?);
     Ok(loaded)
 }
 
@@ -216,10 +219,12 @@ pub(super) async fn add(
 pub(super) async fn remove(database: &Database, debt: &Debt, subjects: &[Uuid]) -> Result<()> {
     let step = "forget a debt";
     let transaction = database.begin(Isolation::Default).await?;
+    // First the number of debts, then debts: the order in which payments that make debts lock them.
+    let sql = include_str!("postgres/count_down.sql");
+    transaction.write(step, sql, &[&debt.namespace.0]).await?;
     let gone = transaction.write(step, include_str!("postgres/delete.sql"), &[&debt.id]).await?;
-    if gone > 0 {
-        let sql = include_str!("postgres/count_down.sql");
-        transaction.write(step, sql, &[&debt.namespace.0]).await?;
+    if gone == 0 {
+        return transaction.abandon().await;
     }
     for sql in [
         include_str!("postgres/delete_payments.sql"),

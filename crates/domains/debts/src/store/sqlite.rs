@@ -25,7 +25,7 @@ use self::save::save;
 use super::codes::{definition_text, status_number};
 use super::{
     Added, Deed, GAPS_MAX, Loaded, Outcome, Result, Tell, Told, WATCH, creations, gap_before,
-    judge, made, named,
+    gaps_at, judge, made, named,
 };
 use crate::domain::NAME;
 use crate::ledger::Known;
@@ -95,9 +95,8 @@ fn load(
     loaded.known = read_known(transaction, &told.once)?;
     let gap = |row: &Row<'_>| Ok(Gap { from: time(row.get(0)?), until: time(row.get(1)?) });
     let sql = include_str!("sqlite/gaps.sql");
-    loaded.gaps = rows(transaction, "read gaps", sql, [GAPS_MAX], gap)?;
-    loaded.gaps.reverse();
-    loaded.gaps.extend(gap_before(now, watch::until_in_sqlite(transaction, WATCH)?));
+    let noted = rows(transaction, "read gaps", sql, [GAPS_MAX], gap)?;
+    loaded.gaps = gaps_at(now, noted, watch::until_in_sqlite(transaction, WATCH)?);
     Ok(loaded)
 }
 

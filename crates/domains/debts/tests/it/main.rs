@@ -3,4 +3,5 @@
 mod backend;
 mod debts;
 mod doors;
+mod odd;
 mod pages;
