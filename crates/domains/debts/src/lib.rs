@@ -12,6 +12,7 @@
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
+//! | `metrics.rs` | what a scrape is told of debts |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
@@ -32,6 +33,7 @@ mod hash;
 mod http;
 mod keeper;
 mod ledger;
+mod metrics;
 mod migrations;
 mod model;
 pub mod schedule;
