@@ -133,8 +133,7 @@ impl Definition {
 
     /// Where alarms go, without what may be a secret.
     pub(crate) fn shown_notify(&self) -> Vec<String> {
-        let shown =
-            |url: &String| url.parse::<Receiver>().map(|to| to.origin()).unwrap_or_default();
+        let shown = |url: &String| url.parse::<Receiver>().map(|to| to.shown()).unwrap_or_default();
         self.notify.iter().map(shown).collect()
     }
 

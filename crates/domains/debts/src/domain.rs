@@ -63,7 +63,11 @@ impl Configured for Settings {
         self: Box<Self>,
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
+        let tasks = parts.tasks.clone();
         let service = Service::start(parts, *self);
+        // If that fails, it is done soon.
+        let _ = service.look().await;
+        tasks.spawn("count debts", service.clone().keep_looking());
         let doors = service.doors();
         Ok((Arc::new(service), doors))
     }

@@ -13,6 +13,7 @@
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
+//! | `metrics.rs` | what a scrape is told of debts |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
 //! | `pages.rs`, `pages/` | the pages |
@@ -35,6 +36,7 @@ mod hash;
 mod http;
 mod keeper;
 mod ledger;
+mod metrics;
 mod migrations;
 mod model;
 mod pages;

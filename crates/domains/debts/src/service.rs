@@ -8,16 +8,18 @@ mod pay;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Queue, Workers};
 use tally_outbox::{Delivery, Outbox, Receiver};
 use tally_runtime::metrics::Scrape;
-use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, chain, random};
+use tally_runtime::{Chore, Clock, Drain, Kind, Namespace, Tasks, chain, random};
 use tally_serve::{Duties, Fact, Parts, Running};
 use tally_store::{Database, Lease};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub(crate) use self::pay::Said;
@@ -35,6 +37,9 @@ use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
 pub(crate) const READERS_MAX: usize = 2;
+/// How often debts are counted for whoever scrapes; and the pause is so many times as long as that took.
+const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const LOOK_SHARE: u32 = 50;
 /// How many next times a debt shows.
 const TIMES_SHOWN: usize = 5;
 /// How many open runs it shows.
@@ -54,6 +59,8 @@ pub struct Service {
     tasks: Tasks,
     readers: Arc<Semaphore>,
     is_keeping: Arc<AtomicBool>,
+    /// How many debts have metrics each.
+    metrics_max: u32,
 }
 
 /// A debt, its open runs, and its next times.
@@ -85,6 +92,7 @@ impl Service {
         let retention_days = settings.payment_retention_days;
         let keeper = Keeper::new(store.clone(), Arc::clone(&clock), retention_days, notice);
         let duties = Duties::new(Lease::new(database, NAME), drain.clone());
+        let duties = duties.doing([keeper.chore()]);
         let (is_keeping, ticking) = (duties.is_holder(), keeper.clone());
         let tick = move || {
             let keeper = ticking.clone();
@@ -102,6 +110,29 @@ impl Service {
             tasks: Tasks::new(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             is_keeping,
+            metrics_max: settings.metrics_max,
+        }
+    }
+
+    /// Asks the database what a scrape is told of its debts.
+    ///
+    /// # Errors
+    /// When the database fails; a scrape is told what was there before.
+    pub async fn look(&self) -> Result<(), tally_store::Error> {
+        let _place = self.place().await;
+        self.store.measured().saw(self.store.seen(self.metrics_max).await?);
+        Ok(())
+    }
+
+    /// Does so again and again, until the server stops.
+    pub(crate) async fn keep_looking(self) {
+        let mut pause = LOOK_INTERVAL;
+        while self.drain.pause(pause).await {
+            let began = Instant::now();
+            if let Err(error) = self.look().await {
+                tracing::debug!(error = chain(&error), "debts are not counted");
+            }
+            pause = LOOK_INTERVAL.max(began.elapsed() * LOOK_SHARE);
         }
     }
 
@@ -363,6 +394,11 @@ impl Running for Service {
 
     fn measure(&self, scrape: &mut Scrape) {
         self.workers.measure(&self.queue, NAME, self.now(), scrape);
+        self.store.measured().measure(scrape);
+    }
+
+    fn chores(&self) -> Vec<Chore> {
+        vec![self.keeper.chore()]
     }
 
     fn facts(&self) -> Vec<Fact> {

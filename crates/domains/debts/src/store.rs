@@ -20,6 +20,7 @@ use tally_store::retry::Policy;
 use uuid::Uuid;
 
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
+use crate::metrics::{Measured, Seen};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
 use crate::state::{Gap, State, Status};
 
@@ -50,6 +51,7 @@ pub(crate) struct Store {
     /// How many debts a namespace may have.
     debts_max: u32,
     tell: Tell,
+    measured: Arc<Measured>,
 }
 
 /// Which debts are listed.
@@ -80,7 +82,12 @@ pub(crate) enum Added {
 /// Each operation fails when the database does.
 impl Store {
     pub(crate) fn new(database: Database, debts_max: u32, tell: Tell) -> Self {
-        Self { database, debts_max, tell }
+        Self { database, debts_max, tell, measured: Arc::default() }
+    }
+
+    /// What is counted of what is done here.
+    pub(crate) fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     pub(crate) fn debts_max(&self) -> u32 {
@@ -94,9 +101,9 @@ impl Store {
     /// Does deeds in one transaction, and returns what became of each. An error says whether they may
     /// be done all the same; done again, they are known.
     pub(crate) async fn settle(&self, deeds: Arc<[Deed]>, now: Timestamp) -> Result<Vec<Outcome>> {
-        match &self.database {
+        let changes = match &self.database {
             Database::Postgres(database) => {
-                postgres::settle(database, &deeds, now, self.debts_max, &self.tell).await
+                postgres::settle(database, &deeds, now, self.debts_max, &self.tell).await?
             }
             Database::Sqlite(database) => {
                 let (debts_max, tell) = (self.debts_max, Arc::clone(&self.tell));
@@ -104,9 +111,11 @@ impl Store {
                     .write(move |connection| {
                         sqlite::settle(connection, &deeds, now, debts_max, &tell)
                     })
-                    .await
+                    .await?
             }
-        }
+        };
+        self.measured.flipped(&changes.flips);
+        Ok(changes.outcomes)
     }
 
     /// The same, until it succeeds or fails for good: for what is safe to repeat.
@@ -206,6 +215,16 @@ impl Store {
             }
             Database::Sqlite(database) => {
                 database.read(move |connection| sqlite::counts(connection, namespace)).await
+            }
+        }
+    }
+
+    /// What a scrape is told, with so many debts one by one.
+    pub(crate) async fn seen(&self, debts_max: u32) -> Result<Seen> {
+        match &self.database {
+            Database::Postgres(database) => postgres::seen(database, debts_max).await,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::seen(connection, debts_max)).await
             }
         }
     }
