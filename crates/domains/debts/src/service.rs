@@ -3,23 +3,21 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `pay.rs` | paying: from what a door has read to what is stored |
+//! | `running.rs` | what the app knows of the domain while it runs |
 
 mod pay;
+mod running;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Queue, Workers};
 use tally_outbox::{Delivery, Outbox, Receiver};
-use tally_runtime::metrics::Scrape;
-use tally_runtime::{Chore, Clock, Drain, Kind, Namespace, Tasks, chain, random};
-use tally_serve::{Duties, Fact, Parts, Running};
+use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, random};
+use tally_serve::{Duties, Parts};
 use tally_store::{Database, Lease};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 pub(crate) use self::pay::Said;
@@ -37,9 +35,6 @@ use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
 pub(crate) const READERS_MAX: usize = 2;
-/// How often debts are counted for whoever scrapes; and the pause is so many times as long as that took.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
-const LOOK_SHARE: u32 = 50;
 /// How many next times a debt shows.
 const TIMES_SHOWN: usize = 5;
 /// How many open runs it shows.
@@ -111,28 +106,6 @@ impl Service {
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             is_keeping,
             metrics_max: settings.metrics_max,
-        }
-    }
-
-    /// Asks the database what a scrape is told of its debts.
-    ///
-    /// # Errors
-    /// When the database fails; a scrape is told what was there before.
-    pub async fn look(&self) -> Result<(), tally_store::Error> {
-        let _place = self.place().await;
-        self.store.measured().saw(self.store.seen(self.metrics_max).await?);
-        Ok(())
-    }
-
-    /// Does so again and again, until the server stops.
-    pub(crate) async fn keep_looking(self) {
-        let mut pause = LOOK_INTERVAL;
-        while self.drain.pause(pause).await {
-            let began = Instant::now();
-            if let Err(error) = self.look().await {
-                tracing::debug!(error = chain(&error), "debts are not counted");
-            }
-            pause = LOOK_INTERVAL.max(began.elapsed() * LOOK_SHARE);
         }
     }
 
@@ -374,50 +347,4 @@ fn next_times(definition: &Definition, state: &State) -> Vec<Timestamp> {
     let Some(due) = state.due else { return Vec::new() };
     let then = definition.terms.schedule.times_after(due);
     std::iter::once(due).chain(then).take(TIMES_SHOWN).collect()
-}
-
-#[async_trait]
-impl Running for Service {
-    async fn ready(&self) -> Result<(), String> {
-        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
-        if trouble.is_trying {
-            return Err(trouble.message);
-        }
-        self.store.database().ping().await.map_err(|error| chain(&error))?;
-        self.workers.recovered();
-        Ok(())
-    }
-
-    fn queued_rows(&self) -> usize {
-        self.queue.rows()
-    }
-
-    fn measure(&self, scrape: &mut Scrape) {
-        self.workers.measure(&self.queue, NAME, self.now(), scrape);
-        self.store.measured().measure(scrape);
-    }
-
-    fn chores(&self) -> Vec<Chore> {
-        vec![self.keeper.chore()]
-    }
-
-    fn facts(&self) -> Vec<Fact> {
-        let keeps = self.is_keeping.load(Ordering::Relaxed);
-        vec![Fact::text("sweeps", if keeps { "this server" } else { "another server" })]
-    }
-
-    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
-        let [new, up, down, paused] = self.store.counts(None).await?;
-        let count = |count: i64| u64::try_from(count).unwrap_or_default();
-        Ok(vec![
-            Fact::count("debts", count(new + up + down + paused)),
-            Fact::count("debts overdue", count(down)),
-        ])
-    }
-
-    async fn finished(&self) {
-        self.tasks.finished().await;
-        self.queue.close();
-        self.workers.finished().await;
-    }
 }

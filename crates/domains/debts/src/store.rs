@@ -5,10 +5,12 @@
 //! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
+//! | `told.rs` | what deeds are about, and what tells that they were done before |
 
 mod codes;
 mod postgres;
 mod sqlite;
+mod told;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
+use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
@@ -366,43 +369,5 @@ fn made(new: &NewDebt, number: i64, now: Timestamp) -> Debt {
         runs: 0,
         flips: 0,
         open_runs: 0,
-    }
-}
-
-/// The deeds that may make a debt, each with its place.
-fn creations(deeds: &[Deed]) -> impl Iterator<Item = (usize, &NewDebt)> {
-    deeds.iter().enumerate().filter_map(|(at, deed)| match deed {
-        Deed::Pay(payment) => Some((at, payment.create.as_deref()?)),
-        _ => None,
-    })
-}
-
-/// What a deed is about.
-fn named(deed: &Deed) -> Named {
-    match deed {
-        Deed::Pay(payment) => payment.to.clone(),
-        Deed::Sweep(id) => {
-            Named { namespace: Namespace::DEFAULT, which: crate::model::Which::Swept(*id) }
-        }
-        Deed::Pause(named) | Deed::Resume(named) | Deed::Update(named, _) => named.clone(),
-    }
-}
-
-/// What tells the payments of deeds, and which runs they name, by their debts.
-struct Told {
-    once: Vec<(Uuid, Uuid)>,
-    runs: Vec<(Uuid, String)>,
-}
-
-impl Told {
-    fn of(deeds: &[Deed], found: &[Option<Uuid>]) -> Self {
-        let mut told = Self { once: Vec::new(), runs: Vec::new() };
-        for (deed, debt) in deeds.iter().zip(found) {
-            let (Deed::Pay(payment), Some(debt)) = (deed, debt) else { continue };
-            told.once.push((*debt, payment.once));
-            told.once.extend(payment.run_once.map(|once| (*debt, once)));
-            told.runs.extend(payment.run.clone().map(|run| (*debt, run)));
-        }
-        told
     }
 }

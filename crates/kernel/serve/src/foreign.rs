@@ -52,8 +52,11 @@ pub struct Link(String);
 #[derive(Default)]
 pub struct Foreign {
     pub(crate) router: Router,
-    pub(crate) routes: Vec<(&'static str, &'static Manner, &'static [(&'static str, Needs)])>,
+    pub(crate) routes: Vec<Route>,
 }
+
+/// A path, its manner, and what each method needs.
+type Route = (&'static str, &'static Manner, &'static [(&'static str, Needs)]);
 
 // === impl Foreign ===
 

@@ -52,6 +52,15 @@ async fn a_check_is_made_found_changed_paused_and_deleted() {
         (200, &json!("15 3 * * *"), &json!("Europe/Riga"))
     );
     assert_eq!((&changed["tags"], changed.get("timeout")), (&json!("x"), None));
+    is_paid_and_paused(&port, uuid);
+    let (status, deleted) = admin(&format!("DELETE {path}"), Value::Null);
+    assert_eq!((status, &deleted["uuid"]), (200, &made["uuid"]));
+    assert_eq!(admin(&format!("GET {path}"), Value::Null), (404, json!({"error": "not found"})));
+}
+
+fn is_paid_and_paused(port: &Port, uuid: &str) {
+    let admin = |line: &str, body: Value| port.managed(line, Scope::Admin, &body);
+    let path = format!("/api/v3/checks/{uuid}");
     // Pings pay it, and do not end a pause: healthchecks/healthchecks#343, #369.
     assert_eq!(admin(&format!("POST {path}/resume"), Value::Null).0, 409);
     assert_eq!(admin(&format!("POST {path}/pause"), Value::Null).1["status"], "paused");
@@ -88,9 +97,6 @@ async fn a_check_is_made_found_changed_paused_and_deleted() {
     assert_eq!(port.says(&format!("POST /ping/{uuid}/fail")).0, 200);
     let flips = json!({"flips": [{"timestamp": "2030-06-15T06:00:00+00:00", "up": 0}]});
     assert_eq!(admin(&format!("GET {path}/flips/?seconds=60"), Value::Null), (200, flips));
-    let (status, deleted) = admin(&format!("DELETE {path}"), Value::Null);
-    assert_eq!((status, &deleted["uuid"]), (200, &made["uuid"]));
-    assert_eq!(admin(&format!("GET {path}"), Value::Null), (404, json!({"error": "not found"})));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
