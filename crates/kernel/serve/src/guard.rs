@@ -139,13 +139,8 @@ impl Guard {
         self.declared.manner_of(request.extensions().get::<MatchedPath>()?.as_str())
     }
 
-    /// Whether a page of any site could send this request, and it would do something.
-    pub(crate) fn is_open_to_pages(&self, request: &Request) -> bool {
-        self.manner(request).is_some() && self.needs(request).scope() != Some(Scope::Read)
-    }
-
     /// What a request needs. A path that there is not needs any key: it is nobody else's business.
-    fn needs(&self, request: &Request) -> Needs {
+    pub(crate) fn needs(&self, request: &Request) -> Needs {
         match request.extensions().get::<MatchedPath>() {
             None => Needs::Key,
             Some(pattern) if pattern.as_str().ends_with("/{*rest}") => {
