@@ -21,6 +21,7 @@ mod kuma;
 mod pings;
 mod sentry;
 
+use axum::response::Response;
 use http::StatusCode;
 use tally_runtime::{Kind as ErrorKind, tell};
 use tally_serve::Foreign;
@@ -71,4 +72,19 @@ fn told(error: &Error) -> (StatusCode, String) {
 
 fn status(kind: ErrorKind) -> StatusCode {
     StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// An answer that is not what was asked for.
+struct Declined(Box<Response>);
+
+impl From<Response> for Declined {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<Declined> for Response {
+    fn from(declined: Declined) -> Self {
+        *declined.0
+    }
 }

@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use self::fields::Fields;
 use self::shown::Shown;
-use super::{slug_of, status, told};
+use super::{Declined, slug_of, status, told};
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::http::{cursor, read_cursor};
@@ -237,8 +237,8 @@ async fn flips(
     let query: Vec<_> = pairs(request.uri().query()).collect();
     let number = |name: &str| {
         let value = query.iter().find(|(of, _)| of == name).map(|(_, value)| value.parse::<i64>());
-        let why = |_| error(StatusCode::BAD_REQUEST, &format!("{name} is not a whole number"));
-        value.transpose().map_err(why)
+        let why = || error(StatusCode::BAD_REQUEST, &format!("{name} is not a whole number"));
+        value.transpose().map_err(|_| Declined::from(why()))
     };
     let since = number("seconds")?.map(|seconds| service.now().as_second().saturating_sub(seconds));
     let start = number("start")?.max(since).unwrap_or(i64::MIN);
@@ -319,7 +319,7 @@ async fn fields_of(request: Request) -> Result<Fields, Response> {
     };
     let why = |_| error(StatusCode::BAD_REQUEST, "could not parse request body");
     let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(why)?;
-    Fields::of(fields)
+    Ok(Fields::of(fields)?)
 }
 
 /// Gives a debt the terms that are named, and leaves the others.

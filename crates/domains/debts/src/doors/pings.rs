@@ -24,7 +24,7 @@ use tally_serve::{Foreign, Manner, Needs, Place};
 use uuid::Uuid;
 
 use super::asked::Asked;
-use super::{create, status, told};
+use super::{Declined, create, status, told};
 use crate::error::Error;
 use crate::model::{BODY_BYTES_MAX, Named};
 use crate::service::{Said, Service};
@@ -87,28 +87,29 @@ fn which(asked: &Asked) -> Option<(Named, Option<String>, Option<String>)> {
     .filter(|(_, slug, _)| slug.as_deref().is_none_or(|slug| !slug.is_empty()))
 }
 
-fn read_kind(what: Option<&str>) -> Result<(Kind, Option<u8>), Response> {
+fn read_kind(what: Option<&str>) -> Result<(Kind, Option<u8>), Declined> {
     match what {
         None => Ok((Kind::Success, None)),
         Some("start") => Ok((Kind::Start, None)),
         Some("fail") => Ok((Kind::Fail, None)),
         Some("log") => Ok((Kind::Log, None)),
         Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let exit_status = digits.parse::<u8>().map_err(|_| wrong_url())?;
+            let exit_status = digits.parse::<u8>().map_err(|_| Declined::from(wrong_url()))?;
             let kind = if exit_status == 0 { Kind::Success } else { Kind::Fail };
             Ok((kind, Some(exit_status)))
         }
         // What systemd says of a service that was killed: the name of a signal.
-        Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => Err(wrong_url()),
-        Some(_) => Err(not_found()),
+        Some(name) if name.bytes().any(|byte| byte.is_ascii_uppercase()) => Err(wrong_url().into()),
+        Some(_) => Err(not_found().into()),
     }
 }
 
 /// The id of a run: a UUID as it is written, in lower case.
-fn read_run(rid: &str) -> Result<String, Response> {
+fn read_run(rid: &str) -> Result<String, Declined> {
     let uuid = Uuid::try_parse(rid).ok().map(|uuid| uuid.to_string());
     let is_same = |uuid: &String| uuid.eq_ignore_ascii_case(rid);
-    uuid.filter(is_same).ok_or_else(|| answer(StatusCode::BAD_REQUEST, "invalid uuid format"))
+    let wrong = || answer(StatusCode::BAD_REQUEST, "invalid uuid format");
+    uuid.filter(is_same).ok_or_else(|| wrong().into())
 }
 
 /// What is kept of the body, and whether it is a webhook about the end of an alert.

@@ -212,7 +212,8 @@ mod tests {
             cause: "a, b".to_owned(),
         };
         let shown = self::flip(&flip);
-        let text = String::from_utf8(rows(&columns("flips"), &[shown.clone()])).expect("UTF-8");
+        let text = String::from_utf8(rows(&columns("flips"), std::slice::from_ref(&shown)))
+            .expect("UTF-8");
         let (names, cells) = text.split_once("\r\n").or(text.split_once('\n')).expect("two lines");
         assert_eq!(names.split(',').count(), shown.as_object().expect("members").len(), "{text}");
         assert!(cells.contains("\"a, b\"") && !text.contains("null"), "{text}");

@@ -1,9 +1,9 @@
 //! A check as it is written: JSON, of which fields that are not known are left aside, and none is null.
 
-use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
+use super::super::Declined;
 use super::error;
 use crate::definition::Written;
 use crate::durations;
@@ -27,7 +27,7 @@ pub(super) fn usual() -> Written {
 // === impl Fields ===
 
 impl Fields {
-    pub(super) fn of(fields: Map<String, Value>) -> Result<Self, Response> {
+    pub(super) fn of(fields: Map<String, Value>) -> Result<Self, Declined> {
         let known =
             ["name", "slug", "tags", "desc", "timeout", "grace", "schedule", "tz", "methods"];
         if let Some(null) = known.into_iter().find(|name| fields.get(*name) == Some(&Value::Null)) {
@@ -37,7 +37,7 @@ impl Fields {
     }
 
     /// What a check is found by, if that is asked for.
-    pub(super) fn unique(&self) -> Result<Option<Vec<String>>, Response> {
+    pub(super) fn unique(&self) -> Result<Option<Vec<String>>, Declined> {
         let Some(unique) = self.0.get("unique") else { return Ok(None) };
         let names = unique.as_array().map(|all| {
             all.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
@@ -72,7 +72,7 @@ impl Fields {
     }
 
     /// A definition with what is written, and everything else as before.
-    pub(super) fn written(&self, before: Written, is_new: bool) -> Result<Written, Response> {
+    pub(super) fn written(&self, before: Written, is_new: bool) -> Result<Written, Declined> {
         let mut written = before;
         if let Some(name) = self.text("name", CHARS_MAX)? {
             written.name = name;
@@ -115,7 +115,7 @@ impl Fields {
         Ok(written)
     }
 
-    fn text(&self, name: &str, chars_max: usize) -> Result<Option<String>, Response> {
+    fn text(&self, name: &str, chars_max: usize) -> Result<Option<String>, Declined> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let text = value.as_str().ok_or_else(|| wrong(&format!("{name} is not a string")))?;
         if text.chars().count() > chars_max {
@@ -124,7 +124,7 @@ impl Fields {
         Ok(Some(text.to_owned()))
     }
 
-    fn seconds(&self, name: &str) -> Result<Option<String>, Response> {
+    fn seconds(&self, name: &str) -> Result<Option<String>, Declined> {
         let Some(value) = self.0.get(name) else { return Ok(None) };
         let seconds = value.as_u64().filter(|seconds| SECONDS.contains(seconds));
         let why = || {
@@ -138,6 +138,6 @@ impl Fields {
     }
 }
 
-fn wrong(why: &str) -> Response {
-    error(StatusCode::BAD_REQUEST, &format!("json validation error: {why}"))
+fn wrong(why: &str) -> Declined {
+    error(StatusCode::BAD_REQUEST, &format!("json validation error: {why}")).into()
 }
