@@ -43,6 +43,7 @@ impl Service {
         Doors::new()
             .grpc(self.debt_service(), grpc::DEBT_SERVICE)
             .api(self.api())
+            .foreign(self.foreign())
             .pages(self.pages())
     }
 }
@@ -62,7 +63,11 @@ impl Configured for Settings {
         self: Box<Self>,
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
+        let tasks = parts.tasks.clone();
         let service = Service::start(parts, *self);
+        // If that fails, it is done soon.
+        let _ = service.look().await;
+        tasks.spawn("count debts", service.clone().keep_looking());
         let doors = service.doors();
         Ok((Arc::new(service), doors))
     }

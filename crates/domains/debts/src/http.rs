@@ -81,7 +81,7 @@ fn named(request: &Request, debt: &str) -> Named {
     Service::named(Caller::of(request.extensions()).namespace(), debt)
 }
 
-pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
+async fn list(State(service): State<Service>, request: Request) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     let mut given = Parameters::of(request.uri().query(), LIST.parameters);
     let format = Format::of(&mut given, request.headers())?;
@@ -118,7 +118,7 @@ async fn add(State(service): State<Service>, request: Request) -> Answer {
     Ok((status, api::json(&answers::debt(&debt, &caller))).into_response())
 }
 
-pub(crate) async fn show(
+async fn show(
     State(service): State<Service>,
     Path(debt): Path<String>,
     request: Request,
@@ -139,8 +139,7 @@ async fn update(
 ) -> Answer {
     let (caller, named) = (Caller::of(request.extensions()).clone(), named(&request, &debt));
     let written: Written = api::json_of(request, DEFINITION_BYTES_MAX).await?;
-    let definition = service.define(written)?;
-    let debt = service.update(named, definition).await?;
+    let debt = service.redefine(named, written).await?;
     Ok(api::json(&answers::debt(&debt, &caller)))
 }
 

@@ -1,5 +1,5 @@
 //! The pages of debts. They translate and decide nothing. Where a page and a program have one path, browsers get
-//! the page, and everybody else what the HTTP API says.
+//! the page, and everybody else what compter answers.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -70,7 +70,7 @@ impl Service {
 
 async fn board(State(service): State<Service>, frame: Frame, request: Request) -> Response {
     if !wants_page(request.headers()) {
-        return crate::http::list(State(service), request).await.into_response();
+        return crate::doors::compter::list(State(service), request).await.into_response();
     }
     let asked = match board::Asked::read(request.uri().query()) {
         Ok(asked) => asked,
@@ -94,7 +94,9 @@ async fn debt(
     request: Request,
 ) -> Response {
     if !wants_page(request.headers()) {
-        return crate::http::show(State(service), Path(debt), request).await.into_response();
+        return crate::doors::compter::show(State(service), Path(debt), request)
+            .await
+            .into_response();
     }
     match debt::View::read(&service, &named(&frame, &debt)).await {
         Ok(view) => frame.page(Page {

@@ -262,6 +262,10 @@ impl Server {
             for operation in doors.apis.iter().flat_map(|api| &api.operations) {
                 declared.route(operation.path, operation.method, operation.needs);
             }
+            for (path, manner, needs) in &doors.foreign.routes {
+                declared.manner(path, manner);
+                needs.iter().for_each(|(method, needs)| declared.route(path, method, *needs));
+            }
             for path in &doors.pages.paths {
                 declared.route(path, "get", Needs::Read);
             }

@@ -69,7 +69,7 @@ fn what_could_not_be_told_is_told_later_and_once() {
     let alone = run(&server, &home, "job", "echo alone");
     assert_eq!((alone.status.code(), &*alone.stdout), (Some(0), "alone\n"), "{alone:?}");
     assert!(alone.stderr.contains("told by the next"), "{alone:?}");
-    let server = home.serve(&[]);
+    let server = server.again(&home);
     assert_eq!(run(&server, &home, "job", "true").status.code(), Some(0));
     let kinds: Vec<_> = payments(&server, "job").iter().map(|one| one["kind"].clone()).collect();
     assert_eq!(kinds, ["start", "success", "start", "success"]);

@@ -14,6 +14,7 @@ mod copy;
 mod crash;
 mod database_urls;
 mod debts;
+mod debts_run;
 mod deploy;
 mod doors;
 mod drain;

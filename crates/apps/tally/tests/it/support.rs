@@ -189,6 +189,15 @@ impl Server {
         Server { process, url, folder }
     }
 
+    /// Starts another one at the same address, after this one has ended.
+    #[track_caller]
+    pub(crate) fn again(&self, home: &Home) -> Server {
+        let address = self.url.strip_prefix("http://").expect("no TLS");
+        let url = home.database_url();
+        let arguments = ["serve", "--listen", address, "--database-url", &url];
+        Server::start(&home.command(&arguments))
+    }
+
     /// A command that talks to this server.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_tally"));

@@ -8,6 +8,7 @@ use tally_debts::{DOMAIN, Service, Settings};
 use tally_outbox::{Outbox, Secrets, Webhooks};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::Parts;
+use tally_store::error::Step as _;
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ pub(crate) const HOOK: &str = "https://hooks.example.com/tally/";
 pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
+    database: Database,
     _place: Place,
 }
 
@@ -43,7 +45,7 @@ impl Backend {
         let database =
             migrated(&format!("sqlite:{}", folder.path().join("tally.db").display())).await;
         let (one, other) = (Server::new(&database), Server::new(&database));
-        Some(Self { one, other, _place: Place::Folder(folder) })
+        Some(Self { one, other, database, _place: Place::Folder(folder) })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
@@ -87,8 +89,24 @@ impl Backend {
     }
 
     fn of(one: &Database, other: &Database, place: TestDatabase) -> Self {
+        let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
-        Self { one, other, _place: Place::Database(place) }
+        Self { one, other, database, _place: Place::Database(place) }
+    }
+
+    /// Changes what no server would.
+    pub(crate) async fn sql(&self, sql: &'static str) {
+        match &self.database {
+            Database::Postgres(database) => {
+                database.commit_rows("break", sql, &[]).await.map(drop).expect("changed");
+            }
+            Database::Sqlite(database) => {
+                let change = move |connection: &mut rusqlite::Connection| {
+                    connection.execute_batch(sql).step("break")
+                };
+                database.write(change).await.expect("changed");
+            }
+        }
     }
 
     /// Sets the time of both servers.
@@ -101,8 +119,8 @@ impl Backend {
 // === impl Server ===
 
 impl Server {
-    fn new(database: &Database) -> Self {
-        Self::with(database, Settings { debts_max: 20, ..Settings::default() })
+    pub(crate) fn new(database: &Database) -> Self {
+        Self::with(database, Settings { debts_max: 20, metrics_max: 2, ..Settings::default() })
     }
 
     /// With other settings.
@@ -138,6 +156,13 @@ impl Server {
         self.clock.set(time(now));
         let done = self.service.sweep().await;
         done.unwrap_or_else(|error| panic!("{now}: {}", tally_runtime::chain(&error)));
+    }
+
+    /// Sweeps at this time, what can be swept.
+    pub(crate) async fn fail_to_sweep(&self, now: &str) {
+        self.clock.set(time(now));
+        let done = self.service.sweep().await;
+        assert!(done.is_err(), "{now}: something cannot be swept");
     }
 }
 
