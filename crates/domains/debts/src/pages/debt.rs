@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_outbox::{Delivery, State as Told};
-use tally_serve::pages::{Frame, name};
+use tally_runtime::text::age;
+use tally_serve::pages::{Frame, name, thousands};
 
-use super::parts::{badge, lasted, moment, relative, schedule};
+use super::parts::{badge, lasted, moment, relative, schedule, text_of};
 use super::{BOARD, path_of, runs, snippets};
 use crate::durations;
 use crate::error::Error;
@@ -18,7 +19,7 @@ use crate::state::{Standing, Status};
 
 /// How many runs, payments and flips the page has.
 const RUNS_MAX: u32 = 50;
-const PAYMENTS_MAX: u32 = 20;
+const PAYMENTS_MAX: u32 = 15;
 const FLIPS_MAX: u32 = 10;
 /// How much it has of what came with a payment.
 const BODY_LINES_MAX: usize = 20;
@@ -59,13 +60,18 @@ impl View {
     }
 }
 
-/// Since when a debt stands as it does.
+/// For how long a debt has stood as it does.
 pub(super) fn since(debt: &Debt, now: Timestamp) -> Markup {
     let state = &debt.state;
     html! {
         @match (state.standing(now), state.due) {
             (Standing::Late, Some(due)) => { "due " (relative(due, now)) },
-            _ => { "since " (relative(state.since, now)) },
+            _ => {
+                "for "
+                time datetime=(state.since.to_string()) title=(text_of(state.since, None)) {
+                    (age(now.as_second() - state.since.as_second()))
+                }
+            },
         }
     }
 }
@@ -243,7 +249,7 @@ fn body(payment: &ShownPayment) -> Markup {
     let left_out = lines.len().saturating_sub(BODY_LINES_MAX);
     html! {
         details {
-            summary { (payment.body_bytes) @if payment.body_bytes == 1 { " byte" } @else { " bytes" } " of text" }
+            summary { (thousands(payment.body_bytes)) @if payment.body_bytes == 1 { " byte" } @else { " bytes" } " of text" }
             pre tabindex="0" {
                 @if left_out > 0 { span.muted { "… " (left_out) " lines before" } "\n" }
                 @for line in &lines[left_out..] { (name(line, false)) "\n" }

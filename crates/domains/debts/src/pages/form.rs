@@ -25,10 +25,9 @@ impl Form {
         }
     }
 
-    /// What is wrong with a field. What is wrong with the schedule as a whole is told at its first one.
     fn wrong_with(&self, field: &str) -> Vec<&str> {
-        let is_of = |of: &str| of == field || (of == "schedule" && field == "every");
-        self.wrong.iter().filter(|(of, _)| is_of(of)).map(|(_, why)| &**why).collect()
+        let wrong = self.wrong.iter().filter(|(of, _)| field_of(of) == field);
+        wrong.map(|(_, why)| &**why).collect()
     }
 
     fn is_any_of(&self, fields: &[Field]) -> bool {
@@ -85,17 +84,17 @@ impl Form {
         flags.trim_end().to_owned()
     }
 
-    /// All that is wrong, with ways to the fields.
+    /// All that is wrong, in the order of the fields, with ways to them.
     fn mistakes(&self) -> Markup {
-        let label = |of: &str| {
-            let of = if of == "schedule" { "every" } else { of };
-            [NAMES, SCHEDULE, LIMITS, NOTIFY].into_iter().flatten().find(|field| field.name == of)
-        };
+        let all = || [NAMES, SCHEDULE, LIMITS, NOTIFY].into_iter().flatten();
+        let label = |of: &str| all().find(|field| field.name == field_of(of));
+        let mut wrong: Vec<_> = self.wrong.iter().collect();
+        wrong.sort_by_key(|(of, _)| all().position(|field| field.name == field_of(of)));
         html! {
             @if !self.wrong.is_empty() {
                 div.notice.wrong #mistakes role="alert" tabindex="-1" {
                     p { strong { @if self.wrong.len() == 1 { "Nothing was changed: one thing is wrong" } @else { "Nothing was changed: " (self.wrong.len()) " things are wrong" } } }
-                    ul.mistakes { @for (of, why) in &self.wrong {
+                    ul.mistakes { @for (of, why) in wrong {
                         li { @match label(of) {
                             Some(field) => a href={ "#" (field.name) } { (field.label) },
                             None => code { (name(of, false)) },
@@ -148,4 +147,9 @@ impl Form {
             }
         }
     }
+}
+
+/// Where it is told that something is wrong: of the schedule as a whole, at its first field.
+fn field_of(wrong: &str) -> &str {
+    if wrong == "schedule" { "every" } else { wrong }
 }

@@ -45,7 +45,7 @@ pub(super) fn section(runs: &[KeptRun], csv: &str, now: Timestamp) -> Markup {
                 p.notice { "No run has begun. " code { "tally debts run" } " tells of both ends of a run; a payment alone is none." }
             } @else {
                 (durations(runs))
-                (chart(runs, now))
+                @if runs.iter().any(|run| took(run, now).is_some()) { (chart(runs, now)) }
                 (table(runs, now))
             }
         }
