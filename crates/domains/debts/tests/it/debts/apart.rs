@@ -6,7 +6,11 @@ use tonic::Request;
 
 use super::*;
 
-on_every_backend!(a_namespace_has_its_own_debts, a_sweep_leaves_time_for_what_is_being_stored);
+on_every_backend!(
+    a_namespace_has_its_own_debts,
+    a_sweep_leaves_time_for_what_is_being_stored,
+    a_payment_before_the_first_sweep_is_not_late,
+);
 
 /// From the holder of an admin key of another namespace.
 fn foreign<T>(message: T) -> Request<T> {
@@ -61,6 +65,20 @@ async fn a_sweep_leaves_time_for_what_is_being_stored(backend: Backend) {
     assert_eq!(server.status("backup").await, proto::Status::New);
     server.sweep("07:05:02").await;
     assert_eq!(server.status("backup").await, proto::Status::Down);
+}
+
+/// No server was there: what comes first when one is there again may be a payment.
+async fn a_payment_before_the_first_sweep_is_not_late(backend: Backend) {
+    let server = &backend.one;
+    server.add(hourly("backup")).await.expect("added");
+    server.sweep("06:00:00").await;
+    server.paid(pay("backup")).await.expect("paid");
+    backend.set("08:30:00");
+    server.paid(pay("backup")).await.expect("paid");
+    assert_eq!(
+        (server.flips("backup").await, server.status("backup").await),
+        (vec![], proto::Status::Up)
+    );
 }
 
 fn listed(debt: &str) -> proto::ListPaymentsRequest {
