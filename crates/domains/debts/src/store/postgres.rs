@@ -19,17 +19,17 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, list, overdue, payments, runs};
+pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, run};
 use self::save::{Columns, save};
 use super::codes::definition_text;
 use super::{
-    Added, Deed, GAPS_MAX, Loaded, Outcome, Result, Tell, Told, WATCH, creations, gap_before,
-    judge, made, named,
+    Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
+    gaps_at, judge, made, named,
 };
 use crate::domain::NAME;
 use crate::ledger::Known;
-use crate::model::{Debt, KeptRun, Named, NewDebt, Which};
+use crate::model::{Debt, Named, NewDebt, Which};
 use crate::state::Gap;
 
 type Values<'a> = Vec<&'a (dyn ToSql + Sync)>;
@@ -40,7 +40,7 @@ pub(super) async fn settle(
     now: Timestamp,
     debts_max: u32,
     tell: &Tell,
-) -> Result<Vec<Outcome>> {
+) -> Result<Changes> {
     let transaction = database.writer().await?.transaction(Isolation::Default).await?;
     let loaded = load(&transaction, deeds, now, debts_max).await?;
     let changes = judge(loaded, deeds, now, tell);
@@ -48,7 +48,7 @@ pub(super) async fn settle(
     faults::point("debts.before_commit").await;
     transaction.commit().await?;
     faults::point("debts.committed").await;
-    Ok(changes.outcomes)
+    Ok(changes)
 }
 
 /// Makes what is missing, locks the debts, and reads what belongs to them.
@@ -62,7 +62,10 @@ async fn load(
     let wanted: Vec<Named> = deeds.iter().map(named).collect();
     loaded.found = ids(transaction, &wanted).await?;
     let mut is_new = false;
-    for (at, new) in creations(deeds) {
+    // The numbers of debts are locked in one order as well.
+    let mut creations: Vec<_> = creations(deeds).collect();
+    creations.sort_by_key(|(_, new)| new.namespace);
+    for (at, new) in creations {
         if loaded.found[at].is_some() {
             continue;
         }
@@ -80,17 +83,19 @@ async fn load(
     let all: HashSet<Uuid> = loaded.found.iter().flatten().copied().collect();
     let all: Vec<Uuid> = all.into_iter().collect();
     for row in transaction.rows("lock debts", include_str!("postgres/lock.sql"), &[&all]).await? {
-        let debt = debt(&row)?;
-        loaded.debts.insert(debt.id, debt);
+        match debt(&row) {
+            Ok(debt) => drop(loaded.debts.insert(debt.id, debt)),
+            Err(error) => loaded.note_broken(row.get(0), error)?,
+        }
     }
     let told = Told::of(deeds, &loaded.found);
-    loaded.runs = read_runs(transaction, &all, &told.runs).await?;
+    read_runs(transaction, &all, &told.runs, &mut loaded).await?;
     loaded.known = read_known(transaction, &told.once).await?;
     let limit = i64::from(GAPS_MAX);
     let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
     let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
-    loaded.gaps = rows.iter().rev().map(gap).collect();
-    loaded.gaps.extend(gap_before(now, watch::until(transaction, WATCH).await?));
+    let noted = rows.iter().map(gap).collect();
+    loaded.gaps = gaps_at(now, noted, watch::until(transaction, WATCH).await?);
     Ok(loaded)
 }
 
@@ -165,15 +170,17 @@ async fn read_runs(
     transaction: &Transaction,
     debts: &[Uuid],
     named: &[(Uuid, String)],
-) -> Result<HashMap<Uuid, Vec<KeptRun>>> {
+    loaded: &mut Loaded,
+) -> Result<()> {
     let (of, runs): (Vec<Uuid>, Vec<&str>) = named.iter().map(|(of, run)| (*of, &**run)).unzip();
     let sql = include_str!("postgres/runs_to_judge.sql");
-    let mut read: HashMap<Uuid, Vec<KeptRun>> = HashMap::new();
     for row in transaction.rows("read runs", sql, &[&debts, &of, &runs]).await? {
-        let run = run(&row)?;
-        read.entry(run.debt).or_default().push(run);
+        match run(&row) {
+            Ok(run) => loaded.runs.entry(run.debt).or_default().push(run),
+            Err(error) => loaded.note_broken(row.get(0), error)?,
+        }
     }
-    Ok(read)
+    Ok(())
 }
 
 async fn read_known(
@@ -216,10 +223,12 @@ pub(super) async fn add(
 pub(super) async fn remove(database: &Database, debt: &Debt, subjects: &[Uuid]) -> Result<()> {
     let step = "forget a debt";
     let transaction = database.begin(Isolation::Default).await?;
+    // First the number of debts, then debts: the order in which payments that make debts lock them.
+    let sql = include_str!("postgres/count_down.sql");
+    transaction.write(step, sql, &[&debt.namespace.0]).await?;
     let gone = transaction.write(step, include_str!("postgres/delete.sql"), &[&debt.id]).await?;
-    if gone > 0 {
-        let sql = include_str!("postgres/count_down.sql");
-        transaction.write(step, sql, &[&debt.namespace.0]).await?;
+    if gone == 0 {
+        return transaction.abandon().await;
     }
     for sql in [
         include_str!("postgres/delete_payments.sql"),

@@ -2,3 +2,6 @@
 
 mod backend;
 mod debts;
+mod doors;
+mod odd;
+mod pages;
