@@ -322,3 +322,6 @@ impl Ledger<'_> {
 fn done(debt: Debt) -> Outcome {
     Outcome::Done(Box::new(Done { debt, payment: 0, is_repeated: false, is_created: false }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,8 @@ macro_rules! on {
 
 pub(crate) use {on, on_every_backend};
 
+mod apart;
+
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,
     a_payment_counts_once_however_often_it_is_sent,
