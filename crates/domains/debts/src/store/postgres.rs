@@ -10,6 +10,7 @@ mod save;
 
 use std::collections::{HashMap, HashSet};
 
+use futures_util::future::try_join4;
 use jiff::Timestamp;
 use tally_outbox::postgres as outbox;
 use tally_runtime::faults;
@@ -79,18 +80,22 @@ async fn load(
     }
     let all: HashSet<Uuid> = loaded.found.iter().flatten().copied().collect();
     let all: Vec<Uuid> = all.into_iter().collect();
-    for row in transaction.rows("lock debts", include_str!("postgres/lock.sql"), &[&all]).await? {
+    let sql = include_str!("postgres/lock.sql");
+    for row in transaction.rows("lock debts", sql, &[&all]).await? {
         let debt = debt(&row)?;
         loaded.debts.insert(debt.id, debt);
     }
     let told = Told::of(deeds, &loaded.found);
-    loaded.runs = read_runs(transaction, &all, &told.runs).await?;
-    loaded.known = read_known(transaction, &told.once).await?;
-    let limit = i64::from(GAPS_MAX);
-    let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
-    let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
-    loaded.gaps = rows.iter().rev().map(gap).collect();
-    loaded.gaps.extend(gap_before(now, watch::until(transaction, WATCH).await?));
+    // Sent at once: they wait for the database together.
+    let (runs, known, gaps, watched) = try_join4(
+        read_runs(transaction, &all, &told.runs),
+        read_known(transaction, &told.once),
+        read_gaps(transaction),
+        watch::until(transaction, WATCH),
+    )
+    .await?;
+    (loaded.runs, loaded.known, loaded.gaps) = (runs, known, gaps);
+    loaded.gaps.extend(gap_before(now, watched));
     Ok(loaded)
 }
 
@@ -188,6 +193,14 @@ async fn read_known(
         ((row.get(0), row.get(1)), known)
     };
     Ok(rows.iter().map(known).collect())
+}
+
+/// The latest gaps, in order.
+async fn read_gaps(transaction: &Transaction) -> Result<Vec<Gap>> {
+    let limit = i64::from(GAPS_MAX);
+    let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
+    let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
+    Ok(rows.iter().rev().map(gap).collect())
 }
 
 pub(super) async fn add(
