@@ -47,7 +47,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 /// The largest answer: a year of a large service.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// How many series an import tells apart; the server has its own limit.
 const SERIES_MAX: usize = 1_000_000;
@@ -256,13 +256,13 @@ impl ServerArgs {
     }
 
     /// The address with its scheme, which users may omit.
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let text = self.server.trim();
         if text.contains("://") { text.to_owned() } else { format!("http://{text}") }
     }
 
     /// An empty key is none: env files often have one.
-    fn key(&self) -> anyhow::Result<Option<String>> {
+    pub(crate) fn key(&self) -> anyhow::Result<Option<String>> {
         if let Some(key) = self.key.as_deref().filter(|key| !key.is_empty()) {
             return Ok(Some(key.to_owned()));
         }

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-/// It gives memory back that a crowd of clients took, which glibc's does not, and several threads allocate at
-/// the same time, at which musl's is many times slower.
-#[cfg(target_os = "linux")]
+/// musl's own allocator is many times slower when several threads allocate.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

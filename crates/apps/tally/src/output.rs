@@ -3,6 +3,7 @@
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod table;
+pub(crate) mod times;
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};

@@ -45,8 +45,8 @@ pub(crate) struct Unknown {
 
 /// Finds the unknown variables.
 pub(crate) fn unknown(command: &Command) -> Unknown {
-    let arguments = command.get_subcommands().flat_map(Command::get_arguments);
-    let known: BTreeSet<_> = arguments
+    let known: BTreeSet<_> = arguments(command)
+        .into_iter()
         .filter_map(Arg::get_env)
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
@@ -71,6 +71,12 @@ pub(crate) fn unknown(command: &Command) -> Unknown {
         )
     };
     Unknown { misspelt, others: (!others.is_empty()).then(listed) }
+}
+
+/// The arguments of a command and of all below it.
+pub(crate) fn arguments(command: &Command) -> Vec<&Arg> {
+    let below = command.get_subcommands().flat_map(arguments);
+    command.get_arguments().chain(below).collect()
 }
 
 /// The setting that a name resembles, even if it lacks its domain or has one too many: a few letters

@@ -8,11 +8,11 @@ use tally_outbox::Receiver;
 use uuid::Uuid;
 
 use crate::durations;
-use crate::schedule::{Cron, Invalid, Schedule};
+use crate::schedule::{Cron, Invalid, Schedule, storable};
 use crate::terms::{Rate, Stage, Terms};
 
 /// The longest slug, name, tag, stage and description, in bytes, and how many there may be of each.
-const SLUG_BYTES_MAX: usize = 100;
+pub(crate) const SLUG_BYTES_MAX: usize = 100;
 const NAME_BYTES_MAX: usize = 100;
 const TAG_BYTES_MAX: usize = 50;
 const TAGS_MAX: usize = 20;
@@ -133,9 +133,26 @@ impl Definition {
 
     /// Where alarms go, without what may be a secret.
     pub(crate) fn shown_notify(&self) -> Vec<String> {
-        let shown =
-            |url: &String| url.parse::<Receiver>().map(|to| to.origin()).unwrap_or_default();
+        let shown = |url: &String| url.parse::<Receiver>().map(|to| to.shown()).unwrap_or_default();
         self.notify.iter().map(shown).collect()
+    }
+
+    /// Whoever sets a deadline sets one to come. What is repeated of a debt whose deadline has passed is no
+    /// mistake: payments that would make it, and changes of something else.
+    pub(crate) fn check_deadline(&self, now: Timestamp) -> Result<(), Wrong> {
+        let checked = self.terms.schedule.check(now);
+        checked.map_err(|why| vec![("deadline".to_owned(), why.to_string())])
+    }
+
+    /// Gives back what [`Self::shown_notify`] has left out. Of several that are shown alike, each is given back once,
+    /// in their order.
+    pub(crate) fn restore(&self, notify: &mut [String]) {
+        let mut left: Vec<_> = self.shown_notify().into_iter().zip(&self.notify).collect();
+        for url in notify {
+            if let Some(at) = left.iter().position(|(shown, _)| shown == url) {
+                url.clone_from(left.remove(at).1);
+            }
+        }
     }
 
     /// What people call it.
@@ -147,8 +164,8 @@ impl Definition {
 // === impl Written ===
 
 impl Written {
-    /// The definition, or everything that is wrong with it. With `now`, it is a new one, which must be able
-    /// to become due.
+    /// The definition, or everything that is wrong with it. With `now`, it is a new one, whose cron expression
+    /// must have a time to come. A deadline may have passed: see [`Definition::check_deadline`].
     pub(crate) fn check(self, now: Option<Timestamp>) -> Result<Definition, Wrong> {
         let mut wrong = Checking::default();
         wrong.slug(&self.slug);
@@ -158,9 +175,8 @@ impl Written {
         wrong.count("notify", self.notify.len(), NOTIFY_MAX);
         self.notify.iter().for_each(|url| wrong.text("notify", url, URL_BYTES_MAX));
         let schedule = wrong.schedule(&self);
-        if let Some(Err(why)) = now.map(|now| schedule.check(now)) {
-            let field = if self.cron.is_some() { "cron" } else { "deadline" };
-            wrong.note(field, why.to_string());
+        if let Some(Err(why @ Invalid::NoTime { .. })) = now.map(|now| schedule.check(now)) {
+            wrong.note("cron", why.to_string());
         }
         let terms = Terms {
             early_window: wrong
@@ -311,9 +327,9 @@ impl Checking {
             }
         }
         if let Some(deadline) = deadline {
-            match deadline.parse::<Timestamp>() {
-                Ok(at) => return Schedule::Deadline(at),
-                Err(_) => self.note(
+            match deadline.parse().ok().and_then(storable) {
+                Some(at) => return Schedule::Deadline(at),
+                None => self.note(
                     "deadline",
                     format!(
                         "\u{201c}{deadline}\u{201d} is no moment: write it as in 2030-01-31T12:00:00Z"

@@ -40,7 +40,11 @@ impl Service {
     /// The ways into it.
     #[must_use]
     pub fn doors(&self) -> Doors {
-        Doors::new().grpc(self.debt_service(), grpc::DEBT_SERVICE).api(self.api())
+        Doors::new()
+            .grpc(self.debt_service(), grpc::DEBT_SERVICE)
+            .api(self.api())
+            .foreign(self.foreign())
+            .pages(self.pages())
     }
 }
 
@@ -48,8 +52,7 @@ impl Service {
 impl Configured for Settings {
     fn connections(&self) -> Connections {
         Connections {
-            // The health check stores too.
-            writers: self.workers.workers + 1,
+            writers: self.workers.workers,
             // Those who read, and the duties.
             others: READERS_MAX + 1,
             write_max: self.workers.attempt_max(),
@@ -60,7 +63,11 @@ impl Configured for Settings {
         self: Box<Self>,
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
+        let tasks = parts.tasks.clone();
         let service = Service::start(parts, *self);
+        // If that fails, it is done soon.
+        let _ = service.look().await;
+        tasks.spawn("count debts", service.clone().keep_looking());
         let doors = service.doors();
         Ok((Arc::new(service), doors))
     }

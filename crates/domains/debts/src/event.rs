@@ -1,7 +1,7 @@
 //! What receivers are told of alarms and recoveries.
 
 use serde::Serialize;
-use tally_outbox::{About, Event, Webhooks};
+use tally_outbox::{About, Event, Told, Webhooks};
 
 use crate::domain::NAME;
 use crate::model::{Debt, KeptFlip};
@@ -51,6 +51,7 @@ pub(crate) fn of(debt: &Debt, flip: &KeptFlip, webhooks: &Webhooks) -> Vec<Event
         cause: &flip.cause,
         due_at: debt.state.due.map(|due| due.to_string()),
     };
+    let told = told(debt, flip);
     let mut events = Vec::new();
     for url in &definition.notify {
         match webhooks.receiver(url) {
@@ -60,7 +61,7 @@ pub(crate) fn of(debt: &Debt, flip: &KeptFlip, webhooks: &Webhooks) -> Vec<Event
                     subject: subject(debt.id, &receiver),
                     number: flip.number,
                 };
-                events.push(Event::new(about, receiver, kind, flip.noticed, &data));
+                events.push(Event::new(about, receiver, kind, flip.noticed, &data, &told));
             }
             // The operator has changed what is allowed since.
             Err(why) => {
@@ -69,4 +70,18 @@ pub(crate) fn of(debt: &Debt, flip: &KeptFlip, webhooks: &Webhooks) -> Vec<Event
         }
     }
     events
+}
+
+/// The same, for receivers that have a format of their own.
+fn told(debt: &Debt, flip: &KeptFlip) -> Told<'static> {
+    let definition = &debt.definition;
+    let (title, at, cause) = (definition.title(), flip.at, &flip.cause);
+    let text = if flip.is_alarm() {
+        format!("{title} is overdue since {at}: {cause}")
+    } else {
+        format!("{title} has recovered at {at}: {cause}")
+    };
+    let labels = vec![("debt", definition.slug.clone()), ("id", debt.id.to_string())];
+    let (starts, ends) = if flip.is_alarm() { (Some(at), None) } else { (None, Some(at)) };
+    Told { text, alert: "TallyDebtOverdue", labels, starts, ends }
 }

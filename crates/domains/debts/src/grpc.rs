@@ -73,8 +73,8 @@ impl DebtService for Service {
     ) -> Answer<proto::UpdateDebtResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let proto::UpdateDebtRequest { debt, definition } = request.into_inner();
-        let definition = self.define(written(definition.unwrap_or_default())?)?;
-        let debt = self.update(Self::named(caller.namespace(), &debt), definition).await?;
+        let definition = written(definition.unwrap_or_default())?;
+        let debt = self.redefine(Self::named(caller.namespace(), &debt), definition).await?;
         Ok(Response::new(proto::UpdateDebtResponse { debt: Some(shown(&debt, &caller)) }))
     }
 

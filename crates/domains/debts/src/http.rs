@@ -21,7 +21,7 @@ use tally_access::Caller;
 use tally_runtime::tell;
 use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 
-pub(crate) use self::answers::{cursor, read_cursor};
+pub(crate) use self::answers::{cursor, kind, read_cursor};
 use self::describe::{
     ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, PAUSE, PAY, PAYMENTS, RESUME,
     RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
@@ -139,8 +139,7 @@ async fn update(
 ) -> Answer {
     let (caller, named) = (Caller::of(request.extensions()).clone(), named(&request, &debt));
     let written: Written = api::json_of(request, DEFINITION_BYTES_MAX).await?;
-    let definition = service.define(written)?;
-    let debt = service.update(named, definition).await?;
+    let debt = service.redefine(named, written).await?;
     Ok(api::json(&answers::debt(&debt, &caller)))
 }
 

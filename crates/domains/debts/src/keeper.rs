@@ -1,21 +1,26 @@
 //! What one server does for all: sweeping what is overdue, and pruning.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tally_runtime::{Clock, Error, chain};
+use tally_runtime::{Chore, Clock, Error, Kind, chain};
 use tally_serve::Next;
 use tally_store::watch::Watch;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::ledger::Deed;
+use crate::ledger::{Deed, Outcome};
 use crate::store::{GAP_MAX, Store, WATCH};
 
 /// How many debts a transaction sweeps.
 const SWEPT_MAX: u32 = 500;
 /// How far the sweep is behind the clock: payments that have been received are stored by then.
 const LAG: SignedDuration = SignedDuration::from_secs(2);
+/// When it is overdue, so that the server is not ready.
+const SWEEP_OVERDUE_AFTER: Duration = Duration::from_secs(5 * 60);
 /// How often old payments are deleted, and how many rows at once.
 const PRUNING_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 const PRUNED_MAX: u32 = 1_000;
@@ -28,6 +33,9 @@ pub(crate) struct Keeper {
     clock: Arc<dyn Clock>,
     retention_days: u32,
     pruned: Arc<Mutex<Option<Timestamp>>>,
+    /// The debts that could not be swept the last time.
+    told: Arc<Mutex<HashSet<Uuid>>>,
+    chore: Chore,
     /// Called with every sweep that has events to deliver.
     notice: Arc<dyn Fn() + Send + Sync>,
 }
@@ -41,15 +49,18 @@ impl Keeper {
         retention_days: u32,
         notice: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        let gap_max = std::time::Duration::try_from(GAP_MAX).unwrap_or_default();
+        let gap_max = Duration::try_from(GAP_MAX).unwrap_or_default();
         let watch = Watch::new(store.database().clone(), WATCH, gap_max);
-        Self { store, watch, clock, retention_days, pruned: Arc::default(), notice }
+        let chore = Chore::new("sweep", SWEEP_OVERDUE_AFTER, clock.now());
+        let (pruned, told) = (Arc::default(), Arc::default());
+        Self { store, watch, clock, retention_days, pruned, told, chore, notice }
     }
 
     /// Sweeps what is overdue, and notes that debts are watched; prunes once an hour.
     pub(crate) async fn tick(&self) -> Result<Next, Error> {
-        self.sweep().await?;
         let now = self.clock.now();
+        // A debt that cannot be swept is no reason to sweep the others later.
+        drop(self.sweep_at(now).await?);
         let mut pruned = self.pruned.lock().await;
         if pruned.is_none_or(|last| now.duration_since(last).abs() >= PRUNING_INTERVAL) {
             self.prune(now).await?;
@@ -58,36 +69,96 @@ impl Keeper {
         Ok(Next::Later)
     }
 
-    /// Sweeps everything that is overdue. A debt that cannot be swept keeps no other one waiting.
+    /// Sweeps everything that is overdue.
     ///
     /// # Errors
-    /// That of the first debt that cannot be swept: the sweep is not complete then, and nobody notes that
-    /// debts are watched.
+    /// When the database fails, or that of the first debt that cannot be swept; all others are swept then.
     pub(crate) async fn sweep(&self) -> Result<(), Error> {
-        let now = self.clock.now();
+        self.sweep_at(self.clock.now()).await?.map_or(Ok(()), Err)
+    }
+
+    /// The same; the error of a debt that cannot be swept is returned.
+    async fn sweep_at(&self, now: Timestamp) -> Result<Option<Error>, Error> {
+        let began = Instant::now();
+        let swept = self.round(now).await;
+        self.store.measured().swept(began.elapsed());
+        match swept {
+            Ok(Some(broken)) => {
+                let failed: Result<(), Error> = Err(broken);
+                self.chore.note(now, &failed);
+                Ok(failed.err())
+            }
+            swept => {
+                self.chore.note(now, &swept);
+                swept
+            }
+        }
+    }
+
+    /// Sweeping, as others wait for it.
+    pub(crate) fn chore(&self) -> Chore {
+        self.chore.clone()
+    }
+
+    /// Sweeps everything that is overdue, and notes that debts are watched. A debt that cannot be swept keeps no
+    /// other one waiting; its error is returned, the first one if there are several.
+    async fn round(&self, now: Timestamp) -> Result<Option<Error>, Error> {
         self.store.note_gap(now).await?;
         let until = now.saturating_sub(LAG).unwrap_or(now);
-        let (mut after, mut done) = ((Timestamp::UNIX_EPOCH, Uuid::nil()), Ok(()));
+        let (mut after, mut broken) = ((Timestamp::UNIX_EPOCH, Uuid::nil()), Vec::new());
         loop {
             let overdue = self.store.overdue(until, after, SWEPT_MAX).await?;
             let Some(last) = overdue.last() else { break };
             after = *last;
-            let deeds = overdue.iter().map(|(_, id)| Deed::Sweep(*id)).collect();
-            if let Err(error) = self.store.settle(deeds, until).await {
-                tracing::debug!(error = chain(&error), "debts are swept one by one");
-                for (_, id) in &overdue {
-                    let swept = self.store.settle_one(Deed::Sweep(*id), until).await;
-                    let swept = swept.map(drop).map_err(|error| error.within("sweep a debt"));
-                    if let Err(error) = &swept {
-                        tracing::warn!(debt = %id, error = chain(error), "a debt cannot be swept");
-                    }
-                    done = done.and(swept);
-                }
-            }
+            self.sweep_some(&overdue, until, &mut broken).await?;
             (self.notice)();
         }
-        done?;
-        self.watch.note(now).await.map(drop)
+        self.tell(&broken).await;
+        self.watch.note(now).await?;
+        Ok(broken.into_iter().next().map(|(_, error)| error))
+    }
+
+    /// Sweeps these, and adds those that cannot be swept.
+    async fn sweep_some(
+        &self,
+        overdue: &[(Timestamp, Uuid)],
+        until: Timestamp,
+        broken: &mut Vec<(Uuid, Error)>,
+    ) -> Result<(), Error> {
+        let deeds = overdue.iter().map(|(_, id)| Deed::Sweep(*id)).collect();
+        let outcomes: Vec<_> = match self.store.settle(deeds, until).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "debts are swept one by one");
+                let mut outcomes = Vec::new();
+                for (_, id) in overdue {
+                    outcomes.push(self.store.settle_one(Deed::Sweep(*id), until).await);
+                }
+                outcomes
+            }
+        };
+        for ((_, id), outcome) in overdue.iter().zip(outcomes) {
+            match outcome {
+                Ok(Outcome::Broken(why)) => {
+                    let error = Error::permanent(format!("sweep debt {id}"), Kind::Internal);
+                    broken.push((*id, error.because(why)));
+                }
+                Ok(_) => {}
+                // It is the database's trouble.
+                Err(error) if error.is_transient() => return Err(error.within("sweep debts")),
+                Err(error) => broken.push((*id, error.within(format!("sweep debt {id}")))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which debts cannot be swept, if that is news.
+    async fn tell(&self, broken: &[(Uuid, Error)]) {
+        let mut told = self.told.lock().await;
+        for (id, error) in broken.iter().filter(|(id, _)| !told.contains(id)) {
+            tracing::warn!(debt = %id, error = chain(error), "a debt cannot be swept");
+        }
+        *told = broken.iter().map(|(id, _)| *id).collect();
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tally_outbox::Event;
-use tally_runtime::{Kind as ErrorKind, faults};
+use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
 use crate::definition::Definition;
@@ -37,6 +37,9 @@ pub(crate) enum Outcome {
     TooMany,
     /// For the reason that the text gives.
     Refused(ErrorKind, String),
+    /// The database has something of the debt that nobody can read, as the text says. No other debt is
+    /// concerned.
+    Broken(String),
 }
 
 /// A deed that is done, now or before.
@@ -59,6 +62,8 @@ pub(crate) struct Loaded {
     pub(crate) found: Vec<Option<Uuid>>,
     /// The debts, locked until the transaction ends.
     pub(crate) debts: HashMap<Uuid, Debt>,
+    /// Debts of which the database has something that nobody can read, and why.
+    pub(crate) broken: HashMap<Uuid, String>,
     /// Debts that this transaction has made.
     pub(crate) created: HashSet<Uuid>,
     /// Deeds whose debts were not made, because there are too many.
@@ -125,6 +130,23 @@ pub(crate) fn judge(loaded: Loaded, deeds: &[Deed], now: Timestamp, tell: &Tell)
     ledger.finish()
 }
 
+// === impl Loaded ===
+
+impl Loaded {
+    /// Notes that what the database has of a debt cannot be read, unless the error may pass by itself.
+    pub(crate) fn note_broken(
+        &mut self,
+        id: Uuid,
+        error: tally_store::Error,
+    ) -> Result<(), tally_store::Error> {
+        if error.is_transient() {
+            return Err(error);
+        }
+        self.broken.insert(id, chain(&error));
+        Ok(())
+    }
+}
+
 // === impl Ledger ===
 
 impl Ledger<'_> {
@@ -133,6 +155,9 @@ impl Ledger<'_> {
             return Outcome::TooMany;
         }
         let id = self.loaded.found.get(at).copied().flatten();
+        if let Some(why) = id.and_then(|id| self.loaded.broken.get(&id)) {
+            return Outcome::Broken(why.clone());
+        }
         let Some(debt) = id.and_then(|id| self.loaded.debts.get(&id)).cloned() else {
             return Outcome::Unknown;
         };
@@ -300,3 +325,6 @@ impl Ledger<'_> {
 fn done(debt: Debt) -> Outcome {
     Outcome::Done(Box::new(Done { debt, payment: 0, is_repeated: false, is_created: false }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `definition.rs` | what is agreed of a debt, as it is written, and what is wrong with it |
 //! | `domain.rs` | the domain as an app lists it |
+//! | `doors.rs`, `doors/` | the HTTP of other products |
 //! | `durations.rs` | durations as people write them |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
 //! | `event.rs` | what receivers are told of alarms and recoveries |
@@ -12,8 +13,10 @@
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
+//! | `metrics.rs` | what a scrape is told of debts |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
+//! | `pages.rs`, `pages/` | the pages |
 //! | `schedule.rs`, `schedule/` | when something is due: intervals, cron expressions, one deadline |
 //! | `service.rs` | the operations |
 //! | `settings.rs` | the settings, and their bounds |
@@ -24,6 +27,7 @@
 
 mod definition;
 mod domain;
+mod doors;
 pub mod durations;
 mod error;
 mod event;
@@ -32,8 +36,10 @@ mod hash;
 mod http;
 mod keeper;
 mod ledger;
+mod metrics;
 mod migrations;
 mod model;
+mod pages;
 pub mod schedule;
 mod service;
 mod settings;

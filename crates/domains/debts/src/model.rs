@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tally_runtime::Namespace;
 use uuid::Uuid;
 
-use crate::definition::Definition;
+use crate::definition::{Definition, SLUG_BYTES_MAX};
 use crate::state::{Cause, Kind, Noted, Run, State};
 
 /// How much of the body of a payment is kept, in bytes.
@@ -137,12 +137,18 @@ pub(crate) struct KeptFlip {
 // === impl Which ===
 
 impl Which {
-    /// A slug, a number or an id.
+    /// A slug, a number or an id. What is none of them is a slug that no debt has; databases take no NUL, and
+    /// an answer repeats no text of any length.
     pub(crate) fn read(text: &str) -> Self {
         if let Ok(id) = Uuid::try_parse(text) {
             return Self::Id(id);
         }
-        text.parse().map_or_else(|_| Self::Slug(text.to_owned()), Self::Number)
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if is_number => Self::Number(number),
+            _ if text.len() > SLUG_BYTES_MAX => Self::Slug(crate::beginning(text) + "\u{2026}"),
+            _ => Self::Slug(text.replace('\0', "\u{fffd}")),
+        }
     }
 }
 
@@ -233,5 +239,34 @@ pub(crate) fn words(cause: &Cause) -> String {
         Cause::TooOften => "it was paid too often".to_owned(),
         Cause::Succeeded => "it succeeded".to_owned(),
         Cause::Paused => "it was paused".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_debt_is_asked_for_by_is_one_thing() {
+        let id = Uuid::from_u128(7);
+        for (text, which) in [
+            ("7", Which::Number(7)),
+            ("007", Which::Number(7)),
+            ("backup", Which::Slug("backup".to_owned())),
+            // A slug may begin with what is a sign elsewhere.
+            ("-7", Which::Slug("-7".to_owned())),
+            ("+7", Which::Slug("+7".to_owned())),
+            ("99999999999999999999", Which::Slug("99999999999999999999".to_owned())),
+            ("", Which::Slug(String::new())),
+            (&id.to_string(), Which::Id(id)),
+            (&id.simple().to_string(), Which::Id(id)),
+            ("a\0b", Which::Slug("a\u{fffd}b".to_owned())),
+        ] {
+            assert_eq!(Which::read(text), which, "{text:?}");
+        }
+        let whole = "a".repeat(SLUG_BYTES_MAX);
+        assert_eq!(Which::read(&whole), Which::Slug(whole.clone()));
+        let told = Which::read(&"a".repeat(4 << 20)).to_string();
+        assert!(told.len() < SLUG_BYTES_MAX && told.ends_with('\u{2026}'), "{told}");
     }
 }

@@ -271,6 +271,15 @@ pub(crate) fn later(time: Timestamp, by: Duration) -> Option<Timestamp> {
     time.checked_add(SignedDuration::try_from(by).ok()?).ok()
 }
 
+/// A moment of a client, if every database can keep it: in whole microseconds, and neither before the year 1 nor
+/// within the last second of the calendar.
+pub(crate) fn storable(time: Timestamp) -> Option<Timestamp> {
+    const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+    let time = Timestamp::from_microsecond(time.as_microsecond()).ok()?;
+    let is_kept = time >= FIRST && later(time, Duration::from_secs(1)).is_some();
+    is_kept.then_some(time)
+}
+
 /// Databases keep microseconds.
 pub(crate) fn whole_micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).expect("not beyond the moment itself")

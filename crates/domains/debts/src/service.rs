@@ -3,39 +3,39 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `pay.rs` | paying: from what a door has read to what is stored |
+//! | `running.rs` | what the app knows of the domain while it runs |
 
 mod pay;
+mod running;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use tally_ingest::{Queue, Workers};
-use tally_outbox::{Outbox, Receiver};
-use tally_runtime::metrics::Scrape;
-use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, chain, random};
-use tally_serve::{Duties, Fact, Parts, Running};
+use tally_outbox::{Delivery, Outbox, Receiver};
+use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, random};
+use tally_serve::{Duties, Parts};
 use tally_store::{Database, Lease};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 pub(crate) use self::pay::Said;
-use crate::definition::{Definition, Written};
+use crate::definition::{Definition, Written, Wrong};
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::event;
 use crate::keeper::Keeper;
 use crate::ledger::{Deed, Outcome};
-use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
+use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment, Which};
 use crate::schedule::whole_micros;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::store::{Added, Listing, Store};
+use crate::store::{Added, Listing, Store, subject};
 use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
-pub(crate) const READERS_MAX: usize = 3;
+pub(crate) const READERS_MAX: usize = 2;
 /// How many next times a debt shows.
 const TIMES_SHOWN: usize = 5;
 /// How many open runs it shows.
@@ -55,6 +55,8 @@ pub struct Service {
     tasks: Tasks,
     readers: Arc<Semaphore>,
     is_keeping: Arc<AtomicBool>,
+    /// How many debts have metrics each.
+    metrics_max: u32,
 }
 
 /// A debt, its open runs, and its next times.
@@ -86,6 +88,7 @@ impl Service {
         let retention_days = settings.payment_retention_days;
         let keeper = Keeper::new(store.clone(), Arc::clone(&clock), retention_days, notice);
         let duties = Duties::new(Lease::new(database, NAME), drain.clone());
+        let duties = duties.doing([keeper.chore()]);
         let (is_keeping, ticking) = (duties.is_holder(), keeper.clone());
         let tick = move || {
             let keeper = ticking.clone();
@@ -103,6 +106,7 @@ impl Service {
             tasks: Tasks::new(),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             is_keeping,
+            metrics_max: settings.metrics_max,
         }
     }
 
@@ -121,12 +125,14 @@ impl Service {
 
     /// Reads a definition, with everything that is wrong with it.
     pub(crate) fn define(&self, written: Written) -> Result<Definition, Error> {
-        let definition = written.check(Some(self.now())).map_err(Error::Wrong)?;
         let webhooks = self.outbox.webhooks();
-        for url in &definition.notify {
-            webhooks.receiver(url).map_err(|why| Error::wrong("notify", why))?;
+        let refused = written.notify.iter().filter_map(|url| webhooks.receiver(url).err());
+        let refused: Wrong = refused.map(|why| ("notify".to_owned(), why)).collect();
+        match written.check(Some(self.now())) {
+            Ok(definition) if refused.is_empty() => Ok(definition),
+            Ok(_) => Err(Error::Wrong(refused)),
+            Err(wrong) => Err(Error::Wrong(wrong.into_iter().chain(refused).collect())),
         }
-        Ok(definition)
     }
 
     /// A debt that is to be made.
@@ -142,6 +148,14 @@ impl Service {
         definition: Definition,
     ) -> Result<(Debt, bool), Error> {
         let new = self.new_debt(namespace, definition);
+        if let Err(wrong) = new.definition.check_deadline(self.now()) {
+            let which = Which::Slug(new.definition.slug.clone());
+            // One that is there may have passed.
+            self.find(&Named { namespace, which }).await.map_err(|error| match error {
+                Error::Unknown(_) => Error::Wrong(wrong),
+                error => error,
+            })?;
+        }
         let _place = self.place().await;
         match self.store.add(&new, self.now()).await.map_err(Error::store("add a debt"))? {
             Added::New(debt) => Ok((*debt, false)),
@@ -158,24 +172,25 @@ impl Service {
         }
     }
 
-    /// Gives a debt other terms.
+    /// Gives a debt the terms that are written.
     ///
     /// An address to notify that is given without what may be a secret, as answers have it, stays what it is.
-    pub(crate) async fn update(
-        &self,
-        named: Named,
-        mut definition: Definition,
-    ) -> Result<Debt, Error> {
+    pub(crate) async fn redefine(&self, named: Named, mut written: Written) -> Result<Debt, Error> {
+        self.find(&named).await?.definition.restore(&mut written.notify);
+        let definition = self.define(written)?;
+        self.update(named, definition).await
+    }
+
+    /// Gives a debt other terms.
+    pub(crate) async fn update(&self, named: Named, definition: Definition) -> Result<Debt, Error> {
         let known = self.find(&named).await?.definition;
-        for url in &mut definition.notify {
-            let same = known.shown_notify().iter().position(|shown| shown == url);
-            if let Some(whole) = same.and_then(|at| known.notify.get(at)) {
-                url.clone_from(whole);
-            }
+        if definition.terms.schedule != known.terms.schedule {
+            definition.check_deadline(self.now()).map_err(Error::Wrong)?;
         }
         let slug = definition.slug.clone();
         let deed = Deed::Update(named.clone(), Box::new(definition));
         let settled = self.store.settle_one(deed, self.now()).await;
+        self.outbox.notice();
         if let Err(error) = &settled
             && error.sqlstate() == Some(UNIQUE_VIOLATION)
         {
@@ -227,11 +242,22 @@ impl Service {
     /// Debts: the overdue ones first. Says whether there are more.
     pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Debt>, bool), Error> {
         let _place = self.place().await;
+        let texts = listing.tags.iter().chain([&listing.search]);
+        if texts.chain(listing.after.iter().map(|(_, slug)| slug)).any(|text| text.contains('\0')) {
+            return Err(Error::wrong("search", "a NUL is in no text that a debt has"));
+        }
         let one_more = Listing { limit: listing.limit + 1, ..listing.clone() };
         let mut debts = self.store.list(&one_more).await.map_err(Error::store("list debts"))?;
         let has_more = debts.len() > listing.limit;
         debts.truncate(listing.limit);
         Ok((debts, has_more))
+    }
+
+    /// Debts that are late, in order of their slugs: at most so many.
+    pub(crate) async fn late(&self, namespace: Namespace, limit: u32) -> Result<Vec<Debt>, Error> {
+        let _place = self.place().await;
+        let late = self.store.late(namespace, self.now(), limit).await;
+        late.map_err(Error::store("list late debts"))
     }
 
     /// How many debts of each status there are.
@@ -277,11 +303,27 @@ impl Service {
         flips.map_err(Error::store("list flips"))
     }
 
+    /// The latest events of a debt and what became of them, for each receiver that is still allowed.
+    pub(crate) async fn events(&self, debt: &Debt, limit: u32) -> Result<Vec<Delivery>, Error> {
+        let mut events = Vec::new();
+        for receiver in self.receivers(debt) {
+            let subject = subject(debt.id, &receiver);
+            let some = self.outbox.deliveries(NAME, subject, limit).await;
+            events.extend(some.map_err(Error::store("list events"))?);
+        }
+        Ok(events)
+    }
+
     /// Where the events of a debt go, as far as that is allowed.
     fn receivers(&self, debt: &Debt) -> Vec<Receiver> {
         let webhooks = self.outbox.webhooks();
         let allowed = |url: &String| webhooks.receiver(url).ok();
         debt.definition.notify.iter().filter_map(allowed).collect()
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        self.store.database().ping().await.map_err(Error::store("ask the database"))
     }
 
     /// A place among those who read.
@@ -306,45 +348,4 @@ fn next_times(definition: &Definition, state: &State) -> Vec<Timestamp> {
     let Some(due) = state.due else { return Vec::new() };
     let then = definition.terms.schedule.times_after(due);
     std::iter::once(due).chain(then).take(TIMES_SHOWN).collect()
-}
-
-#[async_trait]
-impl Running for Service {
-    async fn ready(&self) -> Result<(), String> {
-        let Some(trouble) = self.workers.trouble() else { return Ok(()) };
-        if trouble.is_trying {
-            return Err(trouble.message);
-        }
-        self.store.database().ping().await.map_err(|error| chain(&error))?;
-        self.workers.recovered();
-        Ok(())
-    }
-
-    fn queued_rows(&self) -> usize {
-        self.queue.rows()
-    }
-
-    fn measure(&self, scrape: &mut Scrape) {
-        self.workers.measure(&self.queue, NAME, self.now(), scrape);
-    }
-
-    fn facts(&self) -> Vec<Fact> {
-        let keeps = self.is_keeping.load(Ordering::Relaxed);
-        vec![Fact::text("sweeps", if keeps { "this server" } else { "another server" })]
-    }
-
-    async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
-        let [new, up, down, paused] = self.store.counts(None).await?;
-        let count = |count: i64| u64::try_from(count).unwrap_or_default();
-        Ok(vec![
-            Fact::count("debts", count(new + up + down + paused)),
-            Fact::count("debts overdue", count(down)),
-        ])
-    }
-
-    async fn finished(&self) {
-        self.tasks.finished().await;
-        self.queue.close();
-        self.workers.finished().await;
-    }
 }

@@ -31,6 +31,11 @@ pub(crate) struct Arguments {
         default_value = "400"
     )]
     debts_payment_retention_days: Given<u32>,
+
+    /// How many debts, the oldest ones, have metrics each at /metrics; all have sums. There are none by default,
+    /// because each is some series of the monitoring system
+    #[arg(long, env = "TALLY_DEBTS_METRICS_MAX", value_name = "N", default_value = "0")]
+    debts_metrics_max: Given<u32>,
 }
 
 /// The checked settings, and the limits that are fixed.
@@ -40,6 +45,8 @@ pub struct Settings {
     pub debts_max: u32,
     /// For how many days payments are kept; 0 is for ever.
     pub payment_retention_days: u32,
+    /// How many debts have metrics each.
+    pub metrics_max: u32,
     /// How many may wait, and for how long a caller is held back.
     pub queue: Limits,
     /// How they are written.
@@ -57,6 +64,11 @@ impl Arguments {
                 &self.debts_payment_retention_days,
                 0..=36_500,
             ),
+            metrics_max: problems.within(
+                &name("debts-metrics-max"),
+                &self.debts_metrics_max,
+                0..=10_000,
+            ),
             ..Settings::default()
         }
     }
@@ -69,6 +81,7 @@ impl Default for Settings {
         Self {
             debts_max: 100_000,
             payment_retention_days: 400,
+            metrics_max: 0,
             queue: QUEUE,
             workers: tally_ingest::Settings {
                 workers: WORKERS,

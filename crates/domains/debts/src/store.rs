@@ -5,10 +5,12 @@
 //! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
+//! | `told.rs` | what deeds are about, and what tells that they were done before |
 
 mod codes;
 mod postgres;
 mod sqlite;
+mod told;
 
 use std::sync::Arc;
 
@@ -19,7 +21,9 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
+use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
+use crate::metrics::{Measured, Seen};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
 use crate::state::{Gap, State, Status};
 
@@ -50,6 +54,7 @@ pub(crate) struct Store {
     /// How many debts a namespace may have.
     debts_max: u32,
     tell: Tell,
+    measured: Arc<Measured>,
 }
 
 /// Which debts are listed.
@@ -80,7 +85,12 @@ pub(crate) enum Added {
 /// Each operation fails when the database does.
 impl Store {
     pub(crate) fn new(database: Database, debts_max: u32, tell: Tell) -> Self {
-        Self { database, debts_max, tell }
+        Self { database, debts_max, tell, measured: Arc::default() }
+    }
+
+    /// What is counted of what is done here.
+    pub(crate) fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     pub(crate) fn debts_max(&self) -> u32 {
@@ -94,9 +104,9 @@ impl Store {
     /// Does deeds in one transaction, and returns what became of each. An error says whether they may
     /// be done all the same; done again, they are known.
     pub(crate) async fn settle(&self, deeds: Arc<[Deed]>, now: Timestamp) -> Result<Vec<Outcome>> {
-        match &self.database {
+        let changes = match &self.database {
             Database::Postgres(database) => {
-                postgres::settle(database, &deeds, now, self.debts_max, &self.tell).await
+                postgres::settle(database, &deeds, now, self.debts_max, &self.tell).await?
             }
             Database::Sqlite(database) => {
                 let (debts_max, tell) = (self.debts_max, Arc::clone(&self.tell));
@@ -104,9 +114,11 @@ impl Store {
                     .write(move |connection| {
                         sqlite::settle(connection, &deeds, now, debts_max, &tell)
                     })
-                    .await
+                    .await?
             }
-        }
+        };
+        self.measured.flipped(&changes.flips);
+        Ok(changes.outcomes)
     }
 
     /// The same, until it succeeds or fails for good: for what is safe to repeat.
@@ -177,6 +189,26 @@ impl Store {
         }
     }
 
+    /// Debts that are late, in order of their slugs.
+    pub(crate) async fn late(
+        &self,
+        namespace: Namespace,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Debt>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::late(database, namespace, now, limit);
+                Policy::short("list late debts").run(once).await
+            }
+            Database::Sqlite(database) => {
+                database
+                    .read(move |connection| sqlite::late(connection, namespace, now, limit))
+                    .await
+            }
+        }
+    }
+
     /// How many debts of each status there are in a namespace, or in all.
     pub(crate) async fn counts(&self, namespace: Option<Namespace>) -> Result<[i64; 4]> {
         match &self.database {
@@ -186,6 +218,16 @@ impl Store {
             }
             Database::Sqlite(database) => {
                 database.read(move |connection| sqlite::counts(connection, namespace)).await
+            }
+        }
+    }
+
+    /// What a scrape is told, with so many debts one by one.
+    pub(crate) async fn seen(&self, debts_max: u32) -> Result<Seen> {
+        match &self.database {
+            Database::Postgres(database) => postgres::seen(database, debts_max).await,
+            Database::Sqlite(database) => {
+                database.read(move |connection| sqlite::seen(connection, debts_max)).await
             }
         }
     }
@@ -306,6 +348,13 @@ fn gap_before(now: Timestamp, watched: Option<Timestamp>) -> Option<Gap> {
     Some(Gap { from, until: now })
 }
 
+/// The gaps that matter now, in order: those that are noted, the last one first, and the one before now. One that
+/// ends in the future is of a clock that was put forward and has been set right since.
+fn gaps_at(now: Timestamp, noted: Vec<Gap>, watched: Option<Timestamp>) -> Vec<Gap> {
+    let is_over = |gap: &Gap| gap.until.duration_since(now) <= GAP_MAX;
+    noted.into_iter().rev().filter(is_over).chain(gap_before(now, watched)).collect()
+}
+
 /// What is new in the database of a new debt.
 fn made(new: &NewDebt, number: i64, now: Timestamp) -> Debt {
     Debt {
@@ -320,43 +369,5 @@ fn made(new: &NewDebt, number: i64, now: Timestamp) -> Debt {
         runs: 0,
         flips: 0,
         open_runs: 0,
-    }
-}
-
-/// The deeds that may make a debt, each with its place.
-fn creations(deeds: &[Deed]) -> impl Iterator<Item = (usize, &NewDebt)> {
-    deeds.iter().enumerate().filter_map(|(at, deed)| match deed {
-        Deed::Pay(payment) => Some((at, payment.create.as_deref()?)),
-        _ => None,
-    })
-}
-
-/// What a deed is about.
-fn named(deed: &Deed) -> Named {
-    match deed {
-        Deed::Pay(payment) => payment.to.clone(),
-        Deed::Sweep(id) => {
-            Named { namespace: Namespace::DEFAULT, which: crate::model::Which::Swept(*id) }
-        }
-        Deed::Pause(named) | Deed::Resume(named) | Deed::Update(named, _) => named.clone(),
-    }
-}
-
-/// What tells the payments of deeds, and which runs they name, by their debts.
-struct Told {
-    once: Vec<(Uuid, Uuid)>,
-    runs: Vec<(Uuid, String)>,
-}
-
-impl Told {
-    fn of(deeds: &[Deed], found: &[Option<Uuid>]) -> Self {
-        let mut told = Self { once: Vec::new(), runs: Vec::new() };
-        for (deed, debt) in deeds.iter().zip(found) {
-            let (Deed::Pay(payment), Some(debt)) = (deed, debt) else { continue };
-            told.once.push((*debt, payment.once));
-            told.once.extend(payment.run_once.map(|once| (*debt, once)));
-            told.runs.extend(payment.run.clone().map(|run| (*debt, run)));
-        }
-        told
     }
 }

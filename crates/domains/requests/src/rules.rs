@@ -337,7 +337,7 @@ impl KeptRule {
     /// Its URL as people see it: without what may be a secret.
     pub(crate) fn shown_webhook(&self) -> String {
         let receiver = self.webhook.parse::<Receiver>();
-        receiver.map(|receiver| receiver.origin()).unwrap_or_default()
+        receiver.map(|receiver| receiver.shown()).unwrap_or_default()
     }
 
     /// When it can say first that there are too few requests: a window that begins earlier was not

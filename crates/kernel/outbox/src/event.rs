@@ -5,7 +5,7 @@ use serde::Serialize;
 use tally_runtime::random;
 use uuid::Uuid;
 
-use crate::Receiver;
+use crate::{Receiver, Told};
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,21 +28,12 @@ pub struct Event {
     pub(crate) body: String,
 }
 
-/// What is sent, in JSON: the members that webhooks of this kind have, and the id, which is in a header
-/// as well.
-#[derive(Serialize)]
-struct Body<'a, T> {
-    id: String,
-    r#type: &'a str,
-    timestamp: String,
-    data: &'a T,
-}
-
 // === impl Event ===
 
 impl Event {
     /// An event of this type, such as `requests.rule.firing`, which happened now. Its id is drawn here,
-    /// and its text is the same in each attempt to deliver it.
+    /// and its text is the same in each attempt to deliver it: the data, or what is told, as the receiver's format
+    /// has it.
     ///
     /// # Panics
     /// If the data cannot be JSON.
@@ -53,10 +44,10 @@ impl Event {
         r#type: &str,
         now: Timestamp,
         data: &T,
+        told: &Told<'_>,
     ) -> Self {
         let id = random::id(now);
-        let body = Body { id: id.to_string(), r#type, timestamp: now.to_string(), data };
-        let body = serde_json::to_string(&body).expect("the data of an event can be JSON");
+        let body = receiver.format().write(id, r#type, now, data, told);
         Self { id, about, receiver, at: now, body }
     }
 

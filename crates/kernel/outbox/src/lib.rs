@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `courier.rs` | sends what is due, tries again, and gives up |
 //! | `event.rs` | an event, and the text that a receiver gets |
+//! | `format.rs` | what an event is written as, for receivers that have a format of their own |
 //! | `metrics.rs` | what a scrape is told of deliveries |
 //! | `post.rs` | one attempt: a connection, a request, and the head of its answer |
 //! | `postgres.rs`, `postgres/` | the outbox in Postgres and CockroachDB |
@@ -16,6 +17,7 @@
 
 mod courier;
 mod event;
+mod format;
 mod metrics;
 mod post;
 pub mod postgres;
@@ -27,6 +29,7 @@ mod store;
 
 pub use courier::Courier;
 pub use event::{About, Event};
+pub use format::Told;
 pub use receiver::{Allowed, Receiver};
 pub use settings::{Webhooks, WebhooksArgs};
 pub use signature::Secrets;

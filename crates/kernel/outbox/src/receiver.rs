@@ -7,6 +7,8 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 
+use crate::format::Format;
+
 /// The longest URL.
 const URL_BYTES_MAX: usize = 2_000;
 
@@ -14,9 +16,10 @@ const URL_BYTES_MAX: usize = 2_000;
 /// dots behind it lead out of what is allowed.
 const AMBIGUOUS: [&str; 8] = ["\\", ";", "%00", "%25", "%2e", "%2f", "%3b", "%5c"];
 
-/// A URL that events are sent to, by POST.
+/// A URL that events are sent to, by POST, and in which format: `slack+` or `alertmanager+` before it says so.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Receiver {
+    format: Format,
     uri: Uri,
 }
 
@@ -27,6 +30,11 @@ pub struct Allowed(Vec<Receiver>);
 // === impl Receiver ===
 
 impl Receiver {
+    /// What is sent there.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether to use TLS.
     pub(crate) fn is_https(&self) -> bool {
         self.uri.scheme_str() == Some("https")
@@ -52,10 +60,10 @@ impl Receiver {
         self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
-    /// The whole URL, which may be a secret.
+    /// The whole URL, which may be a secret, with its format.
     #[must_use]
     pub fn url(&self) -> String {
-        self.uri.to_string()
+        format!("{}{}", self.format.prefix(), self.uri)
     }
 
     /// Scheme, host and port: what logs and people see, because the rest may be a secret.
@@ -63,6 +71,12 @@ impl Receiver {
     pub fn origin(&self) -> String {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         format!("{scheme}://{}", self.authority().to_ascii_lowercase())
+    }
+
+    /// The same, with its format.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}{}", self.format.prefix(), self.origin())
     }
 
     /// Whether it begins with this one: the same scheme, host and port, and whole segments of the path.
@@ -97,6 +111,7 @@ impl FromStr for Receiver {
         if text.contains('#') {
             return Err("has a fragment (#), which no server sees");
         }
+        let (format, text) = Format::read(text);
         let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err("does not begin with https:// or http://");
@@ -119,7 +134,7 @@ impl FromStr for Receiver {
                         %00, %25, %2e, %2f, %3b and %5c",
             );
         }
-        Ok(Self { uri })
+        Ok(Self { format, uri })
     }
 }
 
@@ -156,6 +171,9 @@ impl FromStr for Allowed {
             let prefix: Result<Receiver, _> = text.parse();
             let prefix = prefix.and_then(|prefix| match prefix.uri.query() {
                 Some(_) => Err("has a query (?)"),
+                None if prefix.format != Format::Plain => {
+                    Err("has a format (slack+, alertmanager+): what is allowed is allowed in each")
+                }
                 None => Ok(prefix),
             });
             prefix.map_err(|why| format!("URL {} {why}", at + 1))
@@ -179,6 +197,10 @@ mod tests {
         assert_eq!((one.host(), one.port(), one.target()), ("Hooks.example.com", 443, "/a/b?c=d"));
         assert_eq!(one.origin(), "https://hooks.example.com");
         assert!(!format!("{one:?}").contains("/a/b"), "the path may be a secret");
+        let one = receiver("slack+https://hooks.example.com/s3cret");
+        assert_eq!((one.target(), &*one.origin()), ("/s3cret", "https://hooks.example.com"));
+        assert_eq!(one.shown(), "slack+https://hooks.example.com");
+        assert_eq!(receiver(&one.url()), one, "the database has it so");
         let one = receiver("http://[::1]:8080");
         assert_eq!((one.host(), one.port(), one.target()), ("::1", 8080, "/"));
         for text in [
@@ -186,6 +208,9 @@ mod tests {
             "hooks.example.com",
             "/hook",
             "ftp://a/",
+            "slack+",
+            "teams+https://a/",
+            "slack+alertmanager+https://a/",
             "https:///a",
             "https://user:secret@a/",
             "https://user@a:443/",
@@ -222,6 +247,8 @@ mod tests {
             "https://HOOKS.example.com:443/tally/a?b",
             "https://hooks.example.com/tally?b",
             "http://127.0.0.1:9000/any",
+            "slack+https://hooks.example.com/tally/a",
+            "alertmanager+http://127.0.0.1:9000/api/v2/alerts",
         ] {
             assert!(allowed.allows(&receiver(text)), "{text}");
         }
@@ -236,6 +263,7 @@ mod tests {
             "http://127.0.0.1/any",
             "http://localhost:9000/any",
             "http://169.254.169.254/latest",
+            "slack+https://hooks.example.com/tallyho",
         ] {
             assert!(!allowed.allows(&receiver(text)), "{text}");
         }
@@ -245,7 +273,7 @@ mod tests {
         );
         let none: Allowed = "".parse().expect("nothing");
         assert!(none.is_empty() && !none.allows(&receiver("https://a/")));
-        for text in ["a", "https://a/?b", "https://a/,*", "https://user@a/"] {
+        for text in ["a", "https://a/?b", "https://a/,*", "https://user@a/", "slack+https://a/"] {
             assert!(text.parse::<Allowed>().is_err(), "{text}");
         }
         let why = "https://a/b, https://c/s3cret?d".parse::<Allowed>().expect_err("a query");

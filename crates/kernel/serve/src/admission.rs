@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse as _;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
+use tally_access::Scope;
 use tonic::Status;
 
 use crate::api::Problem;
@@ -120,6 +121,10 @@ pub(crate) async fn admit(
             return Problem::of_protocol(StatusCode::FORBIDDEN, reason).into_response();
         }
     }
+    if is_of_other_site(request.headers()) && is_open_to_pages(&guard, &request) {
+        let reason = "a page of another site may not send this to this server";
+        return Problem::of_protocol(StatusCode::FORBIDDEN, reason).into_response();
+    }
     next.run(request).await
 }
 
@@ -163,6 +168,18 @@ fn is_of_browser(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ACCEPT_LANGUAGE)
         || headers.contains_key(header::ORIGIN)
         || headers.keys().any(|name| name.as_str().starts_with("sec-fetch-"))
+}
+
+/// Whether a page of any site could send this request, and it would do something.
+fn is_open_to_pages(guard: &Guard, request: &Request) -> bool {
+    guard.manner(request).is_some() && guard.needs(request).scope() != Some(Scope::Read)
+}
+
+/// Whether a browser says that a page of another site makes it send this: also what has no `Origin`, such as
+/// an image's address.
+fn is_of_other_site(headers: &HeaderMap) -> bool {
+    let sites = headers.get_all("sec-fetch-site").iter();
+    sites.into_iter().any(|site| !["same-origin", "none"].iter().any(|own| site == own))
 }
 
 /// An address of IPv6 without the brackets that it has in a URL.

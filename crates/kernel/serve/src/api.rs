@@ -30,9 +30,9 @@ pub use self::accept::{FORMAT, Format, preferred, wants_page};
 pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, text, untagged};
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
-pub use self::given::{Given, json_of, read};
+pub use self::given::{Beginning, Given, beginning, json_of, read, whole};
 pub use self::idempotency::idempotency_key;
-pub use self::parameters::{Parameter, Parameters, Values};
+pub use self::parameters::{Parameter, Parameters, Values, pairs};
 pub use self::problem::{Mistakes, Problem};
 #[cfg(test)]
 pub(crate) use self::room::ALONE;

@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use crate::Needs;
 use crate::api::Api;
+use crate::foreign::Foreign;
 use crate::pages::Pages;
 use crate::udp::{Datagrams, Socket};
 
@@ -26,6 +27,7 @@ pub struct Doors {
     pub(crate) http: Router,
     pub(crate) pages: Pages,
     pub(crate) apis: Vec<Api>,
+    pub(crate) foreign: Foreign,
     pub(crate) sockets: Vec<Socket>,
 }
 
@@ -76,6 +78,14 @@ impl Doors {
     pub fn api(mut self, mut api: Api) -> Self {
         self.http = self.http.merge(std::mem::take(&mut api.router));
         self.apis.push(api);
+        self
+    }
+
+    /// Adds the routes of other products. Panics if two domains have the same route.
+    #[must_use]
+    pub fn foreign(mut self, mut foreign: Foreign) -> Self {
+        self.http = self.http.merge(std::mem::take(&mut foreign.router));
+        self.foreign.routes.extend(foreign.routes);
         self
     }
 

@@ -20,6 +20,7 @@ use tonic::Status;
 use crate::admission::{Names, is_grpc};
 use crate::api::{Problem, wants_page};
 use crate::clients::Whose;
+use crate::foreign::Manner;
 use crate::held::refused_place;
 use crate::needs::{Declared, Needs};
 use crate::pages::{Frame as PageFrame, login};
@@ -88,7 +89,12 @@ struct Audited {
 // === impl Audited ===
 
 impl Audited {
-    fn of(needs: Needs, caller: Option<&Caller>, request: &Request) -> Option<Self> {
+    fn of(
+        needs: Needs,
+        caller: Option<&Caller>,
+        manner: Option<&Manner>,
+        request: &Request,
+    ) -> Option<Self> {
         if needs.scope() != Some(Scope::Admin) {
             return None;
         }
@@ -96,7 +102,7 @@ impl Audited {
         Some(Self {
             key: key.to_owned(),
             namespace: caller.map_or(0, |caller| caller.namespace().0),
-            action: action(request),
+            action: action(request, manner),
             peer: peer(request).map(|peer| peer.to_string()).unwrap_or_default(),
             is_grpc: is_grpc(request.headers()),
             result: None,
@@ -128,8 +134,13 @@ impl Access {
 // === impl Guard ===
 
 impl Guard {
+    /// How a request is asked, if its route is one of another product.
+    pub(crate) fn manner(&self, request: &Request) -> Option<&'static Manner> {
+        self.declared.manner_of(request.extensions().get::<MatchedPath>()?.as_str())
+    }
+
     /// What a request needs. A path that there is not needs any key: it is nobody else's business.
-    fn needs(&self, request: &Request) -> Needs {
+    pub(crate) fn needs(&self, request: &Request) -> Needs {
         match request.extensions().get::<MatchedPath>() {
             None => Needs::Key,
             Some(pattern) if pattern.as_str().ends_with("/{*rest}") => {
@@ -152,9 +163,12 @@ enum Shown {
 // === impl Shown ===
 
 impl Shown {
-    fn of(request: &Request) -> Result<Self, Refusal> {
+    fn of(request: &Request, manner: Option<&Manner>) -> Result<Self, Refusal> {
         let headers = request.headers();
         if let Some(key) = presented(headers)? {
+            return Ok(Self::Key(key));
+        }
+        if let Some(key) = manner.and_then(|manner| manner.key(request)) {
             return Ok(Self::Key(key));
         }
         // What a request says itself counts before what its connection does.
@@ -184,7 +198,10 @@ pub(crate) async fn check(
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    let needs = guard.needs(&request);
+    let (needs, manner) = (guard.needs(&request), guard.manner(&request));
+    let link = manner.and_then(|manner| manner.link(&request));
+    let is_link = link.is_some();
+    link.into_iter().for_each(|link| drop(request.extensions_mut().insert(link)));
     let keys = match &guard.access {
         Access::Keys(keys) => keys,
         access => {
@@ -199,19 +216,19 @@ pub(crate) async fn check(
             if let Some(full) = refused_place(&mut request, whose) {
                 return full;
             }
-            let audited = Audited::of(needs, None, &request);
+            let audited = Audited::of(needs, None, manner, &request);
             request.extensions_mut().insert(Caller::open());
             let response = next.run(request).await;
             return answered(audited, response);
         }
     };
-    if needs == Needs::Nothing {
+    if needs == Needs::Nothing || is_link {
         if let Some(full) = refused_place(&mut request, Whose::Anyone) {
             return full;
         }
         return next.run(request).await;
     }
-    let (shown, from) = (Shown::of(&request), address(request.extensions()));
+    let (shown, from) = (Shown::of(&request, manner), address(request.extensions()));
     let pass = match shown {
         Ok(shown) => shown.pass(keys, from).await,
         Err(refusal) => Err(refusal),
@@ -221,7 +238,7 @@ pub(crate) async fn check(
         Err(refusal) => return refused(&guard, &request, &refusal),
     };
     let caller = pass.caller().clone();
-    let audited = Audited::of(needs, Some(&caller), &request);
+    let audited = Audited::of(needs, Some(&caller), manner, &request);
     request.extensions_mut().insert(caller.clone());
     if let Err(refusal) = may(&caller, needs) {
         let response = refused(&guard, &request, &refusal);
@@ -272,13 +289,16 @@ fn presented(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 fn refused(guard: &Guard, request: &Request, refusal: &Refusal) -> Response<Body> {
     guard.refusals.note(refusal);
-    let (kind, reason) = (refusal.kind(), refusal.reason());
-    tracing::debug!(reason, action = action(request), peer = ?peer(request), "refused");
+    let (kind, reason, manner) = (refusal.kind(), refusal.reason(), guard.manner(request));
+    tracing::debug!(reason, action = action(request, manner), peer = ?peer(request), "refused");
     if is_grpc(request.headers()) {
         return stream::status(refusal, kind, Some(reason)).into_http();
     }
     let status = StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::FORBIDDEN);
     let is_page = *request.method() == Method::GET && wants_page(request.headers());
+    if let Some(refuse) = manner.and_then(|manner| manner.refuse) {
+        return refuse(refusal);
+    }
     if is_page && status == StatusCode::UNAUTHORIZED {
         let to = request.uri().path_and_query().map_or("/", |to| to.as_str());
         return Redirect::to(&login::address(to)).into_response();
@@ -315,9 +335,15 @@ fn answered(audited: Option<Audited>, response: Response<Body>) -> Response<Body
     response
 }
 
-/// What was asked for, without what may be private: a method and a path, or a method of gRPC.
-fn action(request: &Request) -> String {
-    let path = request.uri().path();
+/// What was asked for, without what may be private: a method and a path, or a method of gRPC. The path of
+/// another product may have a key in it, so that its pattern stands for it, and nothing for one that there is
+/// not.
+fn action(request: &Request, manner: Option<&Manner>) -> String {
+    let path = match (manner, request.extensions().get::<MatchedPath>()) {
+        (Some(_), Some(pattern)) => pattern.as_str(),
+        (None, Some(_)) => request.uri().path(),
+        (_, None) => "(no such path)",
+    };
     if is_grpc(request.headers()) {
         path.to_owned()
     } else {
@@ -329,8 +355,8 @@ fn peer(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<Address>().map(|address| address.0)
 }
 
-/// Where a request comes from.
-pub(crate) fn address(extensions: &http::Extensions) -> Option<IpAddr> {
+/// Where a request comes from, by its extensions.
+pub fn address(extensions: &http::Extensions) -> Option<IpAddr> {
     extensions.get::<Address>().map(|address| address.0.ip())
 }
 

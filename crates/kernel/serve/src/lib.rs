@@ -11,6 +11,7 @@
 //! | `duties.rs` | the work of a domain that one server does for all |
 //! | `error.rs` | what can go wrong with a server and its port |
 //! | `facts.rs` | what a server knows of itself, and its domains of themselves |
+//! | `foreign.rs` | routes of other products: where their keys are, and how they are refused |
 //! | `frames.rs` | where frames of HTTP/2 begin, and which requests are open by them |
 //! | `grpc.rs` | the server's own gRPC service, which tells these facts |
 //! | `guard.rs` | the one check of who asks |
@@ -41,6 +42,7 @@ mod doors;
 mod duties;
 mod error;
 pub mod facts;
+mod foreign;
 mod frames;
 mod grpc;
 mod guard;
@@ -68,7 +70,8 @@ pub use doors::Doors;
 pub use duties::{Duties, Next};
 pub use error::Error;
 pub use facts::{Fact, Facts, Origin};
-pub use guard::Access;
+pub use foreign::{Foreign, Link, Manner, Place};
+pub use guard::{Access, address};
 pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
 pub use needs::Needs;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use tally_access::Scope;
 
+use crate::foreign::Manner;
+
 /// What a call needs of its caller, where keys are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
@@ -24,10 +26,12 @@ pub enum Needs {
 }
 
 /// What every call of a server needs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Declared {
     /// By the pattern of a route, and by its method.
     routes: HashMap<&'static str, Vec<(&'static str, Needs)>>,
+    /// By the pattern of a route of another product.
+    manners: HashMap<&'static str, &'static Manner>,
     /// By the path of a method of gRPC.
     methods: HashMap<String, Needs>,
 }
@@ -59,6 +63,16 @@ impl Declared {
         self.routes.entry(path).or_default().push((method, needs));
     }
 
+    /// Declares how a route of another product is asked.
+    pub(crate) fn manner(&mut self, path: &'static str, manner: &'static Manner) {
+        self.manners.insert(path, manner);
+    }
+
+    /// How the route of this pattern is asked, if it is one of another product.
+    pub(crate) fn manner_of(&self, pattern: &str) -> Option<&'static Manner> {
+        self.manners.get(pattern).copied()
+    }
+
     /// Declares the methods of a gRPC service.
     pub(crate) fn service(&mut self, name: &str, methods: &[(&str, Needs)]) {
         for (method, needs) in methods {
@@ -76,7 +90,8 @@ impl Declared {
     pub(crate) fn of_route(&self, pattern: &str, method: &http::Method) -> Needs {
         let Some(methods) = self.routes.get(pattern) else { return Needs::Operator };
         let method = if method == http::Method::HEAD { "get" } else { method.as_str() };
-        let declared = methods.iter().find(|(one, _)| one.eq_ignore_ascii_case(method));
+        let of = |name: &str| methods.iter().find(|(one, _)| one.eq_ignore_ascii_case(name));
+        let declared = of(method).or_else(|| of("any"));
         declared.map_or(Needs::Key, |(_, needs)| *needs)
     }
 

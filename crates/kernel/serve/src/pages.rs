@@ -44,6 +44,8 @@ pub struct Pages {
     pub(crate) routes: Router,
     /// Where they are.
     pub(crate) paths: Vec<&'static str>,
+    /// Those of them that take forms.
+    pub(crate) forms: Vec<&'static str>,
     pub(crate) overviews: Vec<Overview>,
 }
 
@@ -99,6 +101,14 @@ impl Pages {
         self
     }
 
+    /// The same for a page that takes a form by POST, which changes something: that needs a key that may do
+    /// everything, and is for those whom [`Frame::may_change`] says it of.
+    #[must_use]
+    pub fn form(mut self, path: &'static str, does: MethodRouter) -> Self {
+        self.forms.push(path);
+        self.page(path, does)
+    }
+
     /// Adds a part to `/`: a function of the namespace that it is of, and of where the browser reaches this
     /// server, such as `http://localhost:7777`.
     #[must_use]
@@ -122,6 +132,7 @@ impl Pages {
         self.entries.extend(other.entries);
         self.overviews.extend(other.overviews);
         self.paths.extend(other.paths);
+        self.forms.extend(other.forms);
         self.routes = self.routes.merge(other.routes);
         self
     }

@@ -262,8 +262,15 @@ impl Server {
             for operation in doors.apis.iter().flat_map(|api| &api.operations) {
                 declared.route(operation.path, operation.method, operation.needs);
             }
+            for (path, manner, needs) in &doors.foreign.routes {
+                declared.manner(path, manner);
+                needs.iter().for_each(|(method, needs)| declared.route(path, method, *needs));
+            }
             for path in &doors.pages.paths {
                 declared.route(path, "get", Needs::Read);
+            }
+            for path in &doors.pages.forms {
+                declared.route(path, "post", Needs::Admin);
             }
         }
         match self.methods().into_iter().find(|method| !declared.has_method(method)) {

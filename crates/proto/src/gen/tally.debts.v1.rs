@@ -162,7 +162,7 @@ pub struct ListDebtsRequest {
     /// Only those that have this in their slug or name, in upper or lower case.
     #[prost(string, tag = "3")]
     pub search: ::prost::alloc::string::String,
-    /// At most so many, up to 10,000. 0 is 1,000.
+    /// At most so many, up to 1,000. 0 is 1,000.
     #[prost(uint32, tag = "4")]
     pub limit: u32,
     /// Go on after an answer: what it had in next.

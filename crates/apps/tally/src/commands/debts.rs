@@ -11,6 +11,7 @@ mod print;
 mod run;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -20,8 +21,11 @@ use tally_runtime::random;
 use tonic::Status;
 
 use self::define::DefinitionArgs;
-use crate::client::{Caller, ServerArgs, describe, may_be_done};
+use crate::client::{Caller, MESSAGE_BYTES_MAX, ServerArgs, describe, may_be_done};
 use crate::output::{self, OutputFormat, plural, say, visible};
+
+/// How long a payment is tried while the server is away.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Keep debts: what must happen in time, and whether it did
 ///
@@ -193,7 +197,8 @@ struct ImportArgs {
 
 impl ServerArgs {
     pub(crate) async fn debts(&self) -> anyhow::Result<DebtServiceClient<Caller>> {
-        Ok(DebtServiceClient::new(self.connect().await?))
+        let client = DebtServiceClient::new(self.connect().await?);
+        Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX))
     }
 }
 
@@ -305,7 +310,8 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
         idempotency_key: args.idempotency_key.unwrap_or_else(drawn),
         ..proto::PayRequest::default()
     };
-    let paid = run::tell(&args.server, request).await?;
+    let paid = run::tell(&args.server, request, PATIENCE).await;
+    let paid = paid.map_err(run::Failed::into_error)?;
     let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
     say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));
     Ok(ExitCode::SUCCESS)

@@ -35,13 +35,13 @@ const PAGES: &[(&str, &str)] = &[
 const REFUSED: &[(&str, &str)] =
     &[("refused", "/requests?from=tomorrow&tz=Berlin&by=minute"), ("unknown", "/nowhere")];
 
-fn looks() -> impl Iterator<Item = Look> {
+pub(crate) fn looks() -> impl Iterator<Item = Look> {
     let widths = [1_280, 360].into_iter();
     widths.flat_map(|width| [false, true].map(|is_dark| Look { width, is_dark, has_scripts: true }))
 }
 
 #[track_caller]
-fn check(browser: &Browser, what: &str, look: Look) {
+pub(crate) fn check(browser: &Browser, what: &str, look: Look) {
     let wide = browser.run("return document.documentElement.scrollWidth");
     assert_eq!(wide.as_u64(), Some(look.width.into()), "{what} is cut off, {look:?}");
     let cut = browser.run(CUT);

@@ -4,6 +4,7 @@
 //! `screenshots` of the build's temporary folder.
 
 mod clean;
+mod debts;
 mod driver;
 mod hostile;
 mod keyboard;

@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tally_proto::count::v1::count_service_client::CountServiceClient;
+use tally_proto::tally::producers::v1 as producers;
+use tally_proto::tally::requests::v1::RecordRequest;
+use tally_proto::tally::requests::v1::record_request::Kind;
+use tally_proto::tally::requests::v1::request_service_client::RequestServiceClient;
 use tally_proto::wire::{COUNTED_TRAILER, REASON_TRAILER, number, reason, trailer};
 use tally_testkit::{Response, Stream, eventually_blocking, http, run_with};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -111,7 +117,7 @@ fn callers(home: &Home) -> Vec<Caller> {
 }
 
 /// What each method of gRPC needs.
-const METHODS: [(&str, Needs); 23] = [
+const METHODS: [(&str, Needs); 35] = [
     ("/count.v1.CountService/Add", Needs::Ingest),
     ("/count.v1.CountService/CountDailyTotals", Needs::Operator),
     ("/count.v1.CountService/ListDailyTotals", Needs::Read),
@@ -131,6 +137,18 @@ const METHODS: [(&str, Needs); 23] = [
     ("/tally.requests.v1.RuleService/ShowRule", Needs::Read),
     ("/tally.requests.v1.RuleService/RemoveRule", Needs::Admin),
     ("/tally.requests.v1.RuleService/TestRule", Needs::Admin),
+    ("/tally.debts.v1.DebtService/AddDebt", Needs::Admin),
+    ("/tally.debts.v1.DebtService/UpdateDebt", Needs::Admin),
+    ("/tally.debts.v1.DebtService/ListDebts", Needs::Read),
+    ("/tally.debts.v1.DebtService/ShowDebt", Needs::Read),
+    ("/tally.debts.v1.DebtService/PauseDebt", Needs::Admin),
+    ("/tally.debts.v1.DebtService/ResumeDebt", Needs::Admin),
+    ("/tally.debts.v1.DebtService/ForgetDebt", Needs::Admin),
+    ("/tally.debts.v1.DebtService/Pay", Needs::Ingest),
+    ("/tally.debts.v1.DebtService/PayAll", Needs::Ingest),
+    ("/tally.debts.v1.DebtService/ListPayments", Needs::Read),
+    ("/tally.debts.v1.DebtService/ListRuns", Needs::Read),
+    ("/tally.debts.v1.DebtService/ListFlips", Needs::Read),
     ("/tally.server.v1.ServerService/GetStatus", Needs::OperatorRead),
     ("/grpc.health.v1.Health/Check", Needs::Nothing),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Needs::Key),
@@ -138,7 +156,7 @@ const METHODS: [(&str, Needs); 23] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 27] = [
+const ROUTES: [(&str, Needs); 50] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -162,6 +180,31 @@ const ROUTES: [(&str, Needs); 27] = [
     ("POST /api/v1/requests", Needs::Ingest),
     ("POST /api/v1/requests/roll-up", Needs::Operator),
     ("POST /api/v1/requests/fold", Needs::Operator),
+    ("GET /debts", Needs::Read),
+    ("GET /debts/{debt}", Needs::Read),
+    ("GET /debts/new/form", Needs::Read),
+    ("POST /debts/new/form", Needs::Admin),
+    ("GET /debts/{debt}/edit", Needs::Read),
+    ("POST /debts/{debt}/edit", Needs::Admin),
+    ("GET /debts/{debt}/forget", Needs::Read),
+    ("POST /debts/{debt}/forget", Needs::Admin),
+    ("GET /debts/{debt}/pause", Needs::Read),
+    ("POST /debts/{debt}/pause", Needs::Admin),
+    ("GET /debts/{debt}/resume", Needs::Read),
+    ("POST /debts/{debt}/resume", Needs::Admin),
+    ("PUT /debts", Needs::Ingest),
+    ("POST /debts/{debt}", Needs::Ingest),
+    ("GET /api/v1/debts", Needs::Read),
+    ("POST /api/v1/debts", Needs::Admin),
+    ("GET /api/v1/debts/{debt}", Needs::Read),
+    ("PUT /api/v1/debts/{debt}", Needs::Admin),
+    ("DELETE /api/v1/debts/{debt}", Needs::Admin),
+    ("POST /api/v1/debts/{debt}/pause", Needs::Admin),
+    ("POST /api/v1/debts/{debt}/resume", Needs::Admin),
+    ("GET /api/v1/debts/{debt}/payments", Needs::Read),
+    ("POST /api/v1/debts/{debt}/payments", Needs::Ingest),
+    ("GET /api/v1/debts/{debt}/runs", Needs::Read),
+    ("GET /api/v1/debts/{debt}/flips", Needs::Read),
     ("DELETE /api/v1/requests", Needs::Key),
     ("GET /no/such/path", Needs::Key),
     ("GET /count.v1.CountService/Add", Needs::Ingest),
@@ -252,7 +295,7 @@ fn every_method_and_every_route_asks_for_what_is_declared() {
 #[track_caller]
 fn all_are_listed(server: &Server, operator: &str) {
     let listed: BTreeSet<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let packages = ["count.v1", "tally.requests.v1", "tally.server.v1"];
+    let packages = ["count.v1", "tally.requests.v1", "tally.debts.v1", "tally.server.v1"];
     for file in packages.iter().flat_map(|package| tally_proto::descriptors(package).file) {
         for service in &file.service {
             for method in &service.method {
@@ -262,8 +305,19 @@ fn all_are_listed(server: &Server, operator: &str) {
         }
     }
     let header = format!("authorization: Bearer {operator}");
+    let listed: BTreeSet<_> = ROUTES.iter().map(|(line, _)| (*line).to_owned()).collect();
     // What a login is answered is not by what it needs.
     let others = ["POST /login", "GET /static/"];
+    // Nor what other products are, which are refused in their own words: the tests of debts ask them.
+    let foreign = ["/ping/", "/api/{project}/", "/api/push/", "/p/"];
+    let of_checks = ["/checks", "/channels/", "/badges/", "/status/"];
+    let is_foreign = |route: &str| {
+        let unversioned = ["v1", "v2", "v3"].iter().find_map(|version| {
+            route.strip_prefix("/api/").and_then(|rest| rest.strip_prefix(version))
+        });
+        let is_of = |all: &[&str], route: &str| all.iter().any(|of| route.starts_with(of));
+        is_of(&foreign, route) || unversioned.is_some_and(|rest| is_of(&of_checks, rest))
+    };
     let metrics = ask(server, "GET /metrics", &[&header], "").body;
     let of_routes = "tally_http_requests_total{";
     for labels in metrics.lines().filter_map(|line| line.strip_prefix(of_routes)) {
@@ -274,7 +328,9 @@ fn all_are_listed(server: &Server, operator: &str) {
         let line = format!("{} {}", label("method"), label("route"));
         let is_known = listed.contains(&line) || others.iter().any(|other| line.starts_with(other));
         // Asked for above, and by no route.
-        let is_none = label("route") == "unknown" || label("route").ends_with("{*rest}");
+        let is_none = is_foreign(label("route"))
+            || label("route") == "unknown"
+            || label("route").ends_with("{*rest}");
         assert!(is_known || is_none, "{line} is not in the table");
     }
     let document = ask(server, "GET /api/v1/openapi.json", &[&header], "").body;
@@ -397,6 +453,75 @@ fn a_revoked_key_ends_streams_and_calls_on_every_server() {
         server.stop();
     }
     assert_eq!(home.stored(), 2);
+}
+
+/// Calls again and again until one is refused, and then some more. Returns how many went well before.
+async fn call_until_refused(channel: Channel, key: String) -> Result<u64, String> {
+    let mut passed = 0;
+    let mut refused = 0;
+    while refused < 20 {
+        let called = call(&channel, "/count.v1.CountService/Add", Some(&key)).await;
+        let why = called.as_ref().err().and_then(|status| trailer(status, REASON_TRAILER));
+        match fate_of_call(&called) {
+            Fate::Unknown if why == Some(reason::KEY_REVOKED) => refused += 1,
+            Fate::Passed if refused == 0 => passed += 1,
+            _ => return Err(format!("after {passed} and {refused} refusals: {called:?}")),
+        }
+    }
+    Ok(passed)
+}
+
+/// Opens a producer, and returns how its stream ends.
+async fn record(url: String, key: String, opened: oneshot::Sender<()>) -> Status {
+    let mut client = RequestServiceClient::connect(url).await.expect("it listens");
+    let open = producers::Open {
+        producer_id: vec![7; 16],
+        claims: vec![5],
+        name: "agent".into(),
+        ..Default::default()
+    };
+    let open = RecordRequest { kind: Some(Kind::Open(open)) };
+    let messages = tokio_stream::iter([open]).chain(tokio_stream::pending());
+    let mut call = Request::new(messages);
+    let value = format!("Bearer {key}").parse().expect("letters and digits");
+    call.metadata_mut().insert("authorization", value);
+    let mut answers = client.record(call).await.expect("it is valid").into_inner();
+    answers.message().await.expect("it is valid").expect("it is opened");
+    opened.send(()).expect("it is awaited");
+    answers.message().await.expect_err("it is revoked")
+}
+
+#[test]
+fn a_key_that_is_revoked_under_load_is_accepted_nowhere_again() {
+    let home = Home::postgres("access_load");
+    let servers = [home.serve(KEYS), home.serve(KEYS)];
+    let key = create(&home, &["agent", "--scope", "ingest"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut loads = Vec::new();
+    for server in &servers {
+        let endpoint = Channel::from_shared(server.url.clone()).expect("a URL");
+        let channel = runtime.block_on(endpoint.connect()).expect("it listens");
+        for _ in 0..4 {
+            loads.push(runtime.spawn(call_until_refused(channel.clone(), key.clone())));
+        }
+    }
+    let (opened, is_open) = oneshot::channel();
+    let recorded = runtime.spawn(record(servers[0].url.clone(), key.clone(), opened));
+    let opened = runtime.block_on(async { timeout(LIMIT, is_open).await });
+    opened.expect("it opens").expect("no panic");
+    revoke(&home, "agent");
+    for load in loads {
+        let ended = runtime.block_on(async { timeout(LIMIT, load).await });
+        let passed = ended.expect("it ends").expect("no panic").expect("no call after a refusal");
+        assert!(passed > 0, "there was load");
+    }
+    let ended = runtime.block_on(async { timeout(LIMIT, recorded).await });
+    let ended = ended.expect("it ends").expect("no panic");
+    assert_eq!(ended.code(), Code::Unauthenticated, "{ended:?}");
+    assert_eq!(trailer(&ended, REASON_TRAILER), Some(reason::KEY_REVOKED), "{ended:?}");
+    for server in &servers {
+        server.stop();
+    }
 }
 
 #[test]

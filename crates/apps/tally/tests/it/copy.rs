@@ -35,6 +35,7 @@ INSERT INTO tally_request_corrections VALUES (randomblob(16), 0, 16572, -6, -3, 
 INSERT INTO tally_request_rules VALUES
     (randomblob(16), 0, 'few', '{}', 'https://a/b', 1, 2, 3, 4), (randomblob(16), 0, 'none', '{}', '', 1, NULL, NULL, 0);
 INSERT INTO tally_watches VALUES ('another', 5, 6);
+INSERT INTO tally_debt_gaps VALUES (5, 6);
 INSERT INTO tally_requests_1 VALUES (-6, -1, NULL), (-6, 253402300799999999, 9);
 UPDATE tally_request_calendar SET pruned_at = 7 WHERE day = 16571;
 "#;
@@ -105,6 +106,33 @@ fn post(server: &Server, key: &str) -> String {
     answer
 }
 
+/// Counts, and has debts paid.
+fn fill(home: &Home, server: &Server, log: &str, key: &str) {
+    server.ok(&["import", log, "--key", key]);
+    server.ok(&["roll-up", "2015-05-17", "--key", key]);
+    server.ok(&["import", "--key", key, &home.file("b.log", LOG_LINE.replace("17/May", "16/May"))]);
+    server.ok(&["roll-up", "2015-05-16", "--key", key]);
+    post(server, key);
+    server.ok(&[
+        "add",
+        "GET",
+        "/é\u{301}\"\\",
+        "--service",
+        "shop",
+        "--customer",
+        "o'b",
+        "--key",
+        key,
+    ]);
+    for more in [
+        &["add", "backup", "--every", "1h", "--tag", "nightly"][..],
+        &["pay", "backup", "--kind", "start", "--run-id", "r1", "--message", "é\u{301}"],
+        &["pay", "backup", "--kind", "fail", "--run-id", "r2", "--exit-status", "3"],
+    ] {
+        server.ok(&[&["debts"], more, &["--key", key]].concat());
+    }
+}
+
 #[test]
 fn there_and_back_everything_is_the_same_and_goes_on() {
     let home = Home::postgres("copy");
@@ -121,27 +149,7 @@ fn there_and_back_everything_is_the_same_and_goes_on() {
     };
     let log = home.file("access.log", LOG_LINE.repeat(20));
     let server = serve(&first);
-    server.ok(&["import", &log, "--key", &key]);
-    server.ok(&["roll-up", "2015-05-17", "--key", &key]);
-    server.ok(&[
-        "import",
-        "--key",
-        &key,
-        &home.file("b.log", LOG_LINE.replace("17/May", "16/May")),
-    ]);
-    server.ok(&["roll-up", "2015-05-16", "--key", &key]);
-    post(&server, &key);
-    server.ok(&[
-        "add",
-        "GET",
-        "/é\u{301}\"\\",
-        "--service",
-        "shop",
-        "--customer",
-        "o'b",
-        "--key",
-        &key,
-    ]);
+    fill(&home, &server, &log, &key);
     server.stop();
     let file = Connection::open(home.path("first.db")).expect("a database");
     file.execute_batch(ROWS).expect("more rows");

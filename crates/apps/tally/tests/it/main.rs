@@ -13,6 +13,8 @@ mod concurrent;
 mod copy;
 mod crash;
 mod database_urls;
+mod debts;
+mod debts_run;
 mod deploy;
 mod doors;
 mod drain;

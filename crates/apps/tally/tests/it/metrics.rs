@@ -134,10 +134,10 @@ fn the_busiest_endpoints_have_counters_on_request() {
 #[test]
 fn a_scrape_says_that_the_database_is_away() {
     let home = Home::postgres("scrape_away");
-    let server = home.serve(&["--connections-max", "20"]);
+    let server = home.serve(&["--connections-max", "30"]);
     assert_eq!(value(&server.scrape(), "tally_database_up", &[]), 1.0);
     let limits = |scraped: &Scraped| scraped["tally_database_connections_max"].sum();
-    assert_eq!(limits(&server.scrape()), 20.0);
+    assert_eq!(limits(&server.scrape()), 30.0);
     home.sql(
         "ALTER DATABASE CURRENT_DATABASE_NAME SET default_transaction_read_only = on"
             .replace("CURRENT_DATABASE_NAME", home.database().name())
@@ -154,16 +154,18 @@ fn a_scrape_says_that_the_database_is_away() {
     assert_eq!(eventually_blocking(LIMIT, is_away), Ok(()), "{}", server.log());
 }
 
-/// A server on Postgres that has rolled a day up and has counters for endpoints, so that it tells everything
+/// A server on Postgres that has rolled a day up and has metrics for endpoints and debts, so that it tells everything
 /// but what one with TLS tells of that.
 pub(crate) fn complete(hint: &str) -> (Home, Server, Scraped) {
     let home = Home::postgres(hint);
-    let server = home.serve(&["--requests-metrics-endpoints", "5"]);
+    let flags = ["--requests-metrics-endpoints", "5", "--debts-metrics-max", "5"];
+    let server = home.serve(&flags);
+    server.ok(&["debts", "add", "beat", "--every", "1h"]);
     server.ok(&["add", "GET", "/a", "--at", "2015-05-17T10:00:00Z"]);
     server.ok(&["roll-up", "2015-05-17"]);
     // What the database is asked once a minute was asked before the day was rolled up.
     server.stop();
-    let server = home.serve(&["--requests-metrics-endpoints", "5"]);
+    let server = home.serve(&flags);
     let asked = ["tally_producers", "tally_requests_roll_up_last_success_timestamp_seconds"];
     let is_complete = || {
         let scraped = server.scrape();

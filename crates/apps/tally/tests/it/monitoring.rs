@@ -18,12 +18,17 @@ const INFINITY: &str = "yesoreyeram-infinity-datasource";
 const PROMETHEUS: &str = "prometheus";
 
 /// What a scrape tells that no dashboard and no alert shows.
-const UNSHOWN: [&str; 9] = [
+const UNSHOWN: [&str; 14] = [
     "process_max_fds",
     "process_open_fds",
     "process_start_time_seconds",
     "tally_chore_overdue",
     "tally_client_connections_max",
+    "tally_debt_down",
+    "tally_debt_paused",
+    "tally_debt_payments_total",
+    "tally_debt_status_since_timestamp_seconds",
+    "tally_debts_payments",
     "tally_requests_roll_up_last_success_timestamp_seconds",
     "tally_requests_rolled_up_total",
     "tally_tls_handshake_failures_total",

@@ -1,6 +1,5 @@
 //! Clients that read large answers slowly, or not at all.
 
-use std::fs;
 use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -47,14 +46,6 @@ fn year(home: &Home) -> Server {
     home.serve(&[])
 }
 
-/// How much memory a server has, in KiB.
-fn memory(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process.pid()));
-    let status = status.expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 #[test]
 fn a_year_of_a_thousand_series_is_one_answer_and_slow_readers_cost_little() {
     let home = Home::postgres("slow_year");
@@ -64,7 +55,7 @@ fn a_year_of_a_thousand_series_is_one_answer_and_slow_readers_cost_little() {
     let answer: Value = serde_json::from_str(&whole.body).expect("JSON");
     assert_eq!(answer["requests"], i64::from(SERIES) * 365 * 1_000);
     assert_eq!(answer["totals"].as_array().map(Vec::len), Some(SERIES as usize * 365));
-    let before = memory(&server);
+    let before = server.memory("VmRSS:");
     let address = server.url.strip_prefix("http://").expect("a URL");
     let mut readers: Vec<TcpStream> = (0..SLOW)
         .map(|_| {
@@ -77,7 +68,7 @@ fn a_year_of_a_thousand_series_is_one_answer_and_slow_readers_cost_little() {
             stream
         })
         .collect();
-    let grown = memory(&server).saturating_sub(before);
+    let grown = server.memory("VmRSS:").saturating_sub(before);
     assert!(grown <= SLOW_KIB, "{SLOW} slow readers take {grown} KiB");
     server.ok(&["add", "GET", "/now"]);
     for stream in &mut readers {

@@ -189,6 +189,15 @@ impl Server {
         Server { process, url, folder }
     }
 
+    /// Starts another one at the same address, after this one has ended.
+    #[track_caller]
+    pub(crate) fn again(&self, home: &Home) -> Server {
+        let address = self.url.strip_prefix("http://").expect("no TLS");
+        let url = home.database_url();
+        let arguments = ["serve", "--listen", address, "--database-url", &url];
+        Server::start(&home.command(&arguments))
+    }
+
     /// A command that talks to this server.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_tally"));
@@ -262,6 +271,14 @@ impl Server {
         self.process.signal("TERM");
         let output = self.process.wait(LIMIT);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+
+    /// How much memory it has, in all (`VmRSS:`) or without that of its program (`RssAnon:`), in KiB.
+    pub(crate) fn memory(&self, which: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(which)).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     pub(crate) async fn client(&self) -> CountServiceClient<Channel> {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tally_proto::wire::{REASON_TRAILER, reason, trailer};
 use tally_testkit::exposition::families;
@@ -128,6 +130,73 @@ fn commands_reach_a_server_with_tls_until_its_certificate_is_replaced_and_after(
     assert_eq!(server.process.wait(LIMIT).status.code(), Some(0));
     assert_eq!((&successor.url, successor.live()), (&server.url, totals([("GET /a", 3)])));
     successor.stop();
+}
+
+/// Connects and asks, again and again, while `goes_on`. Returns what did not go well.
+async fn load(
+    secure: Secure,
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+    goes_on: Arc<AtomicBool>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    while goes_on.load(Ordering::Relaxed) {
+        match secure.get(address, "/livez").await {
+            Ok(answer) if answer.contains("alive") => {
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+            other => wrong.push(format!("{other:?}")),
+        }
+    }
+    wrong
+}
+
+/// Ten times, and once wrongly: nobody notices, and the wrong one alone is told.
+#[test]
+fn certificates_are_replaced_under_load() {
+    let secured = Secured::new();
+    let server = secured.serve(&[]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (asked, goes_on) = (Arc::<AtomicUsize>::default(), Arc::new(AtomicBool::new(true)));
+    let loads: Vec<_> = (0..3)
+        .map(|_| {
+            let secure = Secure::trusting(&secured.authority.ca_pem(), None);
+            let (asked, goes_on) = (Arc::clone(&asked), Arc::clone(&goes_on));
+            runtime.spawn(load(secure, address(&server), asked, goes_on))
+        })
+        .collect();
+    // One connection goes on all the while.
+    let config =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(secured.authority.ca_pem()));
+    let endpoint = Channel::from_shared(server.url.clone()).expect("a URL").tls_config(config);
+    let channel = runtime.block_on(endpoint.expect("TLS").connect()).expect("a connection");
+    let told = || {
+        let scraped = secured.scrape(&server);
+        let of = |name: &str| scraped[name].sum();
+        let expires = of("tally_tls_certificate_expiry_timestamp_seconds");
+        (expires, of("tally_tls_reload_failures_total"))
+    };
+    for n in 0..10 {
+        let (expires, failures) = told();
+        let next = secured.authority.sign_for(&["127.0.0.1", "localhost"], &[], "", 2020..4000 - n);
+        let is_wrong = n == 4;
+        let key_pem = if is_wrong { Tls::generate().key_pem } else { next.key_pem.clone() };
+        secured.write("tls", &Tls { key_pem, ..next });
+        server.process.signal("HUP");
+        let is_seen = || if is_wrong { told().1 > failures } else { told().0 < expires };
+        assert_eq!(eventually_blocking(LIMIT, is_seen), Ok(()), "{n}: {}", server.log());
+        let before = asked.load(Ordering::Relaxed);
+        let is_asked = || asked.load(Ordering::Relaxed) > before + 3;
+        assert_eq!(eventually_blocking(LIMIT, is_asked), Ok(()), "{n}: {}", server.log());
+        let called = runtime.block_on(call(&channel, "/grpc.health.v1.Health/Check", None));
+        called.expect("an open connection stays open");
+    }
+    goes_on.store(false, Ordering::Relaxed);
+    for load in loads {
+        assert_eq!(runtime.block_on(load).expect("no panic"), Vec::<String>::new());
+    }
+    assert_eq!(told().1, 1.0, "only the wrong one is told: {}", server.log());
+    server.stop();
 }
 
 #[test]

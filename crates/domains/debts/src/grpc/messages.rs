@@ -14,13 +14,13 @@ use crate::durations;
 use crate::error::Error;
 use crate::http::read_cursor;
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, storable};
 use crate::state::{Kind, Outcome, Status as Standing};
 use crate::store::Listing;
 
 /// How many items a list has, unless it is told otherwise, and at most.
 const DEBTS_USUAL: u32 = 1_000;
-const DEBTS_MAX: u32 = 10_000;
+const DEBTS_MAX: u32 = 1_000;
 const ITEMS_USUAL: u32 = 100;
 const ITEMS_MAX: u32 = 1_000;
 
@@ -84,9 +84,8 @@ fn narrow(number: u32) -> Option<u16> {
 
 pub(super) fn read_time(time: prost_types::Timestamp) -> Result<Timestamp, String> {
     let micros = wire::micros(time).and_then(|micros| Timestamp::from_microsecond(micros).ok());
-    micros.ok_or_else(|| {
-        "it is not between 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999999Z".to_owned()
-    })
+    let read = micros.and_then(storable);
+    read.ok_or_else(|| "it is not between 0001-01-01T00:00:00Z and 9999-12-30T22:00:00Z".to_owned())
 }
 
 pub(super) fn read_duration(duration: prost_types::Duration) -> Result<Duration, String> {

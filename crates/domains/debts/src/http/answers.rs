@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tally_access::{Caller, Scope};
 use tally_serve::api::{self, Format, csv, tag_of};
 
+use super::schemas;
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
 use crate::state::{Kind, Outcome, Status};
 use crate::{definition::Written, durations};
@@ -93,32 +94,28 @@ pub(super) fn one(asked: &HeaderMap, answer: &Value) -> Response {
     api::text(asked, tag_of(&text), Format::Json.content_type(), text)
 }
 
-/// A list, as JSON, or its items as CSV with the columns of the first one.
+/// A list, as JSON, or its items as CSV.
 pub(super) fn list(asked: &HeaderMap, format: Format, name: &str, answer: &Value) -> Response {
     match format {
         Format::Json => one(asked, answer),
         Format::Csv => {
             let items = answer[name].as_array().map(Vec::as_slice).unwrap_or_default();
-            let text = rows(items);
+            let text = rows(&columns(name), items);
             api::text(asked, tag_of(&text), format.content_type(), text)
         }
     }
 }
 
-fn rows(items: &[Value]) -> Vec<u8> {
-    let mut text = Vec::new();
-    for (at, item) in items.iter().enumerate() {
-        let item = flat(item);
-        if at == 0 {
-            let names: Vec<_> = item.iter().map(|(name, _)| name.as_str()).collect();
-            text.extend_from_slice(names.join(",").as_bytes());
-            csv::end(&mut text);
-        }
-        for (at, (_, cell)) in item.iter().enumerate() {
+fn rows(columns: &[String], items: &[Value]) -> Vec<u8> {
+    let mut text = columns.join(",").into_bytes();
+    csv::end(&mut text);
+    for item in items {
+        for (at, name) in columns.iter().enumerate() {
             if at > 0 {
                 text.push(b',');
             }
-            match cell {
+            let of = if item.get(name).is_some() { item } else { &item["definition"] };
+            match &of[name] {
                 Value::Null => {}
                 Value::String(cell) => csv::text(&mut text, cell),
                 other => csv::text(&mut text, &other.to_string()),
@@ -129,20 +126,18 @@ fn rows(items: &[Value]) -> Vec<u8> {
     text
 }
 
-/// The members of an item, of a debt with the slug and the name in place of the definition.
-fn flat(item: &Value) -> Vec<(String, Value)> {
-    let members = item.as_object().into_iter().flatten();
-    let mut flat = Vec::new();
-    for (name, value) in members {
-        if name == "definition" {
-            for part in ["slug", "name"] {
-                flat.push((part.to_owned(), value[part].clone()));
-            }
-        } else {
-            flat.push((name.clone(), value.clone()));
+/// What the items of a list have, as the OpenAPI document says it; of a debt the slug and the name in place of the
+/// definition.
+fn columns(list: &str) -> Vec<String> {
+    let properties = schemas::item(list);
+    let mut columns = Vec::new();
+    for (name, _) in properties.as_object().into_iter().flatten() {
+        match name.as_str() {
+            "definition" => columns.extend(["slug".to_owned(), "name".to_owned()]),
+            _ => columns.push(name.clone()),
         }
     }
-    flat
+    columns
 }
 
 pub(super) fn status(status: Status) -> &'static str {
@@ -160,7 +155,7 @@ pub(super) fn status_of(name: &str) -> Option<Status> {
         .find(|one| status(*one) == name)
 }
 
-pub(super) fn kind(kind: &Kind) -> &'static str {
+pub(crate) fn kind(kind: &Kind) -> &'static str {
     match kind {
         Kind::Start => "start",
         Kind::Stage(_) => "stage",
@@ -193,4 +188,34 @@ fn time(time: Option<jiff::Timestamp>) -> Option<String> {
 /// A length of time as it is written, if it is there.
 pub(super) fn read_duration(text: Option<&str>) -> Result<Option<std::time::Duration>, String> {
     text.map(durations::parse).transpose().map_err(|why| why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_nothing_has_its_columns() {
+        for list in ["debts", "payments", "runs", "flips"] {
+            let text = String::from_utf8(rows(&columns(list), &[])).expect("UTF-8");
+            assert!(text.contains("number") && text.lines().count() == 1, "{list}: {text}");
+        }
+    }
+
+    #[test]
+    fn cells_stand_under_their_columns() {
+        let flip = KeptFlip {
+            debt: uuid::Uuid::nil(),
+            number: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            noticed: jiff::Timestamp::UNIX_EPOCH,
+            cause: "a, b".to_owned(),
+        };
+        let shown = self::flip(&flip);
+        let text = String::from_utf8(rows(&columns("flips"), std::slice::from_ref(&shown)))
+            .expect("UTF-8");
+        let (names, cells) = text.split_once("\r\n").or(text.split_once('\n')).expect("two lines");
+        assert_eq!(names.split(',').count(), shown.as_object().expect("members").len(), "{text}");
+        assert!(cells.contains("\"a, b\"") && !text.contains("null"), "{text}");
+    }
 }

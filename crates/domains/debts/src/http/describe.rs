@@ -29,7 +29,7 @@ pub(super) const SEARCH: Parameter = Parameter {
 pub(super) const LIMIT: Parameter = Parameter {
     name: "limit",
     about: "At most this many. Default: 1,000.",
-    values: Values::Whole(1, 10_000),
+    values: Values::Whole(1, 1_000),
     is_repeated: false,
 };
 pub(super) const AFTER: Parameter = Parameter {

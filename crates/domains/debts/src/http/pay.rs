@@ -3,7 +3,6 @@
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use tally_access::Caller;
@@ -12,6 +11,7 @@ use tally_serve::api::{self, Mistakes, Problem, idempotency_key};
 use super::answers;
 use crate::definition::{Definition, Written};
 use crate::error::Error;
+use crate::schedule::storable;
 use crate::service::{Said, Service};
 use crate::state::Kind;
 
@@ -50,7 +50,7 @@ pub(super) async fn pay(
     });
     let time = written.time.and_then(|time| {
         let why = "it is no moment: write it as in 2030-01-31T12:00:00Z";
-        mistakes.take("time", time.parse::<Timestamp>().map_err(|_| why))
+        mistakes.take("time", time.parse().ok().and_then(storable).ok_or(why))
     });
     let took = mistakes.take("took", answers::read_duration(written.took.as_deref())).flatten();
     let stage = written.stage.unwrap_or_default();

@@ -54,6 +54,17 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// What the items of a list have.
+pub(super) fn item(list: &str) -> Value {
+    let mut schema = match list {
+        "debts" => debt_schema(),
+        "payments" => payment_schema(),
+        "runs" => run_schema(),
+        _ => flip_schema(),
+    };
+    schema["properties"].take()
+}
+
 fn definition_schema() -> Value {
     let span = |about: &str| json!({"type": "string", "description": about});
     json!({

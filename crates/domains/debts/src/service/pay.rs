@@ -63,6 +63,11 @@ impl Service {
             Outcome::OtherContent => Err(Error::OtherContent),
             Outcome::TooMany => Err(self.too_many()),
             Outcome::Refused(kind, text) => Err(Error::Refused(kind, text)),
+            Outcome::Broken(why) => {
+                let step = format!("read debt {}", named.which);
+                let error = tally_store::Error::permanent(step, ErrorKind::Internal);
+                Err(Error::Store(error.because(why)))
+            }
         }
     }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::limits::{self, Due};
 use super::{Cause, Flip, Gap, Outcome, Run, RunChange, State, Status, Swept};
 use crate::terms::Terms;
+
+/// By how much the clocks of servers may differ: more than payments wait to be stored.
+const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(2);
 
 /// A debt while something is done to it: a copy, of which at the end follows what has changed.
 pub(super) struct Ledger<'a> {
@@ -30,6 +33,25 @@ impl<'a> Ledger<'a> {
             flips: Vec::new(),
             given: runs,
             gaps,
+        }
+    }
+
+    /// Takes back what a server has stored whose clock was far ahead, and has been set right since:
+    /// otherwise nothing would be due, and every payment too late to matter, until that time comes.
+    pub(super) fn disbelieve(&mut self, now: Timestamp) {
+        let Ok(ahead) = now.checked_add(CLOCK_AHEAD_MAX) else { return };
+        let (terms, state) = (self.terms, &mut self.state);
+        if state.settled > ahead {
+            let most = terms.schedule.settles(ahead, terms.early_window);
+            state.settled = state.settled.min(most);
+        }
+        let put_right = |time: Timestamp| if time > ahead { now } else { time };
+        state.since = put_right(state.since);
+        state.last_payment = state.last_payment.map(put_right);
+        state.rate_period = state.rate_period.filter(|period| *period <= ahead);
+        for run in self.runs.iter_mut().filter(|run| run.is_open()) {
+            run.heard = put_right(run.heard);
+            run.started = run.started.map(put_right);
         }
     }
 

@@ -29,6 +29,7 @@ pub fn pay(
         return Err(Refused::NoStage { stage: crate::beginning(stage), stages });
     }
     let mut ledger = Ledger::open(terms, state, runs, gaps);
+    ledger.disbelieve(payment.received);
     ledger.catch_up(payment.time);
     let noted = match &payment.kind {
         Kind::Log => Noted { moot: true, ..Noted::default() },

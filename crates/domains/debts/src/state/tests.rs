@@ -1,5 +1,6 @@
 //! What goes wrong elsewhere, and what holds here. Comments name the public threads.
 
+mod clock;
 mod replay;
 
 use super::*;

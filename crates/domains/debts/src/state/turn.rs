@@ -88,7 +88,8 @@ pub fn amend(
     ledger.catch_up(now);
     ledger.terms = new;
     if old.schedule != new.schedule {
-        ledger.state.settled = ledger.state.settled.max(now);
+        // Whatever the old one had settled ahead, by an early payment: the new one has other times.
+        ledger.state.settled = now;
     }
     ledger.close()
 }

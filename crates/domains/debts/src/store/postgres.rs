@@ -20,17 +20,17 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, list, overdue, payments, runs};
+pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, run};
 use self::save::{Columns, save};
 use super::codes::definition_text;
 use super::{
-    Added, Deed, GAPS_MAX, Loaded, Outcome, Result, Tell, Told, WATCH, creations, gap_before,
-    judge, made, named,
+    Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
+    gaps_at, judge, made, named,
 };
 use crate::domain::NAME;
 use crate::ledger::Known;
-use crate::model::{Debt, KeptRun, Named, NewDebt, Which};
+use crate::model::{Debt, Named, NewDebt, Which};
 use crate::state::Gap;
 
 type Values<'a> = Vec<&'a (dyn ToSql + Sync)>;
@@ -41,7 +41,7 @@ pub(super) async fn settle(
     now: Timestamp,
     debts_max: u32,
     tell: &Tell,
-) -> Result<Vec<Outcome>> {
+) -> Result<Changes> {
     let transaction = database.writer().await?.transaction(Isolation::Default).await?;
     let loaded = load(&transaction, deeds, now, debts_max).await?;
     let changes = judge(loaded, deeds, now, tell);
@@ -49,7 +49,7 @@ pub(super) async fn settle(
     faults::point("debts.before_commit").await;
     transaction.commit().await?;
     faults::point("debts.committed").await;
-    Ok(changes.outcomes)
+    Ok(changes)
 }
 
 /// Makes what is missing, locks the debts, and reads what belongs to them.
@@ -63,7 +63,10 @@ async fn load(
     let wanted: Vec<Named> = deeds.iter().map(named).collect();
     loaded.found = ids(transaction, &wanted).await?;
     let mut is_new = false;
-    for (at, new) in creations(deeds) {
+    // The numbers of debts are locked in one order as well.
+    let mut creations: Vec<_> = creations(deeds).collect();
+    creations.sort_by_key(|(_, new)| new.namespace);
+    for (at, new) in creations {
         if loaded.found[at].is_some() {
             continue;
         }
@@ -80,22 +83,23 @@ async fn load(
     }
     let all: HashSet<Uuid> = loaded.found.iter().flatten().copied().collect();
     let all: Vec<Uuid> = all.into_iter().collect();
-    let sql = include_str!("postgres/lock.sql");
-    for row in transaction.rows("lock debts", sql, &[&all]).await? {
-        let debt = debt(&row)?;
-        loaded.debts.insert(debt.id, debt);
+    for row in transaction.rows("lock debts", include_str!("postgres/lock.sql"), &[&all]).await? {
+        match debt(&row) {
+            Ok(debt) => drop(loaded.debts.insert(debt.id, debt)),
+            Err(error) => loaded.note_broken(row.get(0), error)?,
+        }
     }
     let told = Told::of(deeds, &loaded.found);
     // Sent at once: they wait for the database together.
-    let (runs, known, gaps, watched) = try_join4(
-        read_runs(transaction, &all, &told.runs),
+    let ((), known, gaps, watched) = try_join4(
+        read_runs(transaction, &all, &told.runs, &mut loaded),
         read_known(transaction, &told.once),
         read_gaps(transaction),
         watch::until(transaction, WATCH),
     )
     .await?;
-    (loaded.runs, loaded.known, loaded.gaps) = (runs, known, gaps);
-    loaded.gaps.extend(gap_before(now, watched));
+    loaded.known = known;
+    loaded.gaps = gaps_at(now, gaps, watched);
     Ok(loaded)
 }
 
@@ -170,15 +174,17 @@ async fn read_runs(
     transaction: &Transaction,
     debts: &[Uuid],
     named: &[(Uuid, String)],
-) -> Result<HashMap<Uuid, Vec<KeptRun>>> {
+    loaded: &mut Loaded,
+) -> Result<()> {
     let (of, runs): (Vec<Uuid>, Vec<&str>) = named.iter().map(|(of, run)| (*of, &**run)).unzip();
     let sql = include_str!("postgres/runs_to_judge.sql");
-    let mut read: HashMap<Uuid, Vec<KeptRun>> = HashMap::new();
     for row in transaction.rows("read runs", sql, &[&debts, &of, &runs]).await? {
-        let run = run(&row)?;
-        read.entry(run.debt).or_default().push(run);
+        match run(&row) {
+            Ok(run) => loaded.runs.entry(run.debt).or_default().push(run),
+            Err(error) => loaded.note_broken(row.get(0), error)?,
+        }
     }
-    Ok(read)
+    Ok(())
 }
 
 async fn read_known(
@@ -195,12 +201,12 @@ async fn read_known(
     Ok(rows.iter().map(known).collect())
 }
 
-/// The latest gaps, in order.
+/// The latest gaps, the last first.
 async fn read_gaps(transaction: &Transaction) -> Result<Vec<Gap>> {
     let limit = i64::from(GAPS_MAX);
     let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
     let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
-    Ok(rows.iter().rev().map(gap).collect())
+    Ok(rows.iter().map(gap).collect())
 }
 
 pub(super) async fn add(
@@ -229,10 +235,12 @@ pub(super) async fn add(
 pub(super) async fn remove(database: &Database, debt: &Debt, subjects: &[Uuid]) -> Result<()> {
     let step = "forget a debt";
     let transaction = database.begin(Isolation::Default).await?;
+    // First the number of debts, then debts: the order in which payments that make debts lock them.
+    let sql = include_str!("postgres/count_down.sql");
+    transaction.write(step, sql, &[&debt.namespace.0]).await?;
     let gone = transaction.write(step, include_str!("postgres/delete.sql"), &[&debt.id]).await?;
-    if gone > 0 {
-        let sql = include_str!("postgres/count_down.sql");
-        transaction.write(step, sql, &[&debt.namespace.0]).await?;
+    if gone == 0 {
+        return transaction.abandon().await;
     }
     for sql in [
         include_str!("postgres/delete_payments.sql"),

@@ -19,13 +19,13 @@ use tally_store::sqlite::{begin, rows};
 use tally_store::watch;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, list, overdue, payments, runs};
+pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, runs_of};
 use self::save::save;
 use super::codes::{definition_text, status_number};
 use super::{
-    Added, Deed, GAPS_MAX, Loaded, Outcome, Result, Tell, Told, WATCH, creations, gap_before,
-    judge, made, named,
+    Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
+    gaps_at, judge, made, named,
 };
 use crate::domain::NAME;
 use crate::ledger::Known;
@@ -38,7 +38,7 @@ pub(super) fn settle(
     now: Timestamp,
     debts_max: u32,
     tell: &Tell,
-) -> Result<Vec<Outcome>> {
+) -> Result<Changes> {
     let transaction = begin(connection)?;
     let loaded = load(&transaction, deeds, now, debts_max)?;
     let changes = judge(loaded, deeds, now, tell);
@@ -46,7 +46,7 @@ pub(super) fn settle(
     faults::blocking_point("debts.before_commit");
     transaction.commit().step("commit")?;
     faults::blocking_point("debts.committed");
-    Ok(changes.outcomes)
+    Ok(changes)
 }
 
 /// Makes what is missing, and reads what belongs to the debts.
@@ -74,17 +74,22 @@ fn load(
     }
     let all: HashSet<Uuid> = loaded.found.iter().flatten().copied().collect();
     for id in all {
-        if let Some(debt) = read(transaction, id)? {
-            loaded.debts.insert(id, debt);
-        }
         let sql = include_str!("sqlite/open_runs.sql");
-        let open = runs_of(transaction, sql, params![id.as_bytes()])?;
-        loaded.runs.insert(id, open);
+        let open = runs_of(transaction, sql, params![id.as_bytes()]);
+        match read(transaction, id).and_then(|debt| Ok((debt, open?))) {
+            Ok((debt, open)) => {
+                loaded.debts.extend(debt.map(|debt| (id, debt)));
+                loaded.runs.insert(id, open);
+            }
+            Err(error) => loaded.note_broken(id, error)?,
+        }
     }
     let told = Told::of(deeds, &loaded.found);
     for (debt, run) in told.runs {
         let sql = include_str!("sqlite/run_to_judge.sql");
-        for named in runs_of(transaction, sql, params![debt.as_bytes(), run])? {
+        let named = runs_of(transaction, sql, params![debt.as_bytes(), run]);
+        let named = named.or_else(|error| loaded.note_broken(debt, error).map(|()| Vec::new()))?;
+        for named in named {
             let runs = loaded.runs.entry(debt).or_default();
             if runs.iter().all(|other| other.number != named.number) {
                 runs.push(named);
@@ -95,9 +100,8 @@ fn load(
     loaded.known = read_known(transaction, &told.once)?;
     let gap = |row: &Row<'_>| Ok(Gap { from: time(row.get(0)?), until: time(row.get(1)?) });
     let sql = include_str!("sqlite/gaps.sql");
-    loaded.gaps = rows(transaction, "read gaps", sql, [GAPS_MAX], gap)?;
-    loaded.gaps.reverse();
-    loaded.gaps.extend(gap_before(now, watch::until_in_sqlite(transaction, WATCH)?));
+    let noted = rows(transaction, "read gaps", sql, [GAPS_MAX], gap)?;
+    loaded.gaps = gaps_at(now, noted, watch::until_in_sqlite(transaction, WATCH)?);
     Ok(loaded)
 }
 

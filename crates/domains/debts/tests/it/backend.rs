@@ -8,6 +8,7 @@ use tally_debts::{DOMAIN, Service, Settings};
 use tally_outbox::{Outbox, Secrets, Webhooks};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::Parts;
+use tally_store::error::Step as _;
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ pub(crate) const HOOK: &str = "https://hooks.example.com/tally/";
 pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
+    database: Database,
     _place: Place,
 }
 
@@ -43,7 +45,7 @@ impl Backend {
         let database =
             migrated(&format!("sqlite:{}", folder.path().join("tally.db").display())).await;
         let (one, other) = (Server::new(&database), Server::new(&database));
-        Some(Self { one, other, _place: Place::Folder(folder) })
+        Some(Self { one, other, database, _place: Place::Folder(folder) })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
@@ -87,8 +89,24 @@ impl Backend {
     }
 
     fn of(one: &Database, other: &Database, place: TestDatabase) -> Self {
+        let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
-        Self { one, other, _place: Place::Database(place) }
+        Self { one, other, database, _place: Place::Database(place) }
+    }
+
+    /// Changes what no server would.
+    pub(crate) async fn sql(&self, sql: &'static str) {
+        match &self.database {
+            Database::Postgres(database) => {
+                database.commit_rows("break", sql, &[]).await.map(drop).expect("changed");
+            }
+            Database::Sqlite(database) => {
+                let change = move |connection: &mut rusqlite::Connection| {
+                    connection.execute_batch(sql).step("break")
+                };
+                database.write(change).await.expect("changed");
+            }
+        }
     }
 
     /// Sets the time of both servers.
@@ -101,7 +119,12 @@ impl Backend {
 // === impl Server ===
 
 impl Server {
-    fn new(database: &Database) -> Self {
+    pub(crate) fn new(database: &Database) -> Self {
+        Self::with(database, Settings { debts_max: 20, metrics_max: 2, ..Settings::default() })
+    }
+
+    /// With other settings.
+    pub(crate) fn with(database: &Database, settings: Settings) -> Self {
         let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
         let webhooks = Webhooks::new(HOOK.parse().expect("a prefix"), secrets);
         let (clock, drain) = (Arc::new(ManualClock::new(time("06:00:00"))), Drain::new());
@@ -114,7 +137,7 @@ impl Server {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
-        let service = Service::start(parts, Settings { debts_max: 20, ..Settings::default() });
+        let service = Service::start(parts, settings);
         Self { service, clock }
     }
 
@@ -134,9 +157,16 @@ impl Server {
         let done = self.service.sweep().await;
         done.unwrap_or_else(|error| panic!("{now}: {}", tally_runtime::chain(&error)));
     }
+
+    /// Sweeps at this time, what can be swept.
+    pub(crate) async fn fail_to_sweep(&self, now: &str) {
+        self.clock.set(time(now));
+        let done = self.service.sweep().await;
+        assert!(done.is_err(), "{now}: something cannot be swept");
+    }
 }
 
-async fn open(url: &str) -> Database {
+pub(crate) async fn open(url: &str) -> Database {
     let url: DatabaseUrl = url.parse().expect("a database URL");
     let settings = tally_store::postgres::Settings {
         connections_max: 8,
@@ -146,7 +176,7 @@ async fn open(url: &str) -> Database {
     Database::open(&url, settings).await.expect("the database opens")
 }
 
-async fn migrated(url: &str) -> Database {
+pub(crate) async fn migrated(url: &str) -> Database {
     let database = open(url).await;
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     DOMAIN.migrations.run(&database).await.expect("migrations");

@@ -4,6 +4,7 @@ use prost_types::Duration;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::debt_service_server::DebtService as _;
 use tally_proto::tally::debts::v1::definition::Schedule;
+use tally_serve::Running as _;
 use tonic::{Code, Status};
 
 use crate::backend::{Backend, HOOK, Server, asked};
@@ -11,10 +12,10 @@ use crate::backend::{Backend, HOOK, Server, asked};
 /// Defines a test of each case on each backend; missing backends are skipped loudly.
 macro_rules! on_every_backend {
     ($($case:ident),* $(,)?) => {
-        mod sqlite { super::on!(sqlite: $($case),*); }
-        mod postgres { super::on!(postgres: $($case),*); }
-        mod cockroach { super::on!(cockroach: $($case),*); }
-        mod cockroach_on_postgres { super::on!(cockroach_on_postgres: $($case),*); }
+        mod sqlite { crate::debts::on!(sqlite: $($case),*); }
+        mod postgres { crate::debts::on!(postgres: $($case),*); }
+        mod cockroach { crate::debts::on!(cockroach: $($case),*); }
+        mod cockroach_on_postgres { crate::debts::on!(cockroach_on_postgres: $($case),*); }
     };
 }
 
@@ -32,7 +33,9 @@ macro_rules! on {
     };
 }
 
-use on;
+pub(crate) use {on, on_every_backend};
+
+mod apart;
 
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,
@@ -44,6 +47,8 @@ on_every_backend!(
     a_paused_debt_is_never_overdue,
     time_without_a_server_is_no_silence,
     many_payments_at_once_are_all_stored,
+    a_broken_debt_keeps_no_other_one_waiting,
+    a_debt_has_metrics_from_its_creation_on,
 );
 
 fn hours(hours: i64) -> Option<Duration> {
@@ -342,4 +347,96 @@ async fn many_payments_at_once_are_all_stored(backend: Backend) {
             .collect();
         assert_eq!(numbers, (1..=80).rev().collect::<Vec<_>>());
     }
+}
+
+/// getsentry/sentry#90130, healthchecks/healthchecks#148.
+async fn a_broken_debt_keeps_no_other_one_waiting(backend: Backend) {
+    let server = &backend.one;
+    for slug in ["broken", "whole"] {
+        server.add(hourly(slug)).await.expect("added");
+    }
+    server.sweep("06:00:00").await;
+    for slug in ["broken", "whole"] {
+        server.paid(pay(slug)).await.expect("paid");
+    }
+    backend.sql("UPDATE tally_debts SET definition = '{}' WHERE slug = 'broken'").await;
+    server.sweep_until("06:00:00", "07:04:59").await;
+    let chore = server.service.chores().pop().expect("one");
+    assert_eq!((chore.name(), chore.failed()), ("sweep", None));
+    let done_at = chore.done_at();
+    server.fail_to_sweep("07:05:20").await;
+    assert_eq!(chore.done_at(), done_at, "it is not done");
+    assert!(chore.failed().is_some_and(|why| why.contains("sweep debt ")), "{chore:?}");
+    let flips = server.flips("whole").await;
+    assert_eq!((flips.len(), &*flips[0].1), (1, "07:05:00"), "{flips:?}");
+    // Nor do payments wait for it.
+    server.fail_to_sweep("07:06:00").await;
+    let both = proto::PayAllRequest { payments: vec![pay("broken"), pay("whole")] };
+    let results = server.service.pay_all(asked(both)).await.expect("told").into_inner().results;
+    let is_paid =
+        |at: usize| matches!(results[at].result, Some(proto::pay_result::Result::Paid(_)));
+    assert!(!is_paid(0) && is_paid(1), "{results:?}");
+    // Debts are watched all the while, so that the next silence is one.
+    for minute in 6..=59 {
+        server.fail_to_sweep(&format!("07:{minute:02}:30")).await;
+    }
+    for minute in 0..=11 {
+        server.fail_to_sweep(&format!("08:{minute:02}:30")).await;
+    }
+    let flips = server.flips("whole").await;
+    assert_eq!((flips.len(), &*flips[2].1), (3, "08:11:00"), "{flips:?}");
+    backend
+        .sql(
+            "UPDATE tally_debts SET definition = (SELECT definition FROM tally_debts WHERE slug = 'whole') \
+             WHERE slug = 'broken'",
+        )
+        .await;
+    server.sweep("08:12:00").await;
+    let flips = server.flips("broken").await;
+    assert_eq!((flips.len(), &*flips[0].1), (1, "07:05:00"), "{flips:?}");
+    assert_eq!((chore.failed(), chore.done_at() > done_at), (None, true));
+}
+
+/// prometheus/prometheus#2882, prometheus/alertmanager#1542: what never happened has a series.
+async fn a_debt_has_metrics_from_its_creation_on(backend: Backend) {
+    let server = &backend.one;
+    for slug in ["first", "second", "third"] {
+        server.add(hourly(slug)).await.expect("added");
+    }
+    let scraped = async || {
+        server.service.look().await.expect("the database is there");
+        let mut scrape = tally_runtime::metrics::Scrape::new();
+        server.service.measure(&mut scrape);
+        scrape.finish()
+    };
+    let at = |text: &str| crate::backend::time(text).as_second();
+    let told = |scraped: &str, name: &str, labels: &str, value: i64| {
+        let line = format!("\n{name}{labels} {value}\n");
+        assert!(scraped.contains(&line), "{line:?} is not in {scraped}");
+    };
+    let of = |slug: &str| format!("{{debt=\"{slug}\",namespace=\"0\"}}");
+    let fresh = scraped().await;
+    for slug in ["first", "second"] {
+        told(&fresh, "tally_debt_down", &of(slug), 0);
+        told(&fresh, "tally_debt_payments_total", &of(slug), 0);
+        told(&fresh, "tally_debt_last_payment_timestamp_seconds", &of(slug), at("06:00:00"));
+    }
+    assert!(!fresh.contains("third"), "there are as many as may be: {fresh}");
+    told(&fresh, "tally_debts", "{status=\"new\"}", 3);
+    server.sweep("06:00:00").await;
+    backend.set("06:00:30");
+    for slug in ["second", "third", "third"] {
+        server.paid(pay(slug)).await.expect("paid");
+    }
+    server.sweep_until("06:00:40", "07:05:10").await;
+    let scraped = scraped().await;
+    told(&scraped, "tally_debt_down", &of("first"), 1);
+    told(&scraped, "tally_debt_status_since_timestamp_seconds", &of("first"), at("07:05:00"));
+    told(&scraped, "tally_debt_down", &of("second"), 0);
+    told(&scraped, "tally_debt_last_payment_timestamp_seconds", &of("second"), at("06:00:30"));
+    told(&scraped, "tally_debts", "{status=\"down\"}", 1);
+    told(&scraped, "tally_debts", "{status=\"up\"}", 2);
+    told(&scraped, "tally_debts_payments", "", 3);
+    told(&scraped, "tally_debts_flips_total", "{kind=\"alarm\"}", 1);
+    told(&scraped, "tally_debts_flips_total", "{kind=\"recovery\"}", 0);
 }

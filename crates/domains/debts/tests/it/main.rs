@@ -2,4 +2,7 @@
 
 mod backend;
 mod debts;
+mod doors;
+mod odd;
+mod pages;
 mod plans;

@@ -1,8 +1,8 @@
 //! What a webhook is told.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tally_outbox::{About, Event, Receiver};
+use tally_outbox::{About, Event, Receiver, Told};
 use uuid::Uuid;
 
 use super::verdict::Sum;
@@ -11,6 +11,9 @@ use crate::NAME;
 
 /// Whose test events are: not the rule's, so that no event waits for one of them, or has its number.
 pub(crate) const TESTS: &str = "requests.tests";
+
+/// For how long a test is an alert where alerts have an end.
+const TEST_GOES_ON: SignedDuration = SignedDuration::from_mins(5);
 
 /// What has happened to a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +109,8 @@ impl KeptRule {
             text: text(&self.rule, kind, seen),
         };
         let about = About { domain: NAME, subject: self.id, number };
-        Event::new(about, receiver, kind.r#type(), now, &data)
+        let told = self.told(&data, since, (kind == Kind::Resolved).then_some(now));
+        Event::new(about, receiver, kind.r#type(), now, &data, &told)
     }
 
     /// An event that says nothing, the how many-th of its kind.
@@ -120,7 +124,20 @@ impl KeptRule {
             text: format!("{}: this is a test", self.rule.name),
         };
         let about = About { domain: TESTS, subject: self.id, number };
-        Event::new(about, receiver, Kind::Test.r#type(), now, &data)
+        let ends = now.saturating_add(TEST_GOES_ON).unwrap_or(now);
+        let told = self.told(&data, Some(now), Some(ends));
+        Event::new(about, receiver, Kind::Test.r#type(), now, &data, &told)
+    }
+
+    /// The same, for receivers that have a format of their own.
+    fn told(
+        &self,
+        data: &Data<'_>,
+        starts: Option<Timestamp>,
+        ends: Option<Timestamp>,
+    ) -> Told<'static> {
+        let labels = vec![("rule", self.rule.name.clone()), ("id", id(self.id))];
+        Told { text: data.text.clone(), alert: "TallyRule", labels, starts, ends }
     }
 }
 

@@ -44,6 +44,49 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Alertmanager keeps an alert that has no end for `resolve_timeout` only; what is over has begun when it did, as
+/// long as its labels are the same.
+#[tokio::test]
+async fn a_receiver_may_have_a_format_of_its_own() {
+    for place in Place::all("formats").await {
+        let slack = place.event_to(1, 1, &format!("slack+{}", place.hook.url("/s3cret")));
+        let to = format!("alertmanager+{}", place.hook.url("/api/v2/alerts"));
+        let (alarm, over) = (place.event_to(2, 1, &to), place.event_to(2, 2, &to));
+        for event in [&slack, &alarm, &over] {
+            place.write(event, true).await.expect("an event");
+        }
+        place.deliver().await;
+        place.deliver().await;
+        let posted = place.hook.posted();
+        let body = |event: &tally_outbox::Event| -> Value {
+            let id = event.id().to_string();
+            let one: Vec<_> = posted.iter().filter(|one| one.header("webhook-id") == id).collect();
+            assert!(one.len() == 1 && is_signed(one[0]), "{one:?}");
+            serde_json::from_str(&one[0].body).expect("JSON")
+        };
+        let text = "number 1 &lt;happened&gt;";
+        let words = json!({"type": "mrkdwn", "text": text});
+        let expected = json!({"text": text, "blocks": [{"type": "section", "text": words}]});
+        assert_eq!(body(&slack), expected);
+        let labels = json!({"alertname": "Happened", "subject": "2"});
+        let expected = json!([{
+            "labels": labels,
+            "annotations": {"summary": "number 1 <happened>", "event": alarm.id().to_string()},
+            "startsAt": "2030-06-15T12:00:00Z",
+            "endsAt": "2031-06-15T12:00:00Z",
+        }]);
+        assert_eq!(body(&alarm), expected);
+        let expected = json!([{
+            "labels": labels,
+            "annotations": {"summary": "number 2 <happened>", "event": over.id().to_string()},
+            "endsAt": "2030-06-15T12:00:00Z",
+        }]);
+        assert_eq!(body(&over), expected);
+        let one = place.delivery().await;
+        assert_eq!((one.receiver, one.attempts), (place.hook.url(""), 1), "no path is shown");
+    }
+}
+
 #[tokio::test]
 async fn an_event_arrives_once_and_signed() {
     for place in Place::all("arrives").await {

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tally_outbox::{About, Courier, Delivery, Event, Outbox, Receiver, Secrets, State, Webhooks};
-use tally_outbox::{postgres, sqlite};
+use tally_outbox::{
+    About, Courier, Delivery, Event, Outbox, Receiver, Secrets, State, Told, Webhooks, postgres,
+    sqlite,
+};
 use tally_runtime::{Clock as _, ManualClock};
 use tally_store::postgres::{Isolation, Settings};
 use tally_store::sqlite::begin;
@@ -100,7 +102,15 @@ impl Place {
     pub(crate) fn event_to(&self, subject: u128, number: i64, url: &str) -> Event {
         let about = About { domain: DOMAIN, subject: Uuid::from_u128(subject), number };
         let receiver: Receiver = url.parse().expect("a URL");
-        Event::new(about, receiver, "tests.happened", self.clock.now(), &json!({"number": number}))
+        let now = self.clock.now();
+        let told = Told {
+            text: format!("number {number} <happened>"),
+            alert: "Happened",
+            labels: vec![("subject", subject.to_string())],
+            starts: (number % 2 == 1).then_some(now),
+            ends: (number % 2 == 0).then_some(now),
+        };
+        Event::new(about, receiver, "tests.happened", now, &json!({"number": number}), &told)
     }
 
     /// Writes an event, or rolls it back.

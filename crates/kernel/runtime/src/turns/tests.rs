@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
+use crate::Tasks;
 
 /// Waits as long as a taker who has no turn waits for certain, because the clock is paused.
 async fn take(turns: &Turns<2>, amounts: [usize; 2]) -> Option<Taken<2>> {
@@ -48,6 +49,31 @@ async fn one_that_asks_for_much_keeps_nobody_out() {
     }
     assert_eq!(served, [1, 2, 1, 1, 1, 1]);
     assert_eq!((turns.taken(), turns.waiting()), ([0, 0], (0, 0)));
+}
+
+/// Otherwise many who ask for little would keep one out who asks for much.
+#[tokio::test]
+async fn nobody_passes_one_who_waits() {
+    let turns = Turns::new([2, 2]);
+    let line_up = |asker, amounts| {
+        let turns = turns.clone();
+        Asker::connection(asker).asks(async move { turns.line_up(amounts, 9, 9).expect("few") })
+    };
+    let held = turns.take([1, 1]).await.expect("free");
+    let (large, small) = (line_up(1, [2, 2]).await, line_up(2, [1, 1]).await);
+    assert_eq!(turns.taken(), [1, 1], "there is room for the small one, which came later");
+    drop(held);
+    drop(large.turn().await.expect("its turn"));
+    drop(small.turn().await.expect("its turn"));
+    assert_eq!(turns.taken(), [0, 0]);
+}
+
+/// What a task asks for is asked for by the one that started it.
+#[tokio::test]
+async fn a_task_asks_for_the_one_that_started_it() {
+    let start = async { Tasks::new().spawn("of it", async { Asker::current() }) };
+    let asker = Asker::connection(7).asks(start).await.await.expect("no panic");
+    assert_eq!(asker, Asker::connection(7));
 }
 
 /// Even if nobody has begun to wait for its turn.

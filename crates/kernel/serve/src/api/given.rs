@@ -10,6 +10,7 @@ use axum::extract::Request;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
 use tally_runtime::Kind;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::problem::Problem;
@@ -35,6 +36,15 @@ pub struct Given {
     _room: Arc<Kept<Vec<u8>>>,
 }
 
+/// The beginning of a body, of any media type and length.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    /// As it came.
+    pub bytes: Vec<u8>,
+    /// How long all of it is.
+    pub len: usize,
+}
+
 /// Reads a body of one of these media types.
 ///
 /// # Errors
@@ -46,14 +56,46 @@ pub async fn read(
     bytes_max: usize,
 ) -> Result<Given, Problem> {
     let media_type = of_type(request.headers(), media_types)?;
-    let read = timeout(SEND_MAX, collected(request, bytes_max)).await;
-    let slow = |_| {
-        let detail = format!("the body was not here after {} s", SEND_MAX.as_secs());
-        Problem::of_protocol(StatusCode::REQUEST_TIMEOUT, detail)
-    };
-    let room = read.map_err(slow)??;
+    Ok(Given { media_type, ..whole(request, bytes_max).await? })
+}
+
+/// Reads a body, whatever its headers say of it.
+///
+/// # Errors
+/// As of [`read`], but not 415.
+pub async fn whole(request: Request, bytes_max: usize) -> Result<Given, Problem> {
+    let room = timeout(SEND_MAX, collected(request, bytes_max)).await.map_err(slow)??;
     let bytes = room.done().map_err(|_| too_many())?;
-    Ok(Given { media_type, bytes, _room: room })
+    Ok(Given { media_type: "", bytes, _room: room })
+}
+
+/// Reads a body to its end and keeps its first bytes, as it comes.
+///
+/// # Errors
+/// 408 for a slow one, and 400 for one that breaks off.
+pub async fn beginning(request: Request, bytes_max: usize) -> Result<Beginning, Problem> {
+    let mut body = request.into_body();
+    let read = async {
+        let mut beginning = Beginning::default();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            let frame = frame.map_err(broken)?;
+            let part = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
+            let kept = part.len().min(bytes_max - beginning.bytes.len());
+            beginning.bytes.extend_from_slice(&part[..kept]);
+            beginning.len += part.len();
+        }
+        Ok(beginning)
+    };
+    timeout(SEND_MAX, read).await.map_err(slow)?
+}
+
+fn slow(_: Elapsed) -> Problem {
+    let detail = format!("the body was not here after {} s", SEND_MAX.as_secs());
+    Problem::of_protocol(StatusCode::REQUEST_TIMEOUT, detail)
+}
+
+fn broken(_: axum::Error) -> Problem {
+    Problem::of_protocol(StatusCode::BAD_REQUEST, "the body broke off")
 }
 
 /// Reads a body as JSON.
@@ -110,7 +152,6 @@ async fn collected(request: Request, bytes_max: usize) -> Result<Arc<Kept<Vec<u8
     let collected = Kept::new(0, Vec::new());
     let (mut len, mut capacity) = (0, 0);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let broken = |_| Problem::of_protocol(StatusCode::BAD_REQUEST, "the body broke off");
         let frame = frame.map_err(broken)?;
         let part = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
         len += part.len();
@@ -182,6 +223,13 @@ mod tests {
             let problem = outcome(headers, body).await.expect_err(status);
             assert!(problem.contains(&format!("status: {status},")), "{status}: {problem}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_a_long_body_the_beginning_is_kept() {
+        let parts = Body::from_stream(stream::iter(["123", "45", "6"].map(Ok::<_, axum::Error>)));
+        let read = beginning(Request::new(parts), 4).await.expect("it is read");
+        assert_eq!((&*read.bytes, read.len), (&b"1234"[..], 6));
     }
 
     #[tokio::test(start_paused = true)]

@@ -194,6 +194,16 @@ fn unknown(name: &str, known: &'static [Parameter]) -> String {
     }
 }
 
+/// The names and values of a query, in order, without those that are badly encoded: for clients of other
+/// products, which send what they like.
+pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    pairs.filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decoded(name)?, decoded(value)?))
+    })
+}
+
 /// As forms encode texts: `+` is a space, `%20` as well.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());

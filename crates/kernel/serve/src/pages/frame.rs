@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, header};
 use maud::{DOCTYPE, Markup, html};
-use tally_access::Caller;
+use tally_access::{Caller, Scope};
 use tally_runtime::Namespace;
 
 use super::assets::{ICON, SCRIPT, STYLE};
@@ -29,7 +29,7 @@ pub struct Frame {
     headers: HeaderMap,
     /// The name of the key that the browser is logged in with.
     key: Option<String>,
-    namespace: Option<Namespace>,
+    caller: Option<Caller>,
     has_tls: bool,
 }
 
@@ -75,7 +75,19 @@ impl Frame {
     /// Whose numbers the page shows. Panics on a page that needs no caller.
     #[must_use]
     pub fn namespace(&self) -> Namespace {
-        self.namespace.expect("the server has put the caller into every request")
+        self.caller().namespace()
+    }
+
+    /// Who looks. Panics on a page that needs no caller.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        self.caller.as_ref().expect("the server has put the caller into every request")
+    }
+
+    /// Whether who looks may send forms: a browser that is logged in only looks.
+    #[must_use]
+    pub fn may_change(&self) -> bool {
+        self.key.is_none() && self.caller().may(Scope::Admin)
     }
 
     /// The answer, which may be that the browser has this page.
@@ -124,11 +136,11 @@ impl Frame {
         let site = extensions.get::<Arc<Site>>().cloned();
         let site = site.expect("the server has put the site into every request");
         let (path, headers) = (uri.path().to_owned(), headers.clone());
-        let namespace = extensions.get::<Caller>().map(Caller::namespace);
+        let caller = extensions.get::<Caller>().cloned();
         let has_tls = extensions.get::<Peer>().is_some_and(Peer::has_tls);
-        let caller = extensions.get::<Caller>().filter(|_| login::secret(&headers).is_some());
-        let key = caller.and_then(Caller::key).map(str::to_owned);
-        Self { site, path, headers, namespace, has_tls, key }
+        let logged_in = caller.as_ref().filter(|_| login::secret(&headers).is_some());
+        let key = logged_in.and_then(Caller::key).map(str::to_owned);
+        Self { site, path, headers, key, caller, has_tls }
     }
 
     fn around(&self, page: &Page) -> Markup {

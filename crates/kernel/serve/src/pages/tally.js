@@ -40,7 +40,7 @@
   const show = () => {
     button.className = "live" + (isPaused ? " paused" : failures > 1 ? " lost" : "");
     button.textContent = isPaused ? "Paused" : failures > 1 ? "No answer" : "Live";
-    button.title = isPaused ? "Follow new requests" : "Stop following new requests";
+    button.title = isPaused ? "Follow what changes" : "Stop following what changes";
     button.setAttribute("aria-pressed", String(!isPaused));
   };
   button.addEventListener("click", () => {

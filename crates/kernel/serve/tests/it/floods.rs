@@ -202,7 +202,7 @@ async fn answers_to_anyone_that_nobody_takes_are_few() {
     }
     tokio::task::block_in_place(|| caller.read_until(|wire| wire.ended.len() == 10));
     assert_eq!((gate.calls(), caller.goaway.clone()), (10, None));
-    drop((many, few));
+    drop((many, few, caller));
     server.stop().await;
 }
 

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 use tally_debts::durations;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule;
 
 use crate::output::table::Align;
+use crate::output::times::{minute, time};
 use crate::output::{self, Cell, OutputFormat, plural, visible};
 
 /// How many flips and payments a debt shows.
@@ -312,16 +312,4 @@ fn limits(definition: &proto::Definition) -> String {
 fn span(span: Option<prost_types::Duration>) -> String {
     let span = span.and_then(|span| Duration::try_from(span).ok());
     span.map(durations::shown).unwrap_or_default()
-}
-
-/// In UTC, to the second.
-fn time(time: Option<prost_types::Timestamp>) -> String {
-    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
-    time.map(|time| time.to_string()).unwrap_or_default()
-}
-
-/// In UTC, to the minute, where there is little room.
-fn minute(time: Option<prost_types::Timestamp>) -> String {
-    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
-    time.map(|time| time.strftime("%Y-%m-%dT%H:%MZ").to_string()).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
 use super::super::{Listing, Result};
+use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State};
 
@@ -31,6 +32,17 @@ pub(in crate::store) async fn list(database: &Database, listing: &Listing) -> Re
     database.rows("list debts", sql, &values).await?.iter().map(debt).collect()
 }
 
+pub(in crate::store) async fn late(
+    database: &Database,
+    namespace: Namespace,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Debt>> {
+    let values: [&(dyn ToSql + Sync); 3] = [&namespace.0, &now, &i64::from(limit)];
+    let rows = database.rows("list late debts", include_str!("late.sql"), &values).await?;
+    rows.iter().map(debt).collect()
+}
+
 pub(in crate::store) async fn counts(
     database: &Database,
     namespace: Option<Namespace>,
@@ -45,6 +57,28 @@ pub(in crate::store) async fn counts(
         }
     }
     Ok(counts)
+}
+
+pub(in crate::store) async fn seen(database: &Database, debts_max: u32) -> Result<Seen> {
+    let whole = |number: i64| u64::try_from(number).unwrap_or_default();
+    let sum = |row: &Row| (status_of(row.get(0)), whole(row.get(1)), whole(row.get(2)));
+    let sums = database.rows("count debts", include_str!("sums.sql"), &[]).await?;
+    let mut seen = Seen { sums: sums.iter().map(sum).collect(), debts: Vec::new() };
+    if debts_max > 0 {
+        let sql = include_str!("oldest.sql");
+        let debt = |row: &Row| SeenDebt {
+            namespace: Namespace(row.get(0)),
+            slug: row.get(1),
+            status: status_of(row.get(2)),
+            since: row.get(3),
+            paid: row.get(4),
+            created: row.get(5),
+            payments: whole(row.get(6)),
+        };
+        let debts = database.rows("look at debts", sql, &[&i64::from(debts_max)]).await?;
+        seen.debts = debts.iter().map(debt).collect();
+    }
+    Ok(seen)
 }
 
 pub(in crate::store) async fn payments(

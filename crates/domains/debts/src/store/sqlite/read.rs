@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
 use super::super::{Listing, Result};
 use super::time;
+use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State};
 
@@ -34,6 +35,17 @@ pub(in crate::store) fn list(connection: &Connection, listing: &Listing) -> Resu
     rows(connection, "list debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
 }
 
+pub(in crate::store) fn late(
+    connection: &Connection,
+    namespace: Namespace,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Debt>> {
+    let values = params![namespace.0, now.as_microsecond(), limit];
+    let sql = include_str!("late.sql");
+    rows(connection, "list late debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+}
+
 pub(in crate::store) fn counts(
     connection: &Connection,
     namespace: Option<Namespace>,
@@ -49,6 +61,32 @@ pub(in crate::store) fn counts(
         }
     }
     Ok(counts)
+}
+
+pub(in crate::store) fn seen(connection: &Connection, debts_max: u32) -> Result<Seen> {
+    let sum = |row: &Row<'_>| Ok((status_of(row.get(0)?), whole(row.get(1)?), whole(row.get(2)?)));
+    let sums = rows(connection, "count debts", include_str!("sums.sql"), [], sum)?;
+    let mut seen = Seen { sums, debts: Vec::new() };
+    if debts_max > 0 {
+        let debt = |row: &Row<'_>| {
+            Ok(SeenDebt {
+                namespace: Namespace(row.get(0)?),
+                slug: row.get(1)?,
+                status: status_of(row.get(2)?),
+                since: time(row.get(3)?),
+                paid: row.get::<_, Option<i64>>(4)?.map(time),
+                created: time(row.get(5)?),
+                payments: whole(row.get(6)?),
+            })
+        };
+        let sql = include_str!("oldest.sql");
+        seen.debts = rows(connection, "look at debts", sql, [debts_max], debt)?;
+    }
+    Ok(seen)
+}
+
+fn whole(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
 }
 
 pub(in crate::store) fn payments(

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use jiff::Timestamp;
 use tally_proto::tally::requests::v1::rule::Limit;
 use tally_proto::tally::requests::v1::{Event, KeptRule, Rule, ShowRuleResponse, Window};
 
 use crate::output::table::Align;
+use crate::output::times::{minute, time};
 use crate::output::{self, Cell, OutputFormat, plural, shell_word, visible};
 
 /// Writes a list of rules.
@@ -171,18 +171,6 @@ fn became(event: &Event) -> String {
 fn percent(millionths: u32) -> String {
     let text = format!("{}.{:04}", millionths / 10_000, millionths % 10_000);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-/// In UTC, to the second.
-fn time(time: Option<prost_types::Timestamp>) -> String {
-    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
-    time.map(|time| time.to_string()).unwrap_or_default()
-}
-
-/// In UTC, to the minute, where there is little room.
-fn minute(time: Option<prost_types::Timestamp>) -> String {
-    let time = time.and_then(|time| Timestamp::from_second(time.seconds).ok());
-    time.map(|time| time.strftime("%Y-%m-%dT%H:%MZ").to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,149 @@
+//! Payments that could not be told, a file each, in a folder for each server and key: what is meant for one
+//! server or namespace is not told to another.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use prost::Message as _;
+use siphasher::sip::SipHasher24;
+use tally_proto::tally::debts::v1 as proto;
+use tally_runtime::{Clock as _, SystemClock, random};
+use tokio::time::{Instant, timeout_at};
+
+use super::{ATTEMPT_MAX, Failed, attempt};
+use crate::client::ServerArgs;
+use crate::output::warn;
+
+/// How many payments are kept that could not be told.
+const KEPT_MAX: usize = 1_000;
+
+/// Payments that could not be told.
+pub(super) struct Spool(Option<PathBuf>);
+
+// === impl Spool ===
+
+impl Spool {
+    /// What is kept for this server, in this folder or the usual one.
+    pub(super) fn of(given: Option<&Path>, server: &ServerArgs) -> Self {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let state = || match variable("XDG_STATE_HOME") {
+            Some(state) => Some(PathBuf::from(state)),
+            None => variable("HOME").map(|home| PathBuf::from(home).join(".local/state")),
+        };
+        let usual = || state().map(|state| state.join("tally/debts"));
+        let folder = given.map(Path::to_owned).or_else(usual);
+        let key = server.key().ok().flatten().unwrap_or_default();
+        Self(folder.map(|folder| folder.join(name_of(&server.url(), &key))))
+    }
+
+    /// Keeps a payment. False if it cannot be kept.
+    pub(super) fn keep(&self, payment: &proto::PayRequest) -> bool {
+        let kept = self.try_keep(payment);
+        if let Err(error) = &kept {
+            warn(format_args!("a payment cannot be kept: {error:#}"));
+        }
+        kept.is_ok()
+    }
+
+    fn try_keep(&self, payment: &proto::PayRequest) -> anyhow::Result<()> {
+        let folder = self.0.as_deref().context("there is no HOME: name a folder by --spool")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        if self.files().len() >= KEPT_MAX {
+            anyhow::bail!("{} has {KEPT_MAX} payments already", folder.display());
+        }
+        let id = random::id(SystemClock.now());
+        let (path, draft) = (folder.join(format!("{id}.pay")), folder.join(format!("{id}.draft")));
+        let write = || -> io::Result<()> {
+            let mut file = fs::File::create(&draft)?;
+            file.write_all(&payment.encode_to_vec())?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)
+        };
+        let written = write();
+        if written.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The files, the oldest first.
+    fn files(&self) -> Vec<PathBuf> {
+        let Some(entries) = self.0.as_deref().and_then(|folder| fs::read_dir(folder).ok()) else {
+            return Vec::new();
+        };
+        let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+        let mut files: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|end| end == "pay")).collect();
+        files.sort();
+        files
+    }
+
+    /// Tells what was kept, as far as the server answers, and no longer than one attempt may take: a command
+    /// waits. What another process tells at the same time counts once.
+    pub(super) async fn tell_all(&self, server: &ServerArgs) {
+        let until = Instant::now() + ATTEMPT_MAX;
+        for path in self.files() {
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                // Another process has told it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    warn(format_args!("cannot read {}: {error}", path.display()));
+                    continue;
+                }
+            };
+            let Ok(payment) = proto::PayRequest::decode(&*bytes) else {
+                warn(format_args!("{} is no payment: it is removed", path.display()));
+                let _ = fs::remove_file(&path);
+                continue;
+            };
+            match timeout_at(until, attempt(server, payment)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(Failed::Wrong(error))) => {
+                    warn(format_args!("an earlier payment is given up: {error:#}"));
+                }
+                Ok(Err(Failed::Refused(_) | Failed::Away(_))) | Err(_) => return,
+            }
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// What the folder of a server and a key is called. The key cannot be read from it.
+fn name_of(server: &str, key: &str) -> String {
+    format!("{:016x}", SipHasher24::new().hash(format!("{server}\n{key}").as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_told_in_its_order_and_bounded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = Spool(Some(folder.path().join("one")));
+        assert_eq!(spool.files(), Vec::<PathBuf>::new());
+        for debt in ["a", "b"] {
+            let payment = proto::PayRequest { debt: debt.to_owned(), ..Default::default() };
+            assert!(spool.keep(&payment));
+        }
+        let read = |path: &PathBuf| {
+            let bytes = fs::read(path).expect("a file");
+            proto::PayRequest::decode(&*bytes).expect("a payment").debt
+        };
+        assert_eq!(spool.files().iter().map(read).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(!Spool(None).keep(&proto::PayRequest::default()));
+    }
+
+    #[test]
+    fn what_is_kept_for_one_server_or_key_is_not_for_another() {
+        let of = [("http://a", ""), ("http://b", ""), ("http://a", "k"), ("http://a", "l")];
+        let names = of.map(|(server, key)| name_of(server, key));
+        let mut unique = names.to_vec();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len(), "{names:?}");
+    }
+}

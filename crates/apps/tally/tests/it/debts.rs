@@ -1,0 +1,224 @@
+//! Debts, from the command line and over HTTP, through a real server.
+
+use serde_json::{Value, json};
+use tally_testkit::{Hook, Output, eventually_blocking, http};
+
+use crate::support::{Home, LIMIT, Server};
+
+/// The secret that the tests sign with.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// Runs a command through `tally debts run`.
+fn run(server: &Server, home: &Home, debt: &str, script: &str) -> Output {
+    let spool = home.path("spool").display().to_string();
+    let words = ["debts", "run", debt, "--spool", &spool, "--patience", "0s", "--"];
+    let words = [&words[..], &["sh", "-c", script]].concat();
+    server.run(&words)
+}
+
+fn payments(server: &Server, debt: &str) -> Vec<Value> {
+    let path = format!("GET /api/v1/debts/{debt}/payments");
+    let answer = http(&server.url, &path, &[], "");
+    let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+    answer["payments"].as_array().expect("a list").iter().rev().cloned().collect()
+}
+
+#[test]
+fn a_command_is_run_and_its_end_is_told() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["debts", "add", "job", "--every", "1h", "--grace", "5m"]);
+    let done = run(&server, &home, "job", "echo first; echo last >&2");
+    assert_eq!((done.status.code(), &*done.stdout), (Some(0), "first\n"), "{done:?}");
+    assert!(done.stderr.contains("last\n") && done.stderr.contains("paid: job, up"), "{done:?}");
+    let failed = run(&server, &home, "job", "exit 7");
+    assert_eq!(failed.status.code(), Some(7), "{failed:?}");
+    let killed = run(&server, &home, "job", "kill -KILL $$");
+    assert_eq!(killed.status.code(), Some(128 + 9), "{killed:?}");
+    let missing = server.run(&["debts", "run", "job", "--", "/no/such/program"]);
+    assert!(!missing.status.success(), "{missing:?}");
+    assert!(missing.stderr.contains("/no/such/program"), "{missing:?}");
+    let told: Vec<_> = payments(&server, "job")
+        .iter()
+        .map(|one| (one["kind"].clone(), one["exit_status"].clone()))
+        .collect();
+    let expected = [
+        ("start", json!(null)),
+        ("success", json!(0)),
+        ("start", json!(null)),
+        ("fail", json!(7)),
+        ("start", json!(null)),
+        ("fail", json!(137)),
+        ("start", json!(null)),
+        ("fail", json!(null)),
+    ];
+    assert_eq!(told, expected.map(|(kind, status)| (json!(kind), status)));
+    let list = server.ok(&["debts", "list", "--format", "csv"]).stdout;
+    assert!(list.contains("\njob,down,"), "{list}");
+    let shown = server.ok(&["debts", "show", "job"]).stdout;
+    assert!(shown.contains("fail (7)") && shown.contains("it failed"), "{shown}");
+}
+
+#[test]
+fn what_could_not_be_told_is_told_later_and_once() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["debts", "add", "job", "--every", "1h"]);
+    server.stop();
+    // Nobody listens there any more: the command is run all the same.
+    let alone = run(&server, &home, "job", "echo alone");
+    assert_eq!((alone.status.code(), &*alone.stdout), (Some(0), "alone\n"), "{alone:?}");
+    assert!(alone.stderr.contains("told by the next"), "{alone:?}");
+    let server = server.again(&home);
+    assert_eq!(run(&server, &home, "job", "true").status.code(), Some(0));
+    let kinds: Vec<_> = payments(&server, "job").iter().map(|one| one["kind"].clone()).collect();
+    assert_eq!(kinds, ["start", "success", "start", "success"]);
+    let runs = http(&server.url, "GET /api/v1/debts/job/runs", &[], "");
+    let runs: Value = serde_json::from_str(&runs.body).expect("JSON");
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(2), "{runs}");
+}
+
+#[test]
+fn debts_are_exported_and_imported() {
+    let (home, other) = (Home::sqlite(), Home::sqlite());
+    let (server, second) = (home.serve(&[]), other.serve(&[]));
+    server.ok(&[
+        "debts",
+        "add",
+        "nightly",
+        "--cron",
+        "0 3 * * *",
+        "--tz",
+        "Europe/Berlin",
+        "--grace",
+        "1h",
+        "--tag",
+        "db",
+        "--stage",
+        "upload=10m",
+        "--rate-payments",
+        "3",
+        "--rate-period",
+        "1h",
+        "--failures-to-alarm",
+        "2",
+        "--name",
+        "Möwe",
+    ]);
+    server.ok(&["debts", "add", "beat", "--every", "90s", "--heartbeat-limit", "5m"]);
+    let lines = server.ok(&["debts", "export"]).stdout;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    let file = other.file("debts.jsonl", &lines);
+    for said in
+        ["2 debts added, 0 changed, 0 there already", "0 debts added, 0 changed, 2 there already"]
+    {
+        let output = second.ok(&["debts", "import", &file]);
+        assert!(output.stderr.contains(said), "{output:?}");
+    }
+    assert_eq!(second.ok(&["debts", "export"]).stdout, lines);
+    let wrong = other.file("wrong.jsonl", "{\"slug\":\"a\"}\n{\"slug\":\"b\",\"every\":\"1y\"}\n");
+    let refused = second.run(&["debts", "import", &wrong]);
+    assert!(
+        !refused.status.success() && refused.stderr.contains("wrong.jsonl, line 2"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn an_overdue_debt_is_told_once_and_so_is_its_recovery() {
+    let (home, hook) = (Home::sqlite(), Hook::start());
+    let mut command = home.serve_command(&["--webhooks-allow", &hook.url("/tally")]);
+    command.env("TALLY_WEBHOOKS_SECRET", SECRET);
+    let server = Server::start(&command);
+    let url = hook.url("/tally/debts");
+    server.ok(&["debts", "add", "beat", "--every", "1s", "--notify", &url]);
+    let posted = eventually_blocking(LIMIT, || {
+        let posted = hook.posted();
+        if posted.is_empty() { Err(()) } else { Ok(posted) }
+    });
+    let alarm: Value = serde_json::from_str(&posted.expect("an alarm")[0].body).expect("JSON");
+    assert_eq!(alarm["type"], "debts.debt.overdue", "{alarm}");
+    assert_eq!(
+        (&alarm["data"]["debt"]["slug"], &alarm["data"]["flip"]),
+        (&json!("beat"), &json!(1))
+    );
+    // It does not become overdue again meanwhile.
+    server.ok(&["debts", "change", "beat", "--every", "1h", "--notify", &url]);
+    server.ok(&["debts", "pay", "beat"]);
+    let posted = eventually_blocking(LIMIT, || {
+        let posted = hook.posted();
+        if posted.len() < 2 { Err(()) } else { Ok(posted) }
+    });
+    let posted = posted.expect("a recovery");
+    let recovery: Value = serde_json::from_str(&posted[1].body).expect("JSON");
+    assert_eq!(
+        (posted.len(), &recovery["type"]),
+        (2, &json!("debts.debt.recovered")),
+        "{recovery}"
+    );
+    let answer = http(&server.url, "GET /api/v1/debts/beat/flips", &[], "");
+    let flips: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(flips["flips"].as_array().map(Vec::len), Some(2), "{flips}");
+    assert!(
+        !server.ok(&["debts", "show", "beat"]).stdout.contains("/tally/debts"),
+        "it is a secret"
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let json = ["content-type: application/json"];
+    let body = json!({
+        "slug": "Big", "cron": "61 * * * *", "time_zone": "Mars/Base", "grace": "-1h", "tags": ["a b"],
+        "run_min": "2h", "run_limit": "1h", "notify": ["https://a.example/x"],
+    });
+    let answer = http(&server.url, "POST /api/v1/debts", &json, &body.to_string());
+    let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let fields: Vec<_> = problem["mistakes"].as_array().expect("mistakes").iter().collect();
+    let of = |field: &str| fields.iter().any(|one| one["field"] == field);
+    assert_eq!(answer.status, 400, "{problem}");
+    for field in ["slug", "grace", "tags", "time_zone", "run_min"] {
+        assert!(of(field), "{field}: {problem}");
+    }
+    for (body, field) in [
+        (json!({"slug": "a", "cron": "0 0 30 2 *"}), "cron"),
+        (json!({"slug": "a", "cron": "61 * * * *"}), "cron"),
+        (json!({"slug": "12", "every": "1h"}), "slug"),
+        (json!({"slug": "a", "every": "1h", "deadline": "2030-01-01T00:00:00Z"}), "schedule"),
+        (json!({"slug": "a", "deadline": "2001-01-01T00:00:00Z"}), "deadline"),
+        (json!({"slug": "a", "every": "1h", "notify": ["https://a.example/x"]}), "notify"),
+    ] {
+        let answer = http(&server.url, "POST /api/v1/debts", &json, &body.to_string());
+        let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(
+            (answer.status, &problem["mistakes"][0]["field"]),
+            (400, &json!(field)),
+            "{problem}"
+        );
+    }
+    server.ok(&["debts", "add", "job"]);
+    for (body, field) in [
+        (json!({"exit_status": 256}), "exit_status"),
+        (json!({"kind": "paid"}), "kind"),
+        (json!({"stage": "a"}), "stage"),
+        (json!({"time": "today"}), "time"),
+        (json!({"run": "x".repeat(101)}), "run"),
+    ] {
+        let path = "POST /api/v1/debts/job/payments";
+        let answer = http(&server.url, path, &json, &body.to_string());
+        let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(
+            (answer.status, &problem["mistakes"][0]["field"]),
+            (400, &json!(field)),
+            "{problem}"
+        );
+    }
+    let ahead = json!({"time": "2999-01-01T00:00:00Z"});
+    let answer = http(&server.url, "POST /api/v1/debts/job/payments", &json, &ahead.to_string());
+    assert!(answer.status == 400 && answer.body.contains("24 h ahead"), "{}", answer.body);
+    let unknown = http(&server.url, "POST /api/v1/debts/none/payments", &json, "{}");
+    assert!(unknown.status == 404 && unknown.body.contains("no debt none"), "{}", unknown.body);
+    assert_eq!(payments(&server, "job").len(), 0);
+}

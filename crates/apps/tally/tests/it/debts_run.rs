@@ -1,0 +1,112 @@
+//! `tally debts run`: whatever becomes of the command, of Tally and of the process itself, it ends as the command
+//! did, and what happened is told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tally_testkit::{Output, Process, Stream, run_with};
+
+use crate::support::{Home, LIMIT, Server};
+
+/// Runs a line of a shell, and pays for it.
+fn command(server: &Server, home: &Home, script: &str) -> Command {
+    let mut command = server.command(&["debts", "run", "job", "--", "sh", "-c", script]);
+    command.env("TALLY_DEBTS_SPOOL", home.path("spool"));
+    command
+}
+
+fn run(server: &Server, home: &Home, script: &str) -> Output {
+    run_with(&command(server, home, script), b"", LIMIT, None)
+}
+
+/// The payments that are kept, of whatever server and key.
+fn kept(home: &Home) -> Vec<PathBuf> {
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.expect("an entry").path()).collect()
+    };
+    inside(&home.path("spool")).iter().flat_map(|folder| inside(folder)).collect()
+}
+
+fn shown(server: &Server) -> String {
+    server.ok(&["debts", "show", "job"]).stdout
+}
+
+#[test]
+fn what_the_command_does_is_passed_on_and_told() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["debts", "add", "job", "--every", "1h"]);
+
+    let read = command(&server, &home, "cat; echo oops >&2; exit 3");
+    let ran = run_with(&read, b"from stdin\n", LIMIT, None);
+    assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+    assert!(ran.stdout == "from stdin\n" && ran.stderr.contains("oops"), "{ran:?}");
+    assert!(shown(&server).contains("fail (3)"), "{}", shown(&server));
+
+    // What it leaves behind has its output open, and nobody waits for that.
+    let ran = run(&server, &home, "echo begun; sleep 600 & echo $! > left");
+    assert!(ran.status.success() && ran.stdout == "begun\n", "{ran:?}");
+    let killed = run(&server, &home, "kill $(cat left)");
+    assert!(killed.status.success(), "what was left still ran: {killed:?}");
+
+    // A shell's own exit statuses for what cannot be run.
+    for (program, code) in [("./no-such-command", 127), ("./left", 126)] {
+        let ran = server.run(&["debts", "run", "job", "--", program]);
+        assert_eq!(ran.status.code(), Some(code), "{ran:?}");
+        assert!(ran.stderr.contains(&format!("cannot run {program}")), "{ran:?}");
+    }
+
+    // A signal that is meant for this process reaches the command, and how that ended is told.
+    let script = "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.01; done";
+    let waiting = Process::spawn(&command(&server, &home, script));
+    waiting.wait_for_line(Stream::Stdout, "ready", LIMIT);
+    waiting.signal("TERM");
+    let ended = waiting.wait(LIMIT);
+    assert_eq!(ended.status.code(), Some(9), "{ended:?}");
+    assert!(ended.stdout.contains("told") && ended.stderr.contains("paid: job"), "{ended:?}");
+    assert!(shown(&server).contains("fail (9)"), "{}", shown(&server));
+    let dying = Process::spawn(&command(&server, &home, "echo ready; exec sleep 600"));
+    dying.wait_for_line(Stream::Stdout, "ready", LIMIT);
+    dying.signal("INT");
+    assert_eq!(dying.wait(LIMIT).status.code(), Some(130));
+    assert_eq!(kept(&home), [] as [PathBuf; 0]);
+    server.stop();
+}
+
+#[test]
+fn what_could_not_be_told_is_told_to_the_same_server_and_key_only() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["debts", "add", "job", "--every", "1h"]);
+    server.kill();
+    let waiting = Process::spawn(&command(&server, &home, "echo ran"));
+    // The start is kept; while the end is tried, a signal ends that.
+    waiting.wait_for_line(Stream::Stderr, "it is told later", LIMIT);
+    waiting.wait_for_line(Stream::Stdout, "ran", LIMIT);
+    waiting.signal("TERM");
+    let away = waiting.wait(LIMIT);
+    assert!(away.status.success(), "{away:?}");
+    assert_eq!(kept(&home).len(), 2, "{away:?}");
+
+    // Another server has a debt of this name, and is not told.
+    let elsewhere = Home::sqlite();
+    let other = elsewhere.serve(&[]);
+    other.ok(&["debts", "add", "job", "--every", "1h"]);
+    assert!(run(&other, &home, "true").status.success());
+    assert_eq!(kept(&home).len(), 2);
+    other.stop();
+
+    // Two processes tell it at the same time: it counts once.
+    let server = server.again(&home);
+    let both = [0, 1].map(|_| Process::spawn(&command(&server, &home, "true")));
+    for one in both {
+        let ended = one.wait(LIMIT);
+        assert!(ended.status.success() && !ended.stderr.contains("warning"), "{ended:?}");
+    }
+    assert_eq!(kept(&home), [] as [PathBuf; 0]);
+    let payments = server.ok(&["debts", "show", "job"]).stdout;
+    assert!(payments.contains("payments    6\n"), "{payments}");
+    server.stop();
+}

@@ -1,0 +1,155 @@
+//! Sentry: check-ins of cron monitors.
+//!
+//! | call | content |
+//! |---|---|
+//! | GET, POST `/api/<project>/cron/<slug>/<key>` | query: `status`, `check_in_id`, `environment`, `duration` |
+//! | the same, with `Content-Type: application/json` | JSON, with `monitor_config` as well; the query is not read |
+//! | POST `/api/<project>/envelope/` | check-ins among other items, which are skipped; gzip and deflate |
+//!
+//! The key is one of the scope ingest: in the path, in the query (`sentry_key`) or in `X-Sentry-Auth`. A cron call is
+//! answered 202 without a body, an envelope 200 with the id of its last check-in.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `check_in.rs` | a check-in as it is written, and which payment it is |
+//! | `envelope.rs` | check-ins in an envelope |
+//! | `monitor.rs` | `monitor_config` as terms |
+
+mod check_in;
+mod envelope;
+mod monitor;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http::{StatusCode, header};
+use serde_json::json;
+use tally_access::Refusal;
+use tally_runtime::Kind as ErrorKind;
+use tally_serve::api::{self, Problem, whole};
+use tally_serve::{Foreign, Manner, Needs, Place};
+
+use self::check_in::CheckIn;
+use super::asked::Asked;
+use super::{status, told};
+use crate::definition::Definition;
+use crate::error::Error;
+use crate::model::Named;
+use crate::service::{Said, Service};
+
+const IN_HEADERS: [Place; 2] =
+    [Place::Query("sentry_key"), Place::Member("x-sentry-auth", "sentry_key")];
+const WITH_KEY: Manner =
+    Manner { places: &[Place::Path, IN_HEADERS[0], IN_HEADERS[1]], refuse: Some(refuse) };
+const WITHOUT_KEY: Manner = Manner { places: &IN_HEADERS, refuse: Some(refuse) };
+const CRON: &[(&str, Needs)] = &[("get", Needs::Ingest), ("post", Needs::Ingest)];
+const ENVELOPE: &[(&str, Needs)] = &[("post", Needs::Ingest)];
+/// How large a body may be, as it comes and decompressed.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+type Answer = Result<Response, Response>;
+
+pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
+    let cron = || get(cron).post(cron).with_state(service.clone());
+    let enveloped = || post(enveloped).with_state(service.clone());
+    routes
+        .route("/api/{project}/cron/{slug}/{key}", &WITH_KEY, CRON, cron())
+        .route("/api/{project}/cron/{slug}/{key}/", &WITH_KEY, CRON, cron())
+        .route("/api/{project}/cron/{slug}", &WITHOUT_KEY, CRON, cron())
+        .route("/api/{project}/cron/{slug}/", &WITHOUT_KEY, CRON, cron())
+        .route("/api/{project}/envelope", &WITHOUT_KEY, ENVELOPE, enveloped())
+        .route("/api/{project}/envelope/", &WITHOUT_KEY, ENVELOPE, enveloped())
+}
+
+async fn cron(State(service): State<Service>, request: Request) -> Answer {
+    let asked = Asked::of(&request, "sentry");
+    let slug = asked.segment(2).unwrap_or_default().to_owned();
+    let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|content_type| {
+        content_type.as_bytes().to_ascii_lowercase().starts_with(b"application/json")
+    });
+    let mut check_in: CheckIn = if is_json && request.method() == http::Method::POST {
+        let body = whole(request, BODY_BYTES_MAX).await.map_err(Problem::into_response)?;
+        serde_json::from_slice(&body.bytes).map_err(|error| wrong(&error.to_string()))?
+    } else {
+        CheckIn::of_query(&asked).map_err(|why| wrong(&why))?
+    };
+    check_in.monitor_slug = slug;
+    pay(&service, asked, check_in).await?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+async fn enveloped(State(service): State<Service>, request: Request) -> Answer {
+    let coding = request.headers().get(header::CONTENT_ENCODING).cloned();
+    let asked = Asked::of(&request, "sentry");
+    let body = whole(request, BODY_BYTES_MAX).await.map_err(Problem::into_response)?;
+    let bytes = envelope::decoded(body.bytes, coding.as_ref()).map_err(Problem::into_response)?;
+    let check_ins = envelope::check_ins(&bytes).map_err(|why| wrong(&why))?;
+    let mut id = None;
+    for check_in in check_ins {
+        id = check_in.check_in_id.clone().or(id);
+        pay(&service, asked.clone(), check_in).await?;
+    }
+    let answer = id.map_or_else(|| json!({}), |id| json!({"id": id}));
+    Ok(api::json(&answer))
+}
+
+async fn pay(service: &Service, asked: Asked, check_in: CheckIn) -> Result<(), Response> {
+    let run = check_in.run().map_err(|why| wrong(&why))?;
+    let (kind, took) = check_in.kind().map_err(|why| wrong(&why))?;
+    let to = asked.of_slug(&check_in.slug());
+    let create = upserted(service, &to, &check_in).await.map_err(|error| refused(&error))?;
+    let said = Said { run, took, create, ..Said::default() };
+    let paid = asked.pay(service, to, kind, said).await;
+    paid.map(drop).map_err(|error| refused(&error))
+}
+
+/// Gives the debt the terms of a check-in with a config. Returns what it is to be made of, if there is none. A
+/// wrong config leaves a debt as it is.
+async fn upserted(
+    service: &Service,
+    to: &Named,
+    check_in: &CheckIn,
+) -> Result<Option<Definition>, Error> {
+    let Some(config) = &check_in.monitor_config else { return Ok(None) };
+    let known = match service.find(to).await {
+        Ok(debt) => Some(debt),
+        Err(Error::Unknown(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let base = known.as_ref().map(|debt| debt.definition.written()).unwrap_or_default();
+    let wanted = monitor::written(config, base, &check_in.slug())
+        .map_err(|(field, why)| Error::wrong(&format!("monitor_config.{field}"), why));
+    let wanted = wanted.and_then(|written| service.define(written));
+    match (known, wanted) {
+        (None, wanted) => wanted.map(Some),
+        (Some(debt), Ok(wanted)) if wanted != debt.definition => {
+            service.update(to.clone(), wanted).await?;
+            Ok(None)
+        }
+        (Some(_), _) => Ok(None),
+    }
+}
+
+fn refused(error: &Error) -> Response {
+    let (status, text) = told(error);
+    // A client that is told 429 stops sending for a minute, of other monitors as well.
+    let status =
+        if status == StatusCode::TOO_MANY_REQUESTS { StatusCode::FORBIDDEN } else { status };
+    detail(status, &text)
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    let kind = match refusal.kind() {
+        ErrorKind::ResourceExhausted => ErrorKind::PermissionDenied,
+        kind => kind,
+    };
+    detail(status(kind), &refusal.to_string())
+}
+
+fn wrong(why: &str) -> Response {
+    detail(StatusCode::BAD_REQUEST, why)
+}
+
+fn detail(status: StatusCode, text: &str) -> Response {
+    (status, api::json(&json!({"detail": text}))).into_response()
+}
