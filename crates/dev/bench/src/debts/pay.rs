@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use tally_proto::tally::debts::v1::debt_service_client::DebtServiceClient;
 use tally_proto::tally::debts::v1::pay_result::Result as Paid;
-use tally_proto::tally::debts::v1::{PayAllRequest, PayRequest, PaymentKind};
+use tally_proto::tally::debts::v1::{PayAllRequest, PayRequest, PayResult, PaymentKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
@@ -154,8 +154,8 @@ impl Payer {
             let start = Instant::now();
             let results = client.pay_all(request).await?.into_inner().results;
             waits.add(start.elapsed());
-            let paid = |one: &&_| matches!(one, &&Some(Paid::Paid(_)));
-            let paid = results.iter().map(|one| &one.result).filter(|one| paid(&one)).count();
+            let paid = |one: &&PayResult| matches!(one.result, Some(Paid::Paid(_)));
+            let paid = results.iter().filter(paid).count();
             anyhow::ensure!(paid as u64 == TOGETHER, "{paid} of {TOGETHER} are paid");
             payments += TOGETHER;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tally_proto::tally::debts::v1::Status;
 use tally_testkit::Hook;
 
 use super::stored::{Debt, time};
@@ -88,7 +89,7 @@ impl Judge<'_> {
                 verdict.check("debts: told", events.len() == 1, || {
                     format!("{}: flip {} as {events:?}", debt.name(), flip.number)
                 });
-                let at = time(flip.at.clone()).map(|at| at.to_string()).unwrap_or_default();
+                let at = time(flip.at).map(|at| at.to_string()).unwrap_or_default();
                 let says =
                     events.iter().all(|(_, body)| body.contains(&format!("\"at\":\"{at}\"")));
                 verdict.check("debts: told as stored", says, || {
@@ -132,15 +133,14 @@ fn told(hook: &Hook) -> Told {
 fn check_flips(debt: &Debt, verdict: &mut Verdict) {
     let mut last = None;
     for (at, flip) in debt.flips.iter().enumerate() {
-        let time = time(flip.at.clone());
+        let time = time(flip.at);
         let is_right =
             flip.number == at as i64 + 1 && flip.is_alarm == at.is_multiple_of(2) && time >= last;
         verdict.check("debts: alarms", is_right, || format!("{}: {flip:?}", debt.name()));
         last = time;
     }
-    use tally_proto::tally::debts::v1::Status;
     let is_down = debt.debt.status == i32::from(Status::Down);
-    verdict.check("debts: alarms", is_down == !debt.flips.len().is_multiple_of(2), || {
+    verdict.check("debts: alarms", is_down != debt.flips.len().is_multiple_of(2), || {
         format!("{}: status {} after {} flips", debt.name(), debt.debt.status, debt.flips.len())
     });
 }
@@ -157,11 +157,11 @@ fn check_runs(debt: &Debt, verdict: &mut Verdict) {
 /// after its start, or at its failure. A recovery is dated at a payment, or no earlier than its alarm.
 fn check_dates(debt: &Debt, verdict: &mut Verdict) {
     let received: BTreeSet<_> =
-        debt.payments.iter().filter_map(|one| time(one.received_at.clone())).collect();
-    let made = time(debt.debt.created_at.clone());
+        debt.payments.iter().filter_map(|one| time(one.received_at)).collect();
+    let made = time(debt.debt.created_at);
     let mut last = None;
     for flip in &debt.flips {
-        let Some(at) = time(flip.at.clone()) else { continue };
+        let Some(at) = time(flip.at) else { continue };
         let earlier = at - jiff::SignedDuration::try_from(EVERY).unwrap_or_default();
         let is_exact = received.contains(&at)
             || Some(at) == last

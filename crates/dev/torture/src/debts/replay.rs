@@ -28,7 +28,7 @@ struct Life {
 /// Why the payments do not come to the stored state; None if they do.
 pub(super) fn difference(debt: &Debt) -> Option<String> {
     let terms = terms(debt);
-    let made = time(debt.debt.created_at.clone())?;
+    let made = time(debt.debt.created_at)?;
     let first = Life { state: State::new(&terms, made), runs: Vec::new(), flips: 0 };
     let mut lives = vec![first];
     for payment in &debt.payments {
@@ -92,7 +92,7 @@ impl Life {
     ) -> Option<Self> {
         for flip in flips {
             let stored = debt.flips.get(self.flips)?;
-            if time(stored.at.clone()) != Some(flip.at) {
+            if time(stored.at) != Some(flip.at) {
                 return None;
             }
             self.flips += 1;
@@ -120,10 +120,10 @@ impl Life {
         let outcomes = self.runs.iter().map(|run| run.outcome.map_or(0, |one| one as i32 + 1));
         let stored = runs.iter().map(|run| run.outcome);
         state.status == status
-            && Some(state.since) == time(debt.since.clone())
-            && state.last_payment == time(debt.paid_at.clone())
-            && state.due == time(debt.due_at.clone())
-            && state.deadline == time(debt.overdue_at.clone())
+            && Some(state.since) == time(debt.since)
+            && state.last_payment == time(debt.paid_at)
+            && state.due == time(debt.due_at)
+            && state.deadline == time(debt.overdue_at)
             && u32::from(state.failures) == debt.failures
             && self.flips == flips.len()
             && outcomes.eq(stored)
@@ -148,7 +148,7 @@ fn terms(debt: &Debt) -> Terms {
 }
 
 fn said(payment: &tally_proto::tally::debts::v1::Payment) -> Option<Payment> {
-    let received = time(payment.received_at.clone())?;
+    let received = time(payment.received_at)?;
     let kind = match PaymentKind::try_from(payment.kind) {
         Ok(PaymentKind::Start) => Kind::Start,
         Ok(PaymentKind::Success) => Kind::Success,
