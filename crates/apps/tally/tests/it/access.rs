@@ -156,7 +156,7 @@ const METHODS: [(&str, Needs); 35] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 50] = [
+const ROUTES: [(&str, Needs); 52] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),

@@ -89,8 +89,11 @@ pub(super) fn read_time(time: prost_types::Timestamp) -> Result<Timestamp, Strin
 }
 
 pub(super) fn read_duration(duration: prost_types::Duration) -> Result<Duration, String> {
-    Duration::try_from(duration)
-        .ok()
+    // The conversion of the library negates what may be the least number that there is.
+    let is_forward = duration.seconds >= 0 && (0..1_000_000_000).contains(&duration.nanos);
+    Some(duration)
+        .filter(|_| is_forward)
+        .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| *duration <= durations::MAX)
         .ok_or_else(|| "it is negative, or more than ten years".to_owned())
 }

@@ -105,7 +105,7 @@ impl Asked {
 
     /// The same as CSV, of what the API can be asked for.
     fn csv(&self) -> Option<Link> {
-        let link = Link::to("/api/v1/debts").with("format", "csv").with("limit", "10000");
+        let link = Link::to("/api/v1/debts").with("format", "csv").with("limit", "1000");
         let link = link.with_some("status", self.standing.map(lower));
         let link = link.with_some("search", self.search.as_ref());
         (self.standing != Some(Standing::Late)).then(|| link.with_some("tag", self.tag.as_ref()))

@@ -387,8 +387,8 @@ async fn a_broken_debt_keeps_no_other_one_waiting(backend: Backend) {
     assert_eq!((flips.len(), &*flips[2].1), (3, "08:11:00"), "{flips:?}");
     backend
         .sql(
-            "UPDATE tally_debts SET definition = (SELECT definition FROM tally_debts WHERE slug = 'whole') \
-             WHERE slug = 'broken'",
+            "UPDATE tally_debts SET definition = (SELECT replace(definition, '\"whole\"', '\"broken\"') \
+             FROM tally_debts WHERE slug = 'whole') WHERE slug = 'broken'",
         )
         .await;
     server.sweep("08:12:00").await;

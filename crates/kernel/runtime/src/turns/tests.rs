@@ -71,8 +71,8 @@ async fn nobody_passes_one_who_waits() {
 /// What a task asks for is asked for by the one that started it.
 #[tokio::test]
 async fn a_task_asks_for_the_one_that_started_it() {
-    let start = async { Tasks::new().spawn("of it", async { Asker::current() }) };
-    let asker = Asker::connection(7).asks(start).await.await.expect("no panic");
+    let start = async { Tasks::new().spawn("of it", async { Asker::current() }).await };
+    let asker = Asker::connection(7).asks(start).await.expect("no panic");
     assert_eq!(asker, Asker::connection(7));
 }
 
