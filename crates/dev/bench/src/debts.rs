@@ -44,9 +44,10 @@ struct Sizes {
 }
 
 pub(crate) async fn run(arguments: &Arguments, asked: &arguments::Debts) -> anyhow::Result<bool> {
-    let quick = if arguments.quick { vec![20, 400] } else { vec![100, 10_000, 1_000_000] };
+    let quick = if arguments.quick { vec![300] } else { vec![100, 10_000, 1_000_000] };
     let all = if asked.debts.is_empty() { quick } else { asked.debts.clone() };
-    let lasts = Duration::from_secs(arguments.size(asked.seconds, 10, 1));
+    let given = asked.seconds.map(Duration::from_secs);
+    let lasts = arguments.size(given, Duration::from_secs(10), Duration::from_millis(200));
     let connections = arguments.size(asked.connections, 64, 4);
     let mut is_right = true;
     for backend in arguments.backends() {

@@ -46,7 +46,7 @@ const SILENCE_MS: u64 = 7_000;
 
 /// How long it may take until each payment is answered, and each alarm told.
 const LIMIT: Duration = Duration::from_secs(180);
-const BROKEN_LIMIT: Duration = Duration::from_secs(20);
+const BROKEN_LIMIT: Duration = Duration::from_secs(12);
 
 /// Fault points before and after the commit of payments.
 const POINTS: [&str; 2] = ["debts.before_commit", "debts.committed"];
