@@ -35,8 +35,9 @@ CREATE TABLE tally_debts (
     UNIQUE (namespace_id, slug)
 );
 
--- For sweeps: their cost is that of what is overdue.
-CREATE INDEX tally_debts_overdue ON tally_debts (overdue_at) WHERE overdue_at IS NOT NULL;
+-- For sweeps: their cost is that of what is overdue. With the id, because many are due at the same moment, and
+-- a sweep goes on after the last one that it has seen.
+CREATE INDEX tally_debts_overdue ON tally_debts (overdue_at, id) WHERE overdue_at IS NOT NULL;
 
 -- Payments. once and run_once tell what comes again: a hash of the idempotency key, or a random number; and a
 -- hash of the run and of what is said of it. fingerprint is a hash of what was said under a key. kind is 0 start, 1 stage, 2 heartbeat,

@@ -61,6 +61,8 @@ pub(crate) enum Verb {
     Attack(Attack),
     /// The server's memory for minutes at full speed over 64 streams; then with slow commits (Postgres)
     Memory(Memory),
+    /// Payments by each door and sweeps, with few and with many debts, against what Postgres itself can do
+    Debts(Debts),
     /// Records with the client's queue as fast as it goes, for `table`
     #[command(hide = true)]
     Queue(Queue),
@@ -197,6 +199,26 @@ pub(crate) struct Attack {
     /// Only attacks whose name contains this
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
+}
+
+#[derive(Clone, clap::Args)]
+pub(crate) struct Debts {
+    /// With how many debts, one after the other [default: 100,10000,1000000]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u64).range(2..=5_000_000)
+    )]
+    pub(crate) debts: Vec<u64>,
+
+    /// How long each form of payment is measured [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Over how many connections they come [default: 64]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=500))]
+    pub(crate) connections: Option<u64>,
 }
 
 #[derive(Clone, clap::Args)]

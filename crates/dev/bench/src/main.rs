@@ -9,6 +9,7 @@
 //! | `attack.rs`, `attack/` | `attack`: what floods, slow and silent clients do to an honest one |
 //! | `circumstances.rs` | what the figures depend on besides the code |
 //! | `day.rs` | `day`: a day of requests, queries of it, and the wait that folds and roll-ups cause |
+//! | `debts.rs`, `debts/` | `debts`: payments and sweeps, with few and with many debts |
 //! | `message.rs` | the messages that a server gets |
 //! | `mix.rs` | which series requests are of, and pseudo-random numbers |
 //! | `place.rs` | a database for one run |
@@ -25,6 +26,7 @@ mod arguments;
 mod attack;
 mod circumstances;
 mod day;
+mod debts;
 mod message;
 mod mix;
 mod place;
@@ -72,6 +74,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     if let Verb::Table(table) = &verb {
         return table::run(arguments, table, &circumstances).await;
     }
+    if let Verb::Debts(debts) = &verb {
+        return debts::run(arguments, debts).await;
+    }
     let mut is_right = true;
     for backend in arguments.backends() {
         let place = Place::create(backend, arguments).await?;
@@ -83,7 +88,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Verb::Years(years) => years::run(arguments, years, &place).await,
             Verb::Wild(wild) => wild::run(arguments, wild, &place).await,
             Verb::Memory(memory) => table::memory::run(arguments, memory, &place).await,
-            Verb::Table(_) | Verb::Queue(_) => unreachable!("they have been run"),
+            Verb::Table(_) | Verb::Debts(_) | Verb::Queue(_) => unreachable!("they have been run"),
         }
         .with_context(|| format!("on {place}"))?;
     }

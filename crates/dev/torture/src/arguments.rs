@@ -132,6 +132,12 @@ pub(crate) enum Broken {
     MergeLoses,
     /// An entry of a batch is counted as one request, however many it stands for
     EntryIsOne,
+    /// A payment that comes again is stored again
+    PaymentsForgotten,
+    /// An alarm is dated when a server notices, and not when it was due
+    AlarmsLate,
+    /// Nobody is told of alarms and recoveries
+    AlarmsUntold,
     /// What a client of another namespace counts is stored in `default`
     AnotherNamespace,
 }
@@ -178,8 +184,16 @@ impl Broken {
             Broken::MergeLoses => "merge.lose",
             Broken::EntryIsOne => "entry.one",
             Broken::AnotherNamespace => "namespace.ignore",
+            Broken::PaymentsForgotten => "debts.forget",
+            Broken::AlarmsLate => "debts.late",
+            Broken::AlarmsUntold => "debts.untold",
             Broken::CountedTwice => return None,
         })
+    }
+
+    /// Whether it concerns debts.
+    pub(crate) fn is_of_debts(self) -> bool {
+        matches!(self, Self::PaymentsForgotten | Self::AlarmsLate | Self::AlarmsUntold)
     }
 
     /// The resolution that shows it for sure, if not all of them do.

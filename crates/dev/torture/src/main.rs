@@ -9,6 +9,7 @@
 //! | `arguments.rs` | the command line |
 //! | `changes.rs` | what a person merges and forgets |
 //! | `client/` | the client processes |
+//! | `debts.rs`, `debts/` | those who pay debts, and what must hold of these |
 //! | `door.rs` | a server as somebody with a key reaches it |
 //! | `journal.rs` | a client's record of what it sent and what was acknowledged |
 //! | `lanes.rs` | the threads that carry out the schedule |
@@ -33,6 +34,7 @@ mod account;
 mod arguments;
 mod changes;
 mod client;
+mod debts;
 mod door;
 mod journal;
 mod lanes;

@@ -49,6 +49,16 @@ impl Verdict {
         }
     }
 
+    /// Adds the comparisons of another one.
+    pub(crate) fn join(&mut self, other: Verdict) {
+        for (check, compared) in other.by_check {
+            let of = self.by_check.entry(check).or_default();
+            of.comparisons += compared.comparisons;
+            of.differences += compared.differences;
+        }
+        self.differences.extend(other.differences);
+    }
+
     /// Of all checks.
     pub(crate) fn sum(&self) -> Compared {
         self.by_check.values().fold(Compared::default(), |sum, of| Compared {

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use crate::arguments::Run;
 use crate::client::load::{LONG_AGO_DAY, day};
 use crate::client::{Kind, now_micros};
+use crate::debts::{Debts, PAYERS};
 use crate::door::Door;
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
@@ -83,8 +84,10 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
     for client in &world.clients {
         scenes::acknowledged(&watch, client, 1)?;
     }
+    let debts = Debts::new(world, run);
+    debts.scene().context("in the scene of debts")?;
     if run.minutes > 0.0 {
-        chaos(run, &watch)?;
+        chaos(run, &watch, &debts)?;
     }
     world.log.say(|| "all faults are over".to_owned());
     world.heal()?;
@@ -96,8 +99,10 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
         ends.extend(empty_spool(&watch, client)?);
     }
     world.log.say(|| "all clients have ended".to_owned());
+    let of_debts = debts.finish().context("of debts")?;
     let stored = read(&watch)?;
     let (accounts, losses, mut verdict) = watch.result()?;
+    verdict.join(of_debts);
     let (of, all) = (&accounts, &losses);
     Judge { accounts: of, losses: all, stored: &stored, verdict: &mut verdict }.judge();
     for error in ends {
@@ -122,7 +127,7 @@ fn empty_spool(watch: &Watch<'_>, client: &Client) -> anyhow::Result<Vec<anyhow:
 }
 
 /// Runs all lanes at once until everything requested has happened.
-fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
+fn chaos(run: &Run, watch: &Watch<'_>, debts: &Debts<'_>) -> anyhow::Result<()> {
     let (world, stop) = (watch.world, &Stop::default());
     world.hurry(true);
     let mut works: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send + '_>> = Vec::new();
@@ -130,6 +135,9 @@ fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
         works.push(Box::new(move || lanes::run(watch, run.seed, lane, stop)));
     }
     works.push(Box::new(move || watch.books(stop)));
+    for payer in 0..PAYERS {
+        works.push(Box::new(move || debts.pay(payer, run.seed, stop)));
+    }
     for server in &world.servers {
         works.push(Box::new(move || watch.query(server, run.seed, stop)));
         works.push(Box::new(move || watch.roll_ups(server, run.seed, stop)));

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::Context as _;
-use tally_testkit::{Cluster, Options, Proxy, Watched, free_port};
+use tally_testkit::{Cluster, Hook, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
 use crate::arguments::{Backend, Broken, CLIENTS, Run};
@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) roll_ups_paused: AtomicBool,
     pub(crate) shape: Shape,
     pub(crate) access: Access,
+    /// Who is told of alarms and recoveries.
+    pub(crate) hook: Hook,
     pub(crate) log: Log,
 }
 
@@ -111,6 +113,7 @@ impl World {
         let sqlite = format!("sqlite:{}", path.join(SQLITE_FILE).display());
         let url = postgres.as_ref().map_or_else(|| sqlite.clone(), |cluster| cluster.url(DATABASE));
         let access = Access::new(&tally, &path, &url)?;
+        let hook = Hook::start();
         let mut servers = Vec::new();
         // A SQLite file belongs to one server.
         for number in 1..=if postgres.is_some() { 2 } else { 1 } {
@@ -131,6 +134,7 @@ impl World {
                 database_url,
                 tally,
                 broken,
+                hook: hook.url("/"),
                 seed: run.seed,
                 starts,
                 is_hasty,
@@ -161,6 +165,7 @@ impl World {
             roll_ups_paused,
             shape,
             access,
+            hook,
             log: Log::new(run.verbose),
         })
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tally_outbox::Event;
-use tally_runtime::{Kind as ErrorKind, chain};
+use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
 use crate::definition::Definition;
@@ -291,8 +291,11 @@ impl Ledger<'_> {
         for Flip { at, cause } in flips {
             debt.flips += 1;
             let (number, noticed) = (debt.flips, self.now);
+            let at = if faults::is_on("debts.late") { noticed } else { at };
             let flip = KeptFlip { debt: id, number, at, noticed, cause: words(&cause) };
-            self.changes.events.extend((self.tell)(&debt, &flip));
+            if !faults::is_on("debts.untold") {
+                self.changes.events.extend((self.tell)(&debt, &flip));
+            }
             self.changes.flips.push(flip);
         }
         self.debts.insert(id);

@@ -28,6 +28,7 @@ use crate::event;
 use crate::keeper::Keeper;
 use crate::ledger::{Deed, Outcome};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment, Which};
+use crate::schedule::whole_micros;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::store::{Added, Listing, Store, subject};
@@ -109,9 +110,9 @@ impl Service {
         }
     }
 
-    /// What time it is.
+    /// What time it is, as exactly as the database keeps it: what is told is what is stored.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        whole_micros(self.clock.now())
     }
 
     /// Sweeps what is overdue, now.

@@ -4,6 +4,8 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 
+use crate::faults;
+
 /// Tells the time, so that a test can decide what time it is.
 pub trait Clock: Send + Sync + 'static {
     /// Now, in UTC.
@@ -23,7 +25,7 @@ pub struct ManualClock(Mutex<Timestamp>);
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is the clock module")]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        faults::clock(Timestamp::now())
     }
 }
 

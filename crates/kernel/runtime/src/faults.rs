@@ -6,9 +6,16 @@
 //! - A point, as in `TALLY_FAULT=append.committed`: the process prints `stopped at append.committed`
 //!   to stderr there and goes no further, so that a test can kill it at exactly that statement.
 //! - A rule that is left out, to prove that a check finds it: see where [`is_on`] is called.
+//! - `clock.8`: the clock is 8 seconds ahead in every other few seconds; see [`clock`].
 //! - `sqlstate.40001.10`: see `tally_store::postgres`.
 
 use std::sync::OnceLock;
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How long a clock that is set again and again is right, and then wrong.
+const CLOCK_SECONDS: u64 = 4;
 
 /// Stops here for ever if the test asked for it.
 pub async fn point(name: &str) {
@@ -37,6 +44,22 @@ pub fn panic_point(name: &str) {
 #[inline]
 pub fn is_on(name: &str) -> bool {
     cfg!(feature = "faults") && chosen().any(|chosen| chosen == name)
+}
+
+/// The time that a clock shows which is set ahead and back again, if the test asked for it.
+pub(crate) fn clock(now: Timestamp) -> Timestamp {
+    if !cfg!(feature = "faults") {
+        return now;
+    }
+    static AHEAD: OnceLock<Option<(Instant, i64)>> = OnceLock::new();
+    let read = || {
+        let seconds = chosen().find_map(|chosen| chosen.strip_prefix("clock."))?;
+        Some((Instant::now(), seconds.parse().ok()?))
+    };
+    let Some((since, seconds)) = AHEAD.get_or_init(read) else { return now };
+    let is_ahead = since.elapsed().as_secs() / CLOCK_SECONDS % 2 == 1;
+    let ahead = if is_ahead { *seconds } else { 0 };
+    now.saturating_add(SignedDuration::from_secs(ahead)).unwrap_or(now)
 }
 
 /// What the test asked for.

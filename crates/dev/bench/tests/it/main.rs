@@ -107,6 +107,13 @@ fn a_day_is_counted_exactly() {
 }
 
 #[test]
+fn payments_are_stored_and_alarms_raised_exactly() {
+    let printed = quick(&["debts"]);
+    assert!(printed.contains("all payments were stored: PASS"), "{printed}");
+    assert!(!printed.contains("FAIL") && !printed.contains("MISSED"), "{printed}");
+}
+
+#[test]
 fn a_roll_up_moves_every_row() {
     let printed = quick(&["roll-up"]);
     assert!(printed.contains("PASS"), "{printed}");

@@ -10,12 +10,19 @@ use super::access::without_settings;
 use super::child::{Child, END_LIMIT};
 use crate::arguments::Broken;
 use crate::door::{CERTIFICATE, CERTIFICATE_KEY};
+use crate::random::Random;
 use crate::schedule;
 use crate::stop::Stop;
 
 /// The duties find everything due in each round, or nothing at all.
 const EAGER: &str = "duties.eager";
 const IDLE: &str = "duties.idle";
+
+/// What is not delivered is due again at once.
+const RETRY: &str = "outbox.eager";
+
+/// What events are signed with.
+const SECRET: &str = "whsec_dG9ydHVyZS10b3J0dXJlLXRvcnR1cmUtdG9ydHVyZS0=";
 
 /// Faults of one start.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +47,8 @@ pub(crate) struct Server {
     pub(super) tally: PathBuf,
     /// A fault of every start.
     pub(super) broken: Option<Broken>,
+    /// Where it may send events.
+    pub(super) hook: String,
     pub(super) seed: u64,
     pub(super) starts: AtomicUsize,
     /// Whether its next start waits for nothing long, so that some writes give up. Only while things fail:
@@ -94,6 +103,7 @@ impl Server {
         ]);
         // Its working directory is the run's folder.
         command.args(["--tls-cert", CERTIFICATE, "--tls-key", CERTIFICATE_KEY]);
+        command.args(["--webhooks-allow", &self.hook, "--webhooks-secret", SECRET]);
         // Why a producer is gone or refused.
         command.args(["--log-level", "info,tally_producers=debug"]);
         if self.is_hasty.load(Ordering::SeqCst) {
@@ -111,9 +121,18 @@ impl Server {
         let retention = if start.is_multiple_of(2) { "2" } else { "0" };
         command.args(["--requests-quarter-retention-days", retention]);
         let duties = if how.is_idle { Some(IDLE) } else { (start % 4 != 3).then_some(EAGER) };
-        let faults = [self.broken.and_then(Broken::fault), how.fault.as_deref(), duties];
+        let clock = clock(self.seed, &self.process.name, start);
+        let broken = self.broken.and_then(Broken::fault);
+        let faults = [broken, how.fault.as_deref(), duties, Some(RETRY), clock];
         let faults: Vec<&str> = faults.into_iter().flatten().collect();
         command.env("TALLY_FAULT", faults.join(","));
         command
     }
+}
+
+/// What becomes of the clock from this start on: half of them are right, and the others are set ahead and back
+/// every few seconds.
+fn clock(seed: u64, server: &str, start: usize) -> Option<&'static str> {
+    let mut random = Random::derived(seed, server, 1_000_000 + start as u64);
+    [None, None, Some("clock.3"), Some("clock.8")][random.index(4)]
 }

@@ -106,6 +106,21 @@ macro_rules! on {
             }
 
             #[track_caller]
+            #[test]
+            fn a_payment_that_is_stored_again_is_found() {
+                assert_finds(&broken("payments-forgotten"), "debts: stored once");
+            }
+
+            #[test]
+            fn an_alarm_that_is_dated_late_is_found() {
+                assert_finds(&broken("alarms-late"), "debts: dates");
+            }
+
+            #[test]
+            fn an_alarm_that_nobody_is_told_is_found() {
+                assert_finds(&broken("alarms-untold"), "debts: told");
+            }
+
             fn assert_finds_unbalanced_books(rule: &str) {
                 assert_finds(&broken(rule), "books: accepted = rows + folded");
             }

@@ -10,6 +10,7 @@ mod save;
 
 use std::collections::{HashMap, HashSet};
 
+use futures_util::future::try_join4;
 use jiff::Timestamp;
 use tally_outbox::postgres as outbox;
 use tally_runtime::faults;
@@ -89,13 +90,16 @@ async fn load(
         }
     }
     let told = Told::of(deeds, &loaded.found);
-    read_runs(transaction, &all, &told.runs, &mut loaded).await?;
-    loaded.known = read_known(transaction, &told.once).await?;
-    let limit = i64::from(GAPS_MAX);
-    let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
-    let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
-    let noted = rows.iter().map(gap).collect();
-    loaded.gaps = gaps_at(now, noted, watch::until(transaction, WATCH).await?);
+    // Sent at once: they wait for the database together.
+    let ((), known, gaps, watched) = try_join4(
+        read_runs(transaction, &all, &told.runs, &mut loaded),
+        read_known(transaction, &told.once),
+        read_gaps(transaction),
+        watch::until(transaction, WATCH),
+    )
+    .await?;
+    loaded.known = known;
+    loaded.gaps = gaps_at(now, gaps, watched);
     Ok(loaded)
 }
 
@@ -195,6 +199,14 @@ async fn read_known(
         ((row.get(0), row.get(1)), known)
     };
     Ok(rows.iter().map(known).collect())
+}
+
+/// The latest gaps, the last first.
+async fn read_gaps(transaction: &Transaction) -> Result<Vec<Gap>> {
+    let limit = i64::from(GAPS_MAX);
+    let rows = transaction.rows("read gaps", include_str!("postgres/gaps.sql"), &[&limit]).await?;
+    let gap = |row: &Row| Gap { from: row.get(0), until: row.get(1) };
+    Ok(rows.iter().map(gap).collect())
 }
 
 pub(super) async fn add(

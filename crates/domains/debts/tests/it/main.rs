@@ -5,3 +5,4 @@ mod debts;
 mod doors;
 mod odd;
 mod pages;
+mod plans;

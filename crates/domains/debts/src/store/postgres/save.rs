@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::{try_join_all, try_join5};
 use jiff::Timestamp;
-use tally_outbox::postgres as outbox;
+use tally_outbox::{Event, postgres as outbox};
 use tally_store::postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -11,27 +12,39 @@ use uuid::Uuid;
 use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
 use super::super::{Changes, Result};
 use super::Values;
-use crate::model::{Debt, KeptRun, flags_of, kind_number, stage_of};
+use crate::model::{Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
 
 pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result<()> {
-    save_debts(transaction, changes).await?;
-    save_payments(transaction, changes).await?;
-    save_runs(transaction, &changes.runs).await?;
-    if !changes.flips.is_empty() {
-        let flips = &changes.flips;
-        let debts: Vec<Uuid> = flips.iter().map(|flip| flip.debt).collect();
-        let numbers: Vec<i64> = flips.iter().map(|flip| flip.number).collect();
-        let at: Vec<Timestamp> = flips.iter().map(|flip| flip.at).collect();
-        let noticed: Vec<Timestamp> = flips.iter().map(|flip| flip.noticed).collect();
-        let causes: Vec<&str> = flips.iter().map(|flip| &*flip.cause).collect();
-        let values: [&(dyn ToSql + Sync); 5] = [&debts, &numbers, &at, &noticed, &causes];
-        let sql = include_str!("insert_flips.sql");
-        transaction.write("store flips", sql, &values).await?;
+    // Sent at once: they wait for the database together.
+    try_join5(
+        save_debts(transaction, changes),
+        save_payments(transaction, changes),
+        save_runs(transaction, &changes.runs),
+        save_flips(transaction, &changes.flips),
+        save_events(transaction, &changes.events),
+    )
+    .await
+    .map(drop)
+}
+
+async fn save_flips(transaction: &Transaction, flips: &[KeptFlip]) -> Result<()> {
+    if flips.is_empty() {
+        return Ok(());
     }
-    for event in &changes.events {
-        outbox::append(transaction, event).await?;
-    }
-    Ok(())
+    let debts: Vec<Uuid> = flips.iter().map(|flip| flip.debt).collect();
+    let numbers: Vec<i64> = flips.iter().map(|flip| flip.number).collect();
+    let at: Vec<Timestamp> = flips.iter().map(|flip| flip.at).collect();
+    let noticed: Vec<Timestamp> = flips.iter().map(|flip| flip.noticed).collect();
+    let causes: Vec<&str> = flips.iter().map(|flip| &*flip.cause).collect();
+    let values: [&(dyn ToSql + Sync); 5] = [&debts, &numbers, &at, &noticed, &causes];
+    transaction.write("store flips", include_str!("insert_flips.sql"), &values).await.map(drop)
+}
+
+async fn save_events(transaction: &Transaction, events: &[Event]) -> Result<()> {
+    let Some((first, rest)) = events.split_first() else { return Ok(()) };
+    // With the first one the statement is prepared; the others are sent at once.
+    outbox::append(transaction, first).await?;
+    try_join_all(rest.iter().map(|event| outbox::append(transaction, event))).await.map(drop)
 }
 
 /// The columns of a debt that change, in their order; of several debts, as lists.
