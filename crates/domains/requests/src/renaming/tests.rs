@@ -192,3 +192,20 @@ fn a_forget_by_several_fields_takes_what_has_all_of_them() {
     );
     assert_eq!(kept(&of("/a", Some("bob"), [Some("/c"), None]), &path), None);
 }
+
+/// What somebody merges or forgets neither changes what others have merged nor is the same as it.
+#[test]
+fn renamings_of_other_namespaces_are_apart() {
+    let elsewhere = |one: &Renaming| Renaming { namespace: Namespace(1), ..one.clone() };
+    let (ab, before) = (merge(exactly("/a"), "/b"), merge(exactly("/x"), "/a"));
+    assert!(ab.is(&ab) && !elsewhere(&ab).is(&ab));
+    assert!(before.leads_into(&ab) && !elsewhere(&before).leads_into(&ab));
+    for path in ["/a", "/b"] {
+        let forget = merge(exactly(path), FORGOTTEN);
+        assert!(ab.without(&forget, (7, 8)).is_some(), "{path}");
+        assert_eq!(ab.without(&elsewhere(&forget), (7, 8)).map(|one| one.columns()), None);
+    }
+    let forgotten = get(FORGOTTEN);
+    assert!(ab.unforgotten(&forgotten).is_some());
+    assert!(elsewhere(&ab).unforgotten(&forgotten).is_none());
+}
