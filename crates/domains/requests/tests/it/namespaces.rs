@@ -278,6 +278,16 @@ impl Asking {
         }
     }
 
+    async fn strike_drops(&mut self) {
+        let request = proto::StrikeDropsRequest {
+            reason: "nobody believes it".to_owned(),
+            author: "somebody".to_owned(),
+            ..Default::default()
+        };
+        let answer = self.books.strike_drops(request).await;
+        self.note("BookService/StrikeDrops", answer.map(tonic::Response::into_inner));
+    }
+
     pub(crate) async fn roll_up(&mut self) {
         let request = CountDailyTotalsRequest { date: Some(today()) };
         let answer = self.count.count_daily_totals(request).await;
@@ -372,6 +382,7 @@ async fn walk(asking: &mut Asking, rule: &str) {
     asking.add_rule("alpha-rule").await;
     asking.look().await;
     asking.of_rule("alpha-rule").await;
+    asking.strike_drops().await;
     asking.of_producer(&short_id(PRODUCER)).await;
     asking.look().await;
 }
