@@ -249,6 +249,12 @@ pub(crate) fn plural(number: impl Into<i128>, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// How many drops clients have reported. The server's sums end at 2^63-1.
+pub(crate) fn known_drops(dropped: i128) -> String {
+    let at_least = if dropped >= i64::MAX.into() { "at least " } else { "" };
+    format!("{at_least}{}", plural(dropped, "known drop"))
+}
+
 /// Text that is safe to show: characters that steer a terminal, or hide or reorder text, are escaped.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
@@ -284,6 +290,10 @@ mod tests {
         assert_eq!([-1_000, 0, 5].map(signed), ["-1,000", "+0", "+5"]);
         assert_eq!(plural(1, "day"), "1 day");
         assert_eq!(plural(2_000, "day"), "2,000 days");
+        assert_eq!(known_drops(1), "1 known drop");
+        let most = i128::from(i64::MAX);
+        assert_eq!(known_drops(most - 1), "9,223,372,036,854,775,806 known drops");
+        assert_eq!(known_drops(most), "at least 9,223,372,036,854,775,807 known drops");
     }
 
     #[test]

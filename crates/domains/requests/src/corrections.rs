@@ -53,6 +53,15 @@ pub(crate) struct Balance {
     pub(crate) is_repeated: bool,
 }
 
+/// Checks what a person says of what is done to the books.
+pub(crate) fn check_reason(reason: &str, author: &str) -> Result<(), Error> {
+    if reason.trim().is_empty() {
+        return Err(Error::invalid("reason: is missing: say why, for those who read it later"));
+    }
+    check_text("reason", reason, REASON_BYTES_MAX)?;
+    check_text("author", author, AUTHOR_BYTES_MAX)
+}
+
 // === impl Correction ===
 
 impl Correction {
@@ -71,14 +80,7 @@ impl Correction {
             );
             return Err(Error::invalid(text));
         }
-        if reason.trim().is_empty() {
-            return Err(Error::invalid("reason: is missing: say why, for those who read it later"));
-        }
-        for (field, text, max) in
-            [("reason", reason, REASON_BYTES_MAX), ("author", author, AUTHOR_BYTES_MAX)]
-        {
-            check_text(field, text, max)?;
-        }
+        check_reason(reason, author)?;
         if *day > today.plus(1) {
             return Err(Error::invalid(format!(
                 "day: {day} is in the future, and no request can be"

@@ -59,6 +59,7 @@ pub(crate) const REQUEST_SERVICE: &[(&str, Needs)] = &[
 pub(crate) const BOOK_SERVICE: &[(&str, Needs)] = &[
     ("Correct", Needs::Admin),
     ("ListCorrections", Needs::Read),
+    ("StrikeDrops", Needs::Admin),
     ("Forget", Needs::Admin),
     ("Merge", Needs::Admin),
 ];

@@ -5,7 +5,7 @@ use tally_producers::Setback;
 /// What is known to be missing of some days.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Missing {
-    /// How many requests clients have given up.
+    /// How many requests clients have given up; of 2^63-1, at least as many.
     pub(crate) dropped: i64,
     /// Batches that the database has lost.
     pub(crate) setbacks: Vec<Setback>,
@@ -21,6 +21,6 @@ impl Missing {
 
     /// How many batches the database has lost, at least.
     pub(crate) fn batches(&self) -> i64 {
-        self.setbacks.iter().map(|one| one.batches).sum()
+        self.setbacks.iter().fold(0, |sum: i64, one| sum.saturating_add(one.batches))
     }
 }

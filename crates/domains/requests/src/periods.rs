@@ -102,8 +102,7 @@ pub enum Error {
         "counts are kept by quarter-hour, so an offset is a multiple of 15 minutes, such as +05:30"
     )]
     OffsetOffQuarter,
-    /// More than an answer can have. How many it would be is not said: a range without ends ends where the days
-    /// of all namespaces do.
+    /// More than an answer can have.
     #[error("the range has more than {PERIODS_MAX} {what}: shorten it")]
     TooMany {
         /// Of what.

@@ -12,6 +12,7 @@
 //! | `limit.rs` | the first totals of an answer |
 //! | `pieces.rs` | what series have in the pieces of a day that is cut |
 //! | `plan.rs` | which months and days a store reads, and which period each of them is in |
+//! | `pruned.rs` | days that a query cuts although their quarters are gone |
 //! | `status.rs` | statuses as people write them |
 
 mod after;
@@ -24,6 +25,7 @@ mod group;
 mod limit;
 mod pieces;
 mod plan;
+mod pruned;
 mod status;
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub(crate) use self::group::Groups;
 pub use self::group::{Group, GroupBy};
 pub(crate) use self::limit::{LimitOrder, Omitted};
 pub(crate) use self::plan::{DaysToRead, Plan, Span};
+pub(crate) use self::pruned::Pruned;
 pub use self::status::StatusIs;
 use crate::model::{DayRange, Namespace, SeriesRef};
 use crate::periods::{Granularity, Label, QuarterRange, Zone};
@@ -120,7 +123,8 @@ pub struct Totals {
     pub groups: Vec<Group>,
     /// The periods that have requests.
     pub periods: Vec<PeriodTotals>,
-    /// How many requests of these days clients have reported as dropped, over all series.
+    /// How many requests of these days clients have reported as dropped, over all series; of 2^63-1, at
+    /// least as many.
     pub dropped: i64,
     /// How many series have no name in the dictionary: they are `_unknown`.
     pub unnamed: usize,

@@ -49,6 +49,8 @@ pub(crate) async fn add(database: &Database, key: &Key) -> Result<bool, Error> {
     policy(ADD)
         .run(async || {
             let transaction = database.begin(Isolation::Default).await?;
+            let sql = include_str!("postgres/lock_names.sql");
+            transaction.rows("wait for others who add a key", sql, &[]).await?;
             let is_added = insert(&transaction, key, false).await?;
             transaction.commit().await?;
             Ok(is_added)

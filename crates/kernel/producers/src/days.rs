@@ -17,7 +17,8 @@ pub type Days = BTreeMap<i32, Counted>;
 // === impl Counted ===
 
 impl Counted {
-    /// Adds what is beside it. A client may say anything, so the sums end at 2^63-1.
+    /// Adds what is beside it. A client may say anything, so the sums end at 2^63-1, which then stands for
+    /// at least as much.
     pub fn add(&mut self, other: Self) {
         self.accepted = self.accepted.saturating_add(other.accepted);
         self.dropped = self.dropped.saturating_add(other.dropped);

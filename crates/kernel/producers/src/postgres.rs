@@ -158,6 +158,24 @@ pub(crate) async fn gather_days(database: &Database) -> Result<(), Error> {
     Ok(())
 }
 
+/// Strikes drops of these days. Once only: repeated after a lost answer, it would not say what it struck.
+pub(crate) async fn strike_drops(
+    database: &Database,
+    owner: Owner,
+    first: i32,
+    last: i32,
+) -> Result<i64, Error> {
+    let (step, sql) = ("strike drops", include_str!("postgres/strike_drops.sql"));
+    let values: [&(dyn ToSql + Sync); 4] = [&owner.domain, &owner.namespace.0, &first, &last];
+    let once = async || {
+        let transaction = database.begin(Isolation::Default).await?;
+        let struck = transaction.row(step, sql, &values).await?.get(0);
+        transaction.commit().await?;
+        Ok(struck)
+    };
+    Policy { attempts_max: 1, ..Policy::short(step) }.run(once).await
+}
+
 /// The clients in few words.
 pub(crate) async fn summary(database: &Database, owner: Owner) -> Result<Summary, Error> {
     let (step, sql) = ("sum the producers up", include_str!("postgres/summary.sql"));

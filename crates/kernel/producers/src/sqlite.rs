@@ -158,6 +158,22 @@ pub(crate) fn gather_days(connection: &mut Connection) -> Result<bool, Error> {
     Ok(days == GATHER_MAX as usize)
 }
 
+/// Strikes drops of these days, which are added up.
+pub(crate) fn strike_drops(
+    connection: &mut Connection,
+    owner: Owner,
+    first: i32,
+    last: i32,
+) -> Result<i64, Error> {
+    let Owner { domain, namespace } = owner;
+    let transaction = begin(connection)?;
+    let struck = dropped(&transaction, domain, namespace, first, last)?;
+    let sql = include_str!("sqlite/strike_drops.sql");
+    transaction.execute(sql, (domain, namespace.0, first, last)).step("strike drops")?;
+    transaction.commit().step("commit")?;
+    Ok(struck)
+}
+
 /// The clients in few words.
 pub(crate) fn summary(connection: &Connection, owner: Owner) -> Result<Summary, Error> {
     let Owner { domain, namespace } = owner;

@@ -211,6 +211,25 @@ impl Producers {
         }
     }
 
+    /// Strikes what clients have said until now to have dropped on these days, from the first up to the last, which
+    /// is included: nobody believes it any more, so these days are not short by it. Returns how much it was; 2^63-1
+    /// is at least as much. What comes at the same time may be struck or not, and is never half of it. What each
+    /// client said in all stays [listed](Self::list).
+    pub async fn strike_drops(&self, first: i32, last: i32) -> Result<i64, Error> {
+        let owner = self.owner;
+        self.gather_days().await?;
+        match &self.database {
+            Database::Postgres(database) => {
+                postgres::strike_drops(database, owner, first, last).await
+            }
+            Database::Sqlite(database) => {
+                database
+                    .write(move |connection| sqlite::strike_drops(connection, owner, first, last))
+                    .await
+            }
+        }
+    }
+
     /// The producers, the last seen first.
     pub async fn list(&self, with_workers: bool) -> Result<Vec<Producer>, Error> {
         let owner = self.owner;

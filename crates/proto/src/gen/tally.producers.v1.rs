@@ -104,7 +104,8 @@ pub struct Producer {
     pub sequence: u64,
     #[prost(message, optional, tag = "4")]
     pub last_seen: ::core::option::Option<::prost_types::Timestamp>,
-    /// How much was accepted from it, and how much it said to have dropped.
+    /// How much was accepted from it, and how much it said to have dropped: 2^63-1 is
+    /// at least as much.
     #[prost(int64, tag = "5")]
     pub accepted: i64,
     /// See `accepted`.

@@ -35,6 +35,27 @@ pub struct CorrectResponse {
     #[prost(bool, tag = "3")]
     pub is_repeated: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StrikeDropsRequest {
+    /// The first day (UTC); a month or a year means its first day. Unset: from the beginning.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<super::super::super::google::r#type::Date>,
+    /// The last day, which is included; a month or a year means its last day. Unset: without an end.
+    #[prost(message, optional, tag = "2")]
+    pub to: ::core::option::Option<super::super::super::google::r#type::Date>,
+    /// Why, for people. 1 to 1,000 bytes.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Who strikes them. At most 200 bytes.
+    #[prost(string, tag = "4")]
+    pub author: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StrikeDropsResponse {
+    /// How many were struck. 2^63-1: at least as many.
+    #[prost(int64, tag = "1")]
+    pub dropped: i64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListCorrectionsRequest {
     /// The first day; a month or a year means its first day. Unset: from the beginning.
@@ -245,7 +266,7 @@ pub struct QueryTotalsResponse {
     #[prost(message, repeated, tag = "2")]
     pub periods: ::prost::alloc::vec::Vec<PeriodTotals>,
     /// In the first message: how many requests of these days, of all series, were dropped by the
-    /// clients that said so. 0: the totals are complete as far as is known.
+    /// clients that said so. 0: the totals are complete as far as is known. 2^63-1: at least as many.
     #[prost(int64, tag = "3")]
     pub dropped: i64,
     /// In the first message: what was acknowledged and may be missing from these days, since the
@@ -1537,6 +1558,36 @@ pub mod book_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Strikes what clients have reported until now as dropped on these days, because it is known to be wrong: totals of
+        /// these days are not short by it any more. What each producer said in all stays in ListProducers. What has been
+        /// struck is gone, and the server logs it with the reason. Again, it strikes what has come meanwhile.
+        ///
+        /// INVALID_ARGUMENT: the reason is missing, a text is too long, or the range ends before it begins.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops; it may be done.
+        pub async fn strike_drops(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StrikeDropsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StrikeDropsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.requests.v1.BookService/StrikeDrops",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.requests.v1.BookService", "StrikeDrops"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
         /// the names that it is selected by, and these are gone from the database and, within seconds, from every
         /// server. What comes later under the same names counts there too, except after a regex, and except if
@@ -1646,6 +1697,19 @@ pub mod book_service_server {
             request: tonic::Request<super::ListCorrectionsRequest>,
         ) -> std::result::Result<
             tonic::Response<Self::ListCorrectionsStream>,
+            tonic::Status,
+        >;
+        /// Strikes what clients have reported until now as dropped on these days, because it is known to be wrong: totals of
+        /// these days are not short by it any more. What each producer said in all stays in ListProducers. What has been
+        /// struck is gone, and the server logs it with the reason. Again, it strikes what has come meanwhile.
+        ///
+        /// INVALID_ARGUMENT: the reason is missing, a text is too long, or the range ends before it begins.
+        /// UNAVAILABLE: the database cannot be reached, or the server stops; it may be done.
+        async fn strike_drops(
+            &self,
+            request: tonic::Request<super::StrikeDropsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StrikeDropsResponse>,
             tonic::Status,
         >;
         /// Forgets names: the requests of every series that is selected count under `_forgotten` in place of
@@ -1842,6 +1906,51 @@ pub mod book_service_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.requests.v1.BookService/StrikeDrops" => {
+                    #[allow(non_camel_case_types)]
+                    struct StrikeDropsSvc<T: BookService>(pub Arc<T>);
+                    impl<
+                        T: BookService,
+                    > tonic::server::UnaryService<super::StrikeDropsRequest>
+                    for StrikeDropsSvc<T> {
+                        type Response = super::StrikeDropsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StrikeDropsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as BookService>::strike_drops(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StrikeDropsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

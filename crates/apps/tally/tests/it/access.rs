@@ -130,6 +130,7 @@ const METHODS: [(&str, Needs); 35] = [
     ("/tally.requests.v1.RequestService/QueryTotals", Needs::Read),
     ("/tally.requests.v1.BookService/Correct", Needs::Admin),
     ("/tally.requests.v1.BookService/ListCorrections", Needs::Read),
+    ("/tally.requests.v1.BookService/StrikeDrops", Needs::Admin),
     ("/tally.requests.v1.BookService/Forget", Needs::Admin),
     ("/tally.requests.v1.BookService/Merge", Needs::Admin),
     ("/tally.requests.v1.RuleService/AddRule", Needs::Admin),

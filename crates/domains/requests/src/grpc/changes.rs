@@ -1,4 +1,4 @@
-//! `tally.requests.v1.BookService`: corrections, merges and forgets.
+//! `tally.requests.v1.BookService`: corrections, drops that are struck, merges and forgets.
 
 use tally_access::Caller;
 use tally_proto::tally::requests::v1 as proto;
@@ -59,6 +59,19 @@ impl BookService for Service {
             let corrections = some.iter().cloned().map(Into::into).collect();
             proto::ListCorrectionsResponse { corrections }
         })
+    }
+
+    async fn strike_drops(
+        &self,
+        request: Request<proto::StrikeDropsRequest>,
+    ) -> Result<Response<proto::StrikeDropsResponse>, Status> {
+        let namespace = Caller::of(request.extensions()).namespace();
+        let proto::StrikeDropsRequest { from, to, reason, author } = request.into_inner();
+        let from = dates::optional_period("from", from.as_ref())?;
+        let to = dates::optional_period("to", to.as_ref())?;
+        let days = dates::range(("from", from), ("to", to))?;
+        let dropped = self.strike_drops(namespace, days, reason, author).await?;
+        Ok(Response::new(proto::StrikeDropsResponse { dropped }))
     }
 
     async fn forget(

@@ -126,7 +126,7 @@ fn totals() -> Value {
             "dropped": {
                 "type": "integer",
                 "description": "How many requests of these days clients said to have dropped, over all \
-                                series.",
+                                series. 9223372036854775807 is at least as many.",
             },
             "setbacks": setbacks(),
             "requests": {"type": "integer", "description": "The sum of all counts here."},

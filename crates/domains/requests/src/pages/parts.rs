@@ -94,6 +94,7 @@ pub(super) fn badge(missing: &Missing) -> Markup {
     html! {
         span.badge {
             @if missing.is_complete() { "Complete" } @else { "Short by " }
+            @if missing.dropped == i64::MAX { "at least " }
             @if missing.dropped > 0 { (thousands(missing.dropped)) }
             @if missing.dropped > 0 && batches > 0 { " and " }
             @if batches > 0 { "at least " (thousands(batches)) @if batches == 1 { " batch" } @else { " batches" } }

@@ -28,7 +28,8 @@ pub(super) async fn page(
     let mut producers = service.producers(namespace, true).await?;
     producers.sort_by_key(|one| std::cmp::Reverse((one.last_seen_micros, one.id)));
     let (workers, clients): (Vec<_>, Vec<_>) = producers.into_iter().partition(|one| one.is_worker);
-    let missing = Missing { dropped: clients.iter().map(|one| one.dropped).sum(), setbacks };
+    let dropped = clients.iter().fold(0, |sum: i64, one| sum.saturating_add(one.dropped));
+    let missing = Missing { dropped, setbacks };
     let body = html! {
         h1 { "Producers" }
         p.lead { "Clients that number their batches, so that each is counted once. " a href=(Link::to(LIST).with("format", "csv")) download { "CSV" } }

@@ -4,7 +4,8 @@ use tally_producers::{Producer, Setback, Shown};
 use tally_runtime::Kind;
 
 use super::Service;
-use crate::error::Error;
+use crate::corrections::check_reason;
+use crate::error::{Ended, Error};
 use crate::model::{Day, DayRange, Namespace};
 
 // === impl Service ===
@@ -41,6 +42,35 @@ impl Service {
         let _place = self.place().await?;
         let producers = self.house.producers.of(namespace);
         producers.clear_setbacks(short_id).await.map_err(Error::store("clear setbacks"))
+    }
+
+    /// Strikes what clients have said to have dropped on these days, and returns how much. Whoever asks may go
+    /// away: then it is done, and logged, all the same.
+    pub(crate) async fn strike_drops(
+        &self,
+        namespace: Namespace,
+        days: DayRange,
+        reason: String,
+        author: String,
+    ) -> Result<i64, Error> {
+        check_reason(&reason, &author)?;
+        let place = self.place().await?;
+        let producers = self.house.producers.of(namespace);
+        let work = async move {
+            let _place = place;
+            let dropped = producers.strike_drops(days.first.0, days.last.0).await?;
+            tracing::warn!(
+                namespace = namespace.0,
+                %days,
+                dropped,
+                reason,
+                author,
+                "drops were struck: they no longer make these days incomplete"
+            );
+            Ok::<_, tally_store::Error>(dropped)
+        };
+        let done = self.to_its_end("strike drops", work).await;
+        done.ok_or(Ended::Panicked)?.map_err(Error::store("strike drops"))
     }
 
     /// Forgets a client that numbers its batches, and returns what it was.

@@ -145,9 +145,9 @@ impl Collector {
         }
     }
 
-    /// The requests of a series that has moved are those of another one.
-    pub(crate) fn follow(&mut self, from: SeriesId, to: SeriesId) {
-        self.groups.follow(from, to);
+    /// Whether the query asks for a series.
+    pub(super) fn asks_for(&mut self, series: SeriesId) -> bool {
+        self.groups.of(series).is_some()
     }
 
     /// The series to ask for, if they are few.

@@ -3,8 +3,8 @@
 use hashbrown::{HashMap, HashSet};
 use tally_proto::wire::UNKNOWN_PATH;
 
-use super::{Query, TooMany};
-use crate::model::{Namespace, SeriesId, SeriesRef};
+use super::{Query, Span, TooMany};
+use crate::model::{Day, DayRange, Namespace, SeriesId, SeriesRef};
 
 /// The method of gRPC calls, whose statuses are gRPC's codes, 200 for OK, or those of HTTP.
 const GRPC: &str = "GRPC";
@@ -196,6 +196,13 @@ impl Groups {
     /// How many groups there are.
     pub(super) fn len(&self) -> usize {
         self.numbers.len()
+    }
+
+    /// The days that have something of what is asked for, from the first and the last one of each series.
+    pub(crate) fn span(&mut self, of_series: &[(SeriesId, Day, Day)]) -> Span {
+        let asked = of_series.iter().filter(|one| self.of(one.0).is_some());
+        let spans = asked.map(|&(_, first, last)| Span(Some(DayRange { first, last })));
+        spans.fold(Span::default(), Span::and)
     }
 
     /// The series that are asked for, if they are at most this many.

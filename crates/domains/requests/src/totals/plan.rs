@@ -10,7 +10,7 @@ use super::{Query, Stamp};
 use crate::error::Error;
 use crate::model::{Day, DayRange, Quarter};
 use crate::packed;
-use crate::periods::{Granularity, Periods, QuarterRange, Zone};
+use crate::periods::{self, Granularity, Periods, QuarterRange, Zone};
 
 /// What is in no period.
 pub(super) const NONE: u32 = u32::MAX;
@@ -71,9 +71,19 @@ impl Plan {
             && days.last.0 - days.first.0 >= WIDE_DAYS
     }
 
+    /// Whether there would be too many periods between the first and the last day of all series. What is asked for
+    /// may have fewer.
+    pub(crate) fn is_too_long(planned: &Result<Self, periods::Error>) -> bool {
+        matches!(planned, Err(periods::Error::TooMany { .. }))
+    }
+
     /// Cuts the range into periods, and the days of the calendar into those to read. `rows` are the
     /// days that have rows, if they are known.
-    pub(crate) fn of(query: &Query, calendar: Span, rows: Option<Span>) -> Result<Self, Error> {
+    pub(crate) fn of(
+        query: &Query,
+        calendar: Span,
+        rows: Option<Span>,
+    ) -> Result<Self, periods::Error> {
         let Query { mut range, granularity, ref zone, live, .. } = *query;
         let span = match rows {
             Some(rows) => Some(calendar.and(rows)),
@@ -204,8 +214,8 @@ impl Plan {
         period.and_then(|period| u32::try_from(period).ok()).unwrap_or(NONE)
     }
 
-    /// Why a query has no answer whose cut days are pruned. All days after this one, the last pruned one of
-    /// all, have quarters.
+    /// Why a query has no answer whose cut days are pruned. What it asks for has quarters on all days after
+    /// this one.
     pub(crate) fn refuse(&self, pruned: Day) -> Error {
         let kept = Quarter::first_of(pruned.plus(1));
         let (zone, what) = (

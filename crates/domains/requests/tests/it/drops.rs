@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tally_ingest::{Batch, Limits, Queue, Receipt, Rows as _, Sink, Workers, WriteError};
 use tally_producers::{BatchEnd, Parcel, Run};
+use tally_proto::google::r#type::Date;
+use tally_proto::tally::requests::v1 as proto;
 use tally_requests::{Day, Rows, Settings};
 use tally_runtime::{Clock, SystemClock};
 use tally_serve::Running as _;
@@ -14,9 +16,13 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::LIMIT;
+use crate::backend::Backend;
+use crate::conformance::on_every_backend;
 use crate::record::drops;
 use crate::recording::{Recording, totals};
 use crate::server::{Counting, get, settings};
+
+on_every_backend!(crate::drops: drops_that_are_struck_make_no_day_short);
 
 /// The most entries in a client's batch.
 const DROPS_MAX: i32 = 1_000;
@@ -134,5 +140,41 @@ async fn a_wave_of_drops_fits_into_the_queue() {
         stream.acknowledged(3).await.expect("stored");
     }
     assert_eq!(totals(&counting).await, (1, 30_000));
+    counting.stop().await;
+}
+
+/// One client lies: what others say of its day is hidden. What it says of 1,000 days is not added up yet.
+async fn drops_that_are_struck_make_no_day_short(backend: Backend) {
+    let counting = Counting::on(backend.database.clone(), settings()).await;
+    let many: Vec<_> = (0..DROPS_MAX).map(|day| (day, 1)).collect();
+    let mut streams = Vec::new();
+    for said in [&[(10, i64::MAX.unsigned_abs())][..], &[(10, 7), (2_000, 5)][..], &many[..]] {
+        let mut stream = Recording::start(&counting).await;
+        stream.send(drops(1, said));
+        stream.acknowledged(1).await.expect("stored");
+        streams.push(stream);
+    }
+    assert_eq!(totals(&counting).await, (0, i64::MAX), "at least as many");
+    let date = |month, day| Some(Date { year: 1970, month, day });
+    let strike = async |from, to, reason: &str| {
+        let (reason, author) = (reason.to_owned(), "ann".to_owned());
+        let request = proto::StrikeDropsRequest { from, to, reason, author };
+        counting.book_client().await.strike_drops(request).await
+    };
+    let refused = strike(date(1, 11), date(1, 11), " ").await.expect_err("no reason is given");
+    assert!(refused.message().starts_with("reason: "), "{refused:?}");
+    for (from, to, struck, left) in [
+        (date(1, 11), date(1, 11), i64::MAX, 999 + 5),
+        (date(1, 11), date(1, 11), 0, 999 + 5),
+        (date(1, 1), date(1, 2), 2, 997 + 5),
+        (None, date(12, 31), 997 - 635, 635 + 5),
+        (None, None, 640, 0),
+    ] {
+        let answer = strike(from, to, "its disk was bad").await.expect("struck").into_inner();
+        assert_eq!((answer.dropped, totals(&counting).await), (struck, (0, left)));
+    }
+    let listed = backend.producers.list(false).await.expect("listed");
+    assert!(listed.iter().any(|one| one.dropped == i64::MAX), "what it said stays: {listed:?}");
+    drop(streams);
     counting.stop().await;
 }

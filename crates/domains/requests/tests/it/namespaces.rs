@@ -278,6 +278,16 @@ impl Asking {
         }
     }
 
+    async fn strike_drops(&mut self) {
+        let request = proto::StrikeDropsRequest {
+            reason: "nobody believes it".to_owned(),
+            author: "somebody".to_owned(),
+            ..Default::default()
+        };
+        let answer = self.books.strike_drops(request).await;
+        self.note("BookService/StrikeDrops", answer.map(tonic::Response::into_inner));
+    }
+
     pub(crate) async fn roll_up(&mut self) {
         let request = CountDailyTotalsRequest { date: Some(today()) };
         let answer = self.count.count_daily_totals(request).await;
@@ -335,6 +345,8 @@ pub(crate) async fn move_in(asking: &mut Asking) -> String {
     asking.roll_up().await;
     asking.correct("alpha", false).await;
     asking.merge("/alpha/b", "/alpha/a").await;
+    asking.add(&["/alpha/c"]).await;
+    asking.merge("/alpha/c", "/alpha/d").await;
     asking.forget("/alpha/gone").await;
     let rule = asking.add_rule("alpha-rule").await.expect("a rule");
     for answer in &asking.answers {
@@ -359,6 +371,10 @@ async fn walk(asking: &mut Asking, rule: &str) {
     asking.merge("/mine", "/alpha/gone").await;
     asking.merge("/alpha/gone", "/alpha/b").await;
     asking.add(&["/alpha/a", "/alpha/b"]).await;
+    // The same as the neighbour has merged; and what comes later follows it.
+    asking.add(&["/alpha/c"]).await;
+    asking.merge("/alpha/c", "/alpha/d").await;
+    asking.add(&["/alpha/c"]).await;
     asking.record(PRODUCER, "mine").await;
     asking.record(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_a1fa_0003), "another").await;
     asking.roll_up().await;
@@ -366,6 +382,7 @@ async fn walk(asking: &mut Asking, rule: &str) {
     asking.add_rule("alpha-rule").await;
     asking.look().await;
     asking.of_rule("alpha-rule").await;
+    asking.strike_drops().await;
     asking.of_producer(&short_id(PRODUCER)).await;
     asking.look().await;
 }

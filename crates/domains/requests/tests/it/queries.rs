@@ -1,11 +1,15 @@
 //! Queries of totals: periods, filters, order and limits, live and rolled up.
 
+use std::sync::Arc;
+
 use tally_proto::methods::text;
 use tally_requests::periods::{Granularity, QuarterRange};
-use tally_requests::{DayRange, Filter, Query, TooMany};
+use tally_requests::{DayRange, Filter, Named, Query, Rows, Series, TooMany, Totals};
+use tally_runtime::{Namespace, chain};
 
 use crate::backend::{
-    Backend, OLD, TODAY, Total, append, ask, day, listed, noon, one_day, query, sum, total,
+    Backend, OLD, Producer, TODAY, Total, append, append_named, ask, day, listed, noon, one_day,
+    query, sum, total,
 };
 use crate::conformance::on_every_backend;
 
@@ -19,6 +23,8 @@ on_every_backend!(crate::queries:
     paths_are_ordered_by_their_bytes,
     too_many_totals_are_refused,
     names_that_are_too_long_are_refused,
+    what_others_have_makes_no_range_too_long,
+    what_others_had_pruned_refuses_nothing,
 );
 
 /// Queries when nothing, something and everything is rolled up: the live answer must not change,
@@ -258,4 +264,73 @@ async fn names_that_are_too_long_are_refused(backend: Backend) {
         let some = Query { filter: filter.clone(), ..all(100) };
         assert!(ask(&backend.store, &some).await.is_ok());
     }
+}
+
+/// A series of a neighbour.
+async fn of_neighbour(backend: &Backend, times: &[i64]) -> Query {
+    let namespace = Namespace(1);
+    let series = Series { namespace, ..Series::of_endpoint(3, "/neighbour") };
+    let named = Arc::new(Named::new(series.id(0), series));
+    let rows: Rows = times.iter().map(|time| (named.id, *time)).collect();
+    let chunks = [rows.into()];
+    let batch = Producer::new().next(&chunks);
+    append_named(&backend.store, &batch, &[named]).await.expect("stored");
+    let filter = Filter { namespace, ..Filter::default() };
+    Query { filter, ..query(Granularity::Hour, true) }
+}
+
+fn hours(answer: &Totals) -> usize {
+    listed(answer).len()
+}
+
+/// Hours of all days, when somebody else has a day in the year 5: of rows, days and months.
+async fn what_others_have_makes_no_range_too_long(backend: Backend) {
+    backend.maintain().await;
+    let id = backend.id(3, "/a").await;
+    append(&backend, [(id, noon(OLD)), (id, noon(TODAY))]).await;
+    let theirs = of_neighbour(&backend, &[noon("0005-03-01"), noon("9876-05-04")]).await;
+    let own = query(Granularity::Hour, true);
+    for is_rolled_up in [false, true] {
+        for granularity in [Granularity::Hour, Granularity::Quarter] {
+            for live in [true, !is_rolled_up] {
+                let own = Query { granularity, live, ..own.clone() };
+                assert_eq!(hours(&ask(&backend.store, &own).await.unwrap()), 2, "{own:?}");
+            }
+        }
+        let refused = backend.store.totals(&theirs).await.expect_err("they are too far apart");
+        assert!(chain(&refused).contains("shorten it"), "{}", chain(&refused));
+        backend.roll_up(DayRange::ALL).await;
+    }
+    let none = Query { filter: Filter { namespace: Namespace(2), ..Filter::default() }, ..own };
+    assert_eq!(hours(&ask(&backend.store, &none).await.unwrap()), 0);
+}
+
+/// Hours of a day whose quarters are gone, and of which only somebody else has anything.
+async fn what_others_had_pruned_refuses_nothing(backend: Backend) {
+    backend.maintain().await;
+    let id = backend.id(3, "/a").await;
+    append(&backend, [(id, noon("2015-05-16")), (id, noon(TODAY))]).await;
+    let theirs = of_neighbour(&backend, &[noon(OLD), noon(TODAY)]).await;
+    let own = query(Granularity::Hour, true);
+    backend.roll_up(DayRange::ALL).await;
+    assert_eq!(backend.prune(day(TODAY)).await, 2);
+    let since = |text: &str| QuarterRange {
+        start: QuarterRange::of_days(one_day(text)).start,
+        ..QuarterRange::ALL
+    };
+    for live in [true, false] {
+        let own = Query { live, ..own.clone() };
+        let after = Query { range: since(OLD), ..own.clone() };
+        assert_eq!(hours(&ask(&backend.store, &after).await.unwrap()), 1);
+        let filter = Filter { path_prefix: "/b".to_owned(), ..Filter::default() };
+        let other = Query { filter, ..own.clone() };
+        assert_eq!(hours(&ask(&backend.store, &other).await.unwrap()), 0);
+        for (query, last, from) in [(&own, "2015-05-16", OLD), (&theirs, OLD, "2015-05-18")] {
+            let refused = chain(&backend.store.totals(query).await.expect_err("it is pruned"));
+            let (last, from) = (format!("those of {last} (UTC)"), format!("ask for {from} and"));
+            assert!(refused.contains(&last) && refused.contains(&from), "{refused}");
+        }
+    }
+    let later = Query { range: since("2015-05-18"), ..theirs };
+    assert_eq!(hours(&ask(&backend.store, &later).await.unwrap()), 1);
 }

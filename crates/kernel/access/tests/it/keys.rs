@@ -7,6 +7,9 @@ use tally_testkit::Disturbance;
 
 use crate::place::Place;
 
+/// As many as a pool has connections, and as CockroachDB's retries bear.
+const AT_ONCE: usize = 4;
+
 #[tokio::test]
 async fn what_is_stored_of_a_key_comes_back() {
     for place in Place::all("access_keys").await {
@@ -27,6 +30,19 @@ async fn what_is_stored_of_a_key_comes_back() {
         assert!(!again.expect("the database answers"), "the first time counts");
         let all = place.store.keys().await.expect("they are read");
         assert_eq!(all[1].revoked, Some(expires));
+    }
+}
+
+#[tokio::test]
+async fn of_keys_of_one_name_that_are_added_at_once_one_is_stored() {
+    for place in Place::all("access_at_once").await {
+        let mut adding = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let ((key, _), store) = (place.unstored("a", None).await, place.store.clone());
+            adding.spawn(async move { store.add(&key).await.expect("the database answers") });
+        }
+        let added = adding.join_all().await.into_iter().filter(|is_added| *is_added).count();
+        assert_eq!((added, place.store.keys().await.expect("they are read").len()), (1, 1));
     }
 }
 

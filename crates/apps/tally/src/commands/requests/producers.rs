@@ -10,15 +10,17 @@ use clap::Args;
 use jiff::Timestamp;
 use tally_proto::tally::producers::v1::Producer;
 use tally_proto::tally::requests::v1::{
-    ClearSetbacksRequest, ForgetProducerRequest, ListProducersRequest,
+    ClearSetbacksRequest, ForgetProducerRequest, ListProducersRequest, StrikeDropsRequest,
 };
+use tally_requests::periods::Zone;
 use tally_runtime::Clock;
 use tonic::Status;
 
-use super::setbacks;
+use super::{author, setbacks};
 use crate::client::{ServerArgs, describe, may_be_done};
+use crate::dates::{self, RangeArg};
 use crate::output::table::Align;
-use crate::output::{self, Cell, OutputFormat, age, plural, say, visible};
+use crate::output::{self, Cell, OutputFormat, age, known_drops, plural, say, visible};
 
 /// How much of a checkpoint a table shows.
 const CHECKPOINT_CHARS: usize = 32;
@@ -45,6 +47,20 @@ pub(crate) struct ProducersArgs {
     #[arg(long, value_name = "ID", conflicts_with_all = ["workers", "format", "clear_setback"])]
     forget: Option<String>,
 
+    /// Strike what clients reported until now as dropped on a day, a month or a range (UTC), if it is known to
+    /// be wrong: totals are not short by it any more. What each client said in all stays in the list
+    #[arg(long, value_name = "PERIOD", value_parser = dates::parse_range, requires = "reason",
+          conflicts_with_all = ["workers", "format", "clear_setback", "forget"])]
+    strike_drops: Option<RangeArg>,
+
+    /// Why drops are struck, for the server's log
+    #[arg(long, value_name = "TEXT", requires = "strike_drops")]
+    reason: Option<String>,
+
+    /// Who strikes drops [default: the user of this machine]
+    #[arg(long, value_name = "NAME", requires = "strike_drops")]
+    author: Option<String>,
+
     /// How to print [default: table on a terminal, csv elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
@@ -59,6 +75,20 @@ pub(crate) async fn run(args: ProducersArgs, clock: &dyn Clock) -> anyhow::Resul
     }
     if let Some(id) = args.forget {
         return forget(id, &args.server).await;
+    }
+    if let Some(period) = args.strike_drops {
+        let (from, to) = period.on(Zone::utc().date_at(clock.now()));
+        let author = match author(args.author, false) {
+            Ok(author) => author,
+            Err(code) => return Ok(code),
+        };
+        let request = StrikeDropsRequest {
+            from: Some(from.to_proto()),
+            to: Some(to.to_proto()),
+            reason: args.reason.unwrap_or_default(),
+            author,
+        };
+        return strike(request, &args.server).await;
     }
     let format = OutputFormat::or_usual(args.format);
     let mut client = args.server.requests().await?;
@@ -83,7 +113,7 @@ pub(crate) async fn run(args: ProducersArgs, clock: &dyn Clock) -> anyhow::Resul
         let number = plural(number, "producer");
         say(match dropped {
             0 => format!("{number}, no known drops"),
-            _ => format!("{number}, {}", plural(dropped, "known drop")),
+            _ => format!("{number}, {}", known_drops(dropped)),
         });
     }
     setbacks.iter().for_each(|one| say(setbacks::line(one)));
@@ -104,6 +134,22 @@ async fn clear(of: &str, server: &ServerArgs) -> anyhow::Result<ExitCode> {
     cleared.iter().for_each(|one| say(format_args!("cleared: {}", setbacks::line(one))));
     if cleared.is_empty() {
         say("nothing to clear");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn strike(request: StrikeDropsRequest, server: &ServerArgs) -> anyhow::Result<ExitCode> {
+    let answer = server.books().await?.strike_drops(request).await;
+    let failed = |status: Status| match may_be_done(&status) {
+        true => anyhow!(
+            "it is not known whether the drops are struck: {}; the same command again strikes what is left",
+            describe(&status)
+        ),
+        false => anyhow!("cannot strike drops: {}", describe(&status)),
+    };
+    match answer.map_err(failed)?.into_inner().dropped {
+        0 => say("nothing to strike"),
+        struck => say(format_args!("struck: {}", known_drops(struck.into()))),
     }
     Ok(ExitCode::SUCCESS)
 }

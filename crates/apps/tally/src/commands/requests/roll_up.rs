@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -12,18 +13,26 @@ use tally_proto::count::v1::{CountDailyTotalsRequest, MethodCount};
 use tally_proto::wire;
 use tally_requests::periods::Zone;
 use tally_runtime::Clock;
-use tonic::Status;
+use tokio::time::sleep;
+use tonic::{Code, Status};
 
 use crate::client::{ServerArgs, describe};
 use crate::dates::{self, RangeArg};
 use crate::output::table::Align;
 use crate::output::{self, Cell, OutputFormat, plural, say, wrong_usage};
 
+/// How often a call is made, at most, that the server refuses because it has folds, roll-ups or changes enough: for a
+/// minute.
+const CALLS_MAX: u32 = 60;
+/// Between two such calls.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// Roll days up: `tally totals` then shows them without --live
 ///
 /// It folds first. Repeating it counts nothing twice. The server adds requests
 /// that come late to their rolled-up day by itself, so a day that has not ended
-/// can be rolled up too. Days after tomorrow are left out.
+/// can be rolled up too. Days after tomorrow are left out. If the server is
+/// busy with other roll-ups, it is asked again for a minute.
 /// `tally serve --requests-roll-up-at` does it every day.
 ///
 /// Examples:
@@ -54,7 +63,7 @@ pub(crate) struct RollUpArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct DaySum {
     day: Day,
-    requests: i64,
+    requests: i128,
     endpoints: i64,
 }
 
@@ -70,12 +79,12 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
     // No request is later than tomorrow, and the server refuses later days.
     let tomorrow = today.saturating_add(1.day());
     let last = if first <= tomorrow { last.min(tomorrow) } else { last };
-    let mut client = args.server.count().await?;
+    let client = args.server.count().await?;
     let format = OutputFormat::or_usual(args.format);
     let (mut days, mut is_listed) = (Vec::new(), true);
     for period in dates::cut(first, last) {
         let request = CountDailyTotalsRequest { date: Some(period.to_proto()) };
-        let asking = client.count_daily_totals(request);
+        let asking = while_busy(PAUSE, async || client.clone().count_daily_totals(request).await);
         let answer = if args.quiet { asking.await } else { args.server.answer(asking).await };
         match answer {
             Ok(answer) => add_days(&mut days, &answer.into_inner().method_counts)?,
@@ -106,7 +115,7 @@ pub(crate) async fn run(args: RollUpArgs, clock: &dyn Clock) -> anyhow::Result<E
         return Ok(ExitCode::SUCCESS);
     }
     output::written(print(&mut output::stdout(), &days, format))?;
-    let requests = days.iter().map(|day| i128::from(day.requests)).sum::<i128>();
+    let requests = days.iter().map(|day| day.requests).sum::<i128>();
     if days.is_empty() && !is_listed {
         return Ok(ExitCode::SUCCESS);
     }
@@ -126,6 +135,22 @@ fn is_too_large(status: &Status) -> bool {
     wire::trailer(status, wire::REASON_TRAILER) == Some(wire::reason::ANSWER_TOO_LARGE)
 }
 
+/// Calls until the server has a place for it, at most [`CALLS_MAX`] times.
+async fn while_busy<T>(
+    pause: Duration,
+    call: impl AsyncFn() -> Result<T, Status>,
+) -> Result<T, Status> {
+    for _ in 1..CALLS_MAX {
+        match call().await {
+            Err(status) if status.code() == Code::ResourceExhausted && !is_too_large(&status) => {
+                sleep(pause).await;
+            }
+            answer => return answer,
+        }
+    }
+    call().await
+}
+
 /// Sums an answer, which is ordered by day.
 fn add_days(days: &mut Vec<DaySum>, counts: &[MethodCount]) -> anyhow::Result<()> {
     for count in counts {
@@ -135,10 +160,10 @@ fn add_days(days: &mut Vec<DaySum>, counts: &[MethodCount]) -> anyhow::Result<()
             .context("the server's answer has a total without a day")?;
         match days.last_mut() {
             Some(last) if last.day == day => {
-                last.requests = last.requests.saturating_add(count.count);
+                last.requests += i128::from(count.count);
                 last.endpoints += 1;
             }
-            _ => days.push(DaySum { day, requests: count.count, endpoints: 1 }),
+            _ => days.push(DaySum { day, requests: count.count.into(), endpoints: 1 }),
         }
     }
     Ok(())
@@ -149,7 +174,7 @@ fn print(out: &mut impl Write, days: &[DaySum], format: OutputFormat) -> io::Res
     let rows = days.iter().map(|sum| {
         [
             Cell::Text(Cow::Owned(sum.day.to_string())),
-            Cell::Number(sum.requests.into()),
+            Cell::Number(sum.requests),
             Cell::Number(sum.endpoints.into()),
         ]
     });
@@ -158,6 +183,8 @@ fn print(out: &mut impl Write, days: &[DaySum], format: OutputFormat) -> io::Res
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell as Counter;
+
     use jiff::civil::date;
     use tally_proto::google::r#type::Date;
 
@@ -191,6 +218,37 @@ mod tests {
             serde_json::from_str(&printed(OutputFormat::Json)).expect("JSON");
         let first = serde_json::json!({"day": "2015-05-17", "requests": 1_632, "endpoints": 2});
         assert_eq!((json.as_array().map(Vec::len), &json[0]), (Some(2), &first));
+    }
+
+    #[test]
+    fn the_sum_of_a_day_has_no_bound() {
+        let mut days = Vec::new();
+        add_days(&mut days, &[count(17, "/a", i64::MAX), count(17, "/b", 1)]).expect("days");
+        assert_eq!(days[0].requests, i128::from(i64::MAX) + 1);
+    }
+
+    #[tokio::test]
+    async fn a_busy_server_is_asked_again_for_a_minute() {
+        let calls = Counter::new(0);
+        let busy = || Status::resource_exhausted("3 are waiting");
+        let refusing = async |until: u32, refusal: Status| {
+            calls.set(calls.get() + 1);
+            if calls.get() < until { Err(refusal) } else { Ok(()) }
+        };
+        let called = async |until, refusal: Status| {
+            while_busy(Duration::ZERO, async || refusing(until, refusal.clone()).await).await
+        };
+        assert_eq!((called(4, busy()).await.is_ok(), calls.replace(0)), (true, 4));
+        let refused = called(u32::MAX, busy()).await.map_err(|status| status.code());
+        assert_eq!((refused, calls.replace(0)), (Err(Code::ResourceExhausted), CALLS_MAX));
+
+        let mut too_large = busy();
+        let reason = wire::reason::ANSWER_TOO_LARGE.parse().expect("a value of a header");
+        too_large.metadata_mut().insert(wire::REASON_TRAILER, reason);
+        for done in [too_large, Status::unavailable("away")] {
+            let answer = called(u32::MAX, done.clone()).await;
+            assert_eq!((answer.is_err(), calls.replace(0)), (true, 1), "{done}");
+        }
     }
 
     #[test]

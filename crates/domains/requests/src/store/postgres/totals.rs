@@ -18,7 +18,7 @@ use crate::NAME;
 use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter, SeriesId};
 use crate::totals::{
-    Collector, DaysToRead, Groups, PieceCache, Plan, Query, Questions, Span, Stamp, Totals,
+    Collector, DaysToRead, Groups, PieceCache, Plan, Pruned, Query, Questions, Span, Stamp, Totals,
 };
 
 const STEP: &str = "read totals";
@@ -61,17 +61,13 @@ async fn answer(
 ) -> Result<Totals> {
     let DayRange { first: Day(first), last: Day(last) } = query.days();
     let dropped = dropped(transaction, NAME, query.filter.namespace, first, last).await?;
-    let plan = plan(transaction, is_cockroach, query).await?;
-    let groups = groups(transaction, query).await?;
+    let mut groups = groups(transaction, query).await?;
+    let plan = plan(transaction, is_cockroach, query, &mut groups).await?;
     let mut collector = Collector::new(query, plan, groups, cache);
-    let sql = include_str!("unsettled_moves.sql");
-    for row in transaction.rows(STEP, sql, &[]).await? {
-        collector.follow(row.get(0), row.get(1));
-    }
     if let Some(days) = collector.plan.days() {
         let ids = collector.few(IDS_MAX);
         months(transaction, ids.as_deref(), &mut collector).await?;
-        let to_read = self::days(transaction, query, days, &collector.plan).await?;
+        let to_read = self::days(transaction, query, days, ids.as_deref(), &mut collector).await?;
         uncut(transaction, to_read.uncut, ids.as_deref(), &mut collector).await?;
         cut(transaction, to_read.cut, ids.as_deref(), &mut collector).await?;
         if is_cockroach {
@@ -92,25 +88,43 @@ async fn answer(
 }
 
 /// Finds out which days have something.
-async fn plan(transaction: &Transaction, is_cockroach: bool, query: &Query) -> Result<Plan> {
+async fn plan(
+    transaction: &Transaction,
+    is_cockroach: bool,
+    query: &Query,
+    groups: &mut Groups,
+) -> Result<Plan> {
     let days = query.days();
     let span = include_str!("span.sql");
     let row = transaction.row(STEP, span, &[&days.first.date(), &days.last.date()]).await?;
     let calendar = span_of(&row);
     let rows = if Plan::needs_rows_span(query) {
         let (from, to) = (micros(query.range.start), micros(query.range.end));
-        let rows = if is_cockroach {
-            "tally_requests".to_owned()
-        } else {
-            trays::counting(transaction).await?
-        };
+        let rows = all_rows(transaction, is_cockroach).await?;
         let sql = include_str!("span_of_rows.sql").replace(":rows", &rows);
         let row = transaction.row(STEP, &sql, &[&from, &to]).await?;
         Some(span_of(&row))
     } else {
         None
     };
-    Plan::of(query, calendar, rows).map_err(refused(STEP))
+    let mut planned = Plan::of(query, calendar, rows);
+    if Plan::is_too_long(&planned) {
+        // By what others have, perhaps.
+        let rows = all_rows(transaction, is_cockroach).await?;
+        let sql = include_str!("span_of_series.sql").replace(":rows", &rows);
+        let day = |row: &Row, at: usize| Day::from(row.get::<_, Date>(at));
+        let rows = transaction.rows(STEP, &sql, &[&query.live]).await?;
+        let of_series: Vec<_> =
+            rows.iter().map(|row| (row.get(0), day(row, 1), day(row, 2))).collect();
+        let own = groups.span(&of_series);
+        planned = Plan::of(query, own, Some(own));
+    }
+    planned.map_err(|error| refused(STEP)(error.into()))
+}
+
+/// What has the rows that count.
+async fn all_rows(transaction: &Transaction, is_cockroach: bool) -> Result<String> {
+    if is_cockroach { Ok("tally_requests".to_owned()) } else { trays::counting(transaction).await }
 }
 
 fn span_of(row: &Row) -> Span {
@@ -138,6 +152,10 @@ async fn groups(transaction: &Transaction, query: &Query) -> Result<Groups> {
         if namespace.is_none() || filter.lets_through(&series) {
             groups.add(row.get(0), &series);
         }
+    }
+    drop(rows);
+    for row in transaction.rows(STEP, include_str!("unsettled_moves.sql"), &[]).await? {
+        groups.follow(row.get(0), row.get(1));
     }
     Ok(groups)
 }
@@ -188,28 +206,31 @@ async fn days(
     transaction: &Transaction,
     query: &Query,
     days: DayRange,
-    plan: &Plan,
+    ids: Option<&[SeriesId]>,
+    collector: &mut Collector,
 ) -> Result<DaysToRead> {
+    let plan = &collector.plan;
     let between: [&(dyn ToSql + Sync); 2] = [&days.first.date(), &days.last.date()];
     let mut found = DaysToRead::default();
     if plan.has_cuts() {
-        let mut is_refused = false;
+        let mut pruned = Vec::new();
         let mut rows =
             transaction.stream(STEP, include_str!("rolled_up_days.sql"), &between).await?;
         while let Some(row) = rows.next().await {
             let row = row?;
             let day = Day::from(row.get::<_, Date>(0));
-            if plan.is_cut(day) {
-                is_refused |= row.get::<_, bool>(2);
-                found.cut.push((day, row.get(1)));
+            match row.get::<_, bool>(2) {
+                _ if !plan.is_cut(day) => {}
+                true => pruned.push(day),
+                false => found.cut.push((day, row.get(1))),
             }
         }
-        if is_refused {
-            let last: Date =
-                transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
-            return Err(refused(STEP)(plan.refuse(last.into())));
+        drop(rows);
+        if !pruned.is_empty() {
+            self::pruned(transaction, pruned, ids, collector).await?;
         }
     }
+    let plan = &collector.plan;
     if query.live {
         let mut rows = transaction.stream(STEP, include_str!("open_totals.sql"), &between).await?;
         while let Some(row) = rows.next().await {
@@ -223,6 +244,27 @@ async fn days(
         }
     }
     Ok(found)
+}
+
+/// Fails if what is asked for has counts on these days, which are cut and pruned.
+async fn pruned(
+    transaction: &Transaction,
+    days: Vec<Day>,
+    ids: Option<&[SeriesId]>,
+    collector: &mut Collector,
+) -> Result<()> {
+    let last: Date = transaction.row(STEP, include_str!("last_pruned.sql"), &[]).await?.get(0);
+    let mut pruned = Pruned::new(days, last.into());
+    let (first, last) = pruned.months();
+    let (firsts, lasts) = ([first.date()], [last.date()]);
+    let values: [&(dyn ToSql + Sync); 3] = [&&firsts[..], &&lasts[..], &ids];
+    let mut rows = transaction.stream(STEP, include_str!("month_days.sql"), &values).await?;
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        let days: &str = row.get(2);
+        pruned.see(collector, row.get::<_, Date>(0).into(), row.get(1), days.as_bytes())?;
+    }
+    pruned.check(&collector.plan).map_err(refused(STEP))
 }
 
 /// Adds days that are not cut.

@@ -12,7 +12,7 @@ use crate::NAME;
 use crate::error::refused;
 use crate::model::{Day, DayRange, Quarter};
 use crate::totals::{
-    Collector, DaysToRead, Groups, PieceCache, Plan, Query, Questions, Span, Stamp, Totals,
+    Collector, DaysToRead, Groups, PieceCache, Plan, Pruned, Query, Questions, Span, Stamp, Totals,
 };
 
 const STEP: &str = "read totals";
@@ -34,16 +34,12 @@ pub(crate) fn read(
 fn answer(snapshot: &Connection, query: &Query, cache: &Arc<PieceCache>) -> Result<Totals> {
     let days = query.days();
     let dropped = dropped(snapshot, NAME, query.filter.namespace, days.first.0, days.last.0)?;
-    let plan = plan(snapshot, query)?;
-    let groups = groups(snapshot, query)?;
+    let mut groups = groups(snapshot, query)?;
+    let plan = plan(snapshot, query, &mut groups)?;
     let mut collector = Collector::new(query, plan, groups, cache);
-    each(snapshot, include_str!("unsettled_moves.sql"), (), |row| {
-        collector.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
-        Ok(())
-    })?;
     if let Some(days) = collector.plan.days() {
         months(snapshot, &mut collector)?;
-        let DaysToRead { cut, uncut } = self::days(snapshot, query, days, &collector.plan)?;
+        let DaysToRead { cut, uncut } = self::days(snapshot, query, days, &mut collector)?;
         for day in uncut {
             each(snapshot, include_str!("day_totals.sql"), (day.0,), |row| {
                 collector.add_day(day, row.get(0).step(STEP)?, row.get(1).step(STEP)?)
@@ -70,7 +66,7 @@ fn answer(snapshot: &Connection, query: &Query, cache: &Arc<PieceCache>) -> Resu
 }
 
 /// Finds out which days have something.
-fn plan(connection: &Connection, query: &Query) -> Result<Plan> {
+fn plan(connection: &Connection, query: &Query, groups: &mut Groups) -> Result<Plan> {
     let span = |sql, first: i64, last: i64, day: fn(i64) -> Day| {
         let mut found = Span::default();
         each(connection, sql, (first, last), |row| {
@@ -91,7 +87,19 @@ fn plan(connection: &Connection, query: &Query) -> Result<Plan> {
     } else {
         None
     };
-    Plan::of(query, calendar, rows).map_err(refused(STEP))
+    let mut planned = Plan::of(query, calendar, rows);
+    if Plan::is_too_long(&planned) {
+        // By what others have, perhaps.
+        let mut of_series = Vec::new();
+        each(connection, include_str!("span_of_series.sql"), (query.live,), |row| {
+            let (first, last) = (row.get(1).step(STEP)?, row.get(2).step(STEP)?);
+            of_series.push((row.get(0).step(STEP)?, Day(first), Day(last)));
+            Ok(())
+        })?;
+        let own = groups.span(&of_series);
+        planned = Plan::of(query, own, Some(own));
+    }
+    planned.map_err(|error| refused(STEP)(error.into()))
 }
 
 /// The groups of the series that the filter lets through.
@@ -102,6 +110,10 @@ fn groups(connection: &Connection, query: &Query) -> Result<Groups> {
         if namespace.is_none() || query.filter.lets_through(series) {
             groups.add(id, series);
         }
+    })?;
+    each(connection, include_str!("unsettled_moves.sql"), (), |row| {
+        groups.follow(row.get(0).step(STEP)?, row.get(1).step(STEP)?);
+        Ok(())
     })?;
     Ok(groups)
 }
@@ -123,7 +135,13 @@ fn months(connection: &Connection, collector: &mut Collector) -> Result<()> {
 }
 
 /// Finds out which days are cut, and with `live` which others are not rolled up.
-fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> Result<DaysToRead> {
+fn days(
+    connection: &Connection,
+    query: &Query,
+    days: DayRange,
+    collector: &mut Collector,
+) -> Result<DaysToRead> {
+    let plan = &collector.plan;
     let between = (days.first.0, days.last.0);
     let mut found = DaysToRead::default();
     let stamped = |row: &Row<'_>| {
@@ -131,24 +149,21 @@ fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> 
         Ok::<_, tally_store::Error>((Day(day), Stamp::from_bytes(stamp)))
     };
     if plan.has_cuts() {
-        let mut is_refused = false;
+        let mut pruned = Vec::new();
         each(connection, include_str!("rolled_up_days.sql"), between, |row| {
             let (day, stamp) = stamped(row)?;
-            if plan.is_cut(day) {
-                is_refused |= row.get::<_, bool>(2).step(STEP)?;
-                found.cut.push((day, stamp));
+            match row.get::<_, bool>(2).step(STEP)? {
+                _ if !plan.is_cut(day) => {}
+                true => pruned.push(day),
+                false => found.cut.push((day, stamp)),
             }
             Ok(())
         })?;
-        if is_refused {
-            let mut last = Day::MIN;
-            each(connection, include_str!("last_pruned.sql"), (), |row| {
-                last = Day(row.get(0).step(STEP)?);
-                Ok(())
-            })?;
-            return Err(refused(STEP)(plan.refuse(last)));
+        if !pruned.is_empty() {
+            self::pruned(connection, pruned, collector)?;
         }
     }
+    let plan = &collector.plan;
     if query.live {
         each(connection, include_str!("open_totals.sql"), between, |row| {
             let (day, stamp) = stamped(row)?;
@@ -161,6 +176,23 @@ fn days(connection: &Connection, query: &Query, days: DayRange, plan: &Plan) -> 
         })?;
     }
     Ok(found)
+}
+
+/// Fails if what is asked for has counts on these days, which are cut and pruned.
+fn pruned(connection: &Connection, days: Vec<Day>, collector: &mut Collector) -> Result<()> {
+    let mut last = Day::MIN;
+    each(connection, include_str!("last_pruned.sql"), (), |row| {
+        last = Day(row.get(0).step(STEP)?);
+        Ok(())
+    })?;
+    let mut pruned = Pruned::new(days, last);
+    let (first, last) = pruned.months();
+    each(connection, include_str!("month_days.sql"), (first.0, last.0), |row| {
+        let days = text(row, 2)?.as_bytes();
+        let (month, series) = (Day(row.get(0).step(STEP)?), row.get(1).step(STEP)?);
+        Ok(pruned.see(collector, month, series, days)?)
+    })?;
+    pruned.check(&collector.plan).map_err(refused(STEP))
 }
 
 /// Adds the rows that are not folded.

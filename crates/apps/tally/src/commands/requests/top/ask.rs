@@ -81,7 +81,7 @@ impl Asker {
         let mut answer = answer.map_err(failed)?.into_inner();
         let (mut names, parts) = (Vec::<Name>::new(), question.by.parts());
         while let Some(part) = answer.message().await.map_err(failed)? {
-            sample.dropped = sample.dropped.saturating_add(part.dropped);
+            sample.dropped += i128::from(part.dropped);
             if let Some(omitted) = part.omitted {
                 sample.others = omitted.totals;
                 sample.total += i128::from(omitted.requests);

@@ -14,7 +14,7 @@ use super::GroupBy;
 use super::history::{self, Rate, TREND_INTERVALS};
 use super::view::View;
 use crate::output::table::{fitting, shortened};
-use crate::output::{age, is_utf8, plural, sparkline, thousands, visible};
+use crate::output::{age, is_utf8, known_drops, plural, sparkline, thousands, visible};
 
 const RATE_WIDTH: usize = 9;
 const SHARE_WIDTH: usize = 8;
@@ -106,7 +106,7 @@ fn summary(view: &View, is_utf8: bool) -> String {
     let trend = if is_utf8 && !trend.is_empty() { sparkline(&trend) + GAP } else { String::new() };
     let dropped = match last.dropped {
         0 => String::new(),
-        dropped => format!("; short by {}", plural(dropped, "known drop")),
+        dropped => format!("; short by {}", known_drops(dropped)),
     };
     let total = plural(last.total, "request");
     format!("{rate} requests/s{GAP}{trend}{total} since {since}{dropped}")

@@ -28,7 +28,7 @@ pub(super) struct Sample {
     /// How many more lines there are.
     pub(super) others: i64,
     /// How many requests of these days clients have dropped.
-    pub(super) dropped: i64,
+    pub(super) dropped: i128,
 }
 
 /// The last samples of one query, the oldest first.

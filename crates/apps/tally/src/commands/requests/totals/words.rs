@@ -5,7 +5,7 @@ use tally_proto::tally::requests::v1::{Omitted, Resolved};
 use super::super::series::Part;
 use super::print::Printed;
 use super::{About, TotalsArgs};
-use crate::output::{OutputFormat, plural, signed, thousands, visible};
+use crate::output::{OutputFormat, known_drops, plural, signed, thousands, visible};
 
 // === impl TotalsArgs ===
 
@@ -43,7 +43,7 @@ impl TotalsArgs {
         }
         if printed.dropped > 0 {
             let of_all = if is_filtered { ", over all series" } else { "" };
-            let drops = plural(printed.dropped, "known drop");
+            let drops = known_drops(printed.dropped);
             words.push(format!(
                 "short by {drops}{of_all}: `tally producers` shows whose, unless that client is done"
             ));
