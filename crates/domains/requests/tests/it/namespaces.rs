@@ -37,13 +37,14 @@ use tonic::codegen::{BoxFuture, Service as HttpService, http};
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
-use crate::backend::{Backend, NOW, TERMS, at, day};
+use crate::backend::{Backend, NOW, TERMS, TODAY, at, day, one_day};
 use crate::conformance::on_every_backend;
 use crate::server::{get, settings};
 
 on_every_backend!(crate::namespaces:
     a_neighbour_is_neither_seen_nor_disturbed,
     a_full_neighbour_takes_no_room,
+    every_call_bears_the_tables_of_the_next_version,
 );
 
 pub(crate) const NEIGHBOUR: Namespace = Namespace(1);
@@ -456,5 +457,25 @@ async fn a_full_neighbour_takes_no_room(backend: Backend) {
     let text = format!("{:?}", own.answers);
     assert!(paths.iter().all(|path| text.contains(path)), "{text}");
     assert!(!text.contains("_other") && !text.contains("TOO_MANY"), "{text}");
+    drain.begin();
+}
+
+/// While servers of one version run, those of the next add columns to the tables.
+async fn every_call_bears_the_tables_of_the_next_version(backend: Backend) {
+    let (service, drain) = start(&backend.database, small()).await;
+    // Its answers are those to compare with, and its statements are prepared.
+    let mut before = Asking::of(&service, NEIGHBOUR);
+    let rule = move_in(&mut before).await;
+    walk(&mut before, &rule).await;
+    backend.add_columns().await;
+    let mut after = Asking::of(&service, OWN);
+    let rule = move_in(&mut after).await;
+    walk(&mut after, &rule).await;
+    assert_eq!(before.answers.len(), after.answers.len());
+    for (before, after) in before.answers.iter().zip(&after.answers) {
+        assert_eq!(before, after);
+    }
+    let days = one_day(TODAY);
+    assert_eq!(backend.second.roll_up(days).await.expect("another server goes on"), 1);
     drain.begin();
 }

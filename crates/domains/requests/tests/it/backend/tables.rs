@@ -54,15 +54,32 @@ impl Backend {
         .await
     }
 
+    /// The names of all tables.
+    async fn tables(&self) -> Vec<String> {
+        let sql = if self.is_sqlite() {
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        } else {
+            "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'"
+        };
+        self.find(sql, |row| row.get(0), |row| row.get(0)).await
+    }
+
+    /// Does what the migrations of the next version may: each table gets a column with a default, under the
+    /// servers that run.
+    pub(crate) async fn add_columns(&self) {
+        for table in self.tables().await {
+            let column = "next_version BIGINT NOT NULL DEFAULT 7";
+            self.execute(&format!("ALTER TABLE {table} ADD COLUMN {column}")).await;
+        }
+    }
+
     /// Every row of every table as a text.
     pub(crate) async fn everything(&self) -> Vec<String> {
         let mut all = Vec::new();
+        let tables = self.tables().await;
         if self.is_sqlite() {
             let file = self.sqlite_file();
-            let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
-            let tables = self.find(sql, |row| row.get(0), |row| row.get(0)).await;
             for table in tables {
-                let table: String = table;
                 let sql = format!("SELECT * FROM {table}");
                 let mut statement = file.prepare(&sql).expect(&sql);
                 let columns = statement.column_count();
@@ -79,10 +96,7 @@ impl Backend {
             return all;
         }
         // The leases change all the time.
-        let sql = "SELECT tablename::TEXT FROM pg_tables \
-                   WHERE schemaname = 'public' AND tablename <> 'tally_leases'";
-        let tables: Vec<String> = self.find(sql, |row| row.get(0), |row| row.get(0)).await;
-        for table in tables {
+        for table in tables.iter().filter(|table| *table != "tally_leases") {
             let sql = format!("SELECT t::TEXT FROM {table} AS t");
             all.extend(self.find(&sql, |row| row.get::<_, String>(0), |row| row.get(0)).await);
         }
