@@ -117,7 +117,7 @@ fn callers(home: &Home) -> Vec<Caller> {
 }
 
 /// What each method of gRPC needs.
-const METHODS: [(&str, Needs); 35] = [
+const METHODS: [(&str, Needs); 36] = [
     ("/count.v1.CountService/Add", Needs::Ingest),
     ("/count.v1.CountService/CountDailyTotals", Needs::Operator),
     ("/count.v1.CountService/ListDailyTotals", Needs::Read),
