@@ -3,11 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
+//! | `listing.rs` | which debts are listed, and in what order |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
 //! | `told.rs` | what deeds are about, and what tells that they were done before |
 
 mod codes;
+mod listing;
 mod postgres;
 mod sqlite;
 mod told;
@@ -21,11 +23,12 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
+pub(crate) use self::listing::{Listing, Place};
 use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
-use crate::state::{Gap, State, Status};
+use crate::state::{Gap, State};
 
 /// The result of a storage operation.
 pub(crate) type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
@@ -55,20 +58,6 @@ pub(crate) struct Store {
     debts_max: u32,
     tell: Tell,
     measured: Arc<Measured>,
-}
-
-/// Which debts are listed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Listing {
-    pub(crate) namespace: Namespace,
-    /// Empty: all.
-    pub(crate) statuses: Vec<Status>,
-    pub(crate) tags: Vec<String>,
-    /// In lower case.
-    pub(crate) search: String,
-    /// Whether the last one was overdue, and its slug.
-    pub(crate) after: Option<(bool, String)>,
-    pub(crate) limit: usize,
 }
 
 /// What became of a new debt.
@@ -175,16 +164,16 @@ impl Store {
         }
     }
 
-    /// Debts: the overdue ones first, then by their slugs.
-    pub(crate) async fn list(&self, listing: &Listing) -> Result<Vec<Debt>> {
+    /// Debts, as they stand at this moment.
+    pub(crate) async fn list(&self, listing: &Listing, now: Timestamp) -> Result<Vec<Debt>> {
         match &self.database {
             Database::Postgres(database) => {
-                let once = || postgres::list(database, listing);
+                let once = || postgres::list(database, listing, now);
                 Policy::short("list debts").run(once).await
             }
             Database::Sqlite(database) => {
                 let listing = listing.clone();
-                database.read(move |connection| sqlite::list(connection, &listing)).await
+                database.read(move |connection| sqlite::list(connection, &listing, now)).await
             }
         }
     }
@@ -304,6 +293,27 @@ impl Store {
                 database
                     .read(move |connection| sqlite::overdue(connection, now, after, limit))
                     .await
+            }
+        }
+    }
+
+    /// Debts with what is later than this moment, in order of their ids, after this one. It reads all debts.
+    pub(crate) async fn ahead(
+        &self,
+        moment: Timestamp,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Uuid>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::ahead(database, moment, after, limit);
+                Policy::short("look what is ahead of the clock").run(once).await
+            }
+            Database::Sqlite(database) => {
+                let ahead = move |connection: &mut rusqlite::Connection| {
+                    sqlite::ahead(connection, moment, after, limit)
+                };
+                database.read(ahead).await
             }
         }
     }

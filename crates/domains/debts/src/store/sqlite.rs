@@ -19,7 +19,7 @@ use tally_store::sqlite::{begin, rows};
 use tally_store::watch;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
+pub(super) use self::read::{ahead, counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, runs_of};
 use self::save::save;
 use super::codes::{definition_text, status_number};

@@ -1,4 +1,5 @@
--- Debts of a namespace: the overdue ones first, then by their slugs. Tags are whole: they are in the definition
+-- Debts of a namespace: the overdue ones first, then the late ones, each by their slugs; without
+-- a moment, by their slugs alone. Tags are whole: they are in the definition
 -- as JSON has them.
 SELECT
     id, namespace_id, number, ping_id, definition, created_at, status, since, settled_at, due_at, overdue_at,
@@ -12,6 +13,6 @@ WHERE namespace_id = ?1
       EXCEPT
       SELECT value FROM json_each(coalesce(definition -> 'tags', '[]'))
   )
-  AND (status <> 2, slug) > (?5, ?6)
-ORDER BY status <> 2, slug
-LIMIT ?7
+  AND (CASE WHEN ?5 IS NULL THEN 2 WHEN status = 2 THEN 0 WHEN status <= 1 AND due_at <= ?5 THEN 1 ELSE 2 END, slug) > (?6, ?7)
+ORDER BY CASE WHEN ?5 IS NULL THEN 2 WHEN status = 2 THEN 0 WHEN status <= 1 AND due_at <= ?5 THEN 1 ELSE 2 END, slug
+LIMIT ?8

@@ -16,18 +16,23 @@ use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State};
 
-pub(in crate::store) fn list(connection: &Connection, listing: &Listing) -> Result<Vec<Debt>> {
+pub(in crate::store) fn list(
+    connection: &Connection,
+    listing: &Listing,
+    now: Timestamp,
+) -> Result<Vec<Debt>> {
     let json = |texts: &[String]| serde_json::to_string(texts).expect("texts can be JSON");
     let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
     let statuses = serde_json::to_string(&statuses).expect("numbers can be JSON");
-    let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
+    let (rank, slug) = listing.after.clone().unwrap_or_default();
     let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
     let values = params![
         listing.namespace.0,
         statuses,
         listing.search,
         json(&listing.tags),
-        !is_overdue,
+        (!listing.by_slug).then(|| now.as_microsecond()),
+        i64::from(rank),
         slug,
         limit,
     ];
@@ -164,6 +169,18 @@ pub(in crate::store) fn overdue(
     let (at, id) = (after.0.as_microsecond(), after.1);
     let values = (now.as_microsecond(), at, id.as_bytes(), limit);
     rows(connection, "look what is overdue", include_str!("overdue.sql"), values, pair)
+}
+
+pub(in crate::store) fn ahead(
+    connection: &Connection,
+    moment: Timestamp,
+    after: Uuid,
+    limit: u32,
+) -> Result<Vec<Uuid>> {
+    let step = "look what is ahead of the clock";
+    let values = (moment.as_microsecond(), after.as_bytes(), limit);
+    let id = |row: &Row<'_>| Ok(Uuid::from_bytes(row.get(0)?));
+    rows(connection, step, include_str!("ahead.sql"), values, id)
 }
 
 pub(super) fn debt(row: &Row<'_>) -> Result<Debt> {
