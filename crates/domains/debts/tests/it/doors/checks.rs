@@ -5,6 +5,10 @@ use tally_access::Scope;
 
 use super::Port;
 
+on_both!(
+    with_keys: [a_check_is_made_found_changed_paused_and_deleted, checks_are_listed_and_each_key_sees_what_it_may, what_is_wrong_with_a_check_is_said],
+);
+
 impl Port {
     fn managed(&self, line: &str, scope: Scope, body: &Value) -> (u16, Value) {
         let key = format!("x-api-key: {}", self.key(scope));
@@ -14,9 +18,7 @@ impl Port {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_is_made_found_changed_paused_and_deleted() {
-    let port = Port::with_keys().await;
+async fn a_check_is_made_found_changed_paused_and_deleted(port: Port) {
     let admin = |line: &str, body: Value| port.managed(line, Scope::Admin, &body);
     let wanted = json!({"name": "DB Backup", "tags": "prod  db", "timeout": 3600, "grace": 300, "unique": ["name"]});
     let (status, made) = admin("POST /api/v3/checks/", wanted.clone());
@@ -99,9 +101,7 @@ fn is_paid_and_paused(port: &Port, uuid: &str) {
     assert_eq!(admin(&format!("GET {path}/flips/?seconds=60"), Value::Null), (200, flips));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn checks_are_listed_and_each_key_sees_what_it_may() {
-    let port = Port::with_keys().await;
+async fn checks_are_listed_and_each_key_sees_what_it_may(port: Port) {
     let uuid = port.add(r#"{"slug":"one","every":"1h","tags":["a","b"]}"#);
     port.add(r#"{"slug":"two","cron":"0 3 * * *","tags":["a"]}"#);
     let slugs = |line: &str| {
@@ -143,9 +143,7 @@ async fn checks_are_listed_and_each_key_sees_what_it_may() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_with_a_check_is_said() {
-    let port = Port::with_keys().await;
+async fn what_is_wrong_with_a_check_is_said(port: Port) {
     port.add(r#"{"slug":"taken","every":"1h"}"#);
     for (body, told) in [
         (json!([]), "could not parse"),
