@@ -36,6 +36,7 @@ macro_rules! on {
 pub(crate) use {on, on_every_backend};
 
 mod apart;
+mod next_version;
 mod threads;
 
 on_every_backend!(
