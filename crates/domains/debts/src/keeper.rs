@@ -109,7 +109,8 @@ impl Keeper {
     /// other one waiting; its error is returned, the first one if there are several.
     async fn round(&self, now: Timestamp) -> Result<Option<Error>, Error> {
         self.store.note_gap(now).await?;
-        let until = now.saturating_sub(LAG).unwrap_or(now);
+        let agreed = earlier(now, self.store.time().await?);
+        let until = agreed.saturating_sub(LAG).unwrap_or(agreed);
         // What is held may be in time.
         let until = self.held.oldest().map_or(until, |oldest| until.min(oldest));
         let (mut after, mut broken) = ((Timestamp::UNIX_EPOCH, Uuid::nil()), Vec::new());
@@ -206,4 +207,12 @@ impl Keeper {
         while self.store.prune(before, PRUNED_MAX).await? >= u64::from(PRUNED_MAX) {}
         Ok(())
     }
+}
+
+/// The earlier one of the clocks of this server and of the database: what one server takes for overdue may still be
+/// paid through another. If they are further apart than a gap, nobody knows which one is right.
+fn earlier(now: Timestamp, of_database: Option<Timestamp>) -> Timestamp {
+    of_database
+        .filter(|time| now.duration_since(*time) <= GAP_MAX)
+        .map_or(now, |time| time.min(now))
 }

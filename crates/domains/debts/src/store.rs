@@ -297,6 +297,17 @@ impl Store {
         }
     }
 
+    /// What time it is by the database's own clock. None on SQLite, which has this server's.
+    pub(crate) async fn time(&self) -> Result<Option<Timestamp>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::time(database);
+                Policy::short("ask for the time").run(once).await.map(Some)
+            }
+            Database::Sqlite(_) => Ok(None),
+        }
+    }
+
     /// Debts with what is later than this moment, in order of their ids, after this one. It reads all debts.
     pub(crate) async fn ahead(
         &self,

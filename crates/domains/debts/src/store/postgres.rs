@@ -20,7 +20,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-pub(super) use self::read::{ahead, counts, flips, late, list, overdue, payments, runs, seen};
+pub(super) use self::read::{
+    ahead, counts, flips, late, list, overdue, payments, runs, seen, time,
+};
 use self::read::{debt, run};
 use self::save::{Columns, save};
 use super::codes::definition_text;

@@ -152,6 +152,11 @@ pub(in crate::store) async fn overdue(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
+pub(in crate::store) async fn time(database: &Database) -> Result<Timestamp> {
+    let connection = database.connection().await?;
+    Ok(connection.row("ask for the time", "SELECT clock_timestamp()", &[]).await?.get(0))
+}
+
 pub(in crate::store) async fn ahead(
     database: &Database,
     moment: Timestamp,

@@ -12,9 +12,9 @@ on_every_backend!(
     a_payment_before_the_first_sweep_is_not_late,
 );
 
-/// Where a statement can fail as a busy database's does.
+/// Where a statement can fail as a busy database's does, and the database's clock can be set.
 mod on_postgres {
-    crate::debts::on!(postgres: what_a_server_holds_is_not_judged_before_it_is_stored);
+    crate::debts::on!(postgres: what_a_server_holds_is_not_judged_before_it_is_stored, a_server_whose_clock_is_ahead_alarms_no_earlier);
 }
 
 /// From the holder of an admin key of another namespace.
@@ -101,6 +101,23 @@ async fn what_a_server_holds_is_not_judged_before_it_is_stored(backend: Backend)
     server.sweep("08:10:02").await;
     let flips = server.flips("backup").await;
     assert_eq!((flips.len(), &*flips[0].1), (1, "08:09:59"), "nothing is held any more: {flips:?}");
+}
+
+/// The one that sweeps; the payment comes through another one, in time.
+async fn a_server_whose_clock_is_ahead_alarms_no_earlier(backend: Backend) {
+    let (server, ahead) = (&backend.one, backend.server_by_clock("07:04:50").await);
+    server.add(hourly("backup")).await.expect("added");
+    server.sweep_until("06:00:00", "07:04:50").await;
+    ahead.sweep("07:05:05").await;
+    assert_eq!(server.flips("backup").await, []);
+    backend.set("07:04:55");
+    server.paid(pay("backup")).await.expect("paid");
+    server.sweep_until("07:05:00", "08:09:50").await;
+    assert_eq!(server.flips("backup").await, []);
+    // The database's clock stands still: by now it cannot be that of this server.
+    ahead.sweep("08:09:58").await;
+    let flips = server.flips("backup").await;
+    assert_eq!((flips.len(), &*flips[0].1), (1, "08:09:55"), "{flips:?}");
 }
 
 /// No server was there: what comes first when one is there again may be a payment.
