@@ -154,7 +154,7 @@ pub(in crate::store) async fn overdue(
 
 pub(in crate::store) async fn time(database: &Database) -> Result<Timestamp> {
     let connection = database.connection().await?;
-    Ok(connection.row("ask for the time", "SELECT clock_timestamp()", &[]).await?.get(0))
+    Ok(connection.row("ask for the time", include_str!("time.sql"), &[]).await?.get(0))
 }
 
 pub(in crate::store) async fn ahead(
