@@ -246,7 +246,13 @@ async fn an_end_waits_for_the_beginning_that_makes_its_monitor(port: Port) {
     };
     eventually("the beginning", LIMIT, is_waiting).await;
     let ended = send("ok", "");
-    // What comes after it is answered, so that it has been looked at, as far as a test can tell.
+    let is_looked_at = async || {
+        let metrics = port.says("GET /metrics").1;
+        let is_done = metrics.contains("tally_batch_rows_count{domain=\"debts\"} 1\n");
+        if is_done { Ok(()) } else { Err("no debt is found for the end") }
+    };
+    eventually("the end", LIMIT, is_looked_at).await;
+    // A call that begins now, and does not wait, is done before the beginning is.
     assert_eq!(port.says("GET /ping/k/unknown").0, 404);
     lock.batch_execute("ROLLBACK").await.expect("unlocked");
     let told = tokio::task::block_in_place(|| [begun, ended].map(std::thread::JoinHandle::join));
