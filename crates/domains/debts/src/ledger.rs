@@ -1,7 +1,7 @@
 //! What is done with debts in one transaction: from what the database has, to what is written. Nothing here
 //! waits for anything.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -90,6 +90,9 @@ pub(crate) struct Changes {
     pub(crate) debts: Vec<Debt>,
     /// Which of them have other terms.
     pub(crate) redefined: HashSet<Uuid>,
+    /// Which of them had these deadlines, and which have these from now on.
+    pub(crate) deadlines_gone: Vec<(Timestamp, Uuid)>,
+    pub(crate) deadlines_new: Vec<(Timestamp, Uuid)>,
     pub(crate) payments: Vec<KeptPayment>,
     /// Runs that are new or have changed.
     pub(crate) runs: Vec<KeptRun>,
@@ -106,8 +109,8 @@ pub(crate) type Tell = Arc<dyn Fn(&Debt, &KeptFlip) -> Vec<Event> + Send + Sync>
 struct Ledger<'a> {
     loaded: Loaded,
     changes: Changes,
-    /// Which debts and runs have changed.
-    debts: HashSet<Uuid>,
+    /// Which debts have changed, with the deadlines that the database has, and which runs.
+    debts: BTreeMap<Uuid, Option<Timestamp>>,
     runs: HashSet<(Uuid, i64)>,
     now: Timestamp,
     tell: &'a Tell,
@@ -118,7 +121,7 @@ pub(crate) fn judge(loaded: Loaded, deeds: &[Deed], now: Timestamp, tell: &Tell)
     let mut ledger = Ledger {
         loaded,
         changes: Changes::default(),
-        debts: HashSet::new(),
+        debts: BTreeMap::new(),
         runs: HashSet::new(),
         now,
         tell,
@@ -298,8 +301,8 @@ impl Ledger<'_> {
             }
             self.changes.flips.push(flip);
         }
-        self.debts.insert(id);
-        self.loaded.debts.insert(id, debt.clone());
+        let before = self.loaded.debts.insert(id, debt.clone());
+        self.debts.entry(id).or_insert(before.and_then(|before| before.state.deadline));
         done(debt)
     }
 
@@ -310,10 +313,14 @@ impl Ledger<'_> {
 
     fn finish(mut self) -> Changes {
         // In the order of their ids, in which all transactions have locked them.
-        let mut ids: Vec<_> = self.debts.iter().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            self.changes.debts.extend(self.loaded.debts.remove(&id));
+        for (id, before) in self.debts {
+            let Some(debt) = self.loaded.debts.remove(&id) else { continue };
+            let deadline = debt.state.deadline;
+            if deadline != before {
+                self.changes.deadlines_gone.extend(before.map(|at| (at, id)));
+                self.changes.deadlines_new.extend(deadline.map(|at| (at, id)));
+            }
+            self.changes.debts.push(debt);
             let runs = self.loaded.runs.remove(&id).unwrap_or_default();
             let changed = runs.into_iter().filter(|kept| self.runs.contains(&(id, kept.number)));
             self.changes.runs.extend(changed);

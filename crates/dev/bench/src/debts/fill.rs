@@ -34,6 +34,11 @@ pub(super) fn slug(debt: u64) -> String {
     format!("d-{debt}")
 }
 
+/// Writes anew when debts are overdue.
+const DEADLINES: &str = "DELETE FROM tally_debt_deadlines; \
+    INSERT INTO tally_debt_deadlines (overdue_at, debt_id) \
+    SELECT overdue_at, id FROM tally_debts WHERE overdue_at IS NOT NULL ORDER BY 1, 2";
+
 /// Makes copies of the first debt until there are so many.
 pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
     let columns = "created_at, status, since, settled_at, due_at, overdue_at, failures, successes, paid_at, \
@@ -54,6 +59,7 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
         );
         client.batch_execute(&sql).await?;
         client.batch_execute(&counted).await?;
+        client.batch_execute(DEADLINES).await?;
         client.batch_execute("VACUUM (ANALYZE)").await?;
         return Ok(client.batch_execute("CHECKPOINT").await?);
     }
@@ -63,7 +69,7 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
          {head} SELECT randomblob(16), namespace_id, n + 1, {tail} FROM tally_debts, numbers"
     );
     let connection = Connection::open(place.file().context("a file")?)?;
-    Ok(connection.execute_batch(&format!("{sql}; {counted}"))?)
+    Ok(connection.execute_batch(&format!("{sql}; {counted}; {DEADLINES}"))?)
 }
 
 /// How many payments are stored: rows, and as the debts themselves say.
@@ -102,12 +108,15 @@ pub(super) async fn age(place: &Place, one_in: u64) -> anyhow::Result<u64> {
     match place.postgres().await {
         Some(client) => {
             let aged = client.execute(&sql, &[]).await?;
-            client.batch_execute("VACUUM (ANALYZE) tally_debts").await?;
+            client.batch_execute(DEADLINES).await?;
+            client.batch_execute("VACUUM (ANALYZE) tally_debts, tally_debt_deadlines").await?;
             Ok(aged)
         }
         None => {
             let connection = Connection::open(place.file().context("a file")?)?;
-            Ok(connection.execute(&sql, [])? as u64)
+            let aged = connection.execute(&sql, [])?;
+            connection.execute_batch(DEADLINES)?;
+            Ok(aged as u64)
         }
     }
 }

@@ -11,11 +11,15 @@ use crate::mix::mixed;
 use crate::place::Place;
 use crate::samples::{Samples, ms, per_second};
 
-/// A debt moves on, and a payment is written.
+/// A debt moves on, its deadline with it, and a payment is written.
 const STATEMENT: &str = "\
-    WITH paid AS (UPDATE tally_debts SET payments = payments + 1, settled_at = now(), paid_at = now(), \
+    WITH had AS (SELECT id, overdue_at FROM tally_debts WHERE id = ANY($1) ORDER BY id FOR UPDATE), \
+    gone AS (DELETE FROM tally_debt_deadlines AS d USING had \
+        WHERE d.overdue_at = had.overdue_at AND d.debt_id = had.id), \
+    new AS (INSERT INTO tally_debt_deadlines SELECT now() + INTERVAL '12 hours', id FROM had), \
+    paid AS (UPDATE tally_debts AS d SET payments = payments + 1, settled_at = now(), paid_at = now(), \
         due_at = now() + INTERVAL '12 hours', overdue_at = now() + INTERVAL '12 hours' \
-        WHERE id = ANY($1) RETURNING id, payments) \
+        FROM had WHERE d.id = had.id RETURNING d.id, payments) \
     INSERT INTO tally_debt_payments (debt_id, number, once, fingerprint, kind, stage, received_at, flags, \
         key_name, source, body, body_bytes) \
     SELECT id, payments, gen_random_uuid(), 0, 3, '', now(), 0, '', 'bench', '', 0 FROM paid";

@@ -159,6 +159,9 @@ fn insert(
     let done = transaction.execute(include_str!("sqlite/insert.sql"), values).step(step)?;
     if done == 0 {
         transaction.execute(include_str!("sqlite/count_down.sql"), [namespace]).step(step)?;
+    } else if let Some(deadline) = state.deadline {
+        let values = (deadline.as_microsecond(), debt.id.as_bytes());
+        transaction.execute(include_str!("sqlite/insert_deadline.sql"), values).step(step)?;
     }
     Ok(Some(done > 0))
 }
@@ -204,9 +207,13 @@ pub(super) fn remove(connection: &mut Connection, debt: &Debt, subjects: &[Uuid]
     let step = "forget a debt";
     let transaction = begin(connection)?;
     let id = debt.id.as_bytes();
-    if transaction.execute(include_str!("sqlite/delete.sql"), [id]).step(step)? > 0 {
+    let sql = include_str!("sqlite/delete.sql");
+    let gone = transaction.query_row(sql, [id], |row| row.get::<_, Option<i64>>(0)).optional();
+    if let Some(deadline) = gone.step(step)? {
         let sql = include_str!("sqlite/count_down.sql");
         transaction.execute(sql, [debt.namespace.0]).step(step)?;
+        let sql = include_str!("sqlite/delete_deadline.sql");
+        transaction.execute(sql, (deadline, id)).step(step)?;
     }
     for sql in [
         include_str!("sqlite/delete_payments.sql"),

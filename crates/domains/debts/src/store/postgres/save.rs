@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join_all, try_join5};
+use futures_util::future::{try_join, try_join5};
 use jiff::Timestamp;
-use tally_outbox::{Event, postgres as outbox};
+use tally_outbox::postgres as outbox;
 use tally_store::postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -17,11 +17,29 @@ use crate::model::{Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
 pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result<()> {
     // Sent at once: they wait for the database together.
     try_join5(
-        save_debts(transaction, changes),
+        try_join(save_debts(transaction, changes), save_deadlines(transaction, changes)),
         save_payments(transaction, changes),
         save_runs(transaction, &changes.runs),
         save_flips(transaction, &changes.flips),
-        save_events(transaction, &changes.events),
+        outbox::append(transaction, &changes.events),
+    )
+    .await
+    .map(drop)
+}
+
+async fn save_deadlines(transaction: &Transaction, changes: &Changes) -> Result<()> {
+    let step = "store deadlines";
+    let put = async |sql: &'static str, all: &[(Timestamp, Uuid)]| {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let (times, debts): (Vec<Timestamp>, Vec<Uuid>) = all.iter().copied().unzip();
+        transaction.write(step, sql, &[&times, &debts]).await.map(drop)
+    };
+    let (gone, new) = (&changes.deadlines_gone, &changes.deadlines_new);
+    try_join(
+        put(include_str!("delete_deadlines.sql"), gone),
+        put(include_str!("insert_deadlines.sql"), new),
     )
     .await
     .map(drop)
@@ -38,13 +56,6 @@ async fn save_flips(transaction: &Transaction, flips: &[KeptFlip]) -> Result<()>
     let causes: Vec<&str> = flips.iter().map(|flip| &*flip.cause).collect();
     let values: [&(dyn ToSql + Sync); 5] = [&debts, &numbers, &at, &noticed, &causes];
     transaction.write("store flips", include_str!("insert_flips.sql"), &values).await.map(drop)
-}
-
-async fn save_events(transaction: &Transaction, events: &[Event]) -> Result<()> {
-    let Some((first, rest)) = events.split_first() else { return Ok(()) };
-    // With the first one the statement is prepared; the others are sent at once.
-    outbox::append(transaction, first).await?;
-    try_join_all(rest.iter().map(|event| outbox::append(transaction, event))).await.map(drop)
 }
 
 /// The columns of a debt that change, in their order; of several debts, as lists.

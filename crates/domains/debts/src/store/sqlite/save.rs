@@ -38,6 +38,15 @@ pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<(
         let mut update = transaction.prepare_cached(include_str!("update.sql")).step(step)?;
         update.execute(values).step(step)?;
     }
+    for (sql, deadlines) in [
+        (include_str!("delete_deadline.sql"), &changes.deadlines_gone),
+        (include_str!("insert_deadline.sql"), &changes.deadlines_new),
+    ] {
+        let mut put = transaction.prepare_cached(sql).step(step)?;
+        for (at, debt) in deadlines {
+            put.execute((at.as_microsecond(), debt.as_bytes())).step(step)?;
+        }
+    }
     for payment in &changes.payments {
         save_payment(transaction, payment)?;
     }
@@ -60,9 +69,10 @@ pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<(
     for flip in &changes.flips {
         let (at, noticed) = (flip.at.as_microsecond(), flip.noticed.as_microsecond());
         let values = params![flip.debt.as_bytes(), flip.number, at, noticed, flip.cause];
-        transaction.execute(include_str!("insert_flip.sql"), values).step(step)?;
+        let sql = include_str!("insert_flip.sql");
+        transaction.prepare_cached(sql).step(step)?.execute(values).step(step)?;
     }
-    changes.events.iter().try_for_each(|event| outbox::append(transaction, event))
+    outbox::append(transaction, &changes.events)
 }
 
 fn save_payment(transaction: &Transaction<'_>, kept: &KeptPayment) -> Result<()> {
