@@ -22,12 +22,11 @@ pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
     database: Database,
-    _place: Place,
+    place: Place,
 }
 
-#[allow(dead_code, reason = "they are removed with it")]
 enum Place {
-    Folder(TempDir),
+    Folder(#[allow(dead_code, reason = "it is removed with this value")] TempDir),
     Database(TestDatabase),
 }
 
@@ -45,7 +44,7 @@ impl Backend {
         let database =
             migrated(&format!("sqlite:{}", folder.path().join("tally.db").display())).await;
         let (one, other) = (Server::new(&database), Server::new(&database));
-        Some(Self { one, other, database, _place: Place::Folder(folder) })
+        Some(Self { one, other, database, place: Place::Folder(folder) })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
@@ -91,7 +90,7 @@ impl Backend {
     fn of(one: &Database, other: &Database, place: TestDatabase) -> Self {
         let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
-        Self { one, other, database, _place: Place::Database(place) }
+        Self { one, other, database, place: Place::Database(place) }
     }
 
     /// Changes what no server would.
@@ -106,6 +105,14 @@ impl Backend {
                 };
                 database.write(change).await.expect("changed");
             }
+        }
+    }
+
+    /// A session in which a test does what a server would not. There is none of SQLite.
+    pub(crate) async fn session(&self) -> tokio_postgres::Client {
+        match &self.place {
+            Place::Database(database) => database.connect().await,
+            Place::Folder(_) => panic!("a file of SQLite has no sessions"),
         }
     }
 
