@@ -166,6 +166,14 @@ impl Backend {
         assert_eq!(counts, [0, 0], "deadlines, and counts of debts");
     }
 
+    /// A session in which a test does what a server would not. There is none of SQLite.
+    pub(crate) async fn session(&self) -> tokio_postgres::Client {
+        match &self.place {
+            Place::Database(database) => database.connect().await,
+            Place::Folder { .. } => panic!("a file of SQLite has no sessions"),
+        }
+    }
+
     /// Sets the time of both servers.
     pub(crate) fn set(&self, now: &str) {
         self.one.clock.set(time(now));
