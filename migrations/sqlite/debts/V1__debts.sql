@@ -38,13 +38,18 @@ CREATE TABLE tally_debts (
 -- For pages of debts, and for how many stand how.
 CREATE INDEX tally_debts_status ON tally_debts (namespace_id, status, slug);
 
--- When each debt is overdue if nothing comes before, as its own row says too. Sweeps read it in this order: their
--- cost is that of what is overdue, and many are due at the same moment.
+-- When each debt is overdue if nothing comes before, and from when on it is late, if it is: as its own row says too.
+-- Sweeps read it in this order: their cost is that of what is overdue, and many are due at the same moment.
 CREATE TABLE tally_debt_deadlines (
     overdue_at INTEGER NOT NULL,
     debt_id BLOB NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    late_at INTEGER,
     PRIMARY KEY (overdue_at, debt_id)
 ) STRICT, WITHOUT ROWID;
+
+-- For pages of late debts.
+CREATE INDEX tally_debt_deadlines_late ON tally_debt_deadlines (namespace_id, late_at);
 
 -- Payments. once and run_once tell what comes again: a hash of the idempotency key, or a random number; and a
 -- hash of the run and of what is said of it. fingerprint is a hash of what was said under a key. kind is 0 start, 1 stage, 2 heartbeat,

@@ -10,7 +10,7 @@ use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
 use crate::definition::Definition;
-use crate::model::{Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
+use crate::model::{Deadline, Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
 use crate::state::{self, Flip, Gap, RunChange};
 
 /// What is to be done with a debt.
@@ -90,9 +90,9 @@ pub(crate) struct Changes {
     pub(crate) debts: Vec<Debt>,
     /// Which of them have other terms.
     pub(crate) redefined: HashSet<Uuid>,
-    /// Which of them had these deadlines, and which have these from now on.
-    pub(crate) deadlines_gone: Vec<(Timestamp, Uuid)>,
-    pub(crate) deadlines_new: Vec<(Timestamp, Uuid)>,
+    /// Deadlines that they had, and those that they have from now on.
+    pub(crate) deadlines_gone: Vec<Deadline>,
+    pub(crate) deadlines_new: Vec<Deadline>,
     pub(crate) payments: Vec<KeptPayment>,
     /// Runs that are new or have changed.
     pub(crate) runs: Vec<KeptRun>,
@@ -110,7 +110,7 @@ struct Ledger<'a> {
     loaded: Loaded,
     changes: Changes,
     /// Which debts have changed, with the deadlines that the database has, and which runs.
-    debts: BTreeMap<Uuid, Option<Timestamp>>,
+    debts: BTreeMap<Uuid, Option<Deadline>>,
     runs: HashSet<(Uuid, i64)>,
     now: Timestamp,
     tell: &'a Tell,
@@ -302,7 +302,7 @@ impl Ledger<'_> {
             self.changes.flips.push(flip);
         }
         let before = self.loaded.debts.insert(id, debt.clone());
-        self.debts.entry(id).or_insert(before.and_then(|before| before.state.deadline));
+        self.debts.entry(id).or_insert(before.as_ref().and_then(Debt::deadline));
         done(debt)
     }
 
@@ -315,10 +315,12 @@ impl Ledger<'_> {
         // In the order of their ids, in which all transactions have locked them.
         for (id, before) in self.debts {
             let Some(debt) = self.loaded.debts.remove(&id) else { continue };
-            let deadline = debt.state.deadline;
+            let deadline = debt.deadline();
             if deadline != before {
-                self.changes.deadlines_gone.extend(before.map(|at| (at, id)));
-                self.changes.deadlines_new.extend(deadline.map(|at| (at, id)));
+                let overdue = deadline.map(|deadline| deadline.overdue);
+                let is_gone = |before: &Deadline| Some(before.overdue) != overdue;
+                self.changes.deadlines_gone.extend(before.filter(is_gone));
+                self.changes.deadlines_new.extend(deadline);
             }
             self.changes.debts.push(debt);
             let runs = self.loaded.runs.remove(&id).unwrap_or_default();

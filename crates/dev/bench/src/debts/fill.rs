@@ -36,8 +36,8 @@ pub(super) fn slug(debt: u64) -> String {
 
 /// Writes anew when debts are overdue.
 const DEADLINES: &str = "DELETE FROM tally_debt_deadlines; \
-    INSERT INTO tally_debt_deadlines (overdue_at, debt_id) \
-    SELECT overdue_at, id FROM tally_debts WHERE overdue_at IS NOT NULL ORDER BY 1, 2";
+    INSERT INTO tally_debt_deadlines (overdue_at, debt_id, namespace_id, late_at) \
+    SELECT overdue_at, id, namespace_id, due_at FROM tally_debts WHERE overdue_at IS NOT NULL ORDER BY 1, 2";
 
 /// Makes copies of the first debt until there are so many.
 pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
@@ -48,6 +48,8 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
     );
     let tail =
         format!("'d-' || n, %uuid, replace(definition, '\"d-0\"', '\"d-' || n || '\"'), {columns}");
+    // Most debts are up.
+    let tail = tail.replace(" status,", " 1,");
     let last = debts.saturating_sub(1);
     let counted =
         format!("UPDATE tally_debt_namespaces SET debts = {debts}, last_number = {debts}");
@@ -79,6 +81,15 @@ pub(super) async fn payments(place: &Place) -> anyhow::Result<u64> {
     let said = number(place, sum).await?;
     anyhow::ensure!(rows == said, "{rows} payments are stored, and debts have {said}");
     Ok(rows)
+}
+
+/// How many transactions have written something, and how many bytes Postgres's log has; zeros on SQLite.
+pub(super) async fn written(place: &Place) -> anyhow::Result<[u64; 2]> {
+    let Some(client) = place.postgres().await else { return Ok([0; 2]) };
+    let sql = "SELECT txid_snapshot_xmax(txid_current_snapshot()), \
+         (pg_current_wal_insert_lsn() - '0/0'::PG_LSN)::BIGINT";
+    let row = client.query_one(sql, &[]).await?;
+    Ok([0, 1].map(|at| row.get::<_, i64>(at).unsigned_abs()))
 }
 
 /// The one number that a query answers.

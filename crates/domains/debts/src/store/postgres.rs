@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, run};
-use self::save::{Columns, save};
+use self::save::{Columns, save, save_deadlines};
 use super::codes::definition_text;
 use super::{
     Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
@@ -166,9 +166,8 @@ async fn insert(
     if made == 0 {
         let sql = include_str!("postgres/count_down.sql");
         transaction.write(step, sql, &[&namespace]).await?;
-    } else if let Some(deadline) = debt.state.deadline {
-        let sql = include_str!("postgres/insert_deadlines.sql");
-        transaction.write(step, sql, &[&[deadline].as_slice(), &[debt.id].as_slice()]).await?;
+    } else {
+        save_deadlines(transaction, debt.deadline().as_slice()).await?;
     }
     Ok(Some(made > 0))
 }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, runs_of};
-use self::save::save;
+use self::save::{save, save_deadline};
 use super::codes::{definition_text, status_number};
 use super::{
     Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
@@ -159,9 +159,8 @@ fn insert(
     let done = transaction.execute(include_str!("sqlite/insert.sql"), values).step(step)?;
     if done == 0 {
         transaction.execute(include_str!("sqlite/count_down.sql"), [namespace]).step(step)?;
-    } else if let Some(deadline) = state.deadline {
-        let values = (deadline.as_microsecond(), debt.id.as_bytes());
-        transaction.execute(include_str!("sqlite/insert_deadline.sql"), values).step(step)?;
+    } else if let Some(deadline) = debt.deadline() {
+        save_deadline(transaction, &deadline)?;
     }
     Ok(Some(done > 0))
 }

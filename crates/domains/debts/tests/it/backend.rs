@@ -139,13 +139,14 @@ impl Backend {
         }
     }
 
-    /// Fails unless what is kept twice is the same: of each debt when it is overdue, and how many there are.
+    /// Fails unless what is kept twice is the same: of each debt when it is overdue and late, and how many there are.
     pub(crate) async fn check(&self) {
         let different = "SELECT CAST(count(*) AS BIGINT) FROM (\
                  SELECT id FROM (\
-                     SELECT overdue_at, id FROM tally_debts WHERE overdue_at IS NOT NULL \
-                     UNION ALL SELECT overdue_at, debt_id FROM tally_debt_deadlines\
-                 ) AS both_of_them GROUP BY overdue_at, id HAVING count(*) <> 2\
+                     SELECT overdue_at, id, namespace_id, CASE WHEN status <= 1 THEN due_at END AS late_at \
+                     FROM tally_debts WHERE overdue_at IS NOT NULL \
+                     UNION ALL SELECT overdue_at, debt_id, namespace_id, late_at FROM tally_debt_deadlines\
+                 ) AS both_of_them GROUP BY overdue_at, id, namespace_id, late_at HAVING count(*) <> 2\
              ) AS deadlines \
              UNION ALL \
              SELECT CAST(count(*) AS BIGINT) FROM tally_debt_namespaces AS n \

@@ -17,7 +17,7 @@ async fn filled(hint: &str) -> Option<(TestDatabase, Client)> {
     let rows = "INSERT INTO tally_debts SELECT gen_random_uuid(), 0, n, 'd-' || n, gen_random_uuid(), '{}', \
              now(), 1, now(), now(), now(), now(), 0, 0, now(), NULL, 0, 1, 1, 0, 0 \
              FROM generate_series(1, 20000) AS n; \
-         INSERT INTO tally_debt_deadlines SELECT overdue_at, id FROM tally_debts; \
+         INSERT INTO tally_debt_deadlines SELECT overdue_at, id, namespace_id, due_at FROM tally_debts; \
          INSERT INTO tally_debt_payments SELECT id, 1, gen_random_uuid(), gen_random_uuid(), 1, 3, 'r', '', \
              NULL, now(), NULL, NULL, NULL, 0, '', '', '', 0 FROM tally_debts; \
          INSERT INTO tally_debt_runs SELECT id, 1, 'r', now(), now(), '[]', NULL, 1, now() FROM tally_debts; \
@@ -72,6 +72,12 @@ async fn payments_and_sweeps_read_by_the_indexes_that_are_meant() {
             "BIGINT, BIGINT[], TEXT, TEXT[], BOOLEAN, TEXT, BIGINT",
             "0, '{0,1,2,3}', '', '{}', FALSE, '', 101",
             &["using tally_debts_status"],
+        ),
+        (
+            sql!("late"),
+            "BIGINT, TIMESTAMPTZ, BIGINT",
+            "0, now(), 100",
+            &["using tally_debt_deadlines_late", "using tally_debts_pkey"],
         ),
         (sql!("counts"), "BIGINT", "0", &["using tally_debts_status"]),
         (sql!("delete_deadlines"), "TIMESTAMPTZ[], UUID[]", none, &["tally_debt_deadlines_pkey"]),

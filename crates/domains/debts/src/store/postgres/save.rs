@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join, try_join5};
+use futures_util::future::{try_join3, try_join5};
 use jiff::Timestamp;
 use tally_outbox::postgres as outbox;
 use tally_store::postgres::Transaction;
@@ -12,12 +12,16 @@ use uuid::Uuid;
 use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
 use super::super::{Changes, Result};
 use super::Values;
-use crate::model::{Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
+use crate::model::{Deadline, Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
 
 pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result<()> {
     // Sent at once: they wait for the database together.
     try_join5(
-        try_join(save_debts(transaction, changes), save_deadlines(transaction, changes)),
+        try_join3(
+            save_debts(transaction, changes),
+            delete_deadlines(transaction, &changes.deadlines_gone),
+            save_deadlines(transaction, &changes.deadlines_new),
+        ),
         save_payments(transaction, changes),
         save_runs(transaction, &changes.runs),
         save_flips(transaction, &changes.flips),
@@ -27,22 +31,27 @@ pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result
     .map(drop)
 }
 
-async fn save_deadlines(transaction: &Transaction, changes: &Changes) -> Result<()> {
-    let step = "store deadlines";
-    let put = async |sql: &'static str, all: &[(Timestamp, Uuid)]| {
-        if all.is_empty() {
-            return Ok(());
-        }
-        let (times, debts): (Vec<Timestamp>, Vec<Uuid>) = all.iter().copied().unzip();
-        transaction.write(step, sql, &[&times, &debts]).await.map(drop)
-    };
-    let (gone, new) = (&changes.deadlines_gone, &changes.deadlines_new);
-    try_join(
-        put(include_str!("delete_deadlines.sql"), gone),
-        put(include_str!("insert_deadlines.sql"), new),
-    )
-    .await
-    .map(drop)
+async fn delete_deadlines(transaction: &Transaction, all: &[Deadline]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let overdue: Vec<Timestamp> = all.iter().map(|one| one.overdue).collect();
+    let debts: Vec<Uuid> = all.iter().map(|one| one.debt).collect();
+    let sql = include_str!("delete_deadlines.sql");
+    transaction.write("delete deadlines", sql, &[&overdue, &debts]).await.map(drop)
+}
+
+pub(super) async fn save_deadlines(transaction: &Transaction, all: &[Deadline]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let overdue: Vec<Timestamp> = all.iter().map(|one| one.overdue).collect();
+    let debts: Vec<Uuid> = all.iter().map(|one| one.debt).collect();
+    let namespaces: Vec<i64> = all.iter().map(|one| one.namespace.0).collect();
+    let late: Vec<Option<Timestamp>> = all.iter().map(|one| one.late).collect();
+    let values: [&(dyn ToSql + Sync); 4] = [&overdue, &debts, &namespaces, &late];
+    let sql = include_str!("insert_deadlines.sql");
+    transaction.write("store deadlines", sql, &values).await.map(drop)
 }
 
 async fn save_flips(transaction: &Transaction, flips: &[KeptFlip]) -> Result<()> {
