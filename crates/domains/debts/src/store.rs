@@ -178,7 +178,7 @@ impl Store {
         }
     }
 
-    /// Debts that are late, in order of their slugs.
+    /// Debts that are late, of many those that have been so for the longest, in order of their slugs.
     pub(crate) async fn late(
         &self,
         namespace: Namespace,

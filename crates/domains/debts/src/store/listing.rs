@@ -29,6 +29,12 @@ pub(crate) type Place = (u8, String);
 // === impl Listing ===
 
 impl Listing {
+    /// The statuses that are asked for, each once.
+    pub(super) fn each_status(&self) -> impl Iterator<Item = Status> {
+        let all = [Status::New, Status::Up, Status::Down, Status::Paused];
+        all.into_iter().filter(|one| self.statuses.is_empty() || self.statuses.contains(one))
+    }
+
     /// Where a debt stands in it, as the database orders them.
     pub(crate) fn place(&self, debt: &Debt, now: Timestamp) -> Place {
         let rank = match debt.state.standing(now) {

@@ -26,7 +26,8 @@ macro_rules! on {
             async fn $case() {
                 let hint = concat!("debts_", stringify!($case));
                 if let Some(backend) = crate::backend::Backend::$backend(hint).await {
-                    super::$case(backend).await;
+                    super::$case(&backend).await;
+                    backend.check().await;
                 }
             }
         )*
@@ -36,8 +37,10 @@ macro_rules! on {
 pub(crate) use {on, on_every_backend};
 
 mod apart;
+mod listed;
 mod next_version;
 mod threads;
+mod turns;
 
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,
@@ -128,7 +131,7 @@ fn slugs(listed: &proto::ListDebtsResponse) -> Vec<&str> {
     definitions.map(|definition| &*definition.slug).collect()
 }
 
-async fn a_debt_is_added_listed_changed_and_forgotten(backend: Backend) {
+async fn a_debt_is_added_listed_changed_and_forgotten(backend: &Backend) {
     let server = &backend.one;
     let added = server.add(hourly("backup")).await.expect("added");
     let debt = added.debt.expect("a debt");
@@ -181,7 +184,7 @@ async fn a_debt_is_added_listed_changed_and_forgotten(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#319: a retried ping is recorded twice.
-async fn a_payment_counts_once_however_often_it_is_sent(backend: Backend) {
+async fn a_payment_counts_once_however_often_it_is_sent(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
     assert_eq!(one.paid(pay("nothing")).await.expect_err("unknown").code(), Code::NotFound);
@@ -207,7 +210,7 @@ async fn a_payment_counts_once_however_often_it_is_sent(backend: Backend) {
     assert_eq!(numbers, [5, 4, 3, 2, 1]);
 }
 
-async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: Backend) {
+async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
     one.sweep("06:00:00").await;
@@ -229,7 +232,7 @@ async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: Backend) 
 }
 
 /// healthchecks/healthchecks#268, #461.
-async fn overlapping_runs_are_told_apart(backend: Backend) {
+async fn overlapping_runs_are_told_apart(backend: &Backend) {
     let server = &backend.one;
     let limited =
         proto::Definition { run_limit: minutes(30), schedule: None, grace: None, ..hourly("job") };
@@ -253,7 +256,7 @@ async fn overlapping_runs_are_told_apart(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#849, #626, #352: what is made has a wrong period, or is made unasked.
-async fn a_payment_makes_its_debt_if_it_says_of_what(backend: Backend) {
+async fn a_payment_makes_its_debt_if_it_says_of_what(backend: &Backend) {
     let server = &backend.one;
     assert_eq!(server.paid(pay("vivid")).await.expect_err("unasked").code(), Code::NotFound);
     let create = proto::Definition { slug: String::new(), ..hourly("") };
@@ -272,7 +275,7 @@ async fn a_payment_makes_its_debt_if_it_says_of_what(backend: Backend) {
     assert!(refused.message().starts_with("create.cron: "), "{refused}");
 }
 
-async fn there_are_no_more_debts_than_allowed(backend: Backend) {
+async fn there_are_no_more_debts_than_allowed(backend: &Backend) {
     let server = &backend.one;
     for number in 0..20 {
         server.add(hourly(&format!("d{number}"))).await.expect("added");
@@ -290,7 +293,7 @@ async fn there_are_no_more_debts_than_allowed(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#343, #369; louislam/uptime-kuma#7148.
-async fn a_paused_debt_is_never_overdue(backend: Backend) {
+async fn a_paused_debt_is_never_overdue(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep("06:00:00").await;
@@ -308,7 +311,7 @@ async fn a_paused_debt_is_never_overdue(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#664.
-async fn time_without_a_server_is_no_silence(backend: Backend) {
+async fn time_without_a_server_is_no_silence(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep("06:00:00").await;
@@ -323,7 +326,7 @@ async fn time_without_a_server_is_no_silence(backend: Backend) {
     assert_eq!((flips.len(), &*flips[0].1), (1, "09:35:00"), "{flips:?}");
 }
 
-async fn many_payments_at_once_are_all_stored(backend: Backend) {
+async fn many_payments_at_once_are_all_stored(backend: &Backend) {
     for number in 0..5 {
         backend.one.add(hourly(&format!("d{number}"))).await.expect("added");
     }
@@ -356,7 +359,7 @@ async fn many_payments_at_once_are_all_stored(backend: Backend) {
 
 /// getsentry/sentry#90130, getsentry/self-hosted#3208; healthchecks/healthchecks#148, #363, #490: what finds misses
 /// stopped, and nobody knew.
-async fn a_broken_debt_keeps_no_other_one_waiting(backend: Backend) {
+async fn a_broken_debt_keeps_no_other_one_waiting(backend: &Backend) {
     let server = &backend.one;
     for slug in ["broken", "whole"] {
         server.add(hourly(slug)).await.expect("added");
@@ -404,7 +407,7 @@ async fn a_broken_debt_keeps_no_other_one_waiting(backend: Backend) {
 }
 
 /// prometheus/prometheus#2882, prometheus/alertmanager#1542: what never happened has a series.
-async fn a_debt_has_metrics_from_its_creation_on(backend: Backend) {
+async fn a_debt_has_metrics_from_its_creation_on(backend: &Backend) {
     let server = &backend.one;
     for slug in ["first", "second", "third"] {
         server.add(hourly(slug)).await.expect("added");

@@ -9,35 +9,51 @@ use tally_store::error::Step as _;
 use tally_store::sqlite::rows;
 use uuid::Uuid;
 
-use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
+use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
 use super::super::{Listing, Result};
 use super::time;
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
-use crate::state::{Run, State};
+use crate::state::{Run, State, Status};
 
 pub(in crate::store) fn list(
-    connection: &Connection,
+    connection: &mut Connection,
     listing: &Listing,
     now: Timestamp,
 ) -> Result<Vec<Debt>> {
-    let json = |texts: &[String]| serde_json::to_string(texts).expect("texts can be JSON");
-    let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
-    let statuses = serde_json::to_string(&statuses).expect("numbers can be JSON");
-    let (rank, slug) = listing.after.clone().unwrap_or_default();
-    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-    let values = params![
-        listing.namespace.0,
-        statuses,
-        listing.search,
-        json(&listing.tags),
-        (!listing.by_slug).then(|| now.as_microsecond()),
-        i64::from(rank),
-        slug,
-        limit,
-    ];
-    let sql = include_str!("list.sql");
-    rows(connection, "list debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+    let step = "list debts";
+    let tags = serde_json::to_string(&listing.tags).expect("texts can be JSON");
+    let now = (!listing.by_slug).then(|| now.as_microsecond());
+    let (first, after) = listing.after.clone().unwrap_or_default();
+    // One snapshot of all statuses.
+    let transaction = connection.transaction().step(step)?;
+    let read = |rank: u8, status: Status, sql: &str| -> Result<Vec<Debt>> {
+        let values = params![
+            listing.namespace.0,
+            status_number(status),
+            listing.search,
+            tags,
+            now,
+            if rank == first { &*after } else { "" },
+            i64::try_from(listing.limit).unwrap_or(i64::MAX),
+        ];
+        rows(&transaction, step, sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+    };
+    let (each, late) = (include_str!("list.sql"), include_str!("list_late.sql"));
+    let mut all = Vec::new();
+    for status in listing.each_status() {
+        let rank = if status == Status::Down && now.is_some() { 0 } else { 2 };
+        let may_be_late = now.is_some() && matches!(status, Status::New | Status::Up);
+        for (rank, sql) in [(rank, each)].into_iter().chain(may_be_late.then_some((1, late))) {
+            if rank >= first {
+                all.extend(read(rank, status, sql)?.into_iter().map(|debt| (rank, debt)));
+            }
+        }
+    }
+    all.sort_by(|(rank, one), (other_rank, other)| {
+        (rank, &one.definition.slug).cmp(&(other_rank, &other.definition.slug))
+    });
+    Ok(all.into_iter().map(|(_, debt)| debt).take(listing.limit).collect())
 }
 
 pub(in crate::store) fn late(
@@ -55,17 +71,9 @@ pub(in crate::store) fn counts(
     connection: &Connection,
     namespace: Option<Namespace>,
 ) -> Result<[i64; 4]> {
-    let mut counts = [0; 4];
     let namespace = namespace.map(|namespace| namespace.0);
-    let pair = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?));
-    let sql = include_str!("counts.sql");
-    for (status, count) in rows(connection, "count debts", sql, [namespace], pair)? {
-        let status = usize::try_from(status).unwrap_or(usize::MAX);
-        if let Some(of_status) = counts.get_mut(status) {
-            *of_status = count;
-        }
-    }
-    Ok(counts)
+    let one = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
+    Ok(sum_of(rows(connection, "count debts", include_str!("counts.sql"), [namespace], one)?))
 }
 
 pub(in crate::store) fn seen(connection: &Connection, debts_max: u32) -> Result<Seen> {

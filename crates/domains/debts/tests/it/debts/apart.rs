@@ -25,7 +25,7 @@ fn foreign<T>(message: T) -> Request<T> {
 }
 
 /// Whatever a debt is asked for by.
-async fn a_namespace_has_its_own_debts(backend: Backend) {
+async fn a_namespace_has_its_own_debts(backend: &Backend) {
     let server = &backend.one;
     let own = server.add(hourly("backup")).await.expect("added").debt.expect("a debt");
     let service = &server.service;
@@ -63,7 +63,7 @@ async fn a_namespace_has_its_own_debts(backend: Backend) {
 }
 
 /// What was received before the deadline may be stored a little later.
-async fn a_sweep_leaves_time_for_what_is_being_stored(backend: Backend) {
+async fn a_sweep_leaves_time_for_what_is_being_stored(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep_until("06:00:00", "07:05:01").await;
@@ -73,7 +73,7 @@ async fn a_sweep_leaves_time_for_what_is_being_stored(backend: Backend) {
 }
 
 /// The database is slow, so that what was received before the deadline is stored long after it.
-async fn what_a_server_holds_is_not_judged_before_it_is_stored(backend: Backend) {
+async fn what_a_server_holds_is_not_judged_before_it_is_stored(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep_until("06:00:00", "07:04:50").await;
@@ -104,7 +104,7 @@ async fn what_a_server_holds_is_not_judged_before_it_is_stored(backend: Backend)
 }
 
 /// The one that sweeps; the payment comes through another one, in time.
-async fn a_server_whose_clock_is_ahead_alarms_no_earlier(backend: Backend) {
+async fn a_server_whose_clock_is_ahead_alarms_no_earlier(backend: &Backend) {
     let (server, ahead) = (&backend.one, backend.server_by_clock("07:04:50").await);
     server.add(hourly("backup")).await.expect("added");
     server.sweep_until("06:00:00", "07:04:50").await;
@@ -121,7 +121,7 @@ async fn a_server_whose_clock_is_ahead_alarms_no_earlier(backend: Backend) {
 }
 
 /// No server was there: what comes first when one is there again may be a payment.
-async fn a_payment_before_the_first_sweep_is_not_late(backend: Backend) {
+async fn a_payment_before_the_first_sweep_is_not_late(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep("06:00:00").await;

@@ -47,7 +47,7 @@ fn alarm(at: &str) -> Vec<(bool, String)> {
 }
 
 /// healthchecks/healthchecks#910, #1135, #547: one grace for what is late and for what runs.
-async fn a_start_limit_is_not_the_limit_of_a_run(backend: Backend) {
+async fn a_start_limit_is_not_the_limit_of_a_run(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     backend.set("05:59:00");
     for slug in ["idle", "long"] {
@@ -73,7 +73,7 @@ async fn a_start_limit_is_not_the_limit_of_a_run(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#1232: a job that dies early is noticed at the end of the limit.
-async fn a_run_that_falls_silent_is_overdue_then(backend: Backend) {
+async fn a_run_that_falls_silent_is_overdue_then(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     let limits = proto::Definition {
         schedule: None,
@@ -96,7 +96,7 @@ async fn a_run_that_falls_silent_is_overdue_then(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#236, #1160: what is done 2 min early counts for nothing.
-async fn a_payment_a_little_early_settles_the_coming_time_once(backend: Backend) {
+async fn a_payment_a_little_early_settles_the_coming_time_once(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     for (slug, window) in [("early", minutes(5)), ("exact", None)] {
         let limits = proto::Definition {
@@ -123,7 +123,7 @@ async fn a_payment_a_little_early_settles_the_coming_time_once(backend: Backend)
 }
 
 /// healthchecks/healthchecks#888: what is done far too fast counts as good.
-async fn a_run_that_was_too_short_has_failed(backend: Backend) {
+async fn a_run_that_was_too_short_has_failed(backend: &Backend) {
     let server = &backend.one;
     let limits = proto::Definition { run_min: minutes(1), run_limit: hours(1), ..hourly("job") };
     server.add(limits).await.expect("added");
@@ -142,7 +142,7 @@ async fn a_run_that_was_too_short_has_failed(backend: Backend) {
 
 /// healthchecks/healthchecks#815, #912, #196, NagiosEnterprises/nagioscore#1003: false alarms when clocks change.
 /// Each next time is stored, and paid exactly then.
-async fn every_stored_next_time_is_that_of_the_vectors(backend: Backend) {
+async fn every_stored_next_time_is_that_of_the_vectors(backend: &Backend) {
     let vectors: [(&str, &str, &[&str]); 7] = [
         ("15 3 * * *", "2021-03-28T00:00+02", &["2021-03-28T04:00+03", "2021-03-29T03:15+03"]),
         ("15 3 * * *", "2021-10-31T00:00+03", &["2021-10-31T03:15+03", "2021-11-01T03:15+02"]),
@@ -189,7 +189,7 @@ async fn every_stored_next_time_is_that_of_the_vectors(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#912: the zones of the server and of the job differ, and nothing says which one counts.
-async fn a_schedule_without_a_zone_says_that_it_is_utc(backend: Backend) {
+async fn a_schedule_without_a_zone_says_that_it_is_utc(backend: &Backend) {
     let server = &backend.one;
     let zone = |debt: Option<proto::Debt>| {
         debt.and_then(|debt| debt.definition).map(|definition| definition.time_zone)
@@ -205,7 +205,7 @@ async fn a_schedule_without_a_zone_says_that_it_is_utc(backend: Backend) {
 }
 
 /// getsentry/sentry#84358, #80898, #80888: a punctual check-in is booked on the next slot, and today's is missed.
-async fn a_payment_is_booked_by_its_own_time_in_any_order(backend: Backend) {
+async fn a_payment_is_booked_by_its_own_time_in_any_order(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     let said = |debt: &str, at: &str| {
         let at = time(at);
@@ -239,7 +239,7 @@ async fn a_payment_is_booked_by_its_own_time_in_any_order(backend: Backend) {
 }
 
 /// getsentry/sentry#68161: start and end became two check-ins.
-async fn a_start_and_an_end_without_an_id_are_one_run(backend: Backend) {
+async fn a_start_and_an_end_without_an_id_are_one_run(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(proto::Definition { run_limit: hours(1), ..hourly("job") }).await.expect("added");
     one.paid(kind("job", proto::PaymentKind::Start)).await.expect("paid");
@@ -252,7 +252,7 @@ async fn a_start_and_an_end_without_an_id_are_one_run(backend: Backend) {
 }
 
 /// louislam/uptime-kuma#6586, #5639: counters survive a success, and "down" is followed by more alarms.
-async fn a_period_is_one_alarm_and_one_recovery_whatever_comes(backend: Backend) {
+async fn a_period_is_one_alarm_and_one_recovery_whatever_comes(backend: &Backend) {
     use proto::PaymentKind::{Fail, Success};
     let (one, other) = (&backend.one, &backend.other);
     one.add(proto::Definition { failures_to_alarm: 2, ..hourly("job") }).await.expect("added");
@@ -279,7 +279,7 @@ async fn a_period_is_one_alarm_and_one_recovery_whatever_comes(backend: Backend)
 }
 
 /// healthchecks/healthchecks#17: a job in a loop pays all the time.
-async fn a_debt_that_is_paid_too_often_is_not_fine(backend: Backend) {
+async fn a_debt_that_is_paid_too_often_is_not_fine(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     let limits = proto::Definition { rate_payments: 3, rate_period: minutes(1), ..hourly("loop") };
     one.add(limits).await.expect("added");
