@@ -22,12 +22,14 @@ pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
     pub(crate) database: Database,
-    _place: Place,
+    place: Place,
 }
 
-#[allow(dead_code, reason = "they are removed with it")]
 enum Place {
-    Folder(TempDir),
+    /// It is removed with this value.
+    Folder {
+        _folder: TempDir,
+    },
     Database(TestDatabase),
 }
 
@@ -47,7 +49,7 @@ impl Backend {
         let database =
             migrated(&format!("sqlite:{}", folder.path().join("tally.db").display())).await;
         let (one, other) = (Server::new(&database), Server::new(&database));
-        Some(Self { one, other, database, _place: Place::Folder(folder) })
+        Some(Self { one, other, database, place: Place::Folder { _folder: folder } })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
@@ -93,7 +95,7 @@ impl Backend {
     fn of(one: &Database, other: &Database, place: TestDatabase) -> Self {
         let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
-        Self { one, other, database, _place: Place::Database(place) }
+        Self { one, other, database, place: Place::Database(place) }
     }
 
     /// Changes what no server would.
@@ -108,6 +110,70 @@ impl Backend {
                 };
                 database.write(change).await.expect("changed");
             }
+        }
+    }
+
+    /// Does what the migrations of the next version may: each table gets a column with a default, under the
+    /// servers that run.
+    pub(crate) async fn add_columns(&self) {
+        let add = |table: String| {
+            format!("ALTER TABLE {table} ADD COLUMN next_version INTEGER NOT NULL DEFAULT 7;\n")
+        };
+        match (&self.place, &self.database) {
+            (Place::Database(place), _) => {
+                let client = place.connect().await;
+                let sql = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'";
+                for row in client.query(sql, &[]).await.expect("the tables") {
+                    client.batch_execute(&add(row.get(0))).await.expect("a column");
+                }
+            }
+            (Place::Folder { .. }, Database::Sqlite(database)) => {
+                let change = move |connection: &mut rusqlite::Connection| {
+                    let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+                    let mut tables = connection.prepare(sql).step("list the tables")?;
+                    let tables = tables.query_map([], |row| row.get(0)).step("list the tables")?;
+                    let add: Result<String, _> = tables.map(|table| table.map(add)).collect();
+                    connection.execute_batch(&add.step("list the tables")?).step("add columns")
+                };
+                database.write(change).await.expect("changed");
+            }
+            (Place::Folder { .. }, Database::Postgres(_)) => unreachable!("it has no folder"),
+        }
+    }
+
+    /// Fails unless what is kept twice is the same: of each debt when it is overdue and late, and how many there are.
+    pub(crate) async fn check(&self) {
+        let different = "SELECT CAST(count(*) AS BIGINT) FROM (\
+                 SELECT id FROM (\
+                     SELECT overdue_at, id, namespace_id, CASE WHEN status <= 1 THEN due_at END AS late_at \
+                     FROM tally_debts WHERE overdue_at IS NOT NULL \
+                     UNION ALL SELECT overdue_at, debt_id, namespace_id, late_at FROM tally_debt_deadlines\
+                 ) AS both_of_them GROUP BY overdue_at, id, namespace_id, late_at HAVING count(*) <> 2\
+             ) AS deadlines \
+             UNION ALL \
+             SELECT CAST(count(*) AS BIGINT) FROM tally_debt_namespaces AS n \
+             WHERE n.debts <> (SELECT count(*) FROM tally_debts AS d WHERE d.namespace_id = n.namespace_id)";
+        let counts: Vec<i64> = match &self.database {
+            Database::Postgres(database) => {
+                let rows = database.rows("check", different, &[]).await.expect("counts");
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+            Database::Sqlite(database) => {
+                let count = |row: &rusqlite::Row<'_>| row.get(0);
+                let read = move |connection: &mut rusqlite::Connection| {
+                    tally_store::sqlite::rows(connection, "check", different, [], count)
+                };
+                database.read(read).await.expect("counts")
+            }
+        };
+        assert_eq!(counts, [0, 0], "deadlines, and counts of debts");
+    }
+
+    /// A session in which a test does what a server would not. There is none of SQLite.
+    pub(crate) async fn session(&self) -> tokio_postgres::Client {
+        match &self.place {
+            Place::Database(database) => database.connect().await,
+            Place::Folder { .. } => panic!("a file of SQLite has no sessions"),
         }
     }
 

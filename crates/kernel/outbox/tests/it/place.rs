@@ -1,5 +1,6 @@
 //! An empty database of each kind, with an outbox in it.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +125,7 @@ impl Place {
         match &self.database {
             Database::Postgres(database) => {
                 let transaction = database.begin(Isolation::Default).await?;
-                postgres::append(&transaction, event).await?;
+                postgres::append(&transaction, from_ref(event)).await?;
                 if commits { transaction.commit().await } else { transaction.abandon().await }
             }
             Database::Sqlite(database) => {
@@ -132,7 +133,7 @@ impl Place {
                 database
                     .write(move |connection| {
                         let transaction = begin(connection)?;
-                        sqlite::append(&transaction, &event)?;
+                        sqlite::append(&transaction, from_ref(&event))?;
                         if commits {
                             transaction.commit().expect("it commits");
                         }

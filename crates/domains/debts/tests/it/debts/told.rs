@@ -33,7 +33,7 @@ impl Server {
     }
 }
 
-async fn an_alarm_says_whether_it_was_delivered(backend: Backend) {
+async fn an_alarm_says_whether_it_was_delivered(backend: &Backend) {
     let (hook, relay) = (Hook::start(), Relay::start());
     let allowed = "ops@example.com".parse().expect("an address");
     let mail = Mail::new(&relay.url("127.0.0.1"), "Tally <tally@example.com>", allowed);
