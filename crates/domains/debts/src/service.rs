@@ -10,9 +10,8 @@ mod badge;
 mod pay;
 mod running;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use tally_ingest::{Queue, Workers};
@@ -23,6 +22,7 @@ use tally_store::{Database, Lease};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
+use self::badge::KnownBadges;
 pub(crate) use self::badge::{BADGE_PATH, Badge};
 pub(crate) use self::pay::Said;
 use crate::definition::{Definition, Written, Wrong};
@@ -61,8 +61,7 @@ pub struct Service {
     is_keeping: Arc<AtomicBool>,
     /// How many debts have metrics each.
     metrics_max: u32,
-    /// By the numbers of namespaces.
-    badge_secrets: Arc<Mutex<HashMap<i64, Uuid>>>,
+    badges: Arc<KnownBadges>,
 }
 
 /// A debt, its open runs, and its next times.
@@ -122,7 +121,7 @@ impl Service {
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             is_keeping,
             metrics_max: settings.metrics_max,
-            badge_secrets: Arc::default(),
+            badges: Arc::default(),
         }
     }
 

@@ -1,11 +1,14 @@
 //! Badges: who has the link of one sees how a debt, or the worst debt of a tag, stands, and nothing else.
 //!
 //! A link has an HMAC-SHA256 over what it shows, by a secret that its namespace has from its first debt on. So nobody
-//! makes a link to something else of it, and a wrong one asks the database for nothing.
+//! makes a link to something else of it, and a wrong one asks the database for nothing. A right one of a tag, which
+//! all debts of its namespace are read for, asks it once in [`TAG_KEPT`], however popular the page is that has it.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use tally_runtime::Namespace;
 use tally_serve::pages::Link;
@@ -19,6 +22,9 @@ use crate::state::Standing;
 /// Where badges are.
 pub(crate) const BADGE_PATH: &str = "/badges/debts.svg";
 
+/// How old the badge of a tag may be.
+const TAG_KEPT: SignedDuration = SignedDuration::from_secs(10);
+
 /// What a badge shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Badge {
@@ -27,6 +33,18 @@ pub(crate) enum Badge {
     /// The worst of all debts that have this tag.
     Tag(String),
 }
+
+/// What is known without asking the database.
+#[derive(Debug, Default)]
+pub(super) struct KnownBadges {
+    /// By the numbers of namespaces. They never change.
+    secrets: Mutex<HashMap<i64, Uuid>>,
+    /// By the number of the namespace and the tag.
+    tags: Mutex<HashMap<(i64, String), Asked>>,
+}
+
+/// When the database was asked for a tag, and where the worst debt stood.
+type Asked = (Timestamp, Option<Standing>);
 
 // === impl Service ===
 
@@ -61,17 +79,35 @@ impl Service {
                 Ok((title, debt.state.standing(self.now())))
             }
             Badge::Tag(tag) => {
-                let _place = self.place().await;
-                let worst = self.store.worst_of_tag(namespace, &tag, self.now()).await;
-                let worst = worst.map_err(Error::store("look at the debts of a tag"))?;
+                let worst = self.worst_of_tag(namespace, &tag).await?;
                 Ok((tag, worst.ok_or_else(unknown)?))
             }
         }
     }
 
-    /// The secret of a namespace. It never changes.
+    /// Where the worst debt of a tag stands, or stood a moment ago.
+    async fn worst_of_tag(
+        &self,
+        namespace: Namespace,
+        tag: &str,
+    ) -> Result<Option<Standing>, Error> {
+        if let Some(worst) = self.badges.of_tag(namespace, tag, self.now()) {
+            return Ok(worst);
+        }
+        let _place = self.place().await;
+        // Somebody else may have asked in the meantime.
+        let now = self.now();
+        if let Some(worst) = self.badges.of_tag(namespace, tag, now) {
+            return Ok(worst);
+        }
+        let worst = self.store.worst_of_tag(namespace, tag, now).await;
+        let worst = worst.map_err(Error::store("look at the debts of a tag"))?;
+        self.badges.keep_tag(namespace, tag, now, worst);
+        Ok(worst)
+    }
+
     async fn badge_secret(&self, namespace: Namespace) -> Result<Option<Uuid>, Error> {
-        let known = || self.badge_secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || lock(&self.badges.secrets);
         let secret = known().get(&namespace.0).copied();
         if secret.is_some() {
             return Ok(secret);
@@ -84,6 +120,32 @@ impl Service {
         }
         Ok(secret)
     }
+}
+
+// === impl KnownBadges ===
+
+impl KnownBadges {
+    fn of_tag(&self, namespace: Namespace, tag: &str, now: Timestamp) -> Option<Option<Standing>> {
+        let tags = lock(&self.tags);
+        let (asked, worst) = tags.get(&(namespace.0, tag.to_owned()))?;
+        is_fresh(*asked, now).then_some(*worst)
+    }
+
+    fn keep_tag(&self, namespace: Namespace, tag: &str, now: Timestamp, worst: Option<Standing>) {
+        let mut tags = lock(&self.tags);
+        tags.retain(|_, (asked, _)| is_fresh(*asked, now));
+        tags.insert((namespace.0, tag.to_owned()), (now, worst));
+    }
+}
+
+/// Also if the clock went back.
+fn is_fresh(asked: Timestamp, now: Timestamp) -> bool {
+    asked.duration_until(now).abs() < TAG_KEPT
+}
+
+/// A poisoned lock is fine: no operation leaves it half done.
+fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Badge ===
