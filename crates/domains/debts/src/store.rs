@@ -2,12 +2,14 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `badges.rs` | what badges are made of |
 //! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
 //! | `listing.rs` | which debts are listed, and in what order |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
 //! | `told.rs` | what deeds are about, and what tells that they were done before |
 
+mod badges;
 mod codes;
 mod listing;
 mod postgres;

@@ -40,6 +40,7 @@ mod apart;
 mod listed;
 mod next_version;
 mod threads;
+mod told;
 mod turns;
 
 on_every_backend!(

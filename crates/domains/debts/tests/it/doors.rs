@@ -28,6 +28,7 @@ macro_rules! on {
 
 use on;
 
+mod badges;
 mod checks;
 mod clients;
 mod compter;
