@@ -151,7 +151,7 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: &Backend) {
     has(&door.page("/"), &["There are none yet"]);
     fill(server, &door).await;
     let board = door.page("/debts");
-    let expected = [("failing", "down"), ("backup", "up"), ("beat", "late"), ("old", "idle")];
+    let expected = [("failing", "down"), ("beat", "late"), ("backup", "up"), ("old", "idle")];
     let stands = |(slug, badge): &(&str, &str)| ((*slug).to_owned(), (*badge).to_owned());
     assert_eq!(rows(&board), expected.iter().map(stands).collect::<Vec<_>>(), "{board}");
     has(&board, &["Nightly &lt;b&gt;", "Europe/Berlin", "due <time", "overdue <time", "in 10 min"]);
