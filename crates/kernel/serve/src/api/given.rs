@@ -244,7 +244,7 @@ mod tests {
         assert!(problem.contains("status: 408,"), "{problem}");
         let never = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
         let read = timeout(2 * SEND_MAX, whole(Request::new(never), 4)).await;
-        let problem = format!("{:?}", read.expect("it is given up").err().expect("slow"));
+        let problem = format!("{:?}", read.expect("it is given up").expect_err("slow"));
         assert!(problem.contains("status: 408,"), "{problem}");
     }
 
