@@ -19,9 +19,11 @@ use tally_store::sqlite::{begin, rows};
 use tally_store::watch;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
+pub(super) use self::read::{
+    badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen,
+};
 use self::read::{debt, runs_of};
-use self::save::save;
+use self::save::{save, save_deadline};
 use super::codes::{definition_text, status_number};
 use super::{
     Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
@@ -137,7 +139,7 @@ fn insert(
     let step = "make a debt";
     let namespace = new.namespace.0;
     let sql = include_str!("sqlite/count_up.sql");
-    let values = (namespace, debts_max);
+    let values = (namespace, debts_max, new.badge_secret.as_bytes());
     let number = transaction.query_row(sql, values, |row| row.get(0)).optional().step(step)?;
     let Some(number) = number else { return Ok(None) };
     let debt = made(new, number, now);
@@ -159,6 +161,8 @@ fn insert(
     let done = transaction.execute(include_str!("sqlite/insert.sql"), values).step(step)?;
     if done == 0 {
         transaction.execute(include_str!("sqlite/count_down.sql"), [namespace]).step(step)?;
+    } else if let Some(deadline) = debt.deadline() {
+        save_deadline(transaction, &deadline)?;
     }
     Ok(Some(done > 0))
 }
@@ -204,9 +208,13 @@ pub(super) fn remove(connection: &mut Connection, debt: &Debt, subjects: &[Uuid]
     let step = "forget a debt";
     let transaction = begin(connection)?;
     let id = debt.id.as_bytes();
-    if transaction.execute(include_str!("sqlite/delete.sql"), [id]).step(step)? > 0 {
+    let sql = include_str!("sqlite/delete.sql");
+    let gone = transaction.query_row(sql, [id], |row| row.get::<_, Option<i64>>(0)).optional();
+    if let Some(deadline) = gone.step(step)? {
         let sql = include_str!("sqlite/count_down.sql");
         transaction.execute(sql, [debt.namespace.0]).step(step)?;
+        let sql = include_str!("sqlite/delete_deadline.sql");
+        transaction.execute(sql, (deadline, id)).step(step)?;
     }
     for sql in [
         include_str!("sqlite/delete_payments.sql"),

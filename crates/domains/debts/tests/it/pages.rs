@@ -144,7 +144,7 @@ fn every_link_leads_somewhere(door: &Door, pages: &[String]) {
     }
 }
 
-async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
+async fn the_board_and_a_debt_say_how_things_stand(backend: &Backend) {
     let server = &backend.one;
     let door = Door::open(server, Access::Anyone).await;
     has(&door.page("/debts"), &["Add the first debt", "tally debts add backup", "/debts/new/form"]);
@@ -214,7 +214,7 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
     door.close().await;
 }
 
-async fn a_debt_says_what_happened_and_who_was_told(backend: Backend) {
+async fn a_debt_says_what_happened_and_who_was_told(backend: &Backend) {
     let server = &backend.one;
     let door = Door::open(server, Access::Anyone).await;
     let hook = format!("{HOOK}s3cret");
@@ -262,7 +262,7 @@ async fn a_debt_says_what_happened_and_who_was_told(backend: Backend) {
     door.close().await;
 }
 
-async fn forms_and_buttons_do_what_they_say(backend: Backend) {
+async fn forms_and_buttons_do_what_they_say(backend: &Backend) {
     let server = &backend.one;
     let door = Door::open(server, Access::Anyone).await;
     has(&door.page("/debts/new/form"), &["action=\"/debts/new/form\"", "name=\"slug\""]);

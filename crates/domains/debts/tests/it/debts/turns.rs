@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Both have begun before either may write: without the lock, the second one would write what it has made of the
 /// state before the first one, and that would be gone.
-async fn deeds_with_one_debt_are_judged_in_turn(backend: Backend) {
+async fn deeds_with_one_debt_are_judged_in_turn(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
     // A transaction sees those who wait as they were at first.
