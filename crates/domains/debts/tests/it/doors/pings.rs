@@ -178,4 +178,8 @@ async fn alertmanager_pays_while_its_watchdog_fires(port: Port) {
     assert_eq!(port.kinds("watchdog"), ["success", "success", "log"]);
     let wrong = port.send(&format!("POST /ping/{id}"), &headers, "{");
     assert_eq!(wrong.status, 400, "{wrong:?}");
+    // What the address says is more than success stays what it is.
+    let body = r#"{"version":"4","status":"resolved","alerts":[]}"#;
+    assert_eq!(port.send(&format!("POST /ping/{id}/fail"), &headers, body).status, 200);
+    assert_eq!(port.kinds("watchdog").last().map(String::as_str), Some("fail"));
 }
