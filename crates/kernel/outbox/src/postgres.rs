@@ -51,11 +51,12 @@ pub(crate) async fn deliveries(
     database: &Database,
     domain: &'static str,
     subject: Uuid,
+    before: i64,
     limit: u32,
 ) -> Result<Vec<Delivery>, Error> {
     let (step, sql) = ("list events", include_str!("postgres/deliveries.sql"));
     let limit = i64::from(limit);
-    let once = async || database.rows(step, sql, &[&domain, &subject, &limit]).await;
+    let once = async || database.rows(step, sql, &[&domain, &subject, &before, &limit]).await;
     let rows = Policy::short(step).run(once).await?;
     let delivery = |row: &Row| Delivery {
         id: row.get(0),

@@ -45,6 +45,7 @@ pub(crate) fn deliveries(
     connection: &Connection,
     domain: &'static str,
     subject: Uuid,
+    before: i64,
     limit: u32,
 ) -> Result<Vec<Delivery>, Error> {
     let delivery = |row: &Row<'_>| {
@@ -64,7 +65,7 @@ pub(crate) fn deliveries(
         })
     };
     let sql = include_str!("sqlite/deliveries.sql");
-    rows(connection, "list events", sql, (domain, subject.as_bytes(), limit), delivery)
+    rows(connection, "list events", sql, (domain, subject.as_bytes(), before, limit), delivery)
 }
 
 pub(crate) fn due(

@@ -4,10 +4,12 @@ use axum::response::Response;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tally_access::{Caller, Scope};
+use tally_outbox::{Delivery, State as Told};
 use tally_serve::api::{self, Format, csv, tag_of};
 
 use super::schemas;
-use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
+use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
+use crate::service::ToldFlip;
 use crate::state::{Kind, Outcome, Status};
 use crate::{definition::Written, durations};
 
@@ -77,13 +79,31 @@ pub(super) fn run(kept: &KeptRun) -> Value {
     })
 }
 
-pub(super) fn flip(flip: &KeptFlip) -> Value {
+pub(super) fn flip(told: &ToldFlip) -> Value {
+    let flip = &told.flip;
     json!({
         "number": flip.number,
         "is_alarm": flip.is_alarm(),
         "at": flip.at.to_string(),
         "noticed_at": flip.noticed.to_string(),
         "cause": flip.cause,
+        "deliveries": told.deliveries.iter().map(delivery).collect::<Value>(),
+    })
+}
+
+fn delivery(delivery: &Delivery) -> Value {
+    let (state, at) = match delivery.state {
+        Told::Pending { due } => ("pending", due),
+        Told::Delivered { at } => ("delivered", at),
+        Told::Dead { at } => ("given-up", at),
+    };
+    json!({
+        "receiver": delivery.receiver,
+        "event_id": delivery.id.to_string(),
+        "state": state,
+        "at": at.to_string(),
+        "attempts": delivery.attempts,
+        "answer": delivery.answer,
     })
 }
 
@@ -193,6 +213,7 @@ pub(super) fn read_duration(text: Option<&str>) -> Result<Option<std::time::Dura
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KeptFlip;
 
     #[test]
     fn a_list_of_nothing_has_its_columns() {
@@ -211,7 +232,7 @@ mod tests {
             noticed: jiff::Timestamp::UNIX_EPOCH,
             cause: "a, b".to_owned(),
         };
-        let shown = self::flip(&flip);
+        let shown = self::flip(&ToldFlip { flip, deliveries: Vec::new() });
         let text = String::from_utf8(rows(&columns("flips"), std::slice::from_ref(&shown)))
             .expect("UTF-8");
         let (names, cells) = text.split_once("\r\n").or(text.split_once('\n')).expect("two lines");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tally_access::Caller;
 use tally_debts::{DOMAIN, Service, Settings};
-use tally_outbox::{Outbox, Secrets, Webhooks};
+use tally_outbox::{Courier, Outbox, Secrets, Webhooks};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::Parts;
 use tally_store::error::Step as _;
@@ -21,13 +21,15 @@ pub(crate) const HOOK: &str = "https://hooks.example.com/tally/";
 pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
-    database: Database,
-    _place: Place,
+    pub(crate) database: Database,
+    place: Place,
 }
 
-#[allow(dead_code, reason = "they are removed with it")]
 enum Place {
-    Folder(TempDir),
+    /// It is removed with this value.
+    Folder {
+        _folder: TempDir,
+    },
     Database(TestDatabase),
 }
 
@@ -35,6 +37,8 @@ enum Place {
 pub(crate) struct Server {
     pub(crate) service: Service,
     pub(crate) clock: Arc<ManualClock>,
+    /// It delivers when the test says so.
+    pub(crate) courier: Courier,
 }
 
 // === impl Backend ===
@@ -45,7 +49,7 @@ impl Backend {
         let database =
             migrated(&format!("sqlite:{}", folder.path().join("tally.db").display())).await;
         let (one, other) = (Server::new(&database), Server::new(&database));
-        Some(Self { one, other, database, _place: Place::Folder(folder) })
+        Some(Self { one, other, database, place: Place::Folder { _folder: folder } })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
@@ -91,7 +95,7 @@ impl Backend {
     fn of(one: &Database, other: &Database, place: TestDatabase) -> Self {
         let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
-        Self { one, other, database, _place: Place::Database(place) }
+        Self { one, other, database, place: Place::Database(place) }
     }
 
     /// Changes what no server would.
@@ -106,6 +110,34 @@ impl Backend {
                 };
                 database.write(change).await.expect("changed");
             }
+        }
+    }
+
+    /// Does what the migrations of the next version may: each table gets a column with a default, under the
+    /// servers that run.
+    pub(crate) async fn add_columns(&self) {
+        let add = |table: String| {
+            format!("ALTER TABLE {table} ADD COLUMN next_version INTEGER NOT NULL DEFAULT 7;\n")
+        };
+        match (&self.place, &self.database) {
+            (Place::Database(place), _) => {
+                let client = place.connect().await;
+                let sql = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'";
+                for row in client.query(sql, &[]).await.expect("the tables") {
+                    client.batch_execute(&add(row.get(0))).await.expect("a column");
+                }
+            }
+            (Place::Folder { .. }, Database::Sqlite(database)) => {
+                let change = move |connection: &mut rusqlite::Connection| {
+                    let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+                    let mut tables = connection.prepare(sql).step("list the tables")?;
+                    let tables = tables.query_map([], |row| row.get(0)).step("list the tables")?;
+                    let add: Result<String, _> = tables.map(|table| table.map(add)).collect();
+                    connection.execute_batch(&add.step("list the tables")?).step("add columns")
+                };
+                database.write(change).await.expect("changed");
+            }
+            (Place::Folder { .. }, Database::Postgres(_)) => unreachable!("it has no folder"),
         }
     }
 
@@ -137,6 +169,14 @@ impl Backend {
         assert_eq!(counts, [0, 0], "deadlines, and counts of debts");
     }
 
+    /// A session in which a test does what a server would not. There is none of SQLite.
+    pub(crate) async fn session(&self) -> tokio_postgres::Client {
+        match &self.place {
+            Place::Database(database) => database.connect().await,
+            Place::Folder { .. } => panic!("a file of SQLite has no sessions"),
+        }
+    }
+
     /// Sets the time of both servers.
     pub(crate) fn set(&self, now: &str) {
         self.one.clock.set(time(now));
@@ -153,8 +193,11 @@ impl Server {
 
     /// With other settings.
     pub(crate) fn with(database: &Database, settings: Settings) -> Self {
-        let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
-        let webhooks = Webhooks::new(HOOK.parse().expect("a prefix"), secrets);
+        Self::telling(database, settings, webhooks(HOOK))
+    }
+
+    /// With other receivers.
+    pub(crate) fn telling(database: &Database, settings: Settings, webhooks: Webhooks) -> Self {
         let (clock, drain) = (Arc::new(ManualClock::new(time("06:00:00"))), Drain::new());
         // Its duties end at once: the test sweeps.
         drain.begin();
@@ -165,8 +208,9 @@ impl Server {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
+        let courier = Courier::new(parts.outbox.clone(), Arc::clone(&clock) as _);
         let service = Service::start(parts, settings);
-        Self { service, clock }
+        Self { service, clock, courier }
     }
 
     /// Sweeps from one time to another, as often as a server has to at least.
@@ -192,6 +236,12 @@ impl Server {
         let done = self.service.sweep().await;
         assert!(done.is_err(), "{now}: something cannot be swept");
     }
+}
+
+/// Those that begin with this.
+pub(crate) fn webhooks(prefix: &str) -> Webhooks {
+    let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
+    Webhooks::new(prefix.parse().expect("a prefix"), secrets)
 }
 
 pub(crate) async fn open(url: &str) -> Database {

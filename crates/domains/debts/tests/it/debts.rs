@@ -38,6 +38,9 @@ pub(crate) use {on, on_every_backend};
 
 mod apart;
 mod listed;
+mod next_version;
+mod told;
+mod turns;
 
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,
