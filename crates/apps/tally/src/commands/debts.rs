@@ -301,7 +301,7 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
         idempotency_key: args.idempotency_key.unwrap_or_else(drawn),
         ..proto::PayRequest::default()
     };
-    let paid = run::tell(&args.server, request, PATIENCE).await;
+    let paid = run::tell(&args.server, request, PATIENCE, false).await;
     let paid = paid.map_err(run::Failed::into_error)?;
     let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
     say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));

@@ -26,7 +26,7 @@ use tonic::{Code, Status};
 use self::child::Output;
 use self::spool::Spool;
 use super::failed;
-use crate::client::{ServerArgs, may_be_done};
+use crate::client::{ServerArgs, Unreachable, may_be_done};
 use crate::output::{fail, say, visible, warn};
 
 /// How long one attempt may take. The command does not wait longer for its start to be told.
@@ -154,7 +154,11 @@ async fn tell_start(args: &RunArgs, spool: &Spool, start: proto::PayRequest) {
         Err(Failed::Wrong(error)) => {
             warn(format_args!("{error:#}; the command runs all the same"));
         }
-        Err(Failed::Refused(error) | Failed::Away(error)) => {
+        Err(Failed::Refused(error)) => {
+            spool.keep(&start);
+            warn(format_args!("{error:#}; the command runs all the same"));
+        }
+        Err(Failed::Away(error)) => {
             let kept = spool.keep(&start);
             let then = if kept { ", and it is told later" } else { "" };
             warn(format_args!("{error:#}; the command runs all the same{then}"));
@@ -165,7 +169,7 @@ async fn tell_start(args: &RunArgs, spool: &Spool, start: proto::PayRequest) {
 /// Tells how it ended, or keeps it. A signal ends the attempts.
 async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest, signals: &mut Signals) {
     let told = tokio::select! {
-        told = tell(&args.server, end.clone(), args.patience) => told,
+        told = tell(&args.server, end.clone(), args.patience, args.quiet) => told,
         signal = signals.recv() => {
             Err(Failed::Away(anyhow!("{signal} came before the server's answer")))
         }
@@ -177,7 +181,14 @@ async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest, signals
         }
         Ok(_) => {}
         Err(Failed::Wrong(error)) => warn(format_args!("{error:#}; it is not told")),
-        Err(Failed::Refused(error) | Failed::Away(error)) => {
+        Err(Failed::Refused(error)) => {
+            let then = match spool.keep(&end) {
+                true => "it is kept for this server and key, and not told before they are accepted",
+                false => "it is lost",
+            };
+            warn(format_args!("{error:#}; {then}"));
+        }
+        Err(Failed::Away(error)) => {
             let kept = spool.keep(&end);
             let then = if kept { "it is told by the next `tally debts run`" } else { "it is lost" };
             warn(format_args!("{error:#}; {then}"));
@@ -218,17 +229,22 @@ async fn attempt(
     server: &ServerArgs,
     request: proto::PayRequest,
 ) -> Result<proto::PayResponse, Failed> {
-    let mut client = server.debts().await.map_err(Failed::Away)?;
+    let mut client = server.debts().await.map_err(|error| match error.is::<Unreachable>() {
+        true => Failed::Away(error),
+        false => Failed::Refused(error),
+    })?;
     let debt = request.debt.clone();
     let paid = client.pay(request).await;
     paid.map(tonic::Response::into_inner).map_err(|status| Failed::of(&debt, &status))
 }
 
-/// Pays, and tries again while the server is away. The payment has a run or a key, so it counts once.
+/// Pays, and tries again while the server is away; unless it is quiet, it says so. The payment has a run or a
+/// key, so it counts once.
 pub(super) async fn tell(
     server: &ServerArgs,
     request: proto::PayRequest,
     patience: Duration,
+    is_quiet: bool,
 ) -> Result<proto::PayResponse, Failed> {
     let (until, mut attempts) = (Instant::now() + patience, 0);
     loop {
@@ -240,6 +256,10 @@ pub(super) async fn tell(
                 let pause = backoff::pause(PAUSE_MIN, PAUSE_MAX, attempts, random::number());
                 if Instant::now() + pause >= until {
                     return Err(Failed::Away(error));
+                }
+                if attempts == 1 && !is_quiet {
+                    let longest = durations::shown(patience);
+                    say(format_args!("{error:#}; trying again for {longest}"));
                 }
                 sleep(pause).await;
             }
