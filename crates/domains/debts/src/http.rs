@@ -21,7 +21,7 @@ use tally_access::Caller;
 use tally_runtime::tell;
 use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 
-pub(crate) use self::answers::{cursor, kind, read_cursor};
+pub(crate) use self::answers::kind;
 use self::describe::{
     ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, ORDER, PAUSE, PAY, PAYMENTS,
     RESUME, RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
@@ -31,7 +31,7 @@ use crate::domain::NAME;
 use crate::error::Error;
 use crate::model::Named;
 use crate::service::{Service, Shown};
-use crate::store::Listing;
+use crate::store::{Listing, cursor, read_cursor};
 
 /// How large the body of a definition may be.
 const DEFINITION_BYTES_MAX: usize = 64 << 10;

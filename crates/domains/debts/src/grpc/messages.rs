@@ -13,12 +13,11 @@ use tally_runtime::Namespace;
 use crate::definition::{Definition, Written, WrittenStage};
 use crate::durations;
 use crate::error::Error;
-use crate::http::read_cursor;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::schedule::{Schedule, storable};
 use crate::service::ToldFlip;
 use crate::state::{Kind, Outcome, Status};
-use crate::store::Listing;
+use crate::store::{Listing, read_cursor};
 
 /// How many items a list has, unless it is told otherwise, and at most.
 const DEBTS_USUAL: u32 = 1_000;
