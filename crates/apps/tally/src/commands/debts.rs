@@ -105,7 +105,7 @@ struct ChangeArgs {
 /// List the debts, the overdue ones first
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only debts that stand so
+    /// Only debts that stand so; one that is late is new or up
     #[arg(long, value_enum)]
     status: Vec<print::Status>,
 

@@ -252,7 +252,10 @@ pub(super) fn write_all(
 
 /// Reads a definition as a line has it.
 pub(super) fn read_line(line: &str) -> anyhow::Result<proto::Definition> {
-    let mut fields: Map<String, Value> = serde_json::from_str(line)?;
+    let mut fields: Map<String, Value> = serde_json::from_str(line).map_err(|why| {
+        // The caller says which line it is.
+        anyhow!("it is not a JSON object: {}", why.to_string().replace("line 1 ", ""))
+    })?;
     let slug = fields.remove("slug").ok_or_else(|| anyhow!("slug: it has none"))?;
     let slug = String::deserialize(slug).map_err(|why| anyhow!("slug: {why}"))?;
     let rest = DefinitionArgs::deserialize(Value::Object(fields))?;
