@@ -13,6 +13,9 @@ use crate::state::{Cause, Kind, Noted, Run, State, Status};
 /// How much of the body of a payment is kept, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 10_000;
 
+/// The longest id of a run, in bytes.
+const RUN_BYTES_MAX: usize = 100;
+
 /// What a debt is asked for by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
@@ -193,6 +196,12 @@ impl KeptFlip {
     pub(crate) fn is_alarm(&self) -> bool {
         self.number % 2 == 1
     }
+}
+
+/// What is wrong with the id of a run, whatever door it comes through.
+pub(crate) fn wrong_run(run: &str) -> Option<String> {
+    let is_wrong = run.len() > RUN_BYTES_MAX || run.contains('\0');
+    is_wrong.then(|| format!("it has at most {RUN_BYTES_MAX} bytes, and no NUL"))
 }
 
 /// Kinds as the database has them.

@@ -107,7 +107,7 @@ struct ChangeArgs {
 struct ListArgs {
     /// Only debts that stand so; one that is late is new or up
     #[arg(long, value_enum)]
-    status: Vec<print::Standing>,
+    status: Vec<print::Status>,
 
     /// Only debts that have this tag; all of them, if it is given several times
     #[arg(long, value_name = "TAG")]

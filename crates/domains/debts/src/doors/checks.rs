@@ -34,13 +34,12 @@ use uuid::Uuid;
 
 use self::fields::Fields;
 use self::shown::Shown;
-use super::{Declined, slug_of, status, told};
+use super::{Declined, each_debt, slug_of, status, told};
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::model::{Debt, Named, Which};
 use crate::service::Service;
 use crate::state::Status;
-use crate::store::Listing;
 
 const MANNER: Manner = Manner { places: &[Place::Header("x-api-key")], refuse: Some(refuse) };
 const ALL: &[(&str, Needs)] = &[("get", Needs::Read), ("post", Needs::Admin)];
@@ -51,8 +50,7 @@ const READ: &[(&str, Needs)] = &[("get", Needs::Read)];
 const NOTHING: &[(&str, Needs)] = &[("get", Needs::Nothing)];
 /// How large a check may be.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// How many debts are read at once, and how many payments and flips are shown.
-const DEBTS_READ: usize = 1_000;
+/// How many payments and flips are shown.
 const ITEMS_SHOWN: u32 = 1_000;
 
 type Answer = Result<Response, Response>;
@@ -121,8 +119,7 @@ async fn create(State(service): State<Service>, frame: Frame, request: Request) 
         let mut found = found(&service, namespace, Vec::new(), wanted).await?;
         found.sort_by_key(|debt| debt.number);
         if let Some(debt) = found.into_iter().next() {
-            let named = Named { namespace, which: Which::Id(debt.id) };
-            let debt = updated(&service, named, &debt, &fields).await?;
+            let debt = updated(&service, &debt, &fields).await?;
             return Ok(api::json(&shown.check(&debt).await?));
         }
     }
@@ -156,7 +153,7 @@ async fn update(
     let shown = Shown::of(&frame, &request, &service);
     let debt = debt_of(&service, &check, whose).await?;
     let fields = fields_of(request).await?;
-    let debt = updated(&service, by_id(&debt), &debt, &fields).await?;
+    let debt = updated(&service, &debt, &fields).await?;
     Ok(api::json(&shown.check(&debt).await?))
 }
 
@@ -308,17 +305,10 @@ async fn found(
     tags: Vec<String>,
     wanted: impl Fn(&Debt) -> bool,
 ) -> Result<Vec<Debt>, Response> {
-    let listing = Listing { namespace, tags, by_slug: true, ..Listing::default() };
-    let mut listing = Listing { limit: DEBTS_READ, ..listing };
     let mut found = Vec::new();
-    loop {
-        let (debts, last) = service.list(&listing).await.map_err(refused)?;
-        found.extend(debts.into_iter().filter(&wanted));
-        listing.after = last;
-        if listing.after.is_none() {
-            return Ok(found);
-        }
-    }
+    let take = |debt: Debt| found.extend(Some(debt).filter(&wanted));
+    each_debt(service, namespace, tags, take).await.map_err(refused)?;
+    Ok(found)
 }
 
 async fn fields_of(request: Request) -> Result<Fields, Response> {
@@ -333,15 +323,10 @@ async fn fields_of(request: Request) -> Result<Fields, Response> {
 }
 
 /// Gives a debt the terms that are named, and leaves the others.
-async fn updated(
-    service: &Service,
-    named: Named,
-    debt: &Debt,
-    fields: &Fields,
-) -> Result<Debt, Response> {
+async fn updated(service: &Service, debt: &Debt, fields: &Fields) -> Result<Debt, Response> {
     let written = fields.written(debt.definition.written(), false)?;
     let definition: Definition = service.define(written).map_err(refused)?;
-    service.update(named, definition).await.map_err(refused)
+    service.update(by_id(debt), definition).await.map_err(refused)
 }
 
 /// A slug like the name, with something added if another debt has it.
@@ -363,17 +348,14 @@ async fn free_slug(
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is mapped")]
 fn refused(of: Error) -> Response {
-    if matches!(of, Error::Unknown(_)) {
-        return not_found();
-    }
-    let (status, text) = match &of {
+    let (status, text) = match of {
+        Error::Unknown(_) => return not_found(),
         // A slug that is taken, too many debts: what is asked for cannot be done.
         Error::Refused(ErrorKind::AlreadyExists | ErrorKind::ResourceExhausted, text) => {
-            (StatusCode::BAD_REQUEST, text.clone())
+            (StatusCode::BAD_REQUEST, text)
         }
-        _ => told(&of),
+        of => told(&of),
     };
     error(status, &text)
 }

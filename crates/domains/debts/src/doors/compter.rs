@@ -20,16 +20,13 @@ use tally_serve::api::{self, Problem, beginning};
 use tally_serve::{Foreign, Manner, Needs};
 
 use super::asked::Asked;
-use super::create;
+use super::{create, each_debt};
 use crate::definition::Written;
 use crate::model::{BODY_BYTES_MAX, Debt};
 use crate::service::{Said, Service};
 use crate::state::Kind;
-use crate::store::Listing;
 
 const MANNER: Manner = Manner { places: &[], refuse: None };
-/// How many debts are read at once.
-const DEBTS_READ: usize = 1_000;
 
 type Answer = Result<Response, Problem>;
 
@@ -69,17 +66,8 @@ pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
 
 pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
     let namespace = Caller::of(request.extensions()).namespace();
-    let listing = Listing { namespace, by_slug: true, ..Listing::default() };
-    let mut listing = Listing { limit: DEBTS_READ, ..listing };
     let mut all = Vec::new();
-    loop {
-        let (debts, last) = service.list(&listing).await?;
-        all.extend(debts.iter().map(Four::of));
-        listing.after = last;
-        if listing.after.is_none() {
-            break;
-        }
-    }
+    each_debt(&service, namespace, Vec::new(), |debt| all.push(Four::of(&debt))).await?;
     all.sort_unstable_by_key(|debt| debt.id);
     Ok(api::json(&all))
 }

@@ -13,12 +13,11 @@ use tally_runtime::Namespace;
 use crate::definition::{Definition, Written, WrittenStage};
 use crate::durations;
 use crate::error::Error;
-use crate::http::read_cursor;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::schedule::{Schedule, storable};
 use crate::service::ToldFlip;
-use crate::state::{Kind, Outcome, Status as Standing};
-use crate::store::Listing;
+use crate::state::{Kind, Outcome, Status};
+use crate::store::{Listing, read_cursor};
 
 /// How many items a list has, unless it is told otherwise, and at most.
 const DEBTS_USUAL: u32 = 1_000;
@@ -118,10 +117,10 @@ pub(super) fn read_listing(
 ) -> Result<Listing, Error> {
     let proto::ListDebtsRequest { statuses, tags, search, limit, after, by_slug } = request;
     let status = |number: i32| match proto::Status::try_from(number) {
-        Ok(proto::Status::New) => Ok(Standing::New),
-        Ok(proto::Status::Up) => Ok(Standing::Up),
-        Ok(proto::Status::Down) => Ok(Standing::Down),
-        Ok(proto::Status::Paused) => Ok(Standing::Paused),
+        Ok(proto::Status::New) => Ok(Status::New),
+        Ok(proto::Status::Up) => Ok(Status::Up),
+        Ok(proto::Status::Down) => Ok(Status::Down),
+        Ok(proto::Status::Paused) => Ok(Status::Paused),
         _ => Err(Error::wrong("statuses", format!("{number} is none that a debt can have"))),
     };
     let limit = match limit {
@@ -155,12 +154,12 @@ fn lasts(duration: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }
 
-fn standing(status: Standing) -> proto::Status {
+fn status(status: Status) -> proto::Status {
     match status {
-        Standing::New => proto::Status::New,
-        Standing::Up => proto::Status::Up,
-        Standing::Down => proto::Status::Down,
-        Standing::Paused => proto::Status::Paused,
+        Status::New => proto::Status::New,
+        Status::Up => proto::Status::Up,
+        Status::Down => proto::Status::Down,
+        Status::Paused => proto::Status::Paused,
     }
 }
 
@@ -174,7 +173,7 @@ pub(super) fn shown(debt: &Debt, caller: &Caller) -> proto::Debt {
         number: debt.number,
         ping_id: if may_pay { debt.ping_id.to_string() } else { String::new() },
         created_at: Some(at(debt.created)),
-        status: standing(state.status).into(),
+        status: status(state.status).into(),
         since: Some(at(state.since)),
         payments: debt.payments,
         paid_at: state.last_payment.map(at),

@@ -186,23 +186,6 @@ pub(crate) fn kind(kind: &Kind) -> &'static str {
     }
 }
 
-/// The ranks of debts in a list, as a cursor has them: what is overdue, what is late, and the rest.
-const RANKS: [&str; 3] = ["down", "late", ""];
-
-/// Where a list goes on after its last debt: its rank and its slug.
-pub(crate) fn cursor((rank, slug): &(u8, String)) -> String {
-    let rank = RANKS.get(usize::from(*rank)).unwrap_or(&"");
-    format!("{rank}:{slug}")
-}
-
-/// The reverse.
-pub(crate) fn read_cursor(text: &str) -> Result<(u8, String), &'static str> {
-    let why = "it is not what an answer had in next";
-    let (rank, slug) = text.split_once(':').ok_or(why)?;
-    let rank = (0..).zip(RANKS).find(|(_, name)| *name == rank).ok_or(why)?.0;
-    Ok((rank, slug.to_owned()))
-}
-
 fn time(time: Option<jiff::Timestamp>) -> Option<String> {
     time.map(|time| time.to_string())
 }

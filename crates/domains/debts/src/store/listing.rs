@@ -46,3 +46,20 @@ impl Listing {
         (rank, debt.definition.slug.clone())
     }
 }
+
+/// The ranks of debts in a list, as a cursor has them: what is overdue, what is late, and the rest.
+const RANKS: [&str; 3] = ["down", "late", ""];
+
+/// Where a list goes on after its last debt: its rank and its slug.
+pub(crate) fn cursor((rank, slug): &Place) -> String {
+    let rank = RANKS.get(usize::from(*rank)).unwrap_or(&"");
+    format!("{rank}:{slug}")
+}
+
+/// The reverse.
+pub(crate) fn read_cursor(text: &str) -> Result<Place, &'static str> {
+    let why = "it is not what an answer had in next";
+    let (rank, slug) = text.split_once(':').ok_or(why)?;
+    let rank = (0..).zip(RANKS).find(|(_, name)| *name == rank).ok_or(why)?.0;
+    Ok((rank, slug.to_owned()))
+}

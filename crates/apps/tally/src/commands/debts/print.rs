@@ -16,9 +16,9 @@ use crate::output::{self, Cell, OutputFormat, plural, visible};
 /// How many flips and payments a debt shows.
 pub(super) const SHOWN_MAX: u32 = 10;
 
-/// Where a debt stands.
+/// What a debt may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Standing {
+pub(super) enum Status {
     New,
     Up,
     Down,
@@ -40,9 +40,9 @@ pub(super) enum PaymentKind {
     Log,
 }
 
-// === impl Standing ===
+// === impl Status ===
 
-impl Standing {
+impl Status {
     pub(super) fn number(self) -> i32 {
         let status = match self {
             Self::New => proto::Status::New,
