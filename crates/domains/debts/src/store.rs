@@ -25,7 +25,7 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
-pub(crate) use self::listing::{Listing, Place};
+pub(crate) use self::listing::{Listing, Numbered, Place};
 use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};
