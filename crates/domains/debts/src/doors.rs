@@ -25,20 +25,16 @@ mod sentry;
 
 use axum::response::Response;
 use http::StatusCode;
-use tally_runtime::{Kind as ErrorKind, Namespace, tell};
+use tally_runtime::{Kind as ErrorKind, tell};
 use tally_serve::Foreign;
 
 use crate::error::Error;
-use crate::model::Debt;
 use crate::service::Service;
-use crate::store::Listing;
 
 /// The environment whose debt has the job's own slug.
 const PRODUCTION: &str = "production";
 /// The longest environment, in characters.
 const ENVIRONMENT_CHARS_MAX: usize = 64;
-/// How many debts are read at once.
-const DEBTS_READ: usize = 1_000;
 
 // === impl Service ===
 
@@ -70,25 +66,6 @@ fn slug_of(text: &str, chars_max: usize) -> String {
         _ => '-',
     };
     text.chars().take(chars_max).map(of_slug).collect()
-}
-
-/// Reads all debts of a namespace with these tags, in the order of their slugs, some at once.
-async fn each_debt(
-    service: &Service,
-    namespace: Namespace,
-    tags: Vec<String>,
-    mut take: impl FnMut(Debt),
-) -> Result<(), Error> {
-    let listing = Listing { namespace, tags, by_slug: true, ..Listing::default() };
-    let mut listing = Listing { limit: DEBTS_READ, ..listing };
-    loop {
-        let (debts, last) = service.list(&listing).await?;
-        debts.into_iter().for_each(&mut take);
-        listing.after = last;
-        if listing.after.is_none() {
-            return Ok(());
-        }
-    }
 }
 
 /// The status and the words of an error.

@@ -25,7 +25,7 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
-pub(crate) use self::listing::{Listing, Place, cursor, read_cursor};
+pub(crate) use self::listing::{Listing, Numbered, Place, cursor, read_cursor};
 use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};

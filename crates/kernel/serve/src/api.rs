@@ -27,7 +27,9 @@ use axum::routing::MethodRouter;
 use serde_json::{Map, Value};
 
 pub use self::accept::{FORMAT, Format, preferred, wants_page};
-pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, text, untagged};
+pub use self::answer::{
+    GivenUp, PART_BYTES, json, paged, streamed, tag_of, tagged, text, untagged,
+};
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
 pub use self::given::{Beginning, Given, beginning, json_of, read, whole};

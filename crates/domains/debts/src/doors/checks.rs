@@ -20,6 +20,9 @@
 mod fields;
 mod shown;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -34,12 +37,13 @@ use uuid::Uuid;
 
 use self::fields::Fields;
 use self::shown::Shown;
-use super::{Declined, each_debt, slug_of, status, told};
+use super::{Declined, slug_of, status, told};
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::model::{Debt, Named, Which};
 use crate::service::Service;
 use crate::state::Status;
+use crate::store::Listing;
 
 const MANNER: Manner = Manner { places: &[Place::Header("x-api-key")], refuse: Some(refuse) };
 const ALL: &[(&str, Needs)] = &[("get", Needs::Read), ("post", Needs::Admin)];
@@ -50,7 +54,8 @@ const READ: &[(&str, Needs)] = &[("get", Needs::Read)];
 const NOTHING: &[(&str, Needs)] = &[("get", Needs::Nothing)];
 /// How large a check may be.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// How many payments and flips are shown.
+/// How many debts are read at once, and how many payments and flips are shown.
+const DEBTS_READ: usize = 200;
 const ITEMS_SHOWN: u32 = 1_000;
 
 type Answer = Result<Response, Response>;
@@ -101,13 +106,22 @@ async fn list(State(service): State<Service>, frame: Frame, request: Request) ->
         |name: &'static str| query.iter().filter(move |(of, _)| of == name).map(|(_, value)| value);
     let tags = of("tag").cloned().collect();
     let slug = of("slug").next().cloned();
-    let wanted = |debt: &Debt| slug.as_ref().is_none_or(|slug| debt.definition.slug == *slug);
-    let debts = found(&service, Whose::of(&request).namespace, tags, wanted).await?;
-    let mut checks = Vec::new();
-    for debt in &debts {
-        checks.push(shown.check(debt).await?);
-    }
-    Ok(api::json(&json!({"checks": checks})))
+    let namespace = Whose::of(&request).namespace;
+    let shown = Arc::new(shown);
+    let page = move |listing: Listing| {
+        let (service, shown, slug) = (service.clone(), Arc::clone(&shown), slug.clone());
+        async move {
+            let (debts, next) = page(&service, listing).await?;
+            let mut checks = Vec::new();
+            for debt in &debts {
+                if slug.as_ref().is_none_or(|slug| debt.definition.slug == *slug) {
+                    checks.push(shown.check(debt).await?);
+                }
+            }
+            Ok::<_, Response>((checks, next))
+        }
+    };
+    api::paged(("{\"checks\":[", "]}\n"), listing(namespace, tags), page).await
 }
 
 async fn create(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
@@ -115,10 +129,14 @@ async fn create(State(service): State<Service>, frame: Frame, request: Request) 
     let namespace = Caller::of(request.extensions()).namespace();
     let fields = fields_of(request).await?;
     if let Some(unique) = fields.unique()? {
-        let wanted = |debt: &Debt| fields.is_of(debt, &unique);
-        let mut found = found(&service, namespace, Vec::new(), wanted).await?;
-        found.sort_by_key(|debt| debt.number);
-        if let Some(debt) = found.into_iter().next() {
+        let (mut first, mut next) = (None, Some(listing(namespace, Vec::new())));
+        while let Some(listing) = next {
+            let (debts, after) = page(&service, listing).await?;
+            let found = debts.into_iter().filter(|debt| fields.is_of(debt, &unique));
+            first = first.into_iter().chain(found).min_by_key(|debt: &Debt| debt.number);
+            next = after;
+        }
+        if let Some(debt) = first {
             let debt = updated(&service, &debt, &fields).await?;
             return Ok(api::json(&shown.check(&debt).await?));
         }
@@ -250,8 +268,13 @@ async fn flips(
 
 async fn badges(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
     let namespace = Whose::of(&request).namespace;
-    let debts = found(&service, namespace, Vec::new(), |_| true).await?;
-    let badges = Shown::of(&frame, &request, &service).badges(namespace, &debts).await?;
+    let (mut tags, mut next) = (BTreeSet::new(), Some(listing(namespace, Vec::new())));
+    while let Some(listing) = next {
+        let (debts, after) = page(&service, listing).await?;
+        tags.extend(debts.into_iter().flat_map(|debt| debt.definition.tags));
+        next = after;
+    }
+    let badges = Shown::of(&frame, &request, &service).badges(namespace, tags).await?;
     Ok(api::json(&json!({"badges": badges})))
 }
 
@@ -298,17 +321,18 @@ fn by_id(debt: &Debt) -> Named {
     Named { namespace: debt.namespace, which: Which::Id(debt.id) }
 }
 
-/// The debts of a namespace with these tags that are wanted.
-async fn found(
+/// The first page of the debts of a namespace that have these tags.
+fn listing(namespace: Namespace, tags: Vec<String>) -> Listing {
+    Listing { namespace, tags, by_slug: true, limit: DEBTS_READ, ..Listing::default() }
+}
+
+/// A page, and the next one. Nothing has all debts at once: there may be very many.
+async fn page(
     service: &Service,
-    namespace: Namespace,
-    tags: Vec<String>,
-    wanted: impl Fn(&Debt) -> bool,
-) -> Result<Vec<Debt>, Response> {
-    let mut found = Vec::new();
-    let take = |debt: Debt| found.extend(Some(debt).filter(&wanted));
-    each_debt(service, namespace, tags, take).await.map_err(refused)?;
-    Ok(found)
+    listing: Listing,
+) -> Result<(Vec<Debt>, Option<Listing>), Response> {
+    let (debts, last) = service.list(&listing).await.map_err(refused)?;
+    Ok((debts, last.map(|last| Listing { after: Some(last), ..listing })))
 }
 
 async fn fields_of(request: Request) -> Result<Fields, Response> {

@@ -20,13 +20,16 @@ use tally_serve::api::{self, Problem, beginning};
 use tally_serve::{Foreign, Manner, Needs};
 
 use super::asked::Asked;
-use super::{create, each_debt};
+use super::create;
 use crate::definition::Written;
 use crate::model::{BODY_BYTES_MAX, Debt};
 use crate::service::{Said, Service};
 use crate::state::Kind;
+use crate::store::Numbered;
 
 const MANNER: Manner = Manner { places: &[], refuse: None };
+/// How many debts are read at once.
+const DEBTS_READ: u32 = 500;
 
 type Answer = Result<Response, Problem>;
 
@@ -43,12 +46,15 @@ struct Four {
 
 impl Four {
     fn of(debt: &Debt) -> Self {
-        Self {
-            id: debt.number,
-            created: debt.created.to_string(),
-            updated: debt.state.last_payment.unwrap_or(debt.created).to_string(),
-            payments: debt.payments,
-        }
+        let (number, created, payments) = (debt.number, debt.created, debt.payments);
+        Numbered { number, created, paid: debt.state.last_payment, payments }.into()
+    }
+}
+
+impl From<Numbered> for Four {
+    fn from(Numbered { number, created, paid, payments }: Numbered) -> Self {
+        let updated = paid.unwrap_or(created).to_string();
+        Self { id: number, created: created.to_string(), updated, payments }
     }
 }
 
@@ -66,10 +72,16 @@ pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
 
 pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
     let namespace = Caller::of(request.extensions()).namespace();
-    let mut all = Vec::new();
-    each_debt(&service, namespace, Vec::new(), |debt| all.push(Four::of(&debt))).await?;
-    all.sort_unstable_by_key(|debt| debt.id);
-    Ok(api::json(&all))
+    let page = move |after| {
+        let service = service.clone();
+        async move {
+            let debts = service.numbered(namespace, after, DEBTS_READ).await?;
+            let next = debts.last().filter(|_| debts.len() == DEBTS_READ as usize);
+            let next = next.map(|last| last.number);
+            Ok::<_, Problem>((debts.into_iter().map(Four::from).collect(), next))
+        }
+    };
+    api::paged(("[", "]\n"), 0, page).await
 }
 
 pub(crate) async fn show(

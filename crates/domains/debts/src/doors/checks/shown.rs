@@ -96,13 +96,12 @@ impl Shown {
     pub(super) async fn badges(
         &self,
         namespace: Namespace,
-        debts: &[Debt],
+        tags: BTreeSet<String>,
     ) -> Result<Map<String, Value>, Response> {
-        let tags: BTreeSet<_> = debts.iter().flat_map(|debt| &debt.definition.tags).collect();
         let mut badges = Map::new();
         for tag in tags {
             let url = self.badge(namespace, &Badge::Tag(tag.clone())).await?;
-            badges.insert(tag.clone(), json!({"svg": url, "svg3": url}));
+            badges.insert(tag, json!({"svg": url, "svg3": url}));
         }
         Ok(badges)
     }
