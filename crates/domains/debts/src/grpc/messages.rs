@@ -7,10 +7,9 @@ use tally_access::{Caller, Scope};
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule as ScheduleProto;
 use tally_proto::wire;
-use tally_runtime::Namespace;
+use tally_runtime::{Namespace, durations};
 
 use crate::definition::{Definition, Written, WrittenStage};
-use crate::durations;
 use crate::error::Error;
 use crate::http::read_cursor;
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};

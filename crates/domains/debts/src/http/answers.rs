@@ -4,12 +4,13 @@ use axum::response::Response;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tally_access::{Caller, Scope};
+use tally_runtime::durations;
 use tally_serve::api::{self, Format, csv, tag_of};
 
 use super::schemas;
+use crate::definition::Written;
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
 use crate::state::{Kind, Outcome, Status};
-use crate::{definition::Written, durations};
 
 /// A debt. Whoever knows its ping id can pay, so only those who may pay see it.
 pub(super) fn debt(debt: &Debt, caller: &Caller) -> Value {
