@@ -129,7 +129,7 @@ async fn show(
     let mut answer = answers::debt(&debt, &caller);
     answer["runs"] = runs.iter().map(answers::run).collect();
     answer["next"] = next.iter().map(ToString::to_string).collect();
-    Ok(answers::one(request.headers(), &answer))
+    Ok(api::one(request.headers(), &answer))
 }
 
 async fn update(
