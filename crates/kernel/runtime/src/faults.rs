@@ -6,7 +6,7 @@
 //! - A point, as in `TALLY_FAULT=append.committed`: the process prints `stopped at append.committed`
 //!   to stderr there and goes no further, so that a test can kill it at exactly that statement.
 //! - A rule that is left out, to prove that a check finds it: see where [`is_on`] is called.
-//! - `clock.8`: the clock is 8 seconds ahead in every other few seconds; see [`clock`].
+//! - `clock.8`: the clock is 8 seconds ahead in every other few seconds; see the module `clock`.
 //! - `sqlstate.40001.10`: see `tally_store::postgres`.
 
 use std::sync::OnceLock;

@@ -21,7 +21,7 @@ const REQUESTS: [Counted; 7] = [
 ];
 
 /// Questions about whole days of UTC, and their answers: they need no quarters.
-const OF_DAYS: [(&str, &str); 24] = [
+const OF_DAYS: [(&str, &str); 25] = [
     (
         "",
         "date,method,path,count\n2015-05-17,GET,/a,5\n2015-05-17,POST,/api/x,4\n2015-05-18,GET,/b,5\n\
@@ -71,11 +71,16 @@ const OF_DAYS: [(&str, &str); 24] = [
         "--by whole --limit 2 --sort count",
         "date,method,path,count\n,GRPC,/pay.Pay/Do,8\n,GET,/api/y,6\n",
     ),
+    // Its weeks cut days, but none of those has one of these counts.
+    (
+        "--by week --tz America/St_Johns --group-by status-class --status 5xx",
+        "date,status_class,count\n2015-05-11,5xx,4\n2015-12-28,5xx,1\n",
+    ),
 ];
 
 /// Questions whose periods cut days of UTC, their answers, and the first date that is answered once the
 /// quarters are pruned.
-const OF_QUARTERS: [(&str, &str, &str); 11] = [
+const OF_QUARTERS: [(&str, &str, &str); 10] = [
     (
         "--sum --by quarter",
         "date,count\n2015-05-17T10:00:00+00:00,3\n2015-05-17T18:15:00+00:00,2\n\
@@ -117,11 +122,6 @@ const OF_QUARTERS: [(&str, &str, &str); 11] = [
     (
         "--sum --tz America/St_Johns --by week",
         "date,count\n2015-05-11,14\n2015-05-18,7\n2015-12-28,7\n",
-        "2016-01-02",
-    ),
-    (
-        "--by week --tz America/St_Johns --group-by status-class --status 5xx",
-        "date,status_class,count\n2015-05-11,5xx,4\n2015-12-28,5xx,1\n",
         "2016-01-02",
     ),
 ];

@@ -99,15 +99,29 @@ fn the_service_stops_only_after_its_drain_and_keeps_its_port() {
         let name = variable.split('=').next().expect("a name");
         assert!(settings().contains_key(name), "{name} is no setting");
     }
-    // Each mistake of a unit is a line there; this machine has neither our binary nor our manual.
-    if has_programs(&["systemd-analyze"]) {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../deploy/systemd/tally.service");
+}
+
+#[test]
+fn systemd_finds_no_mistake_in_the_units_and_little_that_the_service_may_do() {
+    if !has_programs(&["systemd-analyze"]) {
+        return;
+    }
+    let home = Home::sqlite();
+    // This machine has our binary elsewhere, and has no manual of ours.
+    let command = format!("ExecStart={}", env!("CARGO_BIN_EXE_tally"));
+    let service = read("deploy/systemd/tally.service").replace("ExecStart=tally", &command);
+    let service = home.file("tally.service", service);
+    let socket = home.file("tally.socket", read("deploy/systemd/tally.socket"));
+    for arguments in [
+        // More than 2.0 is a failure.
+        &["security", "--offline=yes", "--threshold=20", "--no-pager", &service][..],
+        &["verify", "--man=no", "--recursive-errors=no", &service, &socket],
+    ] {
         let mut analyze = Command::new("systemd-analyze");
-        analyze.args(["security", "--offline=yes", "--no-pager", "--threshold=20"]).arg(path);
-        analyze.current_dir(home.path(""));
+        analyze.args(arguments).current_dir(home.path(""));
         let output = run_with(&analyze, b"", LIMIT, None);
-        assert!(output.status.success(), "more than 2.0: {output:?}");
+        assert!(output.status.success(), "{output:?}");
+        // Each mistake is a line there.
         assert_eq!(output.stderr, "");
     }
 }

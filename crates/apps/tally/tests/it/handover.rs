@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tally_testkit::{Process, Spawn, Stream};
 
 use crate::load::Load;
-use crate::support::{Home, LIMIT, Server, assert_fails, wait_for};
+use crate::support::{Home, LIMIT, Server, assert_fails};
 
 /// How often the server is replaced.
 const RESTARTS: usize = 3;
@@ -76,29 +76,6 @@ fn a_successor_that_cannot_start_changes_nothing() {
     server.stop();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn servers_go_on_when_a_newer_one_migrates() {
-    let home = Home::postgres("migrated_beneath");
-    let (server, other) = tokio::task::block_in_place(|| (home.serve(&[]), home.serve(&[])));
-    let load = Load::start(&server.url);
-    tokio::task::block_in_place(|| {
-        load.await_calls();
-        other.live();
-        migrate_further(&home);
-        // Its statements were prepared for the tables as they were.
-        load.await_calls();
-        other.live();
-        server.await_serving(true);
-        other.stop();
-        load.await_calls();
-        let output = tally_testkit::run(&successor(&home, &server), b"", LIMIT);
-        assert_fails(&output, 1, &["a newer Tally made it"]);
-    });
-    load.finish(&server).await;
-    server.ok(&["fold"]);
-    server.stop();
-}
-
 #[test]
 fn a_descriptor_that_is_not_a_listening_socket() {
     let home = Home::sqlite();
@@ -130,24 +107,6 @@ async fn is_taken_over(home: &Home) {
         });
     }
     load.finish(&server).await;
-}
-
-/// What a server of a newer version does before it serves: each table gets a column, and each set of tables
-/// a version.
-fn migrate_further(home: &Home) {
-    let sql = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'";
-    let tables = async { home.database().connect().await.query(sql, &[]).await };
-    for table in wait_for(tables).expect("it is Postgres") {
-        let table: String = table.get(0);
-        home.sql(&format!("ALTER TABLE {table} ADD COLUMN newer BIGINT NOT NULL DEFAULT 7"));
-        if table.starts_with("tally_migrations_") {
-            home.sql(&format!(
-                "INSERT INTO {table} (version, name, applied_on, checksum) \
-                 SELECT version + 1, 'newer', applied_on, checksum FROM {table} \
-                 ORDER BY version DESC LIMIT 1"
-            ));
-        }
-    }
 }
 
 /// `serve` with the address and database of a running server.

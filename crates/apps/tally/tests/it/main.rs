@@ -48,3 +48,4 @@ mod support;
 mod terminal;
 mod tls;
 mod totals;
+mod upgrade;

@@ -22,12 +22,14 @@ pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
     database: Database,
-    _place: Place,
+    place: Place,
 }
 
-#[allow(dead_code, reason = "they are removed with it")]
 enum Place {
-    Folder(TempDir),
+    /// It is removed with this value.
+    Folder {
+        _folder: TempDir,
+    },
     Database(TestDatabase),
 }
 
@@ -45,7 +47,7 @@ impl Backend {
         let database =
             migrated(&format!("sqlite:{}", folder.path().join("tally.db").display())).await;
         let (one, other) = (Server::new(&database), Server::new(&database));
-        Some(Self { one, other, database, _place: Place::Folder(folder) })
+        Some(Self { one, other, database, place: Place::Folder { _folder: folder } })
     }
 
     pub(crate) async fn postgres(hint: &str) -> Option<Self> {
@@ -91,7 +93,7 @@ impl Backend {
     fn of(one: &Database, other: &Database, place: TestDatabase) -> Self {
         let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
-        Self { one, other, database, _place: Place::Database(place) }
+        Self { one, other, database, place: Place::Database(place) }
     }
 
     /// Changes what no server would.
@@ -106,6 +108,34 @@ impl Backend {
                 };
                 database.write(change).await.expect("changed");
             }
+        }
+    }
+
+    /// Does what the migrations of the next version may: each table gets a column with a default, under the
+    /// servers that run.
+    pub(crate) async fn add_columns(&self) {
+        let add = |table: String| {
+            format!("ALTER TABLE {table} ADD COLUMN next_version INTEGER NOT NULL DEFAULT 7;\n")
+        };
+        match (&self.place, &self.database) {
+            (Place::Database(place), _) => {
+                let client = place.connect().await;
+                let sql = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = 'public'";
+                for row in client.query(sql, &[]).await.expect("the tables") {
+                    client.batch_execute(&add(row.get(0))).await.expect("a column");
+                }
+            }
+            (Place::Folder { .. }, Database::Sqlite(database)) => {
+                let change = move |connection: &mut rusqlite::Connection| {
+                    let sql = "SELECT name FROM sqlite_master WHERE type = 'table'";
+                    let mut tables = connection.prepare(sql).step("list the tables")?;
+                    let tables = tables.query_map([], |row| row.get(0)).step("list the tables")?;
+                    let add: Result<String, _> = tables.map(|table| table.map(add)).collect();
+                    connection.execute_batch(&add.step("list the tables")?).step("add columns")
+                };
+                database.write(change).await.expect("changed");
+            }
+            (Place::Folder { .. }, Database::Postgres(_)) => unreachable!("it has no folder"),
         }
     }
 

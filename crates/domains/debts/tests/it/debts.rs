@@ -36,6 +36,7 @@ macro_rules! on {
 pub(crate) use {on, on_every_backend};
 
 mod apart;
+mod next_version;
 
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,

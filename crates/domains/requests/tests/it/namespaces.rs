@@ -349,6 +349,7 @@ pub(crate) async fn move_in(asking: &mut Asking) -> String {
     asking.add(&["/alpha/c"]).await;
     asking.merge("/alpha/c", "/alpha/d").await;
     asking.forget("/alpha/gone").await;
+    asking.roll_up().await;
     let rule = asking.add_rule("alpha-rule").await.expect("a rule");
     for answer in &asking.answers {
         assert!(!answer.1.starts_with("Err"), "{answer:?}");
@@ -475,6 +476,7 @@ async fn every_call_bears_the_tables_of_the_next_version(backend: Backend) {
     for (before, after) in before.answers.iter().zip(&after.answers) {
         assert_eq!(before, after);
     }
+    after.add(&["/later"]).await;
     let days = one_day(TODAY);
     assert_eq!(backend.second.roll_up(days).await.expect("another server goes on"), 1);
     drain.begin();

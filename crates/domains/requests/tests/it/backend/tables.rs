@@ -67,8 +67,9 @@ impl Backend {
     /// Does what the migrations of the next version may: each table gets a column with a default, under the
     /// servers that run.
     pub(crate) async fn add_columns(&self) {
+        let kind = if self.is_sqlite() { "INTEGER" } else { "BIGINT" };
         for table in self.tables().await {
-            let column = "next_version BIGINT NOT NULL DEFAULT 7";
+            let column = format!("next_version {kind} NOT NULL DEFAULT 7");
             self.execute(&format!("ALTER TABLE {table} ADD COLUMN {column}")).await;
         }
     }

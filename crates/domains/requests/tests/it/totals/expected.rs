@@ -14,7 +14,7 @@ use super::books::{Books, Series};
 pub(super) type Key = (Quarter, Vec<String>);
 
 impl Books {
-    /// The answer, or that a day which a period cuts is pruned.
+    /// The answer, or that a day which a period cuts is pruned and has some of what is asked for.
     pub(super) fn answer(&self, query: &Query) -> Option<BTreeMap<Key, i64>> {
         let calendar = Calendar::of(query);
         let is_cut = |day: &Day| {
@@ -23,7 +23,15 @@ impl Books {
                 (0..96).map(|n| calendar.period(Quarter(first + n))).collect();
             periods.len() > 1
         };
-        if self.pruned.iter().any(is_cut) {
+        let cut: Vec<&Day> = self.pruned.iter().filter(|day| is_cut(day)).collect();
+        let is_asked_for = |day: &Day| {
+            let of_day = self.requests.iter().filter(|one| one.quarter.day() == *day);
+            of_day.into_iter().any(|one| {
+                (query.live || one.is_rolled_up)
+                    && grouped(&self.series[one.series], query).is_some()
+            })
+        };
+        if cut.into_iter().any(is_asked_for) {
             return None;
         }
         let mut totals: BTreeMap<Key, i64> = BTreeMap::new();
