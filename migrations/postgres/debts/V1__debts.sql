@@ -8,7 +8,8 @@ CREATE TABLE tally_debt_namespaces (
 -- Debts: what is agreed, in JSON, and where each stands. status is 0 new, 1 up, 2 down, 3 paused. What a ping
 -- URL names is ping_id: whoever knows it can pay. settled_at is the moment up to which everything that was due
 -- is settled or has been a failure; due_at is what is due next; overdue_at is when the next thing is overdue if
--- nothing comes before. payments, runs and flips are the numbers of the last ones.
+-- nothing comes before. payments, runs and flips are the numbers of the last ones. Pages have room for another
+-- version of some rows, which replaces the one before without a change of any index.
 CREATE TABLE tally_debts (
     id UUID PRIMARY KEY,
     namespace_id BIGINT NOT NULL,
@@ -33,11 +34,25 @@ CREATE TABLE tally_debts (
     flips BIGINT NOT NULL,
     UNIQUE (namespace_id, number),
     UNIQUE (namespace_id, slug)
+) WITH (fillfactor = 85);
+
+-- For pages of debts, and for how many stand how.
+CREATE INDEX tally_debts_status ON tally_debts (namespace_id, status, slug);
+
+-- When each debt is overdue if nothing comes before, and from when on it is late, if it is: as its own row says too.
+-- Sweeps read it in this order: their cost is that of what is overdue, and many are due at the same moment. It is no
+-- index of tally_debts: a payment changes no column there that an index has, so that Postgres writes none of them
+-- anew.
+CREATE TABLE tally_debt_deadlines (
+    overdue_at TIMESTAMPTZ NOT NULL,
+    debt_id UUID NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    late_at TIMESTAMPTZ,
+    PRIMARY KEY (overdue_at, debt_id)
 );
 
--- For sweeps: their cost is that of what is overdue. With the id, because many are due at the same moment, and
--- a sweep goes on after the last one that it has seen.
-CREATE INDEX tally_debts_overdue ON tally_debts (overdue_at, id) WHERE overdue_at IS NOT NULL;
+-- For pages of late debts.
+CREATE INDEX tally_debt_deadlines_late ON tally_debt_deadlines (namespace_id, late_at);
 
 -- Payments. once and run_once tell what comes again: a hash of the idempotency key, or a random number; and a
 -- hash of the run and of what is said of it. fingerprint is a hash of what was said under a key. kind is 0 start, 1 stage, 2 heartbeat,
@@ -62,9 +77,11 @@ CREATE TABLE tally_debt_payments (
     body BYTEA NOT NULL,
     body_bytes BIGINT NOT NULL,
     PRIMARY KEY (debt_id, number),
-    UNIQUE (debt_id, once),
-    UNIQUE (debt_id, run_once)
+    UNIQUE (debt_id, once)
 );
+
+-- Most payments are of no run.
+CREATE UNIQUE INDEX tally_debt_payments_run_once ON tally_debt_payments (debt_id, run_once) WHERE run_once IS NOT NULL;
 
 -- Payments that are old enough to be deleted.
 CREATE INDEX tally_debt_payments_received ON tally_debt_payments (received_at);

@@ -35,8 +35,21 @@ CREATE TABLE tally_debts (
     UNIQUE (namespace_id, slug)
 ) STRICT, WITHOUT ROWID;
 
--- For sweeps: their cost is that of what is overdue.
-CREATE INDEX tally_debts_overdue ON tally_debts (overdue_at) WHERE overdue_at IS NOT NULL;
+-- For pages of debts, and for how many stand how.
+CREATE INDEX tally_debts_status ON tally_debts (namespace_id, status, slug);
+
+-- When each debt is overdue if nothing comes before, and from when on it is late, if it is: as its own row says too.
+-- Sweeps read it in this order: their cost is that of what is overdue, and many are due at the same moment.
+CREATE TABLE tally_debt_deadlines (
+    overdue_at INTEGER NOT NULL,
+    debt_id BLOB NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    late_at INTEGER,
+    PRIMARY KEY (overdue_at, debt_id)
+) STRICT, WITHOUT ROWID;
+
+-- For pages of late debts.
+CREATE INDEX tally_debt_deadlines_late ON tally_debt_deadlines (namespace_id, late_at);
 
 -- Payments. once and run_once tell what comes again: a hash of the idempotency key, or a random number; and a
 -- hash of the run and of what is said of it. fingerprint is a hash of what was said under a key. kind is 0 start, 1 stage, 2 heartbeat,
@@ -61,9 +74,11 @@ CREATE TABLE tally_debt_payments (
     body BLOB NOT NULL,
     body_bytes INTEGER NOT NULL,
     PRIMARY KEY (debt_id, number),
-    UNIQUE (debt_id, once),
-    UNIQUE (debt_id, run_once)
+    UNIQUE (debt_id, once)
 ) STRICT, WITHOUT ROWID;
+
+-- Most payments are of no run.
+CREATE UNIQUE INDEX tally_debt_payments_run_once ON tally_debt_payments (debt_id, run_once) WHERE run_once IS NOT NULL;
 
 -- Payments that are old enough to be deleted.
 CREATE INDEX tally_debt_payments_received ON tally_debt_payments (received_at);

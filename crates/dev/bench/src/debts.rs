@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `fill.rs` | making debts, and what the tables have of them |
 //! | `limit.rs` | what Postgres can do without a server |
+//! | `pages.rs` | how long pages and lists take |
 //! | `pay.rs` | those who pay |
 //! | `sweep.rs` | sweeps of none, a few and all debts |
 
 mod fill;
 mod limit;
+mod pages;
 mod pay;
 mod sweep;
 
@@ -83,25 +85,32 @@ async fn one(
         megabytes(place.bytes().await?)
     );
     println!(
-        "{:<36} {:>9} {:>9} {:>9} {:>24}",
-        "payments", "a second", "p50 ms", "p99 ms", "CPU s: Tally/DB/clients"
+        "{:<36} {:>9} {:>9} {:>9} {:>24} {:>8} {:>6}",
+        "payments", "a second", "p50 ms", "p99 ms", "CPU s: Tally/DB/clients", "a commit", "log B"
     );
     let (mut is_right, mut stored) = (true, fill::payments(&place).await?);
+    let mut rates = Vec::new();
     let server = Server::start_with(arguments, &place, &FLAGS)?;
     for form in pay::Form::ALL {
+        let written = fill::written(&place).await?;
         let before = [server.cpu(), host.cpu(), usage::own_cpu()];
         let paid = pay::measure(&server, form, sizes).await.with_context(|| server.log())?;
         let after = [server.cpu(), host.cpu(), usage::own_cpu()];
+        let [commits, bytes] = fill::written(&place).await?;
+        let [commits, bytes] = [commits - written[0], bytes - written[1]];
         let rate = paid.payments as f64 / paid.took.as_secs_f64();
+        rates.push((form.name(sizes), rate));
         let is_missed = backend == Backend::Postgres && !arguments.quick && rate < TARGET;
         let used: Vec<String> = before.into_iter().zip(after).map(used).collect();
         println!(
-            "{:<36} {:>9} {:>9} {:>9} {:>24}{}",
+            "{:<36} {:>9} {:>9} {:>9} {:>24} {:>8} {:>6}{}",
             form.name(sizes),
             per_second(paid.payments, paid.took),
             crate::samples::ms(paid.waits.median()),
             crate::samples::ms(paid.waits.at(990)),
             used.join("/"),
+            paid.payments.checked_div(commits).unwrap_or_default(),
+            bytes.checked_div(paid.payments).unwrap_or_default(),
             if is_missed { "  MISSED" } else { "" }
         );
         let now = fill::payments(&place).await?;
@@ -111,8 +120,13 @@ async fn one(
         }
         stored = now;
     }
+    pages::measure(&server).with_context(|| server.log())?;
     server.stop()?;
-    limit::measure(&place, sizes).await.context("what the database can do")?;
+    if let Some(limit) = limit::measure(&place, sizes).await.context("what the database can do")? {
+        for (name, rate) in rates {
+            println!("{name:<36} {:>9.2} of what bare SQL does", rate / limit);
+        }
+    }
     is_right &= sweep::measure(&place, sizes.debts).await.context("sweep")?;
     println!("all payments were stored: {}", if is_right { "PASS" } else { "FAIL" });
     Ok(is_right)

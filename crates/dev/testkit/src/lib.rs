@@ -16,6 +16,7 @@
 //! | `exposition.rs` | [`exposition`]: the answer to a scrape, read strictly |
 //! | `folder.rs` | [`Watched`]: folders with a watchdog, and the sweep of clusters' folders with dead owners |
 //! | `hook.rs` | [`Hook`]: a receiver of webhooks |
+//! | `relay.rs` | [`Relay`]: a server that takes mail |
 //! | `http.rs` | [`http`]: one request of HTTP/1.1 |
 //! | `output.rs` | the captured output of a child process |
 //! | `port.rs` | TCP ports that stay free while nothing listens on them |
@@ -51,6 +52,8 @@ mod programs;
 #[cfg(feature = "async")]
 mod proxy;
 #[cfg(feature = "async")]
+mod relay;
+#[cfg(feature = "async")]
 mod secure;
 #[cfg(feature = "async")]
 mod standby;
@@ -77,6 +80,8 @@ pub use process::{Output, Process, Spawn, User, run, run_with};
 pub use programs::{PROGRAMS, has_programs, is_installed};
 #[cfg(feature = "async")]
 pub use proxy::{Direction, Proxy};
+#[cfg(feature = "async")]
+pub use relay::{Mailed, Relay, Speaks};
 #[cfg(feature = "async")]
 pub use secure::Secure;
 #[cfg(feature = "async")]

@@ -1,5 +1,6 @@
 //! What receivers are told of alarms and recoveries.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tally_outbox::{About, Event, Told, Webhooks};
 
@@ -83,5 +84,25 @@ fn told(debt: &Debt, flip: &KeptFlip) -> Told<'static> {
     };
     let labels = vec![("debt", definition.slug.clone()), ("id", debt.id.to_string())];
     let (starts, ends) = if flip.is_alarm() { (Some(at), None) } else { (None, Some(at)) };
-    Told { text, alert: "TallyDebtOverdue", labels, starts, ends }
+    let subject = format!("{}: {title}", if flip.is_alarm() { "Down" } else { "Up" });
+    let next = debt.state.due.filter(|due| *due > at);
+    let command = |verb: &str| format!("tally debts {verb} {}", definition.slug);
+    let facts = [
+        ("Debt", format!("{}, number {}", definition.slug, debt.number)),
+        (if flip.is_alarm() { "Overdue since" } else { "Recovered at" }, people(at)),
+        ("About", definition.description.clone()),
+        ("Tags", definition.tags.join(", ")),
+        ("Last payment", debt.state.last_payment.map_or_else(|| "never".to_owned(), people)),
+        ("Next due", next.map(people).unwrap_or_default()),
+        ("Notice number", flip.number.to_string()),
+        ("To look at it", command("show")),
+        ("To silence it", if flip.is_alarm() { command("pause") } else { String::new() }),
+    ];
+    let facts = facts.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    Told { subject, text, facts, alert: "TallyDebtOverdue", labels, starts, ends }
+}
+
+/// A time as people read it.
+fn people(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -1,7 +1,7 @@
 //! What is done with debts in one transaction: from what the database has, to what is written. Nothing here
 //! waits for anything.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
 use crate::definition::Definition;
-use crate::model::{Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
+use crate::model::{Deadline, Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
 use crate::state::{self, Flip, Gap, RunChange};
 
 /// What is to be done with a debt.
@@ -90,6 +90,9 @@ pub(crate) struct Changes {
     pub(crate) debts: Vec<Debt>,
     /// Which of them have other terms.
     pub(crate) redefined: HashSet<Uuid>,
+    /// Deadlines that they had, and those that they have from now on.
+    pub(crate) deadlines_gone: Vec<Deadline>,
+    pub(crate) deadlines_new: Vec<Deadline>,
     pub(crate) payments: Vec<KeptPayment>,
     /// Runs that are new or have changed.
     pub(crate) runs: Vec<KeptRun>,
@@ -106,8 +109,8 @@ pub(crate) type Tell = Arc<dyn Fn(&Debt, &KeptFlip) -> Vec<Event> + Send + Sync>
 struct Ledger<'a> {
     loaded: Loaded,
     changes: Changes,
-    /// Which debts and runs have changed.
-    debts: HashSet<Uuid>,
+    /// Which debts have changed, with the deadlines that the database has, and which runs.
+    debts: BTreeMap<Uuid, Option<Deadline>>,
     runs: HashSet<(Uuid, i64)>,
     now: Timestamp,
     tell: &'a Tell,
@@ -118,7 +121,7 @@ pub(crate) fn judge(loaded: Loaded, deeds: &[Deed], now: Timestamp, tell: &Tell)
     let mut ledger = Ledger {
         loaded,
         changes: Changes::default(),
-        debts: HashSet::new(),
+        debts: BTreeMap::new(),
         runs: HashSet::new(),
         now,
         tell,
@@ -298,8 +301,8 @@ impl Ledger<'_> {
             }
             self.changes.flips.push(flip);
         }
-        self.debts.insert(id);
-        self.loaded.debts.insert(id, debt.clone());
+        let before = self.loaded.debts.insert(id, debt.clone());
+        self.debts.entry(id).or_insert(before.as_ref().and_then(Debt::deadline));
         done(debt)
     }
 
@@ -310,10 +313,16 @@ impl Ledger<'_> {
 
     fn finish(mut self) -> Changes {
         // In the order of their ids, in which all transactions have locked them.
-        let mut ids: Vec<_> = self.debts.iter().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
-            self.changes.debts.extend(self.loaded.debts.remove(&id));
+        for (id, before) in self.debts {
+            let Some(debt) = self.loaded.debts.remove(&id) else { continue };
+            let deadline = debt.deadline();
+            if deadline != before {
+                let overdue = deadline.map(|deadline| deadline.overdue);
+                let is_gone = |before: &Deadline| Some(before.overdue) != overdue;
+                self.changes.deadlines_gone.extend(before.filter(is_gone));
+                self.changes.deadlines_new.extend(deadline);
+            }
+            self.changes.debts.push(debt);
             let runs = self.loaded.runs.remove(&id).unwrap_or_default();
             let changed = runs.into_iter().filter(|kept| self.runs.contains(&(id, kept.number)));
             self.changes.runs.extend(changed);

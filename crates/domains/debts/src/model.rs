@@ -8,7 +8,7 @@ use tally_runtime::Namespace;
 use uuid::Uuid;
 
 use crate::definition::{Definition, SLUG_BYTES_MAX};
-use crate::state::{Cause, Kind, Noted, Run, State};
+use crate::state::{Cause, Kind, Noted, Run, State, Status};
 
 /// How much of the body of a payment is kept, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 10_000;
@@ -50,6 +50,17 @@ pub(crate) struct Debt {
     pub(crate) runs: i64,
     pub(crate) flips: i64,
     pub(crate) open_runs: i64,
+}
+
+/// What a sweep and a page of late debts find a debt by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deadline {
+    /// When it is overdue if nothing comes before.
+    pub(crate) overdue: Timestamp,
+    pub(crate) debt: Uuid,
+    pub(crate) namespace: Namespace,
+    /// From when on it is late; none of a debt that is not, because it is down.
+    pub(crate) late: Option<Timestamp>,
 }
 
 /// A run, by its number in its debt.
@@ -163,6 +174,16 @@ impl fmt::Display for Which {
             // It is a secret.
             Self::Ping(_) => f.write_str("this ping URL"),
         }
+    }
+}
+
+// === impl Debt ===
+
+impl Debt {
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let late = self.state.due.filter(|_| matches!(self.state.status, Status::New | Status::Up));
+        let overdue = self.state.deadline?;
+        Some(Deadline { overdue, debt: self.id, namespace: self.namespace, late })
     }
 }
 

@@ -308,7 +308,7 @@ impl Service {
         let mut events = Vec::new();
         for receiver in self.receivers(debt) {
             let subject = subject(debt.id, &receiver);
-            let some = self.outbox.deliveries(NAME, subject, limit).await;
+            let some = self.outbox.deliveries(NAME, subject, i64::MAX, limit).await;
             events.extend(some.map_err(Error::store("list events"))?);
         }
         Ok(events)

@@ -80,6 +80,16 @@ pub(crate) enum Added {
     TooMany,
 }
 
+// === impl Listing ===
+
+impl Listing {
+    /// The statuses that are asked for, each once.
+    fn each_status(&self) -> impl Iterator<Item = Status> {
+        let all = [Status::New, Status::Up, Status::Down, Status::Paused];
+        all.into_iter().filter(|one| self.statuses.is_empty() || self.statuses.contains(one))
+    }
+}
+
 // === impl Store ===
 
 /// Each operation fails when the database does.
@@ -189,7 +199,7 @@ impl Store {
         }
     }
 
-    /// Debts that are late, in order of their slugs.
+    /// Debts that are late, of many those that have been so for the longest, in order of their slugs.
     pub(crate) async fn late(
         &self,
         namespace: Namespace,
@@ -334,6 +344,16 @@ impl Store {
             }
         }
     }
+}
+
+/// How many debts of each status some namespaces have together: of each, how many it has, and how many of these
+/// are new, down and paused.
+fn sum_of(namespaces: impl IntoIterator<Item = [i64; 4]>) -> [i64; 4] {
+    let add = |[new, up, down, paused]: [i64; 4], [all, of_new, of_down, of_paused]: [i64; 4]| {
+        let of_up = all - of_new - of_down - of_paused;
+        [new + of_new, up + of_up, down + of_down, paused + of_paused]
+    };
+    namespaces.into_iter().fold([0; 4], add)
 }
 
 /// What the events of a debt for one receiver have in common, so that they arrive in order, and one

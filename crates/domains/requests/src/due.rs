@@ -23,6 +23,8 @@ pub(crate) struct Folds {
     started: Quarter,
     trays: HashMap<usize, Quarter>,
     held: HashMap<usize, Held>,
+    /// When others take rows, if the last round has left a tray that takes them.
+    pub(crate) next_turn: Option<Duration>,
 }
 
 /// What became of a tray that was due.
@@ -30,6 +32,8 @@ pub(crate) enum Attempt {
     Folded(Folded),
     /// Others hold it: these.
     Held(String),
+    /// It takes rows, now or next.
+    InTurn,
 }
 
 /// A tray that could not be folded or emptied because others hold it.
@@ -45,7 +49,7 @@ struct Held {
 impl Folds {
     pub(crate) fn new(now: Timestamp) -> Self {
         let started = Quarter::of_micros(now.as_microsecond());
-        Self { started, trays: HashMap::new(), held: HashMap::new() }
+        Self { started, trays: HashMap::new(), held: HashMap::new(), next_turn: None }
     }
 
     /// Whether to fold a tray now: it is large, or may have rows of an earlier quarter. While others hold

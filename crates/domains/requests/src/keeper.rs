@@ -133,7 +133,7 @@ impl Keeper {
         }
         // The next rows need no more room than the last ones left.
         store.give_back().await?;
-        Ok(Next::Later)
+        Ok(last.folds.next_turn.map_or(Next::Later, Next::After))
     }
 
     async fn roll_up_if_due(&self, now: Timestamp, last: &mut LastDone) -> Result<(), Error> {

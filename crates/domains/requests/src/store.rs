@@ -241,12 +241,14 @@ impl Store {
             }
         };
         let (mut all, mut failed) = (Folded::default(), None);
+        folds.next_turn = None;
         for (tray, one) in done {
             match one {
                 Ok(Attempt::Folded(one)) => {
                     folds.note(tray, now);
                     all += one;
                 }
+                Ok(Attempt::InTurn) => folds.next_turn = Some(postgres::trays::NEXT_TURN),
                 Ok(Attempt::Held(holder)) => folds.note_held(tray, now, &holder),
                 Err(error) => failed = Some(error),
             }

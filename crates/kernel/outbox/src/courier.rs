@@ -17,9 +17,10 @@ use tally_runtime::{Clock, Drain, Error, Tasks, backoff, chain, faults, random};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::Outbox;
-use crate::post::{Client, Message};
+use crate::mail::{self, Letter, Refused, Submitter};
+use crate::post::{Answer, Client, Message};
 use crate::store::{Attempted, Due};
+use crate::{Outbox, Receiver};
 
 /// The pause between two looks at what is due. An event of this server's own does not wait for it.
 const ROUND: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ const PLACES_OF_RECEIVER: u32 = 4;
 /// The pause after the first attempt, which doubles each time; see [`backoff::pause`]. Half of the least is
 /// no shorter than an attempt may take.
 const PAUSE_MIN: Duration = Duration::from_secs(20);
+const MAIL_PAUSE_MIN: Duration = Duration::from_secs(120);
 const PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
 /// When an event is given up: after this many attempts, or at the first one that fails at this age.
 const ATTEMPTS_MAX: i64 = 30;
@@ -52,6 +54,7 @@ pub struct Courier {
     outbox: Outbox,
     clock: Arc<dyn Clock>,
     client: Arc<Client>,
+    submitter: Arc<Submitter>,
 }
 
 /// An attempt that this server has taken.
@@ -59,6 +62,17 @@ struct Taken {
     due: Due,
     /// When the next one is due if nothing becomes of this.
     next: Timestamp,
+}
+
+/// What became of an attempt.
+struct Sent {
+    is_delivered: bool,
+    /// No other attempt is of use.
+    is_final: bool,
+    /// How long the receiver wants to be left alone.
+    retry_after: Option<SignedDuration>,
+    /// In a few words.
+    answer: String,
 }
 
 /// Attempts that are being made, by receiver.
@@ -74,12 +88,12 @@ impl Courier {
     /// A courier for the events of this outbox.
     #[must_use]
     pub fn new(outbox: Outbox, clock: Arc<dyn Clock>) -> Self {
-        Self { outbox, clock, client: Arc::default() }
+        Self { outbox, clock, client: Arc::default(), submitter: Arc::default() }
     }
 
     /// Delivers until the server stops. While the operator allows no receiver, events wait.
     pub async fn run(self, drain: Drain) {
-        if self.outbox.webhooks.allowed.is_empty() {
+        if self.outbox.webhooks.is_empty() {
             return;
         }
         let (tasks, mut flying) = (Tasks::new(), Flying::default());
@@ -172,7 +186,7 @@ impl Courier {
             if *busy >= PLACES_OF_RECEIVER || taken.len() == places {
                 continue;
             }
-            let next = now.saturating_add(pause_after(one.attempts)).unwrap_or(now);
+            let next = now.saturating_add(pause_after(&one)).unwrap_or(now);
             match self.outbox.take(&one, next).await {
                 Ok(true) => {
                     *busy += 1;
@@ -191,27 +205,17 @@ impl Courier {
     async fn attempt(&self, Taken { due, next }: Taken) {
         faults::point("outbox.taken").await;
         let (id, attempt) = (due.id, due.attempts + 1);
-        let sent = self.send(&due).await;
+        let Sent { is_delivered, is_final, retry_after, answer } = self.send(&due).await;
         faults::point("outbox.sent").await;
         let now = self.clock.now();
         let mut next = next.max(now);
-        let mut is_over = attempt >= ATTEMPTS_MAX;
-        let (is_delivered, answer) = match sent {
-            Ok(answer) if answer.status.is_success() => (true, answer.status.as_str().to_owned()),
-            Ok(answer) => {
-                if let Some(pause) = answer.retry_after {
-                    next = next.max(now.saturating_add(pause).unwrap_or(now));
-                }
-                is_over |= answer.status == StatusCode::GONE;
-                let redirect = if answer.status.is_redirection() { ", not followed" } else { "" };
-                (false, format!("{}{redirect}", answer.status))
-            }
-            Err(why) => (false, why),
-        };
+        if let Some(pause) = retry_after {
+            next = next.max(now.saturating_add(pause).unwrap_or(now));
+        }
         let end = due.created.saturating_add(AGE_MAX).unwrap_or(now);
-        is_over |= is_delivered || now >= end;
+        let is_over = is_delivered || is_final || attempt >= ATTEMPTS_MAX || now >= end;
         let next = (!is_over).then(|| next.min(end));
-        let (receiver, measured) = (&*due.receiver, &self.outbox.measured);
+        let (receiver, measured) = (&*due.receiver, self.outbox.measured.of(due.is_mail()));
         if is_delivered {
             measured.delivered.add(1);
             tracing::debug!(event = %id, receiver, attempt, "delivered an event");
@@ -228,22 +232,73 @@ impl Courier {
         }
     }
 
-    async fn send(&self, due: &Due) -> Result<crate::post::Answer, String> {
-        let receiver = self.outbox.webhooks.receiver(&due.url)?;
-        let secrets = self.outbox.webhooks.secrets.as_ref();
-        let secrets = secrets.ok_or_else(|| "the server has no --webhooks-secret".to_owned())?;
-        let message = Message { id: due.id, body: &due.body, secrets, now: self.clock.now() };
-        self.client.post(&receiver, message).await
+    async fn send(&self, due: &Due) -> Sent {
+        let webhooks = &self.outbox.webhooks;
+        let Due { id, body, created, .. } = due;
+        match (webhooks.receiver(&due.url), &webhooks.secrets, &webhooks.mail) {
+            (Ok(Receiver::Webhook(webhook)), Some(secrets), _) => {
+                let message = Message { id: *id, body, secrets, now: self.clock.now() };
+                self.client.post(&webhook, message).await.into()
+            }
+            (Ok(Receiver::Mail(to)), _, Some(mail)) => {
+                let letter = Letter { id: *id, created: *created, body, to: &to };
+                self.submitter.send(mail, letter).await.into()
+            }
+            (Ok(_), ..) => Sent::failed("the server has no --webhooks-secret"),
+            (Err(why), ..) => Sent::failed(why),
+        }
     }
 }
 
-/// Between an attempt, before which there were this many, and the next one.
-fn pause_after(attempts: i64) -> Duration {
+/// Between an attempt at what is due and the next one.
+fn pause_after(due: &Due) -> Duration {
     if faults::is_on(EAGER) {
         return Duration::ZERO;
     }
-    let attempt = u32::try_from(attempts + 1).unwrap_or(u32::MAX);
-    backoff::pause(PAUSE_MIN, PAUSE_MAX, attempt, random::number())
+    let attempt = u32::try_from(due.attempts + 1).unwrap_or(u32::MAX);
+    let least = if due.is_mail() { MAIL_PAUSE_MIN } else { PAUSE_MIN };
+    backoff::pause(least, PAUSE_MAX, attempt, random::number())
+}
+
+// === impl Due ===
+
+impl Due {
+    fn is_mail(&self) -> bool {
+        self.receiver == mail::SCHEME
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    fn failed(why: impl Into<String>) -> Self {
+        Self { is_delivered: false, is_final: false, retry_after: None, answer: why.into() }
+    }
+}
+
+impl From<Result<Answer, String>> for Sent {
+    fn from(sent: Result<Answer, String>) -> Self {
+        let Answer { status, retry_after } = match sent {
+            Ok(answer) => answer,
+            Err(why) => return Self::failed(why),
+        };
+        if status.is_success() {
+            let answer = status.as_str().to_owned();
+            return Self { is_delivered: true, ..Self::failed(answer) };
+        }
+        let redirect = if status.is_redirection() { ", not followed" } else { "" };
+        let failed = Self::failed(format!("{status}{redirect}"));
+        Self { is_final: status == StatusCode::GONE, retry_after, ..failed }
+    }
+}
+
+impl From<Result<String, Refused>> for Sent {
+    fn from(sent: Result<String, Refused>) -> Self {
+        match sent {
+            Ok(answer) => Self { is_delivered: true, ..Self::failed(answer) },
+            Err(Refused { why, is_final }) => Self { is_final, ..Self::failed(why) },
+        }
+    }
 }
 
 // === impl Flying ===

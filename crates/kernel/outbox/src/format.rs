@@ -4,12 +4,15 @@
 //! |---|---|---|
 //! | none | id, type, time and data, in JSON | Standard Webhooks (standardwebhooks.com) |
 //! | `slack+` | a text, and the same as a block | Slack's incoming webhooks (docs.slack.dev), which others understand too |
+//! | `mailto:` | a subject and a text, for people | see `mail/letter.rs` |
 //! | `alertmanager+` | an alert, in an array of one | Alertmanager's `POST /api/v2/alerts` (its `api/v2/openapi.yaml`) |
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+use crate::mail;
 
 /// For how long Alertmanager takes it that an alarm goes on, unless it is told that it is over. Without an end it
 /// would resolve an alert by itself after its `resolve_timeout`.
@@ -22,13 +25,18 @@ pub(crate) enum Format {
     Plain,
     Slack,
     Alertmanager,
+    Mail,
 }
 
 /// What an event says to people, and to programs that know alerts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told<'a> {
+    /// In a few words, above a letter.
+    pub subject: String,
     /// In one line.
     pub text: String,
+    /// What else there is to know, each with its name.
+    pub facts: Vec<(&'static str, String)>,
     /// What kind of thing is wrong, such as `DebtOverdue`.
     pub alert: &'a str,
     /// With what: the same ones when it is over.
@@ -52,12 +60,13 @@ struct Plain<'a, T> {
 // === impl Format ===
 
 impl Format {
-    const ALL: [Self; 3] = [Self::Plain, Self::Slack, Self::Alertmanager];
+    /// Those that a URL may have.
+    const OF_URLS: [Self; 2] = [Self::Slack, Self::Alertmanager];
 
     /// What stands before the URL.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
-            Self::Plain => "",
+            Self::Plain | Self::Mail => "",
             Self::Slack => "slack+",
             Self::Alertmanager => "alertmanager+",
         }
@@ -66,7 +75,7 @@ impl Format {
     /// The format that a text names, and its URL.
     pub(crate) fn read(text: &str) -> (Self, &str) {
         let named = |format: &Self| Some((*format, text.strip_prefix(format.prefix())?));
-        Self::ALL[1..].iter().find_map(named).unwrap_or((Self::Plain, text))
+        Self::OF_URLS.iter().find_map(named).unwrap_or((Self::Plain, text))
     }
 
     /// The text that is sent of an event of this type.
@@ -78,10 +87,10 @@ impl Format {
         data: &T,
         told: &Told<'_>,
     ) -> String {
-        let id = id.to_string();
         let body = match self {
+            Self::Mail => return mail::write(id, r#type, told),
             Self::Plain => {
-                let body = Plain { id, r#type, timestamp: now.to_string(), data };
+                let body = Plain { id: id.to_string(), r#type, timestamp: now.to_string(), data };
                 return serde_json::to_string(&body).expect("the data of an event can be JSON");
             }
             Self::Slack => {
@@ -94,7 +103,7 @@ impl Format {
                 let of = |(name, value): &(&str, String)| ((*name).to_owned(), json!(value));
                 let mut labels: Map<_, _> = told.labels.iter().map(of).collect();
                 labels.insert("alertname".to_owned(), json!(told.alert));
-                let annotations = json!({"summary": told.text, "event": id});
+                let annotations = json!({"summary": told.text, "event": id.to_string()});
                 let mut alert = json!({"labels": labels, "annotations": annotations});
                 let ends = told.ends.unwrap_or_else(|| {
                     let starts = told.starts.unwrap_or(now).max(now);

@@ -1,15 +1,16 @@
 //! Events for other programs: a domain writes them in the transaction that decides them, and they are
-//! delivered by webhook at least once, each with an id. What an event says is the domain's business.
+//! delivered by webhook or e-mail at least once, each with an id. What an event says is the domain's business.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `courier.rs` | sends what is due, tries again, and gives up |
 //! | `event.rs` | an event, and the text that a receiver gets |
 //! | `format.rs` | what an event is written as, for receivers that have a format of their own |
+//! | `mail.rs`, `mail/` | events by e-mail |
 //! | `metrics.rs` | what a scrape is told of deliveries |
 //! | `post.rs` | one attempt: a connection, a request, and the head of its answer |
 //! | `postgres.rs`, `postgres/` | the outbox in Postgres and CockroachDB |
-//! | `receiver.rs` | where events may go: URLs, and those that the operator allows |
+//! | `receiver.rs` | where events may go: addresses of e-mail and URLs, and those URLs that the operator allows |
 //! | `settings.rs` | the settings, as flags and variables, and checked |
 //! | `signature.rs` | signatures by which a receiver knows that an event is from here |
 //! | `sqlite.rs`, `sqlite/` | the outbox in SQLite |
@@ -18,6 +19,7 @@
 mod courier;
 mod event;
 mod format;
+mod mail;
 mod metrics;
 mod post;
 pub mod postgres;
@@ -30,7 +32,8 @@ mod store;
 pub use courier::Courier;
 pub use event::{About, Event};
 pub use format::Told;
-pub use receiver::{Allowed, Receiver};
+pub use mail::{Mail, MailArgs, Mailbox, Mailboxes};
+pub use receiver::{Allowed, Receiver, Webhook};
 pub use settings::{Webhooks, WebhooksArgs};
 pub use signature::Secrets;
 pub use store::{Delivery, Outbox, State};

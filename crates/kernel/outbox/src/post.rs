@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use uuid::Uuid;
 
-use crate::{Receiver, Secrets};
+use crate::Secrets;
+use crate::receiver::Webhook;
 
 /// How long an attempt may take: looking the host up, connecting, and waiting for the answer.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Client {
     /// Sends an event and waits for the head of the answer; or says in a few words why there is none.
     pub(crate) async fn post(
         &self,
-        receiver: &Receiver,
+        receiver: &Webhook,
         message: Message<'_>,
     ) -> Result<Answer, String> {
         let attempt = self.attempt(receiver, message);
@@ -70,7 +71,7 @@ impl Client {
         timeout(ATTEMPT_MAX, attempt).await.unwrap_or_else(|_| Err(silence()))
     }
 
-    async fn attempt(&self, receiver: &Receiver, message: Message<'_>) -> Result<Answer, String> {
+    async fn attempt(&self, receiver: &Webhook, message: Message<'_>) -> Result<Answer, String> {
         let stream = connect(receiver).await?;
         let now = message.now;
         let request = message.request(receiver)?;
@@ -103,7 +104,7 @@ impl Client {
 // === impl Message ===
 
 impl Message<'_> {
-    fn request(self, receiver: &Receiver) -> Result<Request<Full<Bytes>>, String> {
+    fn request(self, receiver: &Webhook) -> Result<Request<Full<Bytes>>, String> {
         let seconds = self.now.as_second();
         Request::post(receiver.target())
             .header(HOST, receiver.authority())
@@ -118,7 +119,7 @@ impl Message<'_> {
     }
 }
 
-async fn connect(receiver: &Receiver) -> Result<TcpStream, String> {
+async fn connect(receiver: &Webhook) -> Result<TcpStream, String> {
     let place = (receiver.host(), receiver.port());
     let addresses = tokio::net::lookup_host(place).await;
     let addresses = addresses.map_err(|error| format!("look up the host: {error}"))?.collect();
@@ -278,14 +279,14 @@ mod tests {
         let authority = tls.ca_pem.clone();
         let asking = async {
             let (url, now) = (format!("https://localhost:{port}/"), Timestamp::UNIX_EPOCH);
-            let receiver: Receiver = url.parse().expect("a URL");
+            let receiver: Webhook = url.parse().expect("a URL");
             let message = || Message { id: Uuid::nil(), body: "{}", secrets: &secrets, now };
             let answer = trusting(Some(&authority)).post(&receiver, message()).await;
             assert_eq!(answer.map(|answer| answer.status.as_u16()), Ok(204));
             let why = trusting(None).post(&receiver, message()).await.expect_err("not known");
             assert!(why.starts_with("TLS: "), "{why}");
             // The certificate is for a name.
-            let receiver: Receiver = format!("https://127.0.0.1:{port}/").parse().expect("a URL");
+            let receiver: Webhook = format!("https://127.0.0.1:{port}/").parse().expect("a URL");
             let why = trusting(Some(&authority)).post(&receiver, message()).await;
             assert!(why.expect_err("another name").starts_with("TLS: "));
         };

@@ -11,17 +11,27 @@ use uuid::Uuid;
 use crate::Event;
 use crate::store::{Attempted, Delivery, Due, State};
 
-/// Adds an event. It is delivered if the transaction commits; then call [`Outbox::notice`](crate::Outbox::notice).
+/// Adds events, by one statement. They are delivered if the transaction commits; then call
+/// [`Outbox::notice`](crate::Outbox::notice).
 ///
 /// # Errors
-/// When the database fails, or if the subject has an event of this number.
-pub async fn append(transaction: &Transaction, event: &Event) -> Result<(), Error> {
-    let Event { id, about, receiver, at, body } = event;
-    let (origin, url) = (receiver.origin(), receiver.url());
-    let sql = include_str!("postgres/append.sql");
+/// When the database fails, or if a subject has an event of this number.
+pub async fn append(transaction: &Transaction, events: &[Event]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id).collect();
+    let domains: Vec<&str> = events.iter().map(|event| event.about.domain).collect();
+    let subjects: Vec<Uuid> = events.iter().map(|event| event.about.subject).collect();
+    let numbers: Vec<i64> = events.iter().map(|event| event.about.number).collect();
+    let origins: Vec<String> = events.iter().map(|event| event.receiver.origin()).collect();
+    let urls: Vec<String> = events.iter().map(|event| event.receiver.url()).collect();
+    let bodies: Vec<&str> = events.iter().map(|event| &*event.body).collect();
+    let times: Vec<Timestamp> = events.iter().map(|event| event.at).collect();
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-        [id, &about.domain, &about.subject, &about.number, &origin, &url, body, at];
-    transaction.write("write an event", sql, &values).await.map(drop)
+        [&ids, &domains, &subjects, &numbers, &origins, &urls, &bodies, &times];
+    let sql = include_str!("postgres/append.sql");
+    transaction.write("write events", sql, &values).await.map(drop)
 }
 
 /// Removes the events of a subject, those that are not delivered as well.
@@ -41,11 +51,12 @@ pub(crate) async fn deliveries(
     database: &Database,
     domain: &'static str,
     subject: Uuid,
+    before: i64,
     limit: u32,
 ) -> Result<Vec<Delivery>, Error> {
     let (step, sql) = ("list events", include_str!("postgres/deliveries.sql"));
     let limit = i64::from(limit);
-    let once = async || database.rows(step, sql, &[&domain, &subject, &limit]).await;
+    let once = async || database.rows(step, sql, &[&domain, &subject, &before, &limit]).await;
     let rows = Policy::short(step).run(once).await?;
     let delivery = |row: &Row| Delivery {
         id: row.get(0),

@@ -8,6 +8,7 @@ use http::Uri;
 use http::uri::{Authority, PathAndQuery};
 
 use crate::format::Format;
+use crate::mail::{self, Mailbox};
 
 /// The longest URL.
 const URL_BYTES_MAX: usize = 2_000;
@@ -16,25 +17,81 @@ const URL_BYTES_MAX: usize = 2_000;
 /// dots behind it lead out of what is allowed.
 const AMBIGUOUS: [&str; 8] = ["\\", ";", "%00", "%25", "%2e", "%2f", "%3b", "%5c"];
 
+/// Where events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receiver {
+    /// To a URL, by POST.
+    Webhook(Webhook),
+    /// To an address, by e-mail: `mailto:ops@example.com`.
+    Mail(Mailbox),
+}
+
 /// A URL that events are sent to, by POST, and in which format: `slack+` or `alertmanager+` before it says so.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Receiver {
+pub struct Webhook {
     format: Format,
     uri: Uri,
 }
 
 /// The beginnings of the URLs that the operator allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Allowed(Vec<Receiver>);
+pub struct Allowed(Vec<Webhook>);
 
 // === impl Receiver ===
 
 impl Receiver {
     /// What is sent there.
     pub(crate) fn format(&self) -> Format {
-        self.format
+        match self {
+            Self::Webhook(webhook) => webhook.format,
+            Self::Mail(_) => Format::Mail,
+        }
     }
 
+    /// The whole URL, which may be a secret, with its format.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::Webhook(webhook) => webhook.url(),
+            Self::Mail(mailbox) => mailbox.url(),
+        }
+    }
+
+    /// What events share, so that one that is slow holds up no other one: scheme, host and port, and of all mail
+    /// the one server that it is given to.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Webhook(webhook) => webhook.origin(),
+            Self::Mail(_) => mail::SCHEME.to_owned(),
+        }
+    }
+
+    /// What people see: format, scheme, host and port, because the rest may be a secret; or an address.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Webhook(webhook) => webhook.shown(),
+            Self::Mail(mailbox) => mailbox.url(),
+        }
+    }
+}
+
+impl FromStr for Receiver {
+    type Err = &'static str;
+
+    /// No error repeats it.
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.strip_prefix(mail::SCHEME) {
+            Some(mailbox) => mailbox.parse().map(Self::Mail),
+            None => text.parse().map(Self::Webhook),
+        }
+    }
+}
+
+// === impl Webhook ===
+
+impl Webhook {
     /// Whether to use TLS.
     pub(crate) fn is_https(&self) -> bool {
         self.uri.scheme_str() == Some("https")
@@ -60,22 +117,18 @@ impl Receiver {
         self.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
-    /// The whole URL, which may be a secret, with its format.
-    #[must_use]
-    pub fn url(&self) -> String {
+    fn url(&self) -> String {
         format!("{}{}", self.format.prefix(), self.uri)
     }
 
     /// Scheme, host and port: what logs and people see, because the rest may be a secret.
-    #[must_use]
-    pub fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         let scheme = self.uri.scheme_str().unwrap_or_default();
         format!("{scheme}://{}", self.authority().to_ascii_lowercase())
     }
 
     /// The same, with its format.
-    #[must_use]
-    pub fn shown(&self) -> String {
+    fn shown(&self) -> String {
         format!("{}{}", self.format.prefix(), self.origin())
     }
 
@@ -93,13 +146,13 @@ impl Receiver {
 }
 
 /// The origin only.
-impl fmt::Debug for Receiver {
+impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Receiver").field(&self.origin()).finish()
+        f.debug_tuple("Webhook").field(&self.origin()).finish()
     }
 }
 
-impl FromStr for Receiver {
+impl FromStr for Webhook {
     type Err = &'static str;
 
     /// Takes no URL that a server on the way could read in another way than this one. No error
@@ -114,7 +167,7 @@ impl FromStr for Receiver {
         let (format, text) = Format::read(text);
         let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err("does not begin with https:// or http://");
+            return Err("does not begin with https://, http:// or mailto:");
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("has a user name or a password (@): put a secret into the path");
@@ -143,8 +196,8 @@ impl FromStr for Receiver {
 impl Allowed {
     /// Whether events may be sent there.
     #[must_use]
-    pub fn allows(&self, receiver: &Receiver) -> bool {
-        self.0.iter().any(|prefix| receiver.begins_with(prefix))
+    pub fn allows(&self, webhook: &Webhook) -> bool {
+        self.0.iter().any(|prefix| webhook.begins_with(prefix))
     }
 
     /// Whether they may be sent anywhere.
@@ -157,7 +210,7 @@ impl Allowed {
 /// The origins only.
 impl fmt::Display for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let origins: Vec<_> = self.0.iter().map(Receiver::origin).collect();
+        let origins: Vec<_> = self.0.iter().map(Webhook::origin).collect();
         f.write_str(&origins.join(","))
     }
 }
@@ -168,7 +221,7 @@ impl FromStr for Allowed {
     /// No error repeats a URL: its path may be a secret.
     fn from_str(text: &str) -> Result<Self, String> {
         let one = |(at, text): (usize, &str)| {
-            let prefix: Result<Receiver, _> = text.parse();
+            let prefix: Result<Webhook, _> = text.parse();
             let prefix = prefix.and_then(|prefix| match prefix.uri.query() {
                 Some(_) => Err("has a query (?)"),
                 None if prefix.format != Format::Plain => {
@@ -187,7 +240,7 @@ impl FromStr for Allowed {
 mod tests {
     use super::*;
 
-    fn receiver(text: &str) -> Receiver {
+    fn receiver(text: &str) -> Webhook {
         text.parse().unwrap_or_else(|why| panic!("{text} {why}"))
     }
 
@@ -236,6 +289,19 @@ mod tests {
             assert!(text.parse::<Receiver>().is_err(), "{text}");
         }
         assert!(format!("https://a/{}", "x".repeat(2_000)).parse::<Receiver>().is_err());
+    }
+
+    #[test]
+    fn a_receiver_may_be_an_address_of_e_mail() {
+        let one: Receiver = "mailto:ops@Example.com".parse().expect("an address");
+        assert_eq!(
+            (&*one.url(), &*one.shown()),
+            ("mailto:ops@example.com", "mailto:ops@example.com")
+        );
+        assert_eq!(one.origin(), "mailto:");
+        for text in ["mailto:", "slack+mailto:ops@example.com", "mailto://ops@example.com"] {
+            assert!(text.parse::<Receiver>().is_err(), "{text}");
+        }
     }
 
     #[test]

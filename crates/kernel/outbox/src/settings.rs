@@ -1,8 +1,10 @@
-//! The settings of webhooks: as flags and variables, and checked.
+//! The settings of webhooks and of mail: as flags and variables, and checked.
+
+use std::sync::Arc;
 
 use tally_runtime::config::{Given, Problems, name};
 
-use crate::{Allowed, Receiver, Secrets};
+use crate::{Allowed, Mail, MailArgs, Receiver, Secrets};
 
 /// Webhooks of all domains.
 #[derive(Debug, clap::Args)]
@@ -16,14 +18,19 @@ pub struct WebhooksArgs {
     /// replaced, the new one and the old one, with a comma between them
     #[arg(long, env = "TALLY_WEBHOOKS_SECRET", hide_env_values = true, value_name = "SECRET")]
     webhooks_secret: Option<Given<Secrets>>,
+
+    /// And what is mailed.
+    #[command(flatten)]
+    pub mail: MailArgs,
 }
 
-/// Where webhooks may go, and what they are signed with. Without it there are none.
+/// Where webhooks may go, and what they are signed with; and where mail may go. Without it there are none.
 #[derive(Debug, Clone, Default)]
 pub struct Webhooks {
     pub(crate) allowed: Allowed,
     /// None only if nothing is allowed.
     pub(crate) secrets: Option<Secrets>,
+    pub(crate) mail: Option<Arc<Mail>>,
 }
 
 // === impl WebhooksArgs ===
@@ -53,7 +60,8 @@ impl WebhooksArgs {
                  echo whsec_$(head -c 32 /dev/urandom | base64)"
             ));
         }
-        Webhooks { allowed, secrets }
+        let mail = self.mail.check(problems).map(Arc::new);
+        Webhooks { allowed, secrets, mail }
     }
 }
 
@@ -63,7 +71,18 @@ impl Webhooks {
     /// Those that are allowed, signed with these secrets.
     #[must_use]
     pub fn new(allowed: Allowed, secrets: Secrets) -> Self {
-        Self { allowed, secrets: Some(secrets) }
+        Self { allowed, secrets: Some(secrets), mail: None }
+    }
+
+    /// The same, and mail.
+    #[must_use]
+    pub fn with_mail(self, mail: Mail) -> Self {
+        Self { mail: Some(Arc::new(mail)), ..self }
+    }
+
+    /// Whether events may go nowhere.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.allowed.is_empty() && self.mail.is_none()
     }
 
     /// Reads the URL of a receiver that the operator allows.
@@ -72,8 +91,22 @@ impl Webhooks {
     /// What is wrong, to be said of the URL, which is not repeated.
     pub fn receiver(&self, url: &str) -> Result<Receiver, String> {
         let receiver: Receiver = url.parse().map_err(str::to_owned)?;
-        if self.allowed.allows(&receiver) {
+        let is_allowed = match &receiver {
+            Receiver::Webhook(webhook) => self.allowed.allows(webhook),
+            Receiver::Mail(mailbox) => {
+                self.mail.as_ref().is_some_and(|mail| mail.allowed.allows(mailbox))
+            }
+        };
+        if is_allowed {
             return Ok(receiver);
+        }
+        if let Receiver::Mail(mailbox) = &receiver {
+            let server =
+                if self.mail.is_none() { ", and with --smtp-url and --smtp-from" } else { "" };
+            return Err(format!(
+                "is not allowed: the server sends mail only to what its --smtp-allow (TALLY_SMTP_ALLOW) \
+                 names; restart it with one that names {mailbox}{server}"
+            ));
         }
         let secret = if self.secrets.is_none() { " and a --webhooks-secret" } else { "" };
         Err(format!(
@@ -92,6 +125,7 @@ mod tests {
         let args = WebhooksArgs {
             webhooks_allow: Some(allow.parse().expect("never fails")),
             webhooks_secret: secret.map(|secret| secret.parse().expect("never fails")),
+            mail: MailArgs::default(),
         };
         let mut problems = Problems::new();
         let webhooks = args.check(&mut problems);
@@ -112,5 +146,22 @@ mod tests {
         assert!(why.contains("2 settings are wrong") && !why.contains("s3cret"), "{why}");
         let why = check("", None).expect("none").receiver("https://a/").expect_err("not allowed");
         assert!(why.ends_with("names https://a and a --webhooks-secret"), "{why}");
+    }
+
+    #[test]
+    fn mail_needs_permission() {
+        let secret = format!("whsec_{}", "A".repeat(32));
+        let webhooks = check("https://a/", Some(&secret)).expect("right");
+        let why = webhooks.receiver("mailto:ops@example.com").expect_err("no mail");
+        assert!(
+            why.ends_with("names ops@example.com, and with --smtp-url and --smtp-from"),
+            "{why}"
+        );
+        let allowed = "@example.com".parse().expect("a domain");
+        let mail = Mail::new("smtps://mail", "tally@example.com", allowed).expect("right");
+        let webhooks = webhooks.with_mail(mail);
+        assert!(webhooks.receiver("mailto:ops@example.com").is_ok());
+        let why = webhooks.receiver("mailto:ops@example.net").expect_err("not allowed");
+        assert!(why.ends_with("names ops@example.net"), "{why}");
     }
 }

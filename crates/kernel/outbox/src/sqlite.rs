@@ -10,17 +10,22 @@ use uuid::Uuid;
 use crate::Event;
 use crate::store::{Attempted, Delivery, Due, State};
 
-/// Adds an event. It is delivered if the transaction commits; then call [`Outbox::notice`](crate::Outbox::notice).
+/// Adds events. They are delivered if the transaction commits; then call
+/// [`Outbox::notice`](crate::Outbox::notice).
 ///
 /// # Errors
-/// When the database fails, or if the subject has an event of this number.
-pub fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), Error> {
-    let Event { id, about, receiver, at, body } = event;
-    let (id, subject) = (id.as_bytes(), about.subject.as_bytes());
-    let (origin, url, at) = (receiver.origin(), receiver.url(), at.as_microsecond());
-    let values = (id, about.domain, subject, about.number, origin, url, body, at);
-    let done = transaction.execute(include_str!("sqlite/append.sql"), values);
-    done.step("write an event").map(drop)
+/// When the database fails, or if a subject has an event of this number.
+pub fn append(transaction: &Transaction<'_>, events: &[Event]) -> Result<(), Error> {
+    let step = "write events";
+    let sql = include_str!("sqlite/append.sql");
+    let mut statement = transaction.prepare_cached(sql).step(step)?;
+    for Event { id, about, receiver, at, body } in events {
+        let (id, subject) = (id.as_bytes(), about.subject.as_bytes());
+        let (origin, url, at) = (receiver.origin(), receiver.url(), at.as_microsecond());
+        let values = (id, about.domain, subject, about.number, origin, url, body, at);
+        statement.execute(values).step(step)?;
+    }
+    Ok(())
 }
 
 /// Removes the events of a subject, those that are not delivered as well.
@@ -40,6 +45,7 @@ pub(crate) fn deliveries(
     connection: &Connection,
     domain: &'static str,
     subject: Uuid,
+    before: i64,
     limit: u32,
 ) -> Result<Vec<Delivery>, Error> {
     let delivery = |row: &Row<'_>| {
@@ -59,7 +65,7 @@ pub(crate) fn deliveries(
         })
     };
     let sql = include_str!("sqlite/deliveries.sql");
-    rows(connection, "list events", sql, (domain, subject.as_bytes(), limit), delivery)
+    rows(connection, "list events", sql, (domain, subject.as_bytes(), before, limit), delivery)
 }
 
 pub(crate) fn due(

@@ -74,7 +74,7 @@ pub struct Delivery {
     pub id: Uuid,
     /// Its number among those of the subject.
     pub number: i64,
-    /// Where it goes: scheme, host and port.
+    /// Where it goes: scheme, host and port; of a mail, `mailto:`.
     pub receiver: String,
     /// What is sent.
     pub body: String,
@@ -109,7 +109,7 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// The latest events of a subject, the last first.
+    /// The latest events of a subject before this number, the last first.
     ///
     /// # Errors
     /// When the database fails.
@@ -117,15 +117,18 @@ impl Outbox {
         &self,
         domain: &'static str,
         subject: Uuid,
+        before: i64,
         limit: u32,
     ) -> Result<Vec<Delivery>, Error> {
         match &self.database {
             Database::Postgres(database) => {
-                postgres::deliveries(database, domain, subject, limit).await
+                postgres::deliveries(database, domain, subject, before, limit).await
             }
             Database::Sqlite(database) => {
                 database
-                    .read(move |connection| sqlite::deliveries(connection, domain, subject, limit))
+                    .read(move |connection| {
+                        sqlite::deliveries(connection, domain, subject, before, limit)
+                    })
                     .await
             }
         }

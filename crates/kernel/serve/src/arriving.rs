@@ -211,6 +211,24 @@ mod tests {
     }
 
     #[test]
+    fn only_what_brings_something_is_more_than_a_sign_of_life() {
+        for (kind, flags, payload, is_more) in [
+            (HEADERS, 0, 5, true),
+            (WINDOW_UPDATE, 0, 4, true),
+            (DATA, 0, 1, true),
+            (DATA, FLAG, 0, false),
+            (PING, 0, 8, false),
+            (PING, FLAG, 8, false),
+            (SETTINGS, FLAG, 0, false),
+        ] {
+            let mut arriving = Arriving::new();
+            note(&mut arriving, PREFACE);
+            let arrived = note(&mut arriving, &frame(kind, flags, payload));
+            assert_eq!(arrived.is_more, is_more, "{kind} {flags} {payload}");
+        }
+    }
+
+    #[test]
     fn a_head_of_http_1_has_a_limit() {
         let mut arriving = Arriving::new();
         note(&mut arriving, b"P");

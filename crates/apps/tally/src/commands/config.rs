@@ -17,6 +17,7 @@ use crate::settings::{ServeArgs, Settings};
 /// The variables that may hold a secret besides what can be shown.
 const DATABASE: &str = "DB_URL";
 const WEBHOOKS: &str = "TALLY_WEBHOOKS_ALLOW";
+const SMTP: &str = "TALLY_SMTP_URL";
 
 /// The variable whose default depends on the domains.
 const CONNECTIONS: &str = "TALLY_CONNECTIONS_MAX";
@@ -98,6 +99,7 @@ fn without_secret(args: &ServeArgs, name: &str, text: &str) -> String {
             url.map_or_else(|| "(invalid)".into(), |url| url.to_string())
         }
         WEBHOOKS => args.webhooks.shown_allowed(),
+        SMTP => args.webhooks.mail.shown_server(),
         _ if text.is_empty() => String::new(),
         _ => "(secret)".to_owned(),
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tally_testkit::{Output, Process, Stream, run_with};
+use serde_json::Value;
+use tally_testkit::{Output, Process, Stream, eventually_blocking, http, run_with};
 
 use crate::support::{Home, LIMIT, Server};
 
@@ -29,6 +30,13 @@ fn kept(home: &Home) -> Vec<PathBuf> {
     inside(&home.path("spool")).iter().flat_map(|folder| inside(folder)).collect()
 }
 
+/// What is stored, the last payment first.
+fn payments(server: &Server) -> Vec<Value> {
+    let answer = http(&server.url, "GET /api/v1/debts/job/payments", &[], "");
+    let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+    answer["payments"].as_array().expect("a list").clone()
+}
+
 fn shown(server: &Server) -> String {
     server.ok(&["debts", "show", "job"]).stdout
 }
@@ -44,6 +52,14 @@ fn what_the_command_does_is_passed_on_and_told() {
     assert_eq!(ran.status.code(), Some(3), "{ran:?}");
     assert!(ran.stdout == "from stdin\n" && ran.stderr.contains("oops"), "{ran:?}");
     assert!(shown(&server).contains("fail (3)"), "{}", shown(&server));
+
+    // What came last says most.
+    let ran = run(&server, &home, "head -c 30000 /dev/zero | tr '\\0' x; echo; echo the end");
+    assert!(ran.status.success() && ran.stdout.len() == 30_009, "{ran:?}");
+    let last = &payments(&server)[0];
+    let body = last["body"].as_str().expect("a text");
+    assert!(body.len() == 10_000 && body.ends_with("x\nthe end\n"), "{last}");
+    assert!(last["took"].as_f64() > Some(0.0), "{last}");
 
     // What it leaves behind has its output open, and nobody waits for that.
     let ran = run(&server, &home, "echo begun; sleep 600 & echo $! > left");
@@ -67,11 +83,69 @@ fn what_the_command_does_is_passed_on_and_told() {
     assert_eq!(ended.status.code(), Some(9), "{ended:?}");
     assert!(ended.stdout.contains("told") && ended.stderr.contains("paid: job"), "{ended:?}");
     assert!(shown(&server).contains("fail (9)"), "{}", shown(&server));
+    let script = "trap 'exit 8' HUP; echo ready; while :; do sleep 0.01; done";
+    let waiting = Process::spawn(&command(&server, &home, script));
+    waiting.wait_for_line(Stream::Stdout, "ready", LIMIT);
+    waiting.signal("HUP");
+    assert_eq!(waiting.wait(LIMIT).status.code(), Some(8));
     let dying = Process::spawn(&command(&server, &home, "echo ready; exec sleep 600"));
     dying.wait_for_line(Stream::Stdout, "ready", LIMIT);
     dying.signal("INT");
     assert_eq!(dying.wait(LIMIT).status.code(), Some(130));
     assert_eq!(kept(&home), [] as [PathBuf; 0]);
+    server.stop();
+}
+
+#[test]
+fn heartbeats_are_told_while_the_command_runs() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["debts", "add", "job", "--heartbeat-limit", "1h"]);
+    let script = "echo ready; while ! [ -e over ]; do sleep 0.01; done";
+    let words = ["debts", "run", "job", "--heartbeat", "1s", "--", "sh", "-c", script];
+    let running = Process::spawn(&server.command(&words));
+    let kinds =
+        || -> Vec<Value> { payments(&server).iter().map(|one| one["kind"].clone()).collect() };
+    let beats = eventually_blocking(LIMIT, || kinds().contains(&"heartbeat".into()));
+    assert_eq!(beats, Ok(()), "{:?}", kinds());
+    home.file("over", "");
+    assert!(running.wait(LIMIT).status.success());
+    let kinds = kinds();
+    assert_eq!((&kinds[0], &kinds[kinds.len() - 1]), (&"success".into(), &"start".into()));
+    server.stop();
+}
+
+/// The key may be right again tomorrow, and a file that is no payment is in nobody's way.
+#[test]
+fn what_a_server_refuses_is_kept_and_what_is_no_payment_is_not() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--auth", "keys"]);
+    for kept_before in [0, 2] {
+        assert_eq!(kept(&home).len(), kept_before);
+        let mut refused = command(&server, &home, "exit 5");
+        refused.env("TALLY_KEY", "tally_ingest_unknown");
+        let ran = run_with(&refused, b"", LIMIT, None);
+        assert_eq!(ran.status.code(), Some(5), "{ran:?}");
+    }
+    let all = kept(&home);
+    assert_eq!(all.len(), 4);
+    server.stop();
+    let open = home.serve(&[]);
+    open.ok(&["debts", "add", "job", "--every", "1h"]);
+    open.kill();
+    let spool = home.path("spool").display().to_string();
+    let words = ["debts", "run", "job", "--spool", &spool, "--patience", "0s", "--", "true"];
+    assert!(open.run(&words).status.success());
+    let own = kept(&home).into_iter().find(|path| !all.contains(path)).expect("the start is kept");
+    let folder = own.parent().expect("a folder");
+    fs::write(folder.join("0.pay"), [0xff]).expect("room");
+    let server = open.again(&home);
+    let told = run(&server, &home, "true");
+    assert!(
+        told.status.success() && told.stderr.contains("0.pay is no payment: it is removed"),
+        "{told:?}"
+    );
+    assert_eq!(kept(&home).len(), 4, "those of the other key: {told:?}");
     server.stop();
 }
 

@@ -6,8 +6,8 @@ use tally_testkit::{Stream, eventually};
 use crate::support::{Home, LIMIT, Server, totals};
 
 /// Which sessions wait for the books.
-const WAITING: &str = "SELECT l.pid FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
-                       WHERE d.datname = current_database() AND NOT l.granted";
+const WAITING: &str = "SELECT pid FROM pg_locks \
+                       WHERE relation = 'tally_request_calendar'::REGCLASS AND NOT granted";
 
 /// Everything is due in every round of its duties.
 fn eager(home: &Home) -> Server {

@@ -34,6 +34,11 @@ pub(super) fn slug(debt: u64) -> String {
     format!("d-{debt}")
 }
 
+/// Writes anew when debts are overdue.
+const DEADLINES: &str = "DELETE FROM tally_debt_deadlines; \
+    INSERT INTO tally_debt_deadlines (overdue_at, debt_id, namespace_id, late_at) \
+    SELECT overdue_at, id, namespace_id, due_at FROM tally_debts WHERE overdue_at IS NOT NULL ORDER BY 1, 2";
+
 /// Makes copies of the first debt until there are so many.
 pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
     let columns = "created_at, status, since, settled_at, due_at, overdue_at, failures, successes, paid_at, \
@@ -43,6 +48,8 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
     );
     let tail =
         format!("'d-' || n, %uuid, replace(definition, '\"d-0\"', '\"d-' || n || '\"'), {columns}");
+    // Most debts are up.
+    let tail = tail.replace(" status,", " 1,");
     let last = debts.saturating_sub(1);
     let counted =
         format!("UPDATE tally_debt_namespaces SET debts = {debts}, last_number = {debts}");
@@ -54,6 +61,7 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
         );
         client.batch_execute(&sql).await?;
         client.batch_execute(&counted).await?;
+        client.batch_execute(DEADLINES).await?;
         client.batch_execute("VACUUM (ANALYZE)").await?;
         return Ok(client.batch_execute("CHECKPOINT").await?);
     }
@@ -63,7 +71,7 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
          {head} SELECT randomblob(16), namespace_id, n + 1, {tail} FROM tally_debts, numbers"
     );
     let connection = Connection::open(place.file().context("a file")?)?;
-    Ok(connection.execute_batch(&format!("{sql}; {counted}"))?)
+    Ok(connection.execute_batch(&format!("{sql}; {counted}; {DEADLINES}"))?)
 }
 
 /// How many payments are stored: rows, and as the debts themselves say.
@@ -73,6 +81,15 @@ pub(super) async fn payments(place: &Place) -> anyhow::Result<u64> {
     let said = number(place, sum).await?;
     anyhow::ensure!(rows == said, "{rows} payments are stored, and debts have {said}");
     Ok(rows)
+}
+
+/// How many transactions have written something, and how many bytes Postgres's log has; zeros on SQLite.
+pub(super) async fn written(place: &Place) -> anyhow::Result<[u64; 2]> {
+    let Some(client) = place.postgres().await else { return Ok([0; 2]) };
+    let sql = "SELECT txid_snapshot_xmax(txid_current_snapshot()), \
+         (pg_current_wal_insert_lsn() - '0/0'::PG_LSN)::BIGINT";
+    let row = client.query_one(sql, &[]).await?;
+    Ok([0, 1].map(|at| row.get::<_, i64>(at).unsigned_abs()))
 }
 
 /// The one number that a query answers.
@@ -102,12 +119,15 @@ pub(super) async fn age(place: &Place, one_in: u64) -> anyhow::Result<u64> {
     match place.postgres().await {
         Some(client) => {
             let aged = client.execute(&sql, &[]).await?;
-            client.batch_execute("VACUUM (ANALYZE) tally_debts").await?;
+            client.batch_execute(DEADLINES).await?;
+            client.batch_execute("VACUUM (ANALYZE) tally_debts, tally_debt_deadlines").await?;
             Ok(aged)
         }
         None => {
             let connection = Connection::open(place.file().context("a file")?)?;
-            Ok(connection.execute(&sql, [])? as u64)
+            let aged = connection.execute(&sql, [])?;
+            connection.execute_batch(DEADLINES)?;
+            Ok(aged as u64)
         }
     }
 }

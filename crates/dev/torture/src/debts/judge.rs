@@ -170,3 +170,6 @@ fn check_dates(debt: &Debt, verdict: &mut Verdict) {
         last = Some(at);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,8 +97,8 @@ pub(super) const NOTIFY: &[Field] = &[shaped(
     Shape::Area,
     field(
         "notify",
-        "URLs that are told of alarms and recoveries",
-        "One on each line; --webhooks-allow of the server must name them",
+        "Who is told of alarms and recoveries",
+        "A URL or mailto: and an address on each line; --webhooks-allow or --smtp-allow of the server must name it",
     ),
 )];
 

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, run};
-use self::save::{Columns, save};
+use self::save::{Columns, save, save_deadlines};
 use super::codes::definition_text;
 use super::{
     Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
@@ -166,6 +166,8 @@ async fn insert(
     if made == 0 {
         let sql = include_str!("postgres/count_down.sql");
         transaction.write(step, sql, &[&namespace]).await?;
+    } else {
+        save_deadlines(transaction, debt.deadline().as_slice()).await?;
     }
     Ok(Some(made > 0))
 }
@@ -238,9 +240,11 @@ pub(super) async fn remove(database: &Database, debt: &Debt, subjects: &[Uuid]) 
     // First the number of debts, then debts: the order in which payments that make debts lock them.
     let sql = include_str!("postgres/count_down.sql");
     transaction.write(step, sql, &[&debt.namespace.0]).await?;
-    let gone = transaction.write(step, include_str!("postgres/delete.sql"), &[&debt.id]).await?;
-    if gone == 0 {
-        return transaction.abandon().await;
+    let gone = transaction.rows(step, include_str!("postgres/delete.sql"), &[&debt.id]).await?;
+    let Some(gone) = gone.first() else { return transaction.abandon().await };
+    if let Some(deadline) = gone.get::<_, Option<Timestamp>>(0) {
+        let sql = include_str!("postgres/delete_deadlines.sql");
+        transaction.write(step, sql, &[&[deadline].as_slice(), &[debt.id].as_slice()]).await?;
     }
     for sql in [
         include_str!("postgres/delete_payments.sql"),

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
 use self::read::{debt, runs_of};
-use self::save::save;
+use self::save::{save, save_deadline};
 use super::codes::{definition_text, status_number};
 use super::{
     Added, Changes, Deed, GAPS_MAX, Loaded, Result, Tell, Told, WATCH, creations, gap_before,
@@ -159,6 +159,8 @@ fn insert(
     let done = transaction.execute(include_str!("sqlite/insert.sql"), values).step(step)?;
     if done == 0 {
         transaction.execute(include_str!("sqlite/count_down.sql"), [namespace]).step(step)?;
+    } else if let Some(deadline) = debt.deadline() {
+        save_deadline(transaction, &deadline)?;
     }
     Ok(Some(done > 0))
 }
@@ -204,9 +206,13 @@ pub(super) fn remove(connection: &mut Connection, debt: &Debt, subjects: &[Uuid]
     let step = "forget a debt";
     let transaction = begin(connection)?;
     let id = debt.id.as_bytes();
-    if transaction.execute(include_str!("sqlite/delete.sql"), [id]).step(step)? > 0 {
+    let sql = include_str!("sqlite/delete.sql");
+    let gone = transaction.query_row(sql, [id], |row| row.get::<_, Option<i64>>(0)).optional();
+    if let Some(deadline) = gone.step(step)? {
         let sql = include_str!("sqlite/count_down.sql");
         transaction.execute(sql, [debt.namespace.0]).step(step)?;
+        let sql = include_str!("sqlite/delete_deadline.sql");
+        transaction.execute(sql, (deadline, id)).step(step)?;
     }
     for sql in [
         include_str!("sqlite/delete_payments.sql"),

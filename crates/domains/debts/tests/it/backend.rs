@@ -139,6 +139,42 @@ impl Backend {
         }
     }
 
+    /// Fails unless what is kept twice is the same: of each debt when it is overdue and late, and how many there are.
+    pub(crate) async fn check(&self) {
+        let different = "SELECT CAST(count(*) AS BIGINT) FROM (\
+                 SELECT id FROM (\
+                     SELECT overdue_at, id, namespace_id, CASE WHEN status <= 1 THEN due_at END AS late_at \
+                     FROM tally_debts WHERE overdue_at IS NOT NULL \
+                     UNION ALL SELECT overdue_at, debt_id, namespace_id, late_at FROM tally_debt_deadlines\
+                 ) AS both_of_them GROUP BY overdue_at, id, namespace_id, late_at HAVING count(*) <> 2\
+             ) AS deadlines \
+             UNION ALL \
+             SELECT CAST(count(*) AS BIGINT) FROM tally_debt_namespaces AS n \
+             WHERE n.debts <> (SELECT count(*) FROM tally_debts AS d WHERE d.namespace_id = n.namespace_id)";
+        let counts: Vec<i64> = match &self.database {
+            Database::Postgres(database) => {
+                let rows = database.rows("check", different, &[]).await.expect("counts");
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+            Database::Sqlite(database) => {
+                let count = |row: &rusqlite::Row<'_>| row.get(0);
+                let read = move |connection: &mut rusqlite::Connection| {
+                    tally_store::sqlite::rows(connection, "check", different, [], count)
+                };
+                database.read(read).await.expect("counts")
+            }
+        };
+        assert_eq!(counts, [0, 0], "deadlines, and counts of debts");
+    }
+
+    /// A session in which a test does what a server would not. There is none of SQLite.
+    pub(crate) async fn session(&self) -> tokio_postgres::Client {
+        match &self.place {
+            Place::Database(database) => database.connect().await,
+            Place::Folder { .. } => panic!("a file of SQLite has no sessions"),
+        }
+    }
+
     /// Sets the time of both servers.
     pub(crate) fn set(&self, now: &str) {
         self.one.clock.set(time(now));

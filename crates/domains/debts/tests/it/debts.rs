@@ -26,7 +26,8 @@ macro_rules! on {
             async fn $case() {
                 let hint = concat!("debts_", stringify!($case));
                 if let Some(backend) = crate::backend::Backend::$backend(hint).await {
-                    super::$case(backend).await;
+                    super::$case(&backend).await;
+                    backend.check().await;
                 }
             }
         )*
@@ -36,7 +37,9 @@ macro_rules! on {
 pub(crate) use {on, on_every_backend};
 
 mod apart;
+mod listed;
 mod next_version;
+mod turns;
 
 on_every_backend!(
     a_debt_is_added_listed_changed_and_forgotten,
@@ -127,7 +130,7 @@ fn slugs(listed: &proto::ListDebtsResponse) -> Vec<&str> {
     definitions.map(|definition| &*definition.slug).collect()
 }
 
-async fn a_debt_is_added_listed_changed_and_forgotten(backend: Backend) {
+async fn a_debt_is_added_listed_changed_and_forgotten(backend: &Backend) {
     let server = &backend.one;
     let added = server.add(hourly("backup")).await.expect("added");
     let debt = added.debt.expect("a debt");
@@ -179,7 +182,7 @@ async fn a_debt_is_added_listed_changed_and_forgotten(backend: Backend) {
     assert_eq!(server.show("nightly").await.expect_err("gone").code(), Code::NotFound);
 }
 
-async fn a_payment_counts_once_however_often_it_is_sent(backend: Backend) {
+async fn a_payment_counts_once_however_often_it_is_sent(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
     assert_eq!(one.paid(pay("nothing")).await.expect_err("unknown").code(), Code::NotFound);
@@ -205,7 +208,7 @@ async fn a_payment_counts_once_however_often_it_is_sent(backend: Backend) {
     assert_eq!(numbers, [5, 4, 3, 2, 1]);
 }
 
-async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: Backend) {
+async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
     one.sweep("06:00:00").await;
@@ -227,7 +230,7 @@ async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: Backend) 
 }
 
 /// healthchecks/healthchecks#268, #461.
-async fn overlapping_runs_are_told_apart(backend: Backend) {
+async fn overlapping_runs_are_told_apart(backend: &Backend) {
     let server = &backend.one;
     let limited =
         proto::Definition { run_limit: minutes(30), schedule: None, grace: None, ..hourly("job") };
@@ -250,7 +253,7 @@ async fn overlapping_runs_are_told_apart(backend: Backend) {
     assert!(flips[0].2.contains("run b"), "{flips:?}");
 }
 
-async fn a_payment_makes_its_debt_if_it_says_of_what(backend: Backend) {
+async fn a_payment_makes_its_debt_if_it_says_of_what(backend: &Backend) {
     let server = &backend.one;
     let create = proto::Definition { slug: String::new(), ..hourly("") };
     let request = proto::PayRequest { create: Some(create), ..pay("vivid") };
@@ -268,7 +271,7 @@ async fn a_payment_makes_its_debt_if_it_says_of_what(backend: Backend) {
     assert!(refused.message().starts_with("create.cron: "), "{refused}");
 }
 
-async fn there_are_no_more_debts_than_allowed(backend: Backend) {
+async fn there_are_no_more_debts_than_allowed(backend: &Backend) {
     let server = &backend.one;
     for number in 0..20 {
         server.add(hourly(&format!("d{number}"))).await.expect("added");
@@ -286,7 +289,7 @@ async fn there_are_no_more_debts_than_allowed(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#343, #369; louislam/uptime-kuma#7148.
-async fn a_paused_debt_is_never_overdue(backend: Backend) {
+async fn a_paused_debt_is_never_overdue(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep("06:00:00").await;
@@ -304,7 +307,7 @@ async fn a_paused_debt_is_never_overdue(backend: Backend) {
 }
 
 /// healthchecks/healthchecks#664.
-async fn time_without_a_server_is_no_silence(backend: Backend) {
+async fn time_without_a_server_is_no_silence(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep("06:00:00").await;
@@ -319,7 +322,7 @@ async fn time_without_a_server_is_no_silence(backend: Backend) {
     assert_eq!((flips.len(), &*flips[0].1), (1, "09:35:00"), "{flips:?}");
 }
 
-async fn many_payments_at_once_are_all_stored(backend: Backend) {
+async fn many_payments_at_once_are_all_stored(backend: &Backend) {
     for number in 0..5 {
         backend.one.add(hourly(&format!("d{number}"))).await.expect("added");
     }
@@ -351,7 +354,7 @@ async fn many_payments_at_once_are_all_stored(backend: Backend) {
 }
 
 /// getsentry/sentry#90130, healthchecks/healthchecks#148.
-async fn a_broken_debt_keeps_no_other_one_waiting(backend: Backend) {
+async fn a_broken_debt_keeps_no_other_one_waiting(backend: &Backend) {
     let server = &backend.one;
     for slug in ["broken", "whole"] {
         server.add(hourly(slug)).await.expect("added");
@@ -399,7 +402,7 @@ async fn a_broken_debt_keeps_no_other_one_waiting(backend: Backend) {
 }
 
 /// prometheus/prometheus#2882, prometheus/alertmanager#1542: what never happened has a series.
-async fn a_debt_has_metrics_from_its_creation_on(backend: Backend) {
+async fn a_debt_has_metrics_from_its_creation_on(backend: &Backend) {
     let server = &backend.one;
     for slug in ["first", "second", "third"] {
         server.add(hourly(slug)).await.expect("added");

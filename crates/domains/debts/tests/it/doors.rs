@@ -3,6 +3,7 @@
 mod checks;
 mod compter;
 mod keys;
+mod many;
 mod others;
 mod pings;
 mod sentry;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tally_access::{Key, Keys, MIGRATIONS, Scope, Secret, Store};
+use tally_debts::Settings;
 use tally_runtime::{Clock as _, Drain, Tasks};
 use tally_serve::{Access, Listener, Started};
 use tally_testkit::{Response, http};
@@ -24,6 +26,8 @@ pub(crate) struct Port {
     pub(crate) url: String,
     pub(crate) server: Server,
     keys: HashMap<Scope, String>,
+    /// Of an administrator of another namespace, if there are keys.
+    foreign: Option<String>,
     drain: Drain,
     _tasks: Tasks,
     _folder: TempDir,
@@ -34,27 +38,39 @@ pub(crate) struct Port {
 impl Port {
     /// Without keys.
     pub(crate) async fn open() -> Self {
-        Self::start(&[]).await
+        Self::start(&[], None).await
+    }
+
+    /// Without keys, and with room for so many debts.
+    pub(crate) async fn with_room(debts_max: u32) -> Self {
+        Self::start(&[], Some(debts_max)).await
     }
 
     /// With a key of each scope.
     pub(crate) async fn with_keys() -> Self {
-        Self::start(&Scope::ALL).await
+        Self::start(&Scope::ALL, None).await
     }
 
-    async fn start(scopes: &[Scope]) -> Self {
+    async fn start(scopes: &[Scope], debts_max: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("tally.db").display());
         let database = migrated(&url).await;
         MIGRATIONS.run(&database).await.expect("the tables of keys");
-        let (server, store) = (Server::new(&database), Store::new(database));
-        let mut keys = HashMap::new();
+        let server = match debts_max {
+            Some(debts_max) => {
+                Server::with(&database, Settings { debts_max, ..Settings::default() })
+            }
+            None => Server::new(&database),
+        };
+        let store = Store::new(database);
+        let (mut keys, mut foreign) = (HashMap::new(), None);
         for scope in scopes {
             keys.insert(*scope, key(&store, *scope, "default", server.clock.now()).await);
         }
         let access = match scopes {
             [] => Access::Anyone,
             _ => {
+                foreign = Some(key(&store, Scope::Admin, "shop", server.clock.now()).await);
                 let keys = Keys::open(store, None, Arc::clone(&server.clock) as _).await;
                 Access::Keys(keys.expect("the database answers"))
             }
@@ -71,12 +87,17 @@ impl Port {
             let served = port.run(listener, || async { Ok(()) }, &until).await;
             served.expect("it serves");
         });
-        Self { url, server, keys, drain, _tasks: tasks, _folder: folder }
+        Self { url, server, keys, foreign, drain, _tasks: tasks, _folder: folder }
     }
 
     /// The key of a scope.
     pub(crate) fn key(&self, scope: Scope) -> &str {
         &self.keys[&scope]
+    }
+
+    /// The key of an administrator of another namespace.
+    pub(crate) fn foreign(&self) -> &str {
+        self.foreign.as_deref().expect("there are keys")
     }
 
     pub(crate) fn ask(&self, line: &str) -> Response {

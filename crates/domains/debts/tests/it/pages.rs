@@ -13,7 +13,11 @@ use tally_testkit::{Response, http};
 use crate::backend::{Backend, HOOK, Server, migrated, open, time};
 use crate::debts::on_every_backend;
 
-on_every_backend!(the_board_and_a_debt_say_how_things_stand, forms_and_buttons_do_what_they_say);
+on_every_backend!(
+    the_board_and_a_debt_say_how_things_stand,
+    a_debt_says_what_happened_and_who_was_told,
+    forms_and_buttons_do_what_they_say,
+);
 
 const HTML: &str = "accept: text/html";
 const JSON: &str = "content-type: application/json";
@@ -140,7 +144,7 @@ fn every_link_leads_somewhere(door: &Door, pages: &[String]) {
     }
 }
 
-async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
+async fn the_board_and_a_debt_say_how_things_stand(backend: &Backend) {
     let server = &backend.one;
     let door = Door::open(server, Access::Anyone).await;
     has(&door.page("/debts"), &["Add the first debt", "tally debts add backup", "/debts/new/form"]);
@@ -169,7 +173,11 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
     let wrong = door.ask("GET /debts?status=bad&after=x&more=1", &[HTML], "");
     assert_eq!(wrong.status, 400);
     has(&wrong.body, &["<code><bdi dir=\"ltr\">status", ">after<", ">more<"]);
-    has(&door.page("/"), &["1 overdue", "href=\"/debts/failing\"", "status=late\">1 late</a>"]);
+    let late = door.page("/debts?status=late");
+    assert!(!late.contains("format=csv"), "the API has no such list: {late}");
+    let glance = door.page("/");
+    assert!(!glance.contains("href=\"/debts/backup\""), "only what is overdue is named: {glance}");
+    has(&glance, &["1 overdue", "href=\"/debts/failing\"", "status=late\">1 late</a>"]);
     let one = door.page("/debts/failing");
     has(
         &one,
@@ -204,7 +212,53 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: Backend) {
     door.close().await;
 }
 
-async fn forms_and_buttons_do_what_they_say(backend: Backend) {
+async fn a_debt_says_what_happened_and_who_was_told(backend: &Backend) {
+    let server = &backend.one;
+    let door = Door::open(server, Access::Anyone).await;
+    let hook = format!("{HOOK}s3cret");
+    door.json(
+        "POST /api/v1/debts",
+        &json!({"slug": "job", "every": "1h", "grace": "30m", "notify": [hook]}),
+    );
+    let pay = |at: &str, payment: serde_json::Value| {
+        server.clock.set(time(at));
+        door.json("POST /api/v1/debts/job/payments", &payment);
+    };
+    let lines: Vec<_> = (1..=25).map(|line| format!("line {line} of 25")).collect();
+    pay("06:01:00", json!({"kind": "start", "run": "a"}));
+    pay("06:02:00", json!({"kind": "fail", "run": "a", "body": lines.join("\n")}));
+    has(
+        &door.page("/debts/job"),
+        &["<h1><bdi dir=\"ltr\">job", "for <time", ": <bdi dir=\"ltr\">it failed"],
+    );
+    door.json("POST /api/v1/debts/job/pause", &json!({}));
+    let standing = |page: &str| {
+        let line = page.split("id=\"standing\"").nth(1).expect("how it stands");
+        line.split("</p>").next().expect("a line").to_owned()
+    };
+    let paused = standing(&door.page("/debts/job"));
+    assert!(paused.contains("Paused") && !paused.contains("failed"), "{paused}");
+    door.json("POST /api/v1/debts/job/resume", &json!({}));
+    pay("06:20:00", json!({"kind": "start", "run": "b"}));
+    // When it was said to be, which is not when it came.
+    pay("06:30:00", json!({"run": "b", "time": "2030-06-15T06:25:00Z"}));
+    let page = door.page("/debts/job");
+    has(&page, &["15 Jun 2030 06:25:00", "… 5 lines before", "line 6 of 25", "Recovered"]);
+    assert!(!page.contains("line 5 of 25"), "only the end is shown: {page}");
+    assert_eq!(page.matches("is to be told at").count(), 2, "each alarm and recovery once: {page}");
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
+    assert!(
+        at("Run 1 a: failed") < at("Run 2 b: succeeded"),
+        "the last one is on the right: {page}"
+    );
+    // Up and late at once.
+    server.clock.set(time("07:40:00"));
+    let board = door.page("/debts");
+    has(&board, &["Late <span class=\"count\">1<", "Up <span class=\"count\">0<"]);
+    door.close().await;
+}
+
+async fn forms_and_buttons_do_what_they_say(backend: &Backend) {
     let server = &backend.one;
     let door = Door::open(server, Access::Anyone).await;
     has(&door.page("/debts/new/form"), &["action=\"/debts/new/form\"", "name=\"slug\""]);
@@ -224,6 +278,8 @@ async fn forms_and_buttons_do_what_they_say(backend: Backend) {
             ],
         );
     }
+    let told = refused.body.matches("href=\"#rate_payments\"").count();
+    assert_eq!(told, 1, "each mistake once: {}", refused.body);
     has(&refused.body, &["value=\"Bad\"", "value=\"&quot;&gt;&lt;script&gt;\"", "<details open>"]);
     assert!(!refused.body.contains("<script>"), "{}", refused.body);
     let two = door.send("/debts/new/form", "slug=a1&every=1h&deadline=2031-01-01T00:00:00Z");

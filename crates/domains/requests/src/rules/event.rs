@@ -77,6 +77,25 @@ impl Kind {
             Self::Test => "requests.rule.test",
         }
     }
+
+    /// What stands before the name of the rule, above a letter.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Firing => "Firing",
+            Self::Resolved => "Fine again",
+            Self::Test => "Test",
+        }
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    fn counted(&self) -> String {
+        let of = self.of_requests.map(|of| format!(" of {of}")).unwrap_or_default();
+        let requests = self.requests;
+        format!("{requests}{of} requests from {} to {}", self.from, self.to)
+    }
 }
 
 // === impl KeptRule ===
@@ -109,7 +128,7 @@ impl KeptRule {
             text: text(&self.rule, kind, seen),
         };
         let about = About { domain: NAME, subject: self.id, number };
-        let told = self.told(&data, since, (kind == Kind::Resolved).then_some(now));
+        let told = self.told(kind, &data, since, (kind == Kind::Resolved).then_some(now));
         Event::new(about, receiver, kind.r#type(), now, &data, &told)
     }
 
@@ -125,19 +144,35 @@ impl KeptRule {
         };
         let about = About { domain: TESTS, subject: self.id, number };
         let ends = now.saturating_add(TEST_GOES_ON).unwrap_or(now);
-        let told = self.told(&data, Some(now), Some(ends));
+        let told = self.told(Kind::Test, &data, Some(now), Some(ends));
         Event::new(about, receiver, Kind::Test.r#type(), now, &data, &told)
     }
 
     /// The same, for receivers that have a format of their own.
     fn told(
         &self,
+        kind: Kind,
         data: &Data<'_>,
         starts: Option<Timestamp>,
         ends: Option<Timestamp>,
     ) -> Told<'static> {
         let labels = vec![("rule", self.rule.name.clone()), ("id", id(self.id))];
-        Told { text: data.text.clone(), alert: "TallyRule", labels, starts, ends }
+        let facts = [
+            ("Rule", self.rule.name.clone()),
+            ("Fires at", self.rule.condition()),
+            ("Counted", data.window.as_ref().map(Window::counted).unwrap_or_default()),
+            ("Since", data.since.clone().unwrap_or_default()),
+            ("Notice number", data.number.map(|number| number.to_string()).unwrap_or_default()),
+        ];
+        Told {
+            subject: format!("{}: {}", kind.word(), self.rule.name),
+            text: data.text.clone(),
+            facts: facts.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+            alert: "TallyRule",
+            labels,
+            starts,
+            ends,
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Service {
         let watched_since = watched_since.map_err(Error::store("show a rule"))?;
         let mut events = Vec::new();
         for domain in [NAME, TESTS] {
-            let some = self.outbox.deliveries(domain, kept.id, EVENTS_SHOWN).await;
+            let some = self.outbox.deliveries(domain, kept.id, i64::MAX, EVENTS_SHOWN).await;
             events.extend(some.map_err(Error::store("list events"))?);
         }
         events.sort_by_key(|event| Reverse(event.created));
@@ -125,7 +125,7 @@ impl Service {
         let receiver = receiver.map_err(|why| refused(format!("webhook: {why}")))?;
         let _place = self.place().await?;
         let last = async || {
-            let last = self.outbox.deliveries(TESTS, kept.id, 1).await;
+            let last = self.outbox.deliveries(TESTS, kept.id, i64::MAX, 1).await;
             last.map(|all| all.into_iter().next()).map_err(Error::store("list events"))
         };
         let before = last().await?;

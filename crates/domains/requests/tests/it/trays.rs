@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use tally_serve::Next;
 use tally_testkit::{Cluster, Options, TestDatabase, bin_dir, eventually};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
@@ -105,6 +107,24 @@ async fn duties_leave_one_tray_that_takes_rows() {
         at(&format!("2030-06-15T14:10:0{time}Z")).await;
     }
     assert_eq!((rows(&other).await, both(&other).await), (0, (16, 16)));
+    counting.stop().await;
+}
+
+/// Rounds of a whole second would find a tray at its turn each time.
+#[tokio::test]
+async fn a_tray_at_its_turn_is_folded_after_it() {
+    let Some(database) = TestDatabase::create_or_skip("turns") else { return };
+    let counting = Counting::start(&database.url(), settings()).await;
+    let client = database.connect().await;
+    counting.add(vec![get("/", NOW)]).await.expect("counted");
+    let round = async |time: &str| {
+        counting.clock.set(time.parse().expect("a time"));
+        let next = counting.service.keeper().tick().await.expect("the duties");
+        (rows(&client).await, next)
+    };
+    let later = Next::After(Duration::from_millis(500));
+    assert_eq!(round("2030-06-15T12:15:00Z").await, (1, later));
+    assert_eq!(round("2030-06-15T12:15:00.5Z").await.0, 0);
     counting.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! Keys are found, end, and are told from each other.
 
 use jiff::SignedDuration;
-use tally_access::{Digest, Key, Keys, Refusal, SESSION_DAYS, Scope, Secret};
+use tally_access::{Digest, Key, Keys, Refusal, SESSION_DAYS, STALE_MAX, Scope, Secret};
 use tally_runtime::{Clock as _, Namespace};
 use tally_testkit::Disturbance;
 
@@ -259,6 +259,42 @@ async fn a_wrong_file_keeps_what_was_read_before() {
         server.refresh().await;
         assert!(pass.is_over());
         assert_eq!(server.check(key.reveal(), None).await.err(), Some(Refusal::Unknown));
+    }
+}
+
+/// While the database is away, what is known of its keys grows old; a file of keys is here all the while.
+#[tokio::test]
+async fn keys_that_could_not_be_read_for_long_are_not_accepted() {
+    for place in Place::all("access_stale").await {
+        let (_, secret) = place.key("a", None).await;
+        let (path, of_file) = (place.folder.path().join("keys"), Secret::of_key(Scope::Ingest));
+        std::fs::write(&path, format!("robot ingest {}", of_file.reveal())).expect("room");
+        let clock = std::sync::Arc::clone(&place.clock);
+        let server = Keys::open(place.store.clone(), Some(path), clock).await.expect("it is right");
+        let check = async |secret: &Secret| server.check(secret.reveal(), None).await.err();
+        tokio::time::pause();
+        tokio::time::advance(STALE_MAX - std::time::Duration::from_secs(1)).await;
+        assert_eq!(check(&secret).await, None);
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        assert_eq!(check(&secret).await, Some(Refusal::Unchecked));
+        assert_eq!(check(&of_file).await, None);
+        tokio::time::resume();
+        server.refresh().await;
+        assert_eq!(check(&secret).await, None);
+    }
+}
+
+/// A guess costs the database one reading, and there are four of them a second at most.
+#[tokio::test]
+async fn unknown_keys_wait_for_a_reading() {
+    for place in Place::all("access_unknown").await {
+        let server = place.server().await;
+        let began = std::time::Instant::now();
+        for _ in 0..3 {
+            let unknown = Secret::of_key(Scope::Read);
+            assert_eq!(server.check(unknown.reveal(), None).await.err(), Some(Refusal::Unknown));
+        }
+        assert!(began.elapsed() >= std::time::Duration::from_millis(500), "{:?}", began.elapsed());
     }
 }
 

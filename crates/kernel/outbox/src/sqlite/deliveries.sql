@@ -1,6 +1,6 @@
 -- The latest first, by the index on the number.
 SELECT id, number, receiver, body, created_at, due_at, done_at, is_delivered, attempts, answer
 FROM tally_outbox
-WHERE domain = ?1 AND subject = ?2
+WHERE domain = ?1 AND subject = ?2 AND number < ?3
 ORDER BY number DESC
-LIMIT ?3
+LIMIT ?4

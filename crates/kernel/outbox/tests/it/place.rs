@@ -1,19 +1,20 @@
 //! An empty database of each kind, with an outbox in it.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tally_outbox::{
-    About, Courier, Delivery, Event, Outbox, Receiver, Secrets, State, Told, Webhooks, postgres,
-    sqlite,
+    About, Courier, Delivery, Event, Mail, Outbox, Receiver, Secrets, State, Told, Webhooks,
+    postgres, sqlite,
 };
 use tally_runtime::{Clock as _, ManualClock};
 use tally_store::postgres::{Isolation, Settings};
 use tally_store::sqlite::begin;
 use tally_store::{Database, DatabaseUrl, Error};
-use tally_testkit::{Disturber, Hook, TestDatabase, as_cockroach};
+use tally_testkit::{Disturber, Hook, Relay, TestDatabase, as_cockroach};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -32,6 +33,7 @@ pub(crate) struct Place {
     pub(crate) courier: Courier,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) hook: Hook,
+    pub(crate) relay: Relay,
     pub(crate) database: Database,
     /// Before CockroachDB's SQL.
     pub(crate) disturber: Option<Disturber>,
@@ -81,11 +83,14 @@ impl Place {
     async fn open(url: &str, home: Home) -> Self {
         let url: DatabaseUrl = url.parse().expect("a database URL");
         let database = Database::open(&url, Settings::default()).await.expect("the database opens");
-        let hook = Hook::start();
+        let (hook, relay) = (Hook::start(), Relay::start());
+        let allowed = "@example.com".parse().expect("a domain");
+        let mail = Mail::new(&relay.url("127.0.0.1"), "Tally <tally@example.com>", allowed);
+        let webhooks = webhooks(&hook).with_mail(mail.expect("right"));
         let clock = Arc::new(ManualClock::new("2030-06-15T12:00:00Z".parse().expect("a time")));
-        let outbox = Outbox::new(database.clone(), webhooks(&hook));
+        let outbox = Outbox::new(database.clone(), webhooks);
         let courier = Courier::new(outbox.clone(), Arc::clone(&clock) as _);
-        Self { outbox, courier, clock, hook, database, disturber: None, _home: home }
+        Self { outbox, courier, clock, hook, relay, database, disturber: None, _home: home }
     }
 
     /// Moves the clock.
@@ -104,7 +109,9 @@ impl Place {
         let receiver: Receiver = url.parse().expect("a URL");
         let now = self.clock.now();
         let told = Told {
+            subject: format!("Number {number}"),
             text: format!("number {number} <happened>"),
+            facts: vec![("Number", number.to_string())],
             alert: "Happened",
             labels: vec![("subject", subject.to_string())],
             starts: (number % 2 == 1).then_some(now),
@@ -118,7 +125,7 @@ impl Place {
         match &self.database {
             Database::Postgres(database) => {
                 let transaction = database.begin(Isolation::Default).await?;
-                postgres::append(&transaction, event).await?;
+                postgres::append(&transaction, from_ref(event)).await?;
                 if commits { transaction.commit().await } else { transaction.abandon().await }
             }
             Database::Sqlite(database) => {
@@ -126,7 +133,7 @@ impl Place {
                 database
                     .write(move |connection| {
                         let transaction = begin(connection)?;
-                        sqlite::append(&transaction, &event)?;
+                        sqlite::append(&transaction, from_ref(&event))?;
                         if commits {
                             transaction.commit().expect("it commits");
                         }
@@ -172,7 +179,7 @@ impl Place {
     /// The events of subject 1.
     pub(crate) async fn deliveries(&self) -> Vec<Delivery> {
         let subject = Uuid::from_u128(1);
-        self.outbox.deliveries(DOMAIN, subject, 100).await.expect("the database is there")
+        self.outbox.deliveries(DOMAIN, subject, i64::MAX, 100).await.expect("the database is there")
     }
 
     /// The only one.

@@ -237,6 +237,11 @@ mod tests {
         let never = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
         let problem = outcome(&[("content-type", TYPES[0])], never).await.expect_err("slow");
         assert!(problem.contains("status: 408,"), "{problem}");
+        let first = stream::iter([Ok::<_, axum::Error>("123")]).chain(stream::pending());
+        let read = beginning(Request::new(Body::from_stream(first)), 4);
+        let read = timeout(2 * SEND_MAX, read).await.expect("it is given up");
+        let problem = format!("{:?}", read.expect_err("slow"));
+        assert!(problem.contains("status: 408,"), "{problem}");
     }
 
     /// However many connections send them.

@@ -13,6 +13,8 @@ const MESSAGE: [u8; 10] = [0, 0, 0, 0, 5, 8, 3, 18, 1, b'/'];
 const CANCELLED: usize = 4_000;
 /// How many frames still arrive for each stream ended by the server.
 const LATE: usize = 10;
+/// How often each stream of a full connection has one more of them until there are too many.
+const FLOOD: usize = 80;
 /// How often the server ends all streams of a full connection, and how often it answers another
 /// one.
 const ROUNDS: usize = 4;
@@ -24,7 +26,7 @@ async fn unread_small_frames_do_not_end_the_connection() {
     tokio::task::block_in_place(|| {
         let mut wire = Wire::connect(server.address);
         wire.settle();
-        assert!(wire.streams_max >= 1_024, "{} streams", wire.streams_max);
+        assert_eq!(wire.streams_max, 1_024);
         let messages = wire.window / MESSAGE.len();
         let fill = std::thread::spawn(move || {
             for index in 0..wire.streams_max {
@@ -141,7 +143,7 @@ async fn a_connection_with_too_many_unfinished_calls_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_for_ended_streams_do_not_end_the_connection() {
+async fn only_a_flood_of_frames_for_ended_streams_ends_the_connection() {
     let gate = Gate::without_reading();
     let server = Running::start(&gate).await;
     tokio::task::block_in_place(|| {
@@ -161,6 +163,14 @@ async fn frames_for_ended_streams_do_not_end_the_connection() {
         }
         wire.settle();
         assert_eq!(wire.goaway, None);
+        for _ in 0..FLOOD {
+            for index in 0..wire.streams_max {
+                wire.data(stream(index), &MESSAGE);
+            }
+            wire.settle();
+        }
+        let why = wire.goaway.expect("it is ended");
+        assert!(why.starts_with("GOAWAY 11 "), "{why}");
     });
     server.stop().await;
 }

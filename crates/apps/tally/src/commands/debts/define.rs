@@ -92,7 +92,8 @@ pub(super) struct DefinitionArgs {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stages: Vec<Stage>,
 
-    /// Where alarms and recoveries go: a URL that the server's --webhooks-allow names
+    /// Where alarms and recoveries go: a URL that the server's --webhooks-allow names, or mailto: and an address
+    /// that its --smtp-allow names
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notify: Vec<String>,

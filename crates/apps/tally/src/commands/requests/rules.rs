@@ -95,7 +95,8 @@ struct AddArgs {
     #[arg(long, value_name = "TIME", value_parser = args::parse_minutes)]
     repeat: Option<u32>,
 
-    /// Where its events go: a URL that the server's --webhooks-allow names
+    /// Where its events go: a URL that the server's --webhooks-allow names, or mailto: and an address that its
+    /// --smtp-allow names
     #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
     webhook: String,
 

@@ -1,6 +1,6 @@
 -- What is overdue, after a moment and an id.
-SELECT overdue_at, id
-FROM tally_debts
-WHERE overdue_at <= $1 AND (overdue_at, id) > ($2::TIMESTAMPTZ, $3::UUID)
-ORDER BY overdue_at, id
+SELECT overdue_at, debt_id
+FROM tally_debt_deadlines
+WHERE overdue_at <= $1 AND (overdue_at, debt_id) > ($2::TIMESTAMPTZ, $3::UUID)
+ORDER BY overdue_at, debt_id
 LIMIT $4

@@ -10,14 +10,14 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
-use super::super::{Listing, Result};
+use super::super::{Listing, Result, sum_of};
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State};
 
 pub(in crate::store) async fn list(database: &Database, listing: &Listing) -> Result<Vec<Debt>> {
     let sql = include_str!("list.sql");
-    let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
+    let statuses: Vec<i64> = listing.each_status().map(status_number).collect();
     let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
     let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
     let values: [&(dyn ToSql + Sync); 7] = [
@@ -49,14 +49,8 @@ pub(in crate::store) async fn counts(
 ) -> Result<[i64; 4]> {
     let sql = include_str!("counts.sql");
     let namespace = namespace.map(|namespace| namespace.0);
-    let mut counts = [0; 4];
-    for row in database.rows("count debts", sql, &[&namespace]).await? {
-        let status = usize::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-        if let Some(count) = counts.get_mut(status) {
-            *count = row.get(1);
-        }
-    }
-    Ok(counts)
+    let rows = database.rows("count debts", sql, &[&namespace]).await?;
+    Ok(sum_of(rows.iter().map(|row| [row.get(0), row.get(1), row.get(2), row.get(3)])))
 }
 
 pub(in crate::store) async fn seen(database: &Database, debts_max: u32) -> Result<Seen> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join_all, try_join5};
+use futures_util::future::{try_join3, try_join5};
 use jiff::Timestamp;
-use tally_outbox::{Event, postgres as outbox};
+use tally_outbox::postgres as outbox;
 use tally_store::postgres::Transaction;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -12,19 +12,46 @@ use uuid::Uuid;
 use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
 use super::super::{Changes, Result};
 use super::Values;
-use crate::model::{Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
+use crate::model::{Deadline, Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
 
 pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result<()> {
     // Sent at once: they wait for the database together.
     try_join5(
-        save_debts(transaction, changes),
+        try_join3(
+            save_debts(transaction, changes),
+            delete_deadlines(transaction, &changes.deadlines_gone),
+            save_deadlines(transaction, &changes.deadlines_new),
+        ),
         save_payments(transaction, changes),
         save_runs(transaction, &changes.runs),
         save_flips(transaction, &changes.flips),
-        save_events(transaction, &changes.events),
+        outbox::append(transaction, &changes.events),
     )
     .await
     .map(drop)
+}
+
+async fn delete_deadlines(transaction: &Transaction, all: &[Deadline]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let overdue: Vec<Timestamp> = all.iter().map(|one| one.overdue).collect();
+    let debts: Vec<Uuid> = all.iter().map(|one| one.debt).collect();
+    let sql = include_str!("delete_deadlines.sql");
+    transaction.write("delete deadlines", sql, &[&overdue, &debts]).await.map(drop)
+}
+
+pub(super) async fn save_deadlines(transaction: &Transaction, all: &[Deadline]) -> Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let overdue: Vec<Timestamp> = all.iter().map(|one| one.overdue).collect();
+    let debts: Vec<Uuid> = all.iter().map(|one| one.debt).collect();
+    let namespaces: Vec<i64> = all.iter().map(|one| one.namespace.0).collect();
+    let late: Vec<Option<Timestamp>> = all.iter().map(|one| one.late).collect();
+    let values: [&(dyn ToSql + Sync); 4] = [&overdue, &debts, &namespaces, &late];
+    let sql = include_str!("insert_deadlines.sql");
+    transaction.write("store deadlines", sql, &values).await.map(drop)
 }
 
 async fn save_flips(transaction: &Transaction, flips: &[KeptFlip]) -> Result<()> {
@@ -38,13 +65,6 @@ async fn save_flips(transaction: &Transaction, flips: &[KeptFlip]) -> Result<()>
     let causes: Vec<&str> = flips.iter().map(|flip| &*flip.cause).collect();
     let values: [&(dyn ToSql + Sync); 5] = [&debts, &numbers, &at, &noticed, &causes];
     transaction.write("store flips", include_str!("insert_flips.sql"), &values).await.map(drop)
-}
-
-async fn save_events(transaction: &Transaction, events: &[Event]) -> Result<()> {
-    let Some((first, rest)) = events.split_first() else { return Ok(()) };
-    // With the first one the statement is prepared; the others are sent at once.
-    outbox::append(transaction, first).await?;
-    try_join_all(rest.iter().map(|event| outbox::append(transaction, event))).await.map(drop)
 }
 
 /// The columns of a debt that change, in their order; of several debts, as lists.

@@ -1,2 +1,2 @@
--- Forgets a debt.
-DELETE FROM tally_debts WHERE id = ?1
+-- Forgets a debt, and answers the deadline that it had.
+DELETE FROM tally_debts WHERE id = ?1 RETURNING overdue_at

@@ -10,29 +10,43 @@ use tally_store::sqlite::rows;
 use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
-use super::super::{Listing, Result};
+use super::super::{Listing, Result, sum_of};
 use super::time;
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
-use crate::state::{Run, State};
+use crate::state::{Run, State, Status};
 
-pub(in crate::store) fn list(connection: &Connection, listing: &Listing) -> Result<Vec<Debt>> {
-    let json = |texts: &[String]| serde_json::to_string(texts).expect("texts can be JSON");
-    let statuses: Vec<i64> = listing.statuses.iter().map(|one| status_number(*one)).collect();
-    let statuses = serde_json::to_string(&statuses).expect("numbers can be JSON");
-    let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
-    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-    let values = params![
-        listing.namespace.0,
-        statuses,
-        listing.search,
-        json(&listing.tags),
-        !is_overdue,
-        slug,
-        limit,
-    ];
-    let sql = include_str!("list.sql");
-    rows(connection, "list debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+pub(in crate::store) fn list(connection: &mut Connection, listing: &Listing) -> Result<Vec<Debt>> {
+    let step = "list debts";
+    let tags = serde_json::to_string(&listing.tags).expect("texts can be JSON");
+    let (is_overdue, after) = listing.after.clone().unwrap_or((true, String::new()));
+    // One snapshot of all statuses.
+    let transaction = connection.transaction().step(step)?;
+    let read = |status: Status| -> Result<Vec<Debt>> {
+        let is_half_read = (status == Status::Down) == is_overdue;
+        let values = params![
+            listing.namespace.0,
+            status_number(status),
+            listing.search,
+            tags,
+            if is_half_read { &*after } else { "" },
+            i64::try_from(listing.limit).unwrap_or(i64::MAX),
+        ];
+        let sql = include_str!("list.sql");
+        rows(&transaction, step, sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+    };
+    let (mut overdue, mut others) = (Vec::new(), Vec::new());
+    for status in listing.each_status() {
+        match status {
+            Status::Down if is_overdue => overdue.extend(read(status)?),
+            Status::Down => {}
+            _ => others.extend(read(status)?),
+        }
+    }
+    others.sort_by(|one, other| one.definition.slug.cmp(&other.definition.slug));
+    overdue.extend(others);
+    overdue.truncate(listing.limit);
+    Ok(overdue)
 }
 
 pub(in crate::store) fn late(
@@ -50,17 +64,9 @@ pub(in crate::store) fn counts(
     connection: &Connection,
     namespace: Option<Namespace>,
 ) -> Result<[i64; 4]> {
-    let mut counts = [0; 4];
     let namespace = namespace.map(|namespace| namespace.0);
-    let pair = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?));
-    let sql = include_str!("counts.sql");
-    for (status, count) in rows(connection, "count debts", sql, [namespace], pair)? {
-        let status = usize::try_from(status).unwrap_or(usize::MAX);
-        if let Some(of_status) = counts.get_mut(status) {
-            *of_status = count;
-        }
-    }
-    Ok(counts)
+    let one = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
+    Ok(sum_of(rows(connection, "count debts", include_str!("counts.sql"), [namespace], one)?))
 }
 
 pub(in crate::store) fn seen(connection: &Connection, debts_max: u32) -> Result<Seen> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
 use super::super::{Changes, Result};
 use super::micros;
-use crate::model::{KeptPayment, flags_of, kind_number, stage_of};
+use crate::model::{Deadline, KeptPayment, flags_of, kind_number, stage_of};
 
 pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
     let step = "store debts";
@@ -38,6 +38,12 @@ pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<(
         let mut update = transaction.prepare_cached(include_str!("update.sql")).step(step)?;
         update.execute(values).step(step)?;
     }
+    for Deadline { overdue, debt, .. } in &changes.deadlines_gone {
+        let mut gone =
+            transaction.prepare_cached(include_str!("delete_deadline.sql")).step(step)?;
+        gone.execute((overdue.as_microsecond(), debt.as_bytes())).step(step)?;
+    }
+    changes.deadlines_new.iter().try_for_each(|deadline| save_deadline(transaction, deadline))?;
     for payment in &changes.payments {
         save_payment(transaction, payment)?;
     }
@@ -60,9 +66,18 @@ pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<(
     for flip in &changes.flips {
         let (at, noticed) = (flip.at.as_microsecond(), flip.noticed.as_microsecond());
         let values = params![flip.debt.as_bytes(), flip.number, at, noticed, flip.cause];
-        transaction.execute(include_str!("insert_flip.sql"), values).step(step)?;
+        let sql = include_str!("insert_flip.sql");
+        transaction.prepare_cached(sql).step(step)?.execute(values).step(step)?;
     }
-    changes.events.iter().try_for_each(|event| outbox::append(transaction, event))
+    outbox::append(transaction, &changes.events)
+}
+
+pub(super) fn save_deadline(transaction: &Transaction<'_>, deadline: &Deadline) -> Result<()> {
+    let step = "store a deadline";
+    let Deadline { overdue, debt, namespace, late } = deadline;
+    let values = (overdue.as_microsecond(), debt.as_bytes(), namespace.0, micros(*late));
+    let sql = include_str!("insert_deadline.sql");
+    transaction.prepare_cached(sql).step(step)?.execute(values).step(step).map(drop)
 }
 
 fn save_payment(transaction: &Transaction<'_>, kept: &KeptPayment) -> Result<()> {

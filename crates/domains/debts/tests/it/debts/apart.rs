@@ -20,7 +20,7 @@ fn foreign<T>(message: T) -> Request<T> {
 }
 
 /// Whatever a debt is asked for by.
-async fn a_namespace_has_its_own_debts(backend: Backend) {
+async fn a_namespace_has_its_own_debts(backend: &Backend) {
     let server = &backend.one;
     let own = server.add(hourly("backup")).await.expect("added").debt.expect("a debt");
     let service = &server.service;
@@ -58,7 +58,7 @@ async fn a_namespace_has_its_own_debts(backend: Backend) {
 }
 
 /// What was received before the deadline may be stored a little later.
-async fn a_sweep_leaves_time_for_what_is_being_stored(backend: Backend) {
+async fn a_sweep_leaves_time_for_what_is_being_stored(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep_until("06:00:00", "07:05:01").await;
@@ -68,7 +68,7 @@ async fn a_sweep_leaves_time_for_what_is_being_stored(backend: Backend) {
 }
 
 /// No server was there: what comes first when one is there again may be a payment.
-async fn a_payment_before_the_first_sweep_is_not_late(backend: Backend) {
+async fn a_payment_before_the_first_sweep_is_not_late(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep("06:00:00").await;

@@ -5,10 +5,10 @@ use super::*;
 on_every_backend!(every_call_bears_the_tables_of_the_next_version);
 
 /// Its statements were prepared for the tables as they were.
-async fn every_call_bears_the_tables_of_the_next_version(backend: Backend) {
-    let before = live(&backend, "first", "06").await;
+async fn every_call_bears_the_tables_of_the_next_version(backend: &Backend) {
+    let before = live(backend, "first", "06").await;
     backend.add_columns().await;
-    let after = live(&backend, "other", "10").await;
+    let after = live(backend, "other", "10").await;
     assert_eq!(before, after);
     assert!(before.contains("(true, \"02:05:00\""), "an alarm is among what is compared: {before}");
 }

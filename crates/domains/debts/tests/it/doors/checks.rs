@@ -166,3 +166,103 @@ async fn what_is_wrong_with_a_check_is_said() {
         assert!(status == 400 && why.contains(told), "{body}: {status} {answer}");
     }
 }
+
+/// A key that may only look shows a `unique_key`, by which nothing is changed; and a uuid of another namespace is
+/// known, and refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checks_are_changed_by_their_uuid_in_their_namespace_only() {
+    let port = Port::with_keys().await;
+    let uuid = port.add(r#"{"slug":"one","every":"1h"}"#);
+    let (_, shown) = port.managed(&format!("GET /api/v3/checks/{uuid}"), Scope::Read, &Value::Null);
+    let unique_key = shown["unique_key"].as_str().expect("in place of the uuid");
+    let foreign = format!("x-api-key: {}", port.foreign());
+    for (line, rest) in [("POST", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")] {
+        let path = |check: &str| format!("{line} /api/v3/checks/{check}{rest}");
+        let answer = port.managed(&path(unique_key), Scope::Admin, &Value::Null);
+        assert_eq!(answer, (404, json!({"error": "not found"})), "{line} {rest}");
+        let refused = port.send(&path(&uuid), &[&foreign], "");
+        assert!(refused.status == 403 && refused.body.contains("another project"), "{refused:?}");
+    }
+    for rest in ["", "/pings/", "/flips/"] {
+        let refused = port.send(&format!("GET /api/v3/checks/{uuid}{rest}"), &[&foreign], "");
+        assert_eq!(refused.status, 403, "{rest}: {refused:?}");
+    }
+    assert_eq!(port.send("GET /api/v3/checks/", &[&foreign], "").body, "{\"checks\":[]}\n");
+    assert_eq!(port.own("GET /api/v1/debts/one", "")["status"], "new");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flips_are_of_a_stretch_of_time() {
+    let port = Port::with_keys().await;
+    let uuid = port.add(r#"{"slug":"one","every":"1d"}"#);
+    for (now, kind) in [("06:00:00", "/fail"), ("06:10:00", "")] {
+        port.server.clock.set(crate::backend::time(now));
+        assert_eq!(port.says(&format!("POST /ping/{uuid}{kind}")).0, 200);
+    }
+    let at = crate::backend::time("06:05:00").as_second();
+    for (query, right) in [
+        (String::new(), vec![1, 0]),
+        ("?seconds=60".to_owned(), vec![1]),
+        (format!("?start={at}"), vec![1]),
+        (format!("?end={at}"), vec![0]),
+        (format!("?start={}&seconds=60", at - 3_600), vec![1]),
+    ] {
+        let line = format!("GET /api/v3/checks/{uuid}/flips/{query}");
+        let (_, answer) = port.managed(&line, Scope::Read, &Value::Null);
+        let ups: Vec<_> =
+            answer["flips"].as_array().expect("a list").iter().map(|one| &one["up"]).collect();
+        assert_eq!(ups, right, "{query}: {answer}");
+    }
+    let line = format!("GET /api/v3/checks/{uuid}/flips/?end=now");
+    let (status, answer) = port.managed(&line, Scope::Read, &Value::Null);
+    assert_eq!((status, answer), (400, json!({"error": "end is not a whole number"})));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_without_a_slug_has_a_free_one_and_the_oldest_is_found() {
+    let port = Port::with_keys().await;
+    let made = |body: Value| {
+        let (status, check) = port.managed("POST /api/v3/checks/", Scope::Admin, &body);
+        assert!([200, 201].contains(&status), "{body}: {check}");
+        check
+    };
+    let slug = |body: Value| made(body)["slug"].as_str().expect("a text").to_owned();
+    assert_eq!(slug(json!({"name": "DB Backup"})), "db-backup");
+    let second = slug(json!({"name": "DB Backup"}));
+    assert!(
+        second.len() == "db-backup-01234567".len() && second.starts_with("db-backup-"),
+        "{second}"
+    );
+    assert_eq!(slug(json!({"name": "123"})), "check-123");
+    let nameless = slug(json!({}));
+    assert!(nameless.len() == "check-01234567".len(), "{nameless}");
+    for slug in ["z", "a"] {
+        made(json!({"name": "same", "slug": slug}));
+    }
+    assert_eq!(slug(json!({"name": "same", "unique": ["name"]})), "z");
+}
+
+/// healthchecks has one limit for what is late and for what runs, until somebody tells them apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_check_does_not_name_stays_and_what_makes_no_sense_goes() {
+    let port = Port::with_keys().await;
+    let (_, made) = port.managed("POST /api/v3/checks/", Scope::Admin, &json!({"name": "one"}));
+    let path = format!("POST /api/v3/checks/{}", made["uuid"].as_str().expect("a text"));
+    let definition = |body: Value| {
+        assert_eq!(port.managed(&path, Scope::Admin, &body).0, 200, "{body}");
+        port.own("GET /api/v1/debts/one", "")["definition"].clone()
+    };
+    let both = definition(json!({"grace": 300}));
+    assert_eq!((&both["grace"], &both["run_limit"]), (&json!("5m"), &json!("5m")));
+    let terms = r#"{"slug":"one","every":"1d","grace":"5m","run_limit":"2h"}"#;
+    port.own("PUT /api/v1/debts/one", terms);
+    let one = definition(json!({"grace": 600}));
+    assert_eq!((&one["grace"], &one["run_limit"]), (&json!("10m"), &json!("2h")));
+    let cron = definition(json!({"schedule": "15 3 * * *", "tz": "Europe/Riga"}));
+    assert_eq!(cron["time_zone"], "Europe/Riga");
+    let every = definition(json!({"timeout": 3600}));
+    assert_eq!(
+        (&every["every"], every.get("cron"), every.get("time_zone")),
+        (&json!("1h"), None, None)
+    );
+}

@@ -138,3 +138,48 @@ async fn pages_of_other_sites_pay_nothing() {
     assert_eq!(port.send("GET /debts", &["sec-fetch-site: cross-site"], "").status, 200);
     assert_eq!(port.send(&format!("GET {}", paths[0]), &["sec-fetch-site: none"], "").status, 200);
 }
+
+/// A slug is one of the key's namespace, in every product.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_pays_in_its_namespace_only() {
+    let port = Port::with_keys().await;
+    port.add(r#"{"slug":"backup","every":"1h"}"#);
+    let foreign = port.foreign();
+    let bearer = format!("authorization: Bearer {foreign}");
+    for line in [
+        &*format!("GET /ping/{foreign}/backup"),
+        &format!("GET /api/1/cron/backup/{foreign}?status=ok"),
+        &format!("GET /api/push/{foreign}/backup"),
+        &format!("GET /p/{foreign}/backup"),
+        "POST /debts/backup",
+        "POST /debts/1",
+    ] {
+        let answer = port.send(line, &[&bearer], "");
+        assert_eq!(answer.status, 404, "{line}: {answer:?}");
+    }
+    assert_eq!(
+        port.says(&format!("POST /ping/{foreign}/backup?create=1")),
+        (201, "Created".into())
+    );
+    assert_eq!(port.kinds("backup"), [""; 0]);
+}
+
+/// What is shown of who paid: the name of the key, and an address and a client that decide nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_says_who_paid_in_few_bytes() {
+    let port = Port::with_keys().await;
+    port.add(r#"{"slug":"backup","every":"1h"}"#);
+    let line = format!("POST /ping/{}/backup", port.key(Scope::Ingest));
+    let agent = format!("user-agent: {}", "x".repeat(1_000));
+    for headers in [&[&*agent, "x-forwarded-for: 203.0.113.9, 10.0.0.1"][..], &[&agent]] {
+        assert_eq!(port.send(&line, headers, "").status, 200);
+    }
+    let payments = port.own("GET /api/v1/debts/backup/payments", "")["payments"].clone();
+    for (at, from) in [(1, "203.0.113.9"), (0, "127.0.0.1")] {
+        let source = format!("healthchecks POST {from} {}", "x".repeat(200));
+        assert_eq!(
+            (&payments[at]["source"], &payments[at]["key"]),
+            (&source.into(), &"default-ingest".into())
+        );
+    }
+}

@@ -50,7 +50,10 @@ async fn telemetry_of_cronitor_is_a_payment() {
     assert_eq!(tell("job?state=ok&env=staging&create=1&every=1h"), (201, "Created".into()));
     assert_eq!(port.kinds("job"), ["start", "success", "success", "fail"]);
     assert_eq!(port.kinds("job--staging"), ["success"]);
+    let last = port.own("GET /api/v1/debts/job/payments", "")["payments"][0].clone();
+    assert_eq!((&last["body"], &last["exit_status"]), (&"no room".into(), &2.into()));
     for (rest, status, told) in [
+        ("job?series=a%00b", 400, "series: it has at most 100"),
         ("unknown", 404, "there is no debt unknown"),
         ("job?state=running", 400, "state: it is none of"),
         ("job?status_code=256", 400, "status_code: write 0 to 255"),

@@ -97,7 +97,8 @@ async fn a_config_makes_and_changes_a_monitor() {
         assert_eq!(definition["failures_to_alarm"], 2);
     }
     // A number as a text, as an example of the documentation has it.
-    let interval = r#"{"schedule":{"type":"interval","value":"2","unit":"day"}}"#;
+    let interval =
+        r#"{"schedule":{"type":"interval","value":"2","unit":"day"},"timezone":"Europe/Riga"}"#;
     assert_eq!(send("hourly", &with(interval, "")).0, 202);
     let changed = definition("hourly");
     assert_eq!((&changed["every"], changed.get("cron")), (&"2d".into(), None));
@@ -190,4 +191,41 @@ fn sent(port: &Port, path: &str, coding: &str, body: &[u8]) -> String {
         stream.read_to_end(&mut answer).expect("an answer");
         String::from_utf8_lossy(&answer).into_owned()
     })
+}
+
+/// A client that is told 429 sends nothing for a minute, of other monitors as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_told_to_stop_sending() {
+    let port = Port::with_keys().await;
+    for number in 0..20 {
+        port.add(&format!(r#"{{"slug":"debt-{number}","every":"1h"}}"#));
+    }
+    let line = format!("POST /api/1/cron/more/{}", port.key(Scope::Ingest));
+    let body = format!(r#"{{"status":"ok","monitor_config":{CRONTAB}}}"#);
+    let full = port.send(&line, JSON, &body);
+    assert!(full.status == 403 && full.body.contains("--debts-max"), "{full:?}");
+    let guess = format!("GET /api/1/cron/debt-1/tally_ingest_{}?status=ok", "x".repeat(36));
+    let statuses: Vec<_> = (0..12).map(|_| port.ask(&guess).status).collect();
+    assert_eq!(statuses, [[401; 10].as_slice(), &[403; 2]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_has_so_many_check_ins_and_only_an_end_says_how_long_it_took() {
+    let port = Port::open().await;
+    port.add(r#"{"slug":"job","every":"1h"}"#);
+    let items = |count: usize| {
+        let item = "{\"type\":\"check_in\"}\n{\"monitor_slug\":\"job\",\"status\":\"ok\"}\n";
+        format!("{{}}\n{}", item.repeat(count))
+    };
+    let many = port.send("POST /api/1/envelope/", &[], &items(101));
+    assert!(many.status == 400 && many.body.contains("more than 100 check-ins"), "{many:?}");
+    assert_eq!(port.kinds("job"), [""; 0]);
+    assert_eq!(port.send("POST /api/1/envelope/", &[], &items(100)).status, 200);
+    assert_eq!(port.kinds("job").len(), 100);
+    for status in ["in_progress", "ok"] {
+        let line = format!("GET /api/1/cron/job/k?status={status}&duration=2.5");
+        assert_eq!(port.ask(&line).status, 202);
+    }
+    let payments = port.own("GET /api/v1/debts/job/payments", "")["payments"].clone();
+    assert_eq!((payments[0]["took"].as_f64(), payments[1]["took"].as_f64()), (Some(2.5), None));
 }

@@ -73,7 +73,7 @@ pub(crate) async fn fold_due(
     let (mut done, mut closed) = (Vec::new(), Vec::new());
     for Listed { tray, state, blocks, reader } in listed {
         let is_left = match state {
-            State::Open => blocks == 0 || is_in_turn(tray) || !is_due(tray, blocks >= LARGE_BLOCKS),
+            State::Open => blocks == 0 || !is_due(tray, blocks >= LARGE_BLOCKS),
             State::Imports => blocks == 0 || !is_due(tray, false),
             State::Closed | State::Folded => !is_due(tray, true),
         };
@@ -85,6 +85,7 @@ pub(crate) async fn fold_due(
                 Some(reader) => Ok(Attempt::Held(reader)),
                 None => empty(database, turns, tray).await,
             },
+            State::Open if is_in_turn(tray) => Ok(Attempt::InTurn),
             State::Open => match trays::close(database, turns, tray).await {
                 Ok(State::Closed) => {
                     closed.push(tray);

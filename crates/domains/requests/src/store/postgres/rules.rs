@@ -1,5 +1,7 @@
 //! Rules.
 
+use std::slice::from_ref;
+
 use tally_outbox::{Event, postgres as outbox};
 use tally_runtime::{Kind, faults};
 use tally_store::Error;
@@ -70,9 +72,7 @@ pub(crate) async fn tell(database: &Database, kept: &KeptRule, judged: &Judged) 
             transaction.abandon().await?;
             return Ok(false);
         }
-        if let Some(event) = &judged.event {
-            outbox::append(&transaction, event).await?;
-        }
+        outbox::append(&transaction, judged.event.as_slice()).await?;
         faults::point("rules.before_commit").await;
         transaction.commit().await?;
         faults::point("rules.committed").await;
@@ -85,7 +85,7 @@ pub(crate) async fn tell(database: &Database, kept: &KeptRule, judged: &Judged) 
 pub(crate) async fn add_test(database: &Database, event: &Event) -> Result<()> {
     let once = || async {
         let transaction = database.begin(Isolation::Default).await?;
-        outbox::append(&transaction, event).await?;
+        outbox::append(&transaction, from_ref(event)).await?;
         transaction.commit().await
     };
     Policy::short("write a test event").run(once).await

@@ -26,6 +26,10 @@ const TURNS: usize = 4;
 /// from the inserts for a long time.
 const TURN_MS: i64 = 250;
 
+/// After this long others take rows than now and next. Rounds of a whole second would find the same ones in turn.
+pub(crate) const NEXT_TURN: Duration = Duration::from_millis(500);
+const _: () = assert!(NEXT_TURN.as_millis() as i64 == TURN_MS * TURNS as i64 / 2);
+
 /// How long a server believes that a tray is closed. Then it finds out at the next batch, for a statement
 /// that stores nothing.
 const CLOSED_FOR: Duration = Duration::from_secs(5);

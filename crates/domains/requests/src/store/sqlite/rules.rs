@@ -1,5 +1,7 @@
 //! Rules.
 
+use std::slice::from_ref;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 use tally_outbox::{Event, sqlite as outbox};
@@ -57,9 +59,7 @@ pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, judged: &Judged
     if done.step("write a verdict")? == 0 {
         return Ok(false);
     }
-    if let Some(event) = &judged.event {
-        outbox::append(&transaction, event)?;
-    }
+    outbox::append(&transaction, judged.event.as_slice())?;
     faults::blocking_point("rules.before_commit");
     transaction.commit().step("commit")?;
     faults::blocking_point("rules.committed");
@@ -69,7 +69,7 @@ pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, judged: &Judged
 /// Writes a test event.
 pub(crate) fn add_test(connection: &mut Connection, event: &Event) -> Result<()> {
     let transaction = begin(connection)?;
-    outbox::append(&transaction, event)?;
+    outbox::append(&transaction, from_ref(event))?;
     transaction.commit().step("commit")
 }
 

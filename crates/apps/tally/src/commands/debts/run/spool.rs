@@ -135,6 +135,14 @@ mod tests {
         };
         assert_eq!(spool.files().iter().map(read).collect::<Vec<_>>(), ["a", "b"]);
         assert!(!Spool(None).keep(&proto::PayRequest::default()));
+        let inside = |name: String| folder.path().join("one").join(name);
+        fs::write(inside("0.draft".to_owned()), "half").expect("room");
+        assert_eq!(spool.files().len(), 2, "what is not written to its end is no payment");
+        for number in 2..KEPT_MAX {
+            fs::write(inside(format!("{number}.pay")), "").expect("room");
+        }
+        assert!(!spool.keep(&proto::PayRequest::default()), "there are as many as may be");
+        assert_eq!(spool.files().len(), KEPT_MAX);
     }
 
     #[test]

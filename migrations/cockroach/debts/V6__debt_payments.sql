@@ -21,6 +21,5 @@ CREATE TABLE IF NOT EXISTS tally_debt_payments (
     body BYTEA NOT NULL,
     body_bytes INT8 NOT NULL,
     PRIMARY KEY (debt_id, number),
-    UNIQUE (debt_id, once),
-    UNIQUE (debt_id, run_once)
+    UNIQUE (debt_id, once)
 )
