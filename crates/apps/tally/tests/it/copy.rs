@@ -106,7 +106,7 @@ fn post(server: &Server, key: &str) -> String {
     answer
 }
 
-/// Counts, and has debts paid.
+/// Counts, has debts paid, and tells events.
 fn fill(home: &Home, server: &Server, log: &str, key: &str) {
     server.ok(&["import", log, "--key", key]);
     server.ok(&["roll-up", "2015-05-17", "--key", key]);
@@ -130,6 +130,13 @@ fn fill(home: &Home, server: &Server, log: &str, key: &str) {
         &["pay", "backup", "--kind", "fail", "--run-id", "r2", "--exit-status", "3"],
     ] {
         server.ok(&[&["debts"], more, &["--key", key]].concat());
+    }
+    for more in [
+        &["start", "deploy", "db.é\u{301}", "--waiting", "--attribute", "why=\"a\""][..],
+        &["end", "deploy", "db.é\u{301}", "--status", "failed"],
+        &["event", "deploy", "tag"],
+    ] {
+        server.ok(&[&["timelines"], more, &["--key", key]].concat());
     }
 }
 
