@@ -171,9 +171,9 @@ fn same(first: &[(String, Vec<u8>)], second: &[(String, Vec<u8>)]) -> anyhow::Re
 /// What a stranger reads on the page of a package.
 fn start(install: &str, command: &str) -> String {
     format!(
-        "# Tally\n\n{SUMMARY}.\n\n```sh\n{install}\n{command} serve &\n{command} add GET /hello -n 3\n\
-         {command} totals --live\n```\n\nThe server counts into the file `tally.db` of the folder in which it is \
-         started, and shows it at <http://127.0.0.1:7777>. `{command} --help` lists the rest.\n"
+        "# Tally\n\n{SUMMARY}.\n\n```sh\n{install}\n{command} serve\n{command} add GET /hello -n 3        \
+         # in a second terminal\n{command} totals --live\n```\n\nThe server counts into the file `tally.db` of the \
+         folder in which it is started, and shows it at <http://127.0.0.1:7777>. `{command} --help` lists the rest.\n"
     )
 }
 

@@ -2,7 +2,8 @@
 CREATE TABLE tally_debt_namespaces (
     namespace_id BIGINT PRIMARY KEY,
     last_number BIGINT NOT NULL,
-    debts BIGINT NOT NULL
+    debts BIGINT NOT NULL,
+    badge_secret UUID NOT NULL
 );
 
 -- Debts: what is agreed, in JSON, and where each stands. status is 0 new, 1 up, 2 down, 3 paused. What a ping

@@ -2,7 +2,8 @@
 CREATE TABLE tally_debt_namespaces (
     namespace_id INTEGER PRIMARY KEY NOT NULL,
     last_number INTEGER NOT NULL,
-    debts INTEGER NOT NULL
+    debts INTEGER NOT NULL,
+    badge_secret BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- Debts: what is agreed, in JSON, and where each stands. Times are microseconds

@@ -149,7 +149,7 @@ impl<'a> Source<'a> {
 fn type_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     // A map is a list of a type that the compiler makes for it.
     let mut entries = message.nested_type.iter().filter(|one| {
-        let is_map = one.options.as_ref().is_some_and(|options| options.map_entry());
+        let is_map = one.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry);
         is_map && field.type_name().ends_with(&format!(".{}.{}", message.name(), one.name()))
     });
     if let Some(DescriptorProto { field, .. }) = entries.next() {

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use flate2::write::{DeflateEncoder, GzEncoder};
 use flate2::{Compression, Crc};
 
-/// A file in a package.
+/// A file in a package, or a folder.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// From the package's root, such as `bin/tally`.
+    /// From the package's root, such as `bin/tally`; that of a folder ends with `/`.
     pub(super) path: String,
     pub(super) is_executable: bool,
     pub(super) bytes: Vec<u8>,
@@ -42,18 +42,29 @@ impl Entry {
     }
 }
 
-/// The files and their folders, all of root and from this moment, in seconds since 1970.
-pub(super) fn tar(entries: &[Entry], time: u64) -> anyhow::Result<Vec<u8>> {
+/// Each file after its folders, which come once.
+pub(super) fn with_folders(files: &[Entry]) -> Vec<Entry> {
     let mut all = Vec::new();
     let mut folders = BTreeSet::new();
-    for entry in entries {
-        for (end, _) in entry.path.match_indices('/') {
-            let folder = &entry.path[..=end];
+    for file in files {
+        for (end, _) in file.path.match_indices('/') {
+            let folder = &file.path[..=end];
             if folder != "./" && folders.insert(folder) {
-                all.extend(tar_header(folder, 0o755, 0, b'5', time)?);
+                all.push(Entry::executable(folder, []));
             }
         }
-        all.extend(tar_header(&entry.path, entry.mode(), entry.bytes.len(), b'0', time)?);
+        all.push(file.clone());
+    }
+    all
+}
+
+/// The entries, all of root and from this moment, in seconds since 1970. Unpacking makes folders that are missing,
+/// and gives one that is there already its owner and mode only if it is an entry.
+pub(super) fn tar(entries: &[Entry], time: u64) -> anyhow::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    for entry in entries {
+        let kind = if entry.path.ends_with('/') { b'5' } else { b'0' };
+        all.extend(tar_header(&entry.path, entry.mode(), entry.bytes.len(), kind, time)?);
         all.extend_from_slice(&entry.bytes);
         all.resize(all.len().next_multiple_of(BLOCK), 0);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::archive::{Entry, ar, gzip, tar};
+use super::archive::{Entry, ar, gzip, tar, with_folders};
 use super::contents::{COMPLETIONS, DOCUMENTS, MANUAL};
 use super::{Release, hex};
 
@@ -47,7 +47,7 @@ fi
 
 /// Debian has the text of this licence.
 const COPYRIGHT: &str = "\
-Copyright © the authors of Tally
+Copyright © 2026 the authors of Tally
 
 Licensed under the Apache License, Version 2.0, whose text is in
 /usr/share/common-licenses/Apache-2.0.
@@ -59,6 +59,8 @@ THIRD-PARTY.txt has the licences of what is compiled into the program.
 const OVERRIDES: &str = "\
 # One binary for every version of Debian and Ubuntu.
 tally: statically-linked-binary [usr/bin/tally]
+# It may be loaded at any address, as a library may.
+tally: shared-library-lacks-prerequisites [usr/bin/tally]
 # SQLite is compiled with the options that Tally needs.
 tally: embedded-library *
 # Built without Debian's helpers, so its scripts call systemctl where systemd runs, and nowhere else.
@@ -83,7 +85,8 @@ pub(super) fn package(release: &Release<'_>, tree: &[Entry]) -> anyhow::Result<V
         Entry::executable("./prerm", BEFORE_REMOVAL),
     ];
     let control = gzip(&tar(&control, release.time)?);
-    let data = gzip(&tar(&files, release.time)?);
+    // dpkg removes the folders that it knows.
+    let data = gzip(&tar(&with_folders(&files), release.time)?);
     let members: [(&str, &[u8]); 3] =
         [("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.gz", &data)];
     Ok(ar(&members, release.time))

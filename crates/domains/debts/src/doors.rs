@@ -1,9 +1,10 @@
-//! The HTTP of other products, on paths of their own: their clients pay by a change of the address alone. What
-//! they say becomes a payment or a definition; their oddities end here.
+//! The HTTP of other products, whose clients pay by a change of the address alone, and badges, which are for pages
+//! elsewhere: on paths of their own. What they say becomes a payment or a definition; their oddities end here.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `asked.rs` | what a request of any product has: its query, its caller, and how it came |
+//! | `badges.rs` | badges, which are for pages elsewhere |
 //! | `checks.rs`, `checks/` | healthchecks: the management API |
 //! | `compter.rs` | compter: `/debts` |
 //! | `create.rs` | debts that a payment makes, with their terms in the query |
@@ -13,6 +14,7 @@
 //! | `sentry.rs`, `sentry/` | Sentry: check-ins |
 
 mod asked;
+mod badges;
 mod checks;
 pub(crate) mod compter;
 mod create;
@@ -44,6 +46,7 @@ impl Service {
         let routes = sentry::routes(routes, self);
         let routes = checks::routes(routes, self);
         let routes = kuma::routes(routes, self);
+        let routes = badges::routes(routes, self);
         cronitor::routes(routes, self)
     }
 }

@@ -98,11 +98,12 @@ impl DebtService for Service {
     ) -> Answer<proto::ShowDebtResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let named = Self::named(caller.namespace(), &request.into_inner().debt);
-        let Shown { debt, runs, next } = self.show(&named).await?;
+        let Shown { debt, runs, next, badge } = self.show(&named).await?;
         Ok(Response::new(proto::ShowDebtResponse {
             debt: Some(shown(&debt, &caller)),
             runs: runs.into_iter().map(run).collect(),
             next: next.into_iter().map(at).collect(),
+            badge,
         }))
     }
 
@@ -209,7 +210,7 @@ impl DebtService for Service {
         let namespace = Caller::of(request.extensions()).namespace();
         let proto::ListFlipsRequest { debt, limit, before } = request.into_inner();
         let debt = self.find(&Self::named(namespace, &debt)).await?;
-        let flips = self.flips(&debt, read_before(before), read_limit(limit)?).await?;
+        let flips = self.told_flips(&debt, read_before(before), read_limit(limit)?).await?;
         let flips = flips.into_iter().map(flip).collect();
         Ok(Response::new(proto::ListFlipsResponse { flips }))
     }

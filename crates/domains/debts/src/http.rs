@@ -125,10 +125,11 @@ async fn show(
 ) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     Parameters::of(request.uri().query(), SHOW.parameters).check()?;
-    let Shown { debt, runs, next } = service.show(&named(&request, &debt)).await?;
+    let Shown { debt, runs, next, badge } = service.show(&named(&request, &debt)).await?;
     let mut answer = answers::debt(&debt, &caller);
     answer["runs"] = runs.iter().map(answers::run).collect();
     answer["next"] = next.iter().map(ToString::to_string).collect();
+    answer["badge"] = badge.into();
     Ok(api::one(request.headers(), &answer))
 }
 
@@ -230,9 +231,9 @@ async fn flips(
 ) -> Answer {
     let Items { format, before, limit } = Items::read(&request, &FLIPS)?;
     let debt = service.find(&named(&request, &debt)).await?;
-    let flips = service.flips(&debt, before, limit).await?;
+    let flips = service.told_flips(&debt, before, limit).await?;
     let next = flips.last().filter(|_| flips.len() == limit as usize);
-    let next = next.map(|last| last.number).filter(|number| *number > 1);
+    let next = next.map(|last| last.flip.number).filter(|number| *number > 1);
     let items: Vec<_> = flips.iter().map(answers::flip).collect();
     let answer = json!({"flips": items, "next_before": next});
     Ok(answers::list(request.headers(), format, "flips", &answer))

@@ -103,6 +103,8 @@ pub(crate) struct Payment {
 /// A debt that is new.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NewDebt {
+    /// What the links of badges of its namespace are made with, if it is the first one there.
+    pub(crate) badge_secret: Uuid,
     pub(crate) id: Uuid,
     pub(crate) ping_id: Uuid,
     pub(crate) namespace: Namespace,

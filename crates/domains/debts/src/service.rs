@@ -2,9 +2,11 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `badge.rs` | badges, and their links |
 //! | `pay.rs` | paying: from what a door has read to what is stored |
 //! | `running.rs` | what the app knows of the domain while it runs |
 
+mod badge;
 mod pay;
 mod running;
 
@@ -20,6 +22,8 @@ use tally_store::{Database, Lease};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
+use self::badge::KnownBadges;
+pub(crate) use self::badge::{BADGE_PATH, Badge};
 pub(crate) use self::pay::Said;
 use crate::definition::{Definition, Written, Wrong};
 use crate::domain::NAME;
@@ -57,6 +61,7 @@ pub struct Service {
     is_keeping: Arc<AtomicBool>,
     /// How many debts have metrics each.
     metrics_max: u32,
+    badges: Arc<KnownBadges>,
 }
 
 /// A debt, its open runs, and its next times.
@@ -64,6 +69,15 @@ pub(crate) struct Shown {
     pub(crate) debt: Debt,
     pub(crate) runs: Vec<KeptRun>,
     pub(crate) next: Vec<Timestamp>,
+    /// Where its badge is on this server.
+    pub(crate) badge: String,
+}
+
+/// An alarm or a recovery, and what became of telling it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ToldFlip {
+    pub(crate) flip: KeptFlip,
+    pub(crate) deliveries: Vec<Delivery>,
 }
 
 // === impl Service ===
@@ -107,6 +121,7 @@ impl Service {
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             is_keeping,
             metrics_max: settings.metrics_max,
+            badges: Arc::default(),
         }
     }
 
@@ -137,8 +152,8 @@ impl Service {
 
     /// A debt that is to be made.
     pub(crate) fn new_debt(&self, namespace: Namespace, definition: Definition) -> NewDebt {
-        let (id, ping_id) = (random::id(self.now()), random_id());
-        NewDebt { id, ping_id, namespace, definition }
+        let (id, ping_id, badge_secret) = (random::id(self.now()), random_id(), random_id());
+        NewDebt { id, ping_id, badge_secret, namespace, definition }
     }
 
     /// Adds a debt. Says whether it was there before.
@@ -236,7 +251,8 @@ impl Service {
         let debt = self.find(named).await?;
         let runs = self.runs(&debt, i64::MAX, true, RUNS_SHOWN).await?;
         let next = next_times(&debt.definition, &debt.state);
-        Ok(Shown { debt, runs, next })
+        let badge = self.badge_link(debt.namespace, &Badge::Debt(debt.number)).await?;
+        Ok(Shown { debt, runs, next, badge: badge.unwrap_or_default() })
     }
 
     /// Debts: the overdue ones first. Says whether there are more.
@@ -303,15 +319,29 @@ impl Service {
         flips.map_err(Error::store("list flips"))
     }
 
-    /// The latest events of a debt and what became of them, for each receiver that is still allowed.
-    pub(crate) async fn events(&self, debt: &Debt, limit: u32) -> Result<Vec<Delivery>, Error> {
-        let mut events = Vec::new();
+    /// The same, with what became of telling those that are to be notified, as far as that is still allowed.
+    pub(crate) async fn told_flips(
+        &self,
+        debt: &Debt,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<ToldFlip>, Error> {
+        let flips = self.flips(debt, before, limit).await?;
+        let with = |flip| ToldFlip { flip, deliveries: Vec::new() };
+        let mut told: Vec<_> = flips.into_iter().map(with).collect();
         for receiver in self.receivers(debt) {
             let subject = subject(debt.id, &receiver);
-            let some = self.outbox.deliveries(NAME, subject, i64::MAX, limit).await;
-            events.extend(some.map_err(Error::store("list events"))?);
+            let events = self.outbox.deliveries(NAME, subject, before, limit).await;
+            for event in events.map_err(Error::store("list events"))? {
+                // The last ones come first.
+                let at = told.binary_search_by(|one| event.number.cmp(&one.flip.number));
+                if let Ok(at) = at {
+                    let event = Delivery { receiver: receiver.shown(), ..event };
+                    told[at].deliveries.push(event);
+                }
+            }
         }
-        Ok(events)
+        Ok(told)
     }
 
     /// Where the events of a debt go, as far as that is allowed.

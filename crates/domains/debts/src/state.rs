@@ -259,6 +259,13 @@ pub enum Standing {
     Paused,
 }
 
+// === impl Standing ===
+
+impl Standing {
+    /// All of them, the worst first.
+    pub const WORST_FIRST: [Self; 5] = [Self::Down, Self::Late, Self::Up, Self::New, Self::Paused];
+}
+
 /// A payment cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {

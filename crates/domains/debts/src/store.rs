@@ -2,11 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `badges.rs` | what badges are made of |
 //! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
 //! | `told.rs` | what deeds are about, and what tells that they were done before |
 
+mod badges;
 mod codes;
 mod postgres;
 mod sqlite;

@@ -73,7 +73,7 @@ impl FromStr for Mailbox {
             return Err("is longer than 254 bytes");
         }
         let Some((local, domain)) = text.split_once('@') else {
-            return Err("is no address of e-mail, as in mailto:ops@example.com");
+            return Err("is not an e-mail address, as in mailto:ops@example.com");
         };
         let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b".+-_=~'".contains(&byte);
         if local.is_empty()
@@ -82,15 +82,15 @@ impl FromStr for Mailbox {
             || local.split('.').any(str::is_empty)
         {
             return Err(
-                "has before its @ something else than 1 to 64 letters and digits of ASCII, \
-                        single dots between them, and + - _ = ~ '",
+                "has something before its @ that is not 1 to 64 ASCII letters and digits, single dots \
+                 between them, and + - _ = ~ '",
             );
         }
         if !is_domain(domain) {
-            return Err("has behind its @ no name of a domain, in ASCII");
+            return Err("has no domain name in ASCII after its @");
         }
         let address = Address::new(local, domain.to_ascii_lowercase());
-        address.map(Self).map_err(|_| "is no address of e-mail")
+        address.map(Self).map_err(|_| "is not an e-mail address")
     }
 }
 
@@ -127,7 +127,7 @@ impl FromStr for Mailboxes {
     fn from_str(text: &str) -> Result<Self, String> {
         let one = |text: &str| match text.strip_prefix('@') {
             Some(domain) if is_domain(domain) => Ok(Entry::Domain(domain.to_ascii_lowercase())),
-            Some(_) => Err(format!("\u{201c}{text}\u{201d} is no @ and the name of a domain")),
+            Some(_) => Err(format!("\u{201c}{text}\u{201d} is not @ and a domain name")),
             None => {
                 let mailbox = text.strip_prefix(SCHEME).unwrap_or(text).parse();
                 mailbox.map(Entry::One).map_err(|why| format!("\u{201c}{text}\u{201d} {why}"))

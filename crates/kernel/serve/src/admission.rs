@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header
 use tally_access::Scope;
 use tonic::Status;
 
+use crate::Needs;
 use crate::api::Problem;
 use crate::guard::Guard;
 
@@ -172,7 +173,8 @@ fn is_of_browser(headers: &HeaderMap) -> bool {
 
 /// Whether a page of any site could send this request, and it would do something.
 fn is_open_to_pages(guard: &Guard, request: &Request) -> bool {
-    guard.manner(request).is_some() && guard.needs(request).scope() != Some(Scope::Read)
+    let needs = guard.needs(request);
+    guard.manner(request).is_some() && needs != Needs::Nothing && needs.scope() != Some(Scope::Read)
 }
 
 /// Whether a browser says that a page of another site makes it send this: also what has no `Origin`, such as

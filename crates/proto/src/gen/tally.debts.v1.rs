@@ -196,6 +196,9 @@ pub struct ShowDebtResponse {
     /// The next five times at which something is due, as far as there are.
     #[prost(message, repeated, tag = "3")]
     pub next: ::prost::alloc::vec::Vec<::prost_types::Timestamp>,
+    /// Where its badge is on this server: a path with a query. Whoever knows it sees the badge without a key.
+    #[prost(string, tag = "4")]
+    pub badge: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PauseDebtRequest {
@@ -392,7 +395,7 @@ pub struct Run {
     pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// An alarm or a recovery.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Flip {
     /// Its number in its debt. Alarms are odd: they take turns with recoveries.
     #[prost(int64, tag = "1")]
@@ -408,6 +411,34 @@ pub struct Flip {
     /// Why, in a few words.
     #[prost(string, tag = "5")]
     pub cause: ::prost::alloc::string::String,
+    /// Who is told, of those that are to be notified now. What is done is kept for a week.
+    #[prost(message, repeated, tag = "6")]
+    pub deliveries: ::prost::alloc::vec::Vec<Delivery>,
+}
+/// An alarm or a recovery on its way to one that is to be notified.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Delivery {
+    /// Scheme, host and port of a webhook, or an address of e-mail.
+    #[prost(string, tag = "1")]
+    pub receiver: ::prost::alloc::string::String,
+    /// The id of the event, a UUID in its usual form.
+    #[prost(string, tag = "2")]
+    pub event_id: ::prost::alloc::string::String,
+    /// How often it was sent.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    /// What became of the last attempt, in a few words.
+    #[prost(string, tag = "4")]
+    pub answer: ::prost::alloc::string::String,
+    /// When the next attempt is due; one of the three is set. It may wait for an earlier event.
+    #[prost(message, optional, tag = "5")]
+    pub due_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Since when the receiver has it.
+    #[prost(message, optional, tag = "6")]
+    pub delivered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Since when it is given up.
+    #[prost(message, optional, tag = "7")]
+    pub dead_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPaymentsRequest {

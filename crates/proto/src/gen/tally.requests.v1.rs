@@ -2120,7 +2120,8 @@ pub struct Rule {
     /// While it fires, it is told again this long after the last time: from 15 to 10,080. 0: never.
     #[prost(uint32, tag = "15")]
     pub repeat_minutes: u32,
-    /// Where events go: a URL that the server's --webhooks-allow names. Empty: nowhere, and the rule can only
+    /// Where events go: a URL that the server's --webhooks-allow names, or mailto: and an address
+    /// that its --smtp-allow names. Empty: nowhere, and the rule can only
     /// be looked at. In answers of the server it has no path and no query, which may be a secret.
     #[prost(string, tag = "16")]
     pub webhook: ::prost::alloc::string::String,
@@ -2231,7 +2232,7 @@ pub struct Event {
     /// A UUID in its usual form; the receiver gets it in the header webhook-id.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
-    /// What is sent: JSON.
+    /// What is sent: JSON, or subject and text of a mail.
     #[prost(string, tag = "2")]
     pub body: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]

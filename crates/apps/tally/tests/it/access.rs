@@ -330,7 +330,7 @@ fn all_are_listed(server: &Server, operator: &str) {
     // What a login is answered is not by what it needs.
     let others = ["POST /login", "GET /static/"];
     // Nor what other products are, which are refused in their own words: the tests of debts ask them.
-    let foreign = ["/ping/", "/api/{project}/", "/api/push/", "/p/"];
+    let foreign = ["/ping/", "/api/{project}/", "/api/push/", "/p/", "/badges/"];
     let of_checks = ["/checks", "/channels/", "/badges/", "/status/"];
     let is_foreign = |route: &str| {
         let unversioned = ["v1", "v2", "v3"].iter().find_map(|version| {

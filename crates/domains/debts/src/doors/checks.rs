@@ -7,7 +7,7 @@
 //! | `GET`, `POST`, `DELETE /checks/<uuid>` | the check; `GET` also by `unique_key` |
 //! | `POST /checks/<uuid>/pause`, `/resume` | the check; 409 if it is not paused |
 //! | `GET /checks/<uuid>/pings/`, `/pings/<n>/body`, `/flips/` | payments, the body of one, alarms and recoveries |
-//! | `GET /channels/`, `/badges/`, `/status/` | none, none, whether the database answers |
+//! | `GET /channels/`, `/badges/`, `/status/` | none, the badges of tags, whether the database answers |
 //!
 //! The key is in `X-Api-Key`: one of the scope read for `GET`, and of the scope admin for the rest. Errors are
 //! `{"error": …}`.
@@ -73,7 +73,7 @@ pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
                 (concat!("/api/", $version, "/checks/{check}/flips"), READ, with(service, get(flips))),
                 (concat!("/api/", $version, "/checks/{check}/flips/"), READ, with(service, get(flips))),
                 (concat!("/api/", $version, "/channels/"), READ, get(async || api::json(&json!({"channels": []})))),
-                (concat!("/api/", $version, "/badges/"), READ, get(async || api::json(&json!({"badges": {}})))),
+                (concat!("/api/", $version, "/badges/"), READ, with(service, get(badges))),
                 (concat!("/api/", $version, "/status/"), NOTHING, with(service, get(state))),
             ]
             .into_iter()
@@ -106,7 +106,10 @@ async fn list(State(service): State<Service>, frame: Frame, request: Request) ->
     let slug = of("slug").next().cloned();
     let wanted = |debt: &Debt| slug.as_ref().is_none_or(|slug| debt.definition.slug == *slug);
     let debts = found(&service, Whose::of(&request).namespace, tags, wanted).await?;
-    let checks: Vec<_> = debts.iter().map(|debt| shown.check(debt)).collect();
+    let mut checks = Vec::new();
+    for debt in &debts {
+        checks.push(shown.check(debt).await?);
+    }
     Ok(api::json(&json!({"checks": checks})))
 }
 
@@ -121,7 +124,7 @@ async fn create(State(service): State<Service>, frame: Frame, request: Request) 
         if let Some(debt) = found.into_iter().next() {
             let named = Named { namespace, which: Which::Id(debt.id) };
             let debt = updated(&service, named, &debt, &fields).await?;
-            return Ok(api::json(&shown.check(&debt)));
+            return Ok(api::json(&shown.check(&debt).await?));
         }
     }
     let mut written = fields.written(fields::usual(), true)?;
@@ -130,7 +133,7 @@ async fn create(State(service): State<Service>, frame: Frame, request: Request) 
     }
     let definition = service.define(written).map_err(refused)?;
     let (debt, _) = service.add(namespace, definition).await.map_err(refused)?;
-    Ok((StatusCode::CREATED, api::json(&shown.check(&debt))).into_response())
+    Ok((StatusCode::CREATED, api::json(&shown.check(&debt).await?)).into_response())
 }
 
 async fn show(
@@ -141,7 +144,7 @@ async fn show(
 ) -> Answer {
     let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
-    Ok(api::json(&shown.check(&debt_of(&service, &check, whose).await?)))
+    Ok(api::json(&shown.check(&debt_of(&service, &check, whose).await?).await?))
 }
 
 async fn update(
@@ -155,7 +158,7 @@ async fn update(
     let debt = debt_of(&service, &check, whose).await?;
     let fields = fields_of(request).await?;
     let debt = updated(&service, by_id(&debt), &debt, &fields).await?;
-    Ok(api::json(&shown.check(&debt)))
+    Ok(api::json(&shown.check(&debt).await?))
 }
 
 async fn remove(
@@ -167,7 +170,7 @@ async fn remove(
     let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
     let debt = debt_of(&service, &check, whose).await?;
-    Ok(api::json(&shown.check(&service.forget(&by_id(&debt)).await.map_err(refused)?)))
+    Ok(api::json(&shown.check(&service.forget(&by_id(&debt)).await.map_err(refused)?).await?))
 }
 
 async fn pause(
@@ -179,7 +182,7 @@ async fn pause(
     let whose = Whose::of(&request);
     let shown = Shown::of(&frame, &request, &service);
     let debt = debt_of(&service, &check, whose).await?;
-    Ok(api::json(&shown.check(&service.pause(by_id(&debt)).await.map_err(refused)?)))
+    Ok(api::json(&shown.check(&service.pause(by_id(&debt)).await.map_err(refused)?).await?))
 }
 
 async fn resume(
@@ -194,7 +197,7 @@ async fn resume(
     if debt.state.status != Status::Paused {
         return Err(error(StatusCode::CONFLICT, "check is not paused"));
     }
-    Ok(api::json(&shown.check(&service.resume(by_id(&debt)).await.map_err(refused)?)))
+    Ok(api::json(&shown.check(&service.resume(by_id(&debt)).await.map_err(refused)?).await?))
 }
 
 async fn pings(
@@ -247,6 +250,13 @@ async fn flips(
     let flips = flips.iter().filter(|flip| (start..=end).contains(&flip.at.as_second()));
     let flips: Vec<_> = flips.map(shown::flip).collect();
     Ok(api::json(&json!({"flips": flips})))
+}
+
+async fn badges(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
+    let namespace = Whose::of(&request).namespace;
+    let debts = found(&service, namespace, Vec::new(), |_| true).await?;
+    let badges = Shown::of(&frame, &request, &service).badges(namespace, &debts).await?;
+    Ok(api::json(&json!({"badges": badges})))
 }
 
 async fn state(State(service): State<Service>) -> Answer {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tally_access::{Caller, Scope};
+use tally_outbox::{Delivery, State as Told};
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule as ScheduleProto;
 use tally_proto::wire;
@@ -12,8 +13,9 @@ use tally_runtime::{Namespace, durations};
 use crate::definition::{Definition, Written, WrittenStage};
 use crate::error::Error;
 use crate::http::read_cursor;
-use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
+use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::schedule::{Schedule, storable};
+use crate::service::ToldFlip;
 use crate::state::{Kind, Outcome, Status as Standing};
 use crate::store::Listing;
 
@@ -273,12 +275,32 @@ pub(super) fn payment(shown: ShownPayment) -> proto::Payment {
     }
 }
 
-pub(super) fn flip(kept: KeptFlip) -> proto::Flip {
+pub(super) fn flip(told: ToldFlip) -> proto::Flip {
+    let ToldFlip { flip: kept, deliveries } = told;
     proto::Flip {
         number: kept.number,
         is_alarm: kept.is_alarm(),
         at: Some(at(kept.at)),
         noticed_at: Some(at(kept.noticed)),
         cause: kept.cause,
+        deliveries: deliveries.into_iter().map(delivery).collect(),
+    }
+}
+
+fn delivery(delivery: Delivery) -> proto::Delivery {
+    let (mut due_at, mut delivered_at, mut dead_at) = (None, None, None);
+    match delivery.state {
+        Told::Pending { due } => due_at = Some(at(due)),
+        Told::Delivered { at: since } => delivered_at = Some(at(since)),
+        Told::Dead { at: since } => dead_at = Some(at(since)),
+    }
+    proto::Delivery {
+        receiver: delivery.receiver,
+        event_id: delivery.id.to_string(),
+        attempts: u32::try_from(delivery.attempts).unwrap_or(u32::MAX),
+        answer: delivery.answer,
+        due_at,
+        delivered_at,
+        dead_at,
     }
 }

@@ -4,12 +4,14 @@ use axum::response::Response;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use tally_access::{Caller, Scope};
+use tally_outbox::{Delivery, State as Told};
 use tally_runtime::durations;
 use tally_serve::api::{self, Format, csv, tag_of};
 
 use super::schemas;
 use crate::definition::Written;
-use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, stage_of};
+use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
+use crate::service::ToldFlip;
 use crate::state::{Kind, Outcome, Status};
 
 /// A debt. Whoever knows its ping id can pay, so only those who may pay see it.
@@ -78,13 +80,31 @@ pub(super) fn run(kept: &KeptRun) -> Value {
     })
 }
 
-pub(super) fn flip(flip: &KeptFlip) -> Value {
+pub(super) fn flip(told: &ToldFlip) -> Value {
+    let flip = &told.flip;
     json!({
         "number": flip.number,
         "is_alarm": flip.is_alarm(),
         "at": flip.at.to_string(),
         "noticed_at": flip.noticed.to_string(),
         "cause": flip.cause,
+        "deliveries": told.deliveries.iter().map(delivery).collect::<Value>(),
+    })
+}
+
+fn delivery(delivery: &Delivery) -> Value {
+    let (state, at) = match delivery.state {
+        Told::Pending { due } => ("pending", due),
+        Told::Delivered { at } => ("delivered", at),
+        Told::Dead { at } => ("given-up", at),
+    };
+    json!({
+        "receiver": delivery.receiver,
+        "event_id": delivery.id.to_string(),
+        "state": state,
+        "at": at.to_string(),
+        "attempts": delivery.attempts,
+        "answer": delivery.answer,
     })
 }
 
@@ -169,6 +189,7 @@ pub(super) fn read_duration(text: Option<&str>) -> Result<Option<std::time::Dura
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::KeptFlip;
 
     #[test]
     fn a_list_of_nothing_has_its_columns() {
@@ -176,5 +197,22 @@ mod tests {
             let text = String::from_utf8(csv::table(&columns(list), &[])).expect("UTF-8");
             assert!(text.contains("number") && text.lines().count() == 1, "{list}: {text}");
         }
+    }
+
+    #[test]
+    fn cells_stand_under_their_columns() {
+        let flip = KeptFlip {
+            debt: uuid::Uuid::nil(),
+            number: 1,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            noticed: jiff::Timestamp::UNIX_EPOCH,
+            cause: "a, b".to_owned(),
+        };
+        let shown = self::flip(&ToldFlip { flip, deliveries: Vec::new() });
+        let text = String::from_utf8(csv::table(&columns("flips"), std::slice::from_ref(&shown)))
+            .expect("UTF-8");
+        let (names, cells) = text.split_once("\r\n").or(text.split_once('\n')).expect("two lines");
+        assert_eq!(names.split(',').count(), shown.as_object().expect("members").len(), "{text}");
+        assert!(cells.contains("\"a, b\"") && !text.contains("null"), "{text}");
     }
 }

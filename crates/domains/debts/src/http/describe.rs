@@ -112,7 +112,11 @@ pub(super) static ADD: Operation = Operation {
 pub(super) static SHOW: Operation = Operation {
     id: "showDebt",
     summary: "A debt, its open runs, and its next times",
-    replies: &[debt(200, "With `runs` and `next`."), UNCHANGED, NONE],
+    replies: &[
+        debt(200, "With `runs`, `next` and `badge`, the link of its badge on this server."),
+        UNCHANGED,
+        NONE,
+    ],
     ..BASE
 };
 pub(super) static UPDATE: Operation = Operation {

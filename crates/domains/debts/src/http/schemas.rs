@@ -175,5 +175,21 @@ fn flip_schema() -> Value {
         "at": moment(),
         "noticed_at": moment(),
         "cause": text(),
+        "deliveries": {
+            "type": "array",
+            "description": "Who is told, of those that are to be notified now. What is done is kept for a week.",
+            "items": object(&json!({
+                "receiver": text(),
+                "event_id": text(),
+                "state": {"type": "string", "enum": ["pending", "delivered", "given-up"]},
+                "at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "Of one that is pending, when the next attempt is due.",
+                },
+                "attempts": {"type": "integer"},
+                "answer": text(),
+            })),
+        },
     }))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use tally_outbox::{Delivery, State as Told};
+use tally_outbox::State as Told;
 use tally_runtime::durations;
 use tally_runtime::text::age;
 use tally_serve::pages::{Frame, name, thousands};
@@ -13,8 +13,8 @@ use super::parts::{badge, lasted, moment, relative, schedule, text_of};
 use super::{BOARD, path_of, runs, snippets};
 use crate::error::Error;
 use crate::http::kind;
-use crate::model::{Debt, KeptFlip, KeptRun, Named, ShownPayment, stage_of};
-use crate::service::{Service, Shown};
+use crate::model::{Debt, KeptRun, Named, ShownPayment, stage_of};
+use crate::service::{Service, Shown, ToldFlip};
 use crate::state::{Standing, Status};
 
 /// How many runs, payments and flips the page has.
@@ -29,10 +29,11 @@ pub(super) struct View {
     pub(super) now: Timestamp,
     debt: Debt,
     next: Vec<Timestamp>,
+    /// Where its badge is on this server.
+    badge: String,
     runs: Vec<KeptRun>,
     payments: Vec<ShownPayment>,
-    flips: Vec<KeptFlip>,
-    events: Vec<Delivery>,
+    flips: Vec<ToldFlip>,
 }
 
 // === impl View ===
@@ -40,12 +41,11 @@ pub(super) struct View {
 impl View {
     pub(super) async fn read(service: &Service, named: &Named) -> Result<Self, Error> {
         let now = service.now();
-        let Shown { debt, next, .. } = service.show(named).await?;
+        let Shown { debt, next, badge, .. } = service.show(named).await?;
         let runs = service.runs(&debt, i64::MAX, false, RUNS_MAX).await?;
         let payments = service.payments(&debt, i64::MAX, PAYMENTS_MAX).await?;
-        let flips = service.flips(&debt, i64::MAX, FLIPS_MAX).await?;
-        let events = service.events(&debt, FLIPS_MAX).await?;
-        Ok(Self { now, debt, next, runs, payments, flips, events })
+        let flips = service.told_flips(&debt, i64::MAX, FLIPS_MAX).await?;
+        Ok(Self { now, debt, next, badge, runs, payments, flips })
     }
 
     pub(super) fn title(&self) -> String {
@@ -97,7 +97,7 @@ pub(super) fn page(view: &View, frame: &Frame) -> Markup {
             }
             div.side { (terms(view)) (slots(view)) }
         }
-        (snippets::section(debt, frame))
+        (snippets::section(debt, &view.badge, frame))
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn page(view: &View, frame: &Frame) -> Markup {
 fn why(view: &View) -> Markup {
     let is_down = view.debt.state.status == Status::Down;
     html! {
-        @if let Some(flip) = view.flips.first().filter(|flip| is_down && flip.is_alarm()) {
+        @if let Some(flip) = view.flips.first().map(|told| &told.flip).filter(|flip| is_down && flip.is_alarm()) {
             ": " (name(&flip.cause, false))
         }
     }
@@ -265,23 +265,22 @@ fn alarms(view: &View) -> Markup {
             @if view.flips.is_empty() {
                 p.notice { "There was none." }
             } @else {
-                ol.events { @for flip in &view.flips { li { (alarm(view, flip)) } } }
+                ol.events { @for told in &view.flips { li { (alarm(told)) } } }
             }
         }
     }
 }
 
-fn alarm(view: &View, flip: &KeptFlip) -> Markup {
-    let told = view.events.iter().filter(|event| event.number == flip.number);
-    let told: Vec<_> = told.collect();
+fn alarm(told: &ToldFlip) -> Markup {
+    let flip = &told.flip;
     html! {
         p {
             strong.errors[flip.is_alarm()] { @if flip.is_alarm() { "Down" } @else { "Recovered" } }
             ": " (name(&flip.cause, false))
         }
         p.when { (moment(flip.at, None)) }
-        @if told.is_empty() { p.muted { "Nobody was told, or that is long ago" } }
-        @for event in told {
+        @if told.deliveries.is_empty() { p.muted { "Nobody was told, or that is long ago" } }
+        @for event in &told.deliveries {
             p.muted {
                 (name(&event.receiver, false)) " "
                 @match event.state {

@@ -29,7 +29,7 @@ pub(super) fn command(words: &str, frame: &Frame) -> Markup {
 }
 
 /// How to pay a debt.
-pub(super) fn section(debt: &Debt, frame: &Frame) -> Markup {
+pub(super) fn section(debt: &Debt, badge: &str, frame: &Frame) -> Markup {
     let slug = &debt.definition.slug;
     let url = frame.url();
     let has_keys = frame.caller().key().is_some();
@@ -50,6 +50,8 @@ pub(super) fn section(debt: &Debt, frame: &Frame) -> Markup {
                     "curl -m 10 --retry 5 {url}/api/v1/debts/{slug}/payments{key} \\\n  \
                      -H 'Content-Type: application/json' \\\n  \
                      -H \"Idempotency-Key: {slug}-$(date +%s)-$$\" \\\n  -d '{{}}'")))
+                (snippet("Badge", false, "How it stands, as an image for a page elsewhere. Whoever knows its address sees it, without a key.",
+                    &format!("![{slug}]({url}{badge})")))
             }
             @if has_keys {
                 p.muted { "This server asks for keys: give one with the scope ingest in " code { "TALLY_KEY" } "." }

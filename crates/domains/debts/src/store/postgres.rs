@@ -20,7 +20,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
+pub(super) use self::read::{
+    badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen,
+};
 use self::read::{debt, run};
 use self::save::{Columns, save, save_deadlines};
 use super::codes::definition_text;
@@ -153,7 +155,8 @@ async fn insert(
 ) -> Result<Option<bool>> {
     let step = "make a debt";
     let namespace = new.namespace.0;
-    let values: [&(dyn ToSql + Sync); 2] = [&namespace, &i64::from(debts_max)];
+    let (most, secret) = (i64::from(debts_max), new.badge_secret);
+    let values: [&(dyn ToSql + Sync); 3] = [&namespace, &most, &secret];
     let numbers = transaction.rows(step, include_str!("postgres/count_up.sql"), &values).await?;
     let Some(number) = numbers.first().map(|row| row.get(0)) else { return Ok(None) };
     let debt = made(new, number, now);

@@ -19,7 +19,9 @@ use tally_store::sqlite::{begin, rows};
 use tally_store::watch;
 use uuid::Uuid;
 
-pub(super) use self::read::{counts, flips, late, list, overdue, payments, runs, seen};
+pub(super) use self::read::{
+    badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen,
+};
 use self::read::{debt, runs_of};
 use self::save::{save, save_deadline};
 use super::codes::{definition_text, status_number};
@@ -137,7 +139,7 @@ fn insert(
     let step = "make a debt";
     let namespace = new.namespace.0;
     let sql = include_str!("sqlite/count_up.sql");
-    let values = (namespace, debts_max);
+    let values = (namespace, debts_max, new.badge_secret.as_bytes());
     let number = transaction.query_row(sql, values, |row| row.get(0)).optional().step(step)?;
     let Some(number) = number else { return Ok(None) };
     let debt = made(new, number, now);

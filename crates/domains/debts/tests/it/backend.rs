@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tally_access::Caller;
 use tally_debts::{DOMAIN, Service, Settings};
-use tally_outbox::{Outbox, Secrets, Webhooks};
+use tally_outbox::{Courier, Outbox, Secrets, Webhooks};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::Parts;
 use tally_store::error::Step as _;
@@ -21,7 +21,7 @@ pub(crate) const HOOK: &str = "https://hooks.example.com/tally/";
 pub(crate) struct Backend {
     pub(crate) one: Server,
     pub(crate) other: Server,
-    database: Database,
+    pub(crate) database: Database,
     place: Place,
 }
 
@@ -37,6 +37,8 @@ enum Place {
 pub(crate) struct Server {
     pub(crate) service: Service,
     pub(crate) clock: Arc<ManualClock>,
+    /// It delivers when the test says so.
+    pub(crate) courier: Courier,
 }
 
 // === impl Backend ===
@@ -191,8 +193,11 @@ impl Server {
 
     /// With other settings.
     pub(crate) fn with(database: &Database, settings: Settings) -> Self {
-        let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
-        let webhooks = Webhooks::new(HOOK.parse().expect("a prefix"), secrets);
+        Self::telling(database, settings, webhooks(HOOK))
+    }
+
+    /// With other receivers.
+    pub(crate) fn telling(database: &Database, settings: Settings, webhooks: Webhooks) -> Self {
         let (clock, drain) = (Arc::new(ManualClock::new(time("06:00:00"))), Drain::new());
         // Its duties end at once: the test sweeps.
         drain.begin();
@@ -203,8 +208,9 @@ impl Server {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
+        let courier = Courier::new(parts.outbox.clone(), Arc::clone(&clock) as _);
         let service = Service::start(parts, settings);
-        Self { service, clock }
+        Self { service, clock, courier }
     }
 
     /// Sweeps from one time to another, as often as a server has to at least.
@@ -230,6 +236,12 @@ impl Server {
         let done = self.service.sweep().await;
         assert!(done.is_err(), "{now}: something cannot be swept");
     }
+}
+
+/// Those that begin with this.
+pub(crate) fn webhooks(prefix: &str) -> Webhooks {
+    let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
+    Webhooks::new(prefix.parse().expect("a prefix"), secrets)
 }
 
 pub(crate) async fn open(url: &str) -> Database {

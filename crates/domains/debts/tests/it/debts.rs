@@ -39,6 +39,7 @@ pub(crate) use {on, on_every_backend};
 mod apart;
 mod listed;
 mod next_version;
+mod told;
 mod turns;
 
 on_every_backend!(

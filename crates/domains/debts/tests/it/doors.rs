@@ -1,5 +1,6 @@
 //! Clients of other products pay by a change of the address alone: their bytes, on a real port.
 
+mod badges;
 mod checks;
 mod compter;
 mod keys;

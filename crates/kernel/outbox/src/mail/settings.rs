@@ -196,7 +196,7 @@ impl FromStr for Server {
             ));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err("it has something behind the host and its port".into());
+            return Err("it has something after the host and its port".into());
         }
         let host = uri.host().unwrap_or_default();
         if host.is_empty() || uri.port_u16().is_none() && authority != host {
@@ -216,7 +216,7 @@ impl FromStr for Sender {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named: Named =
-            text.parse().map_err(|_| "it is no address, as in tally@example.com".to_owned())?;
+            text.parse().map_err(|_| "it is not an address, as in tally@example.com".to_owned())?;
         let plain: Result<Mailbox, _> = named.email.to_string().parse();
         plain.map_err(|why| format!("its address {why}"))?;
         if named.name.iter().any(|name| name.contains(char::is_control)) {
@@ -281,8 +281,8 @@ mod tests {
             ([url, "", "s3cret", from, allow], &["TALLY_SMTP_USER) is missing"]),
             (["smtp+plain://mail", "me", "s3cret", from, allow], &["as it is"]),
             (["smtps://me:s3cret@mail", "", "", from, allow], &["by --smtp-user"]),
-            ([url, "", "", "Tally", "x y"], &["no address, as in", "TALLY_SMTP_ALLOW"]),
-            ([url, "", "", "a!b@example.com", allow], &["its address has before its @"]),
+            ([url, "", "", "Tally", "x y"], &["not an address, as in", "TALLY_SMTP_ALLOW"]),
+            ([url, "", "", "a!b@example.com", allow], &["its address has something before its @"]),
         ] {
             let why = check(given).expect_err("wrong");
             assert!(words.iter().all(|words| why.contains(words)), "{given:?}: {why}");

@@ -91,7 +91,9 @@ impl Submitter {
     }
 
     async fn connect(&self, mail: &Mail) -> Result<AsyncSmtpConnection, Refused> {
-        let (server, client) = (&mail.server, ClientId::default());
+        let server = &mail.server;
+        // The name of this machine may be none that others know, and some servers hang up on what is not one.
+        let client = ClientId::Domain(mail.from.email.domain().to_owned());
         let tls = match server.security {
             Security::Plain => None,
             Security::Tls | Security::StartTls => Some(self.tls(&server.host)?),

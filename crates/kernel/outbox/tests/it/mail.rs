@@ -27,6 +27,7 @@ async fn a_letter_arrives_once() {
             (&*letter.from, &letter.to),
             ("tally@example.com", &vec!["ops@example.com".to_owned()])
         );
+        assert_eq!(place.relay.said()[0], "EHLO example.com");
         assert_eq!(letter.header("Message-ID"), format!("<{}@example.com>", event.id()));
         assert_eq!(letter.header("Subject"), "Number 1");
         assert_eq!(letter.header("Date"), "Sat, 15 Jun 2030 12:00:00 +0000");

@@ -1,6 +1,7 @@
 //! Opening valid and invalid databases, as an operator sees it.
 
 mod abandoned;
+mod copy;
 mod lease;
 mod migrate;
 mod pooler;

@@ -164,6 +164,7 @@ pub(super) fn show(
         ("about", definition.description.clone()),
         ("notify", if notify.is_empty() { "nobody".to_owned() } else { notify }),
         ("ping id", debt.ping_id.clone()),
+        ("badge", shown.badge.clone()),
         ("added", time(debt.created_at)),
     ];
     for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
@@ -213,6 +214,40 @@ fn alarms(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
     let rows = flips.iter().map(|flip| {
         let what = if flip.is_alarm { "alarm" } else { "recovered" };
         [text(time(flip.at)), text(what.to_owned()), text(flip.cause.clone())]
+    });
+    output::print(out, OutputFormat::Table, columns, rows)?;
+    if flips.iter().any(|flip| !flip.deliveries.is_empty()) {
+        deliveries(out, flips)?;
+    }
+    Ok(())
+}
+
+/// Writes who was told of alarms and recoveries, when, and why not yet.
+fn deliveries(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
+    writeln!(out, "\ntold")?;
+    let columns = [
+        ("of", Align::Left),
+        ("receiver", Align::Shorten),
+        ("state", Align::Left),
+        ("when", Align::Left),
+        ("attempts", Align::Right),
+        ("answer", Align::Shorten),
+    ];
+    let all = flips.iter().flat_map(|flip| flip.deliveries.iter().map(move |one| (flip, one)));
+    let rows = all.map(|(flip, one)| {
+        let (state, when) = match (one.delivered_at, one.dead_at) {
+            (Some(at), _) => ("delivered", at),
+            (None, Some(at)) => ("given up", at),
+            (None, None) => ("due", one.due_at.unwrap_or_default()),
+        };
+        [
+            text(time(flip.at)),
+            text(one.receiver.clone()),
+            text(state.to_owned()),
+            text(time(Some(when))),
+            Cell::Number(one.attempts.into()),
+            text(one.answer.clone()),
+        ]
     });
     output::print(out, OutputFormat::Table, columns, rows)
 }

@@ -1,16 +1,21 @@
 //! A check, a ping and a flip as they are shown.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Request;
+use axum::response::Response;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tally_access::{Caller, Scope};
+use tally_runtime::Namespace;
 use tally_serve::pages::Frame;
 use uuid::Uuid;
 
+use super::refused;
 use crate::model::{Debt, KeptFlip, ShownPayment};
 use crate::schedule::Schedule;
-use crate::service::Service;
+use crate::service::{Badge, Service};
 use crate::state::{Kind, Status};
 
 /// What a unique key begins with, so that it has the 40 digits of a hash.
@@ -18,6 +23,7 @@ const BEFORE_ID: &str = "00000000";
 
 /// For whom checks are shown.
 pub(super) struct Shown {
+    service: Service,
     /// Where the client reaches this server.
     origin: String,
     version: String,
@@ -31,10 +37,11 @@ impl Shown {
     pub(super) fn of(frame: &Frame, request: &Request, service: &Service) -> Self {
         let version = request.uri().path().split('/').nth(2).unwrap_or("v3").to_owned();
         let may_change = Caller::of(request.extensions()).may(Scope::Admin);
-        Self { origin: frame.url(), version, now: service.now(), may_change }
+        let (service, now) = (service.clone(), service.now());
+        Self { service, origin: frame.url(), version, now, may_change }
     }
 
-    pub(super) fn check(&self, debt: &Debt) -> Value {
+    pub(super) async fn check(&self, debt: &Debt) -> Result<Value, Response> {
         let (definition, state) = (&debt.definition, &debt.state);
         let is_started = debt.open_runs > 0;
         let is_late = state.due.is_some_and(|due| due <= self.now);
@@ -76,11 +83,33 @@ impl Shown {
             check["update_url"] = url.clone().into();
             check["pause_url"] = format!("{url}/pause").into();
             check["resume_url"] = format!("{url}/resume").into();
+            check["badge_url"] =
+                self.badge(debt.namespace, &Badge::Debt(debt.number)).await?.into();
             check["channels"] = "".into();
         } else {
             check["unique_key"] = format!("{BEFORE_ID}{}", debt.id.simple()).into();
         }
-        check
+        Ok(check)
+    }
+
+    /// Of each tag, where its badge is: one image for what healthchecks tells apart as two and three states.
+    pub(super) async fn badges(
+        &self,
+        namespace: Namespace,
+        debts: &[Debt],
+    ) -> Result<Map<String, Value>, Response> {
+        let tags: BTreeSet<_> = debts.iter().flat_map(|debt| &debt.definition.tags).collect();
+        let mut badges = Map::new();
+        for tag in tags {
+            let url = self.badge(namespace, &Badge::Tag(tag.clone())).await?;
+            badges.insert(tag.clone(), json!({"svg": url, "svg3": url}));
+        }
+        Ok(badges)
+    }
+
+    async fn badge(&self, namespace: Namespace, badge: &Badge) -> Result<String, Response> {
+        let link = self.service.badge_link(namespace, badge).await.map_err(refused)?;
+        Ok(format!("{}{}", self.origin, link.unwrap_or_default()))
     }
 
     pub(super) fn ping(&self, debt: &Debt, payment: &ShownPayment) -> Value {

@@ -43,6 +43,26 @@ pub(in crate::store) async fn late(
     rows.iter().map(debt).collect()
 }
 
+pub(in crate::store) async fn badge_secret(
+    database: &Database,
+    namespace: Namespace,
+) -> Result<Option<Uuid>> {
+    let (step, sql) = ("read the secret of badges", include_str!("badge_secret.sql"));
+    let rows = database.rows(step, sql, &[&namespace.0]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+pub(in crate::store) async fn of_tag(
+    database: &Database,
+    namespace: Namespace,
+    tag: &str,
+    now: Timestamp,
+) -> Result<[i64; 5]> {
+    let (step, sql) = ("look at the debts of a tag", include_str!("of_tag.sql"));
+    let rows = database.rows(step, sql, &[&namespace.0, &tag, &now]).await?;
+    Ok(rows.first().map(|row| std::array::from_fn(|at| row.get(at))).unwrap_or_default())
+}
+
 pub(in crate::store) async fn counts(
     database: &Database,
     namespace: Option<Namespace>,

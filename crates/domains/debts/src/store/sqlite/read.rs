@@ -60,6 +60,28 @@ pub(in crate::store) fn late(
     rows(connection, "list late debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
 }
 
+pub(in crate::store) fn badge_secret(
+    connection: &Connection,
+    namespace: Namespace,
+) -> Result<Option<Uuid>> {
+    let (step, sql) = ("read the secret of badges", include_str!("badge_secret.sql"));
+    let secret = |row: &Row<'_>| Ok(Uuid::from_bytes(row.get(0)?));
+    Ok(rows(connection, step, sql, [namespace.0], secret)?.into_iter().next())
+}
+
+pub(in crate::store) fn of_tag(
+    connection: &Connection,
+    namespace: Namespace,
+    tag: &str,
+    now: Timestamp,
+) -> Result<[i64; 5]> {
+    let (step, sql) = ("look at the debts of a tag", include_str!("of_tag.sql"));
+    let values = params![namespace.0, tag, now.as_microsecond()];
+    let counts =
+        |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]);
+    Ok(rows(connection, step, sql, values, counts)?.into_iter().next().unwrap_or_default())
+}
+
 pub(in crate::store) fn counts(
     connection: &Connection,
     namespace: Option<Namespace>,
