@@ -8,6 +8,7 @@
 //! | `error.rs` | what can go wrong, and what it means to the caller |
 //! | `event.rs` | what receivers are told of alarms and recoveries |
 //! | `grpc.rs` | `DebtService`: between messages and service |
+//! | `held.rs` | payments that are received and not stored yet |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
@@ -29,6 +30,7 @@ mod doors;
 mod error;
 mod event;
 mod grpc;
+mod held;
 mod http;
 mod keeper;
 mod ledger;
