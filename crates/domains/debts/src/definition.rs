@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tally_outbox::Receiver;
+use tally_runtime::durations;
 use uuid::Uuid;
 
-use crate::durations;
 use crate::schedule::{Cron, Invalid, Schedule, storable};
 use crate::terms::{Rate, Stage, Terms};
 

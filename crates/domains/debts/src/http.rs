@@ -130,7 +130,7 @@ async fn show(
     answer["runs"] = runs.iter().map(answers::run).collect();
     answer["next"] = next.iter().map(ToString::to_string).collect();
     answer["badge"] = badge.into();
-    Ok(answers::one(request.headers(), &answer))
+    Ok(api::one(request.headers(), &answer))
 }
 
 async fn update(

@@ -162,7 +162,9 @@ impl Which {
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if is_number => Self::Number(number),
-            _ if text.len() > SLUG_BYTES_MAX => Self::Slug(crate::beginning(text) + "\u{2026}"),
+            _ if text.len() > SLUG_BYTES_MAX => {
+                Self::Slug(tally_runtime::text::beginning(text) + "\u{2026}")
+            }
             _ => Self::Slug(text.replace('\0', "\u{fffd}")),
         }
     }

@@ -362,7 +362,7 @@ impl Store {
 /// What the events of a debt for one receiver have in common, so that they arrive in order, and one
 /// receiver does not wait for another.
 pub(crate) fn subject(debt: Uuid, to: &Receiver) -> Uuid {
-    crate::hash::of(&[debt.as_bytes(), to.url().as_bytes()])
+    tally_runtime::hash::of(&[debt.as_bytes(), to.url().as_bytes()])
 }
 
 /// The gap before now, if the last sweep is so long ago.

@@ -23,6 +23,7 @@ use tally_runtime::random;
 use tonic::Status;
 
 use self::define::DefinitionArgs;
+use crate::client::patience::Failed;
 use crate::client::{Caller, MESSAGE_BYTES_MAX, ServerArgs, describe, may_be_done};
 use crate::output::{self, OutputFormat, plural, say};
 
@@ -302,7 +303,7 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
         ..proto::PayRequest::default()
     };
     let paid = run::tell(&args.server, request, PATIENCE).await;
-    let paid = paid.map_err(run::Failed::into_error)?;
+    let paid = paid.map_err(Failed::into_error)?;
     let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
     say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));
     Ok(ExitCode::SUCCESS)

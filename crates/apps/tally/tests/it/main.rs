@@ -46,6 +46,7 @@ mod stopped;
 mod submit;
 mod support;
 mod terminal;
+mod timelines;
 mod tls;
 mod totals;
 mod upgrade;

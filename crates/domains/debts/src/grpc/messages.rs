@@ -8,10 +8,9 @@ use tally_outbox::{Delivery, State as Told};
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule as ScheduleProto;
 use tally_proto::wire;
-use tally_runtime::Namespace;
+use tally_runtime::{Namespace, durations};
 
 use crate::definition::{Definition, Written, WrittenStage};
-use crate::durations;
 use crate::error::Error;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::schedule::{Schedule, storable};

@@ -1,25 +1,9 @@
 //! What JSON answers and bodies look like.
 
 use serde_json::{Value, json};
+use tally_serve::api::schema::{moment, object, or_null, text};
 
 use super::describe::STATUSES;
-
-fn text() -> Value {
-    json!({"type": "string"})
-}
-
-fn or_null(kind: &str) -> Value {
-    json!({"type": [kind, "null"]})
-}
-
-fn moment() -> Value {
-    json!({"type": ["string", "null"], "format": "date-time"})
-}
-
-fn object(properties: &Value) -> Value {
-    let required: Vec<_> = properties.as_object().expect("members").keys().collect();
-    json!({"type": "object", "required": required, "properties": properties})
-}
 
 /// The schemas, by the names that operations refer to.
 pub(super) fn all() -> Vec<(&'static str, Value)> {

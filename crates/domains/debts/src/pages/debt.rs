@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_outbox::State as Told;
+use tally_runtime::durations;
 use tally_runtime::text::age;
 use tally_serve::pages::{Frame, name, thousands};
 
 use super::parts::{badge, lasted, moment, relative, schedule, text_of};
 use super::{BOARD, path_of, runs, snippets};
-use crate::durations;
 use crate::error::Error;
 use crate::http::kind;
 use crate::model::{Debt, KeptRun, Named, ShownPayment, stage_of};

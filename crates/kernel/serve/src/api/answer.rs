@@ -81,6 +81,13 @@ pub fn text(
     refused.map_or(response, Problem::into_response)
 }
 
+/// The same of what is written as JSON.
+pub fn one(asked: &HeaderMap, answer: &impl Serialize) -> Response {
+    let mut body = serde_json::to_vec(answer).expect("answers are JSON");
+    body.push(b'\n');
+    text(asked, tag_of(&body), "application/json", body)
+}
+
 /// An answer that is of the moment, or of a write.
 pub fn untagged(content_type: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);

@@ -8,10 +8,10 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tally_debts::durations;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule;
 use tally_proto::wire;
+use tally_runtime::durations;
 
 /// What is agreed, as flags.
 #[derive(Debug, Default, Args, Serialize, Deserialize)]

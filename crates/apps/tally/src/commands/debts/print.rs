@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use tally_debts::durations;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule;
+use tally_runtime::durations;
 
 use crate::output::table::Align;
 use crate::output::times::{minute, time};
