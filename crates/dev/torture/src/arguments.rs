@@ -138,6 +138,11 @@ pub(crate) enum Broken {
     AlarmsLate,
     /// Nobody is told of alarms and recoveries
     AlarmsUntold,
+    /// A debt's payments are numbered with gaps, its open runs never become fewer, and an alarm or a recovery comes
+    /// twice
+    DebtsMiscounted,
+    /// No server looks for debts that are overdue
+    DebtsUnswept,
     /// What a client of another namespace counts is stored in `default`
     AnotherNamespace,
 }
@@ -187,13 +192,22 @@ impl Broken {
             Broken::PaymentsForgotten => "debts.forget",
             Broken::AlarmsLate => "debts.late",
             Broken::AlarmsUntold => "debts.untold",
+            Broken::DebtsMiscounted => "debts.skip,debts.open,debts.twice",
+            Broken::DebtsUnswept => "debts.unswept",
             Broken::CountedTwice => return None,
         })
     }
 
     /// Whether it concerns debts.
     pub(crate) fn is_of_debts(self) -> bool {
-        matches!(self, Self::PaymentsForgotten | Self::AlarmsLate | Self::AlarmsUntold)
+        matches!(
+            self,
+            Self::PaymentsForgotten
+                | Self::AlarmsLate
+                | Self::AlarmsUntold
+                | Self::DebtsMiscounted
+                | Self::DebtsUnswept
+        )
     }
 
     /// The resolution that shows it for sure, if not all of them do.

@@ -84,9 +84,8 @@ impl DebtService for Service {
     ) -> Answer<proto::ListDebtsResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let listing = read_listing(caller.namespace(), request.into_inner())?;
-        let (debts, has_more) = self.list(&listing).await?;
-        let last = debts.last().filter(|_| has_more);
-        let next = last.map_or_else(String::new, cursor);
+        let (debts, last) = self.list(&listing).await?;
+        let next = last.as_ref().map_or_else(String::new, cursor);
         let counts = self.counts(caller.namespace()).await?.to_vec();
         let debts = debts.iter().map(|debt| shown(debt, &caller)).collect();
         Ok(Response::new(proto::ListDebtsResponse { debts, next, counts }))

@@ -23,8 +23,8 @@ use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 
 pub(crate) use self::answers::{cursor, kind, read_cursor};
 use self::describe::{
-    ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, PAUSE, PAY, PAYMENTS, RESUME,
-    RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
+    ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, ORDER, PAUSE, PAY, PAYMENTS,
+    RESUME, RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
 };
 pub(crate) use self::pay::RUN_BYTES_MAX;
 use crate::definition::Written;
@@ -92,12 +92,13 @@ async fn list(State(service): State<Service>, request: Request) -> Answer {
         statuses: statuses.into_iter().filter_map(answers::status_of).collect(),
         tags: given.all(&TAG).map(str::to_owned).collect(),
         search: given.one(&SEARCH).unwrap_or_default().to_lowercase(),
+        by_slug: given.one(&ORDER).is_some(),
         after,
         limit: given.whole(&LIMIT).unwrap_or(DEBTS_USUAL),
     };
     given.check()?;
-    let (debts, has_more) = service.list(&listing).await?;
-    let next = debts.last().filter(|_| has_more).map(cursor);
+    let (debts, last) = service.list(&listing).await?;
+    let next = last.as_ref().map(cursor);
     let counts = service.counts(caller.namespace()).await?;
     let items = debts.iter().map(|debt| answers::debt(debt, &caller)).collect();
     let counts: Value = STATUSES

@@ -5,22 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tally_runtime::{Chore, Clock, Error, Kind, chain};
+use tally_runtime::{Chore, Clock, Error, Kind, chain, faults};
 use tally_serve::Next;
 use tally_store::watch::Watch;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::held::Held;
 use crate::ledger::{Deed, Outcome};
+use crate::state::CLOCK_AHEAD_MAX;
 use crate::store::{GAP_MAX, Store, WATCH};
 
 /// How many debts a transaction sweeps.
 const SWEPT_MAX: u32 = 500;
-/// How far the sweep is behind the clock: payments that have been received are stored by then.
+/// How far the sweep is behind the clock: payments that another server has received are usually stored by then.
 const LAG: SignedDuration = SignedDuration::from_secs(2);
 /// When it is overdue, so that the server is not ready.
 const SWEEP_OVERDUE_AFTER: Duration = Duration::from_secs(5 * 60);
+/// How often all debts are read for what a server has stored whose clock was far ahead.
+const MENDING_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// How often old payments are deleted, and how many rows at once.
 const PRUNING_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 const PRUNED_MAX: u32 = 1_000;
@@ -31,8 +35,10 @@ pub(crate) struct Keeper {
     store: Store,
     watch: Watch,
     clock: Arc<dyn Clock>,
+    held: Held,
     retention_days: u32,
     pruned: Arc<Mutex<Option<Timestamp>>>,
+    mended: Arc<Mutex<Option<Timestamp>>>,
     /// The debts that could not be swept the last time.
     told: Arc<Mutex<HashSet<Uuid>>>,
     chore: Chore,
@@ -44,16 +50,15 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) fn new(
-        store: Store,
-        clock: Arc<dyn Clock>,
+        (store, clock, held): (Store, Arc<dyn Clock>, Held),
         retention_days: u32,
         notice: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
         let gap_max = Duration::try_from(GAP_MAX).unwrap_or_default();
         let watch = Watch::new(store.database().clone(), WATCH, gap_max);
         let chore = Chore::new("sweep", SWEEP_OVERDUE_AFTER, clock.now());
-        let (pruned, told) = (Arc::default(), Arc::default());
-        Self { store, watch, clock, retention_days, pruned, told, chore, notice }
+        let (pruned, mended, told) = (Arc::default(), Arc::default(), Arc::default());
+        Self { store, watch, clock, held, retention_days, pruned, mended, told, chore, notice }
     }
 
     /// Sweeps what is overdue, and notes that debts are watched; prunes once an hour.
@@ -104,15 +109,23 @@ impl Keeper {
     /// other one waiting; its error is returned, the first one if there are several.
     async fn round(&self, now: Timestamp) -> Result<Option<Error>, Error> {
         self.store.note_gap(now).await?;
-        let until = now.saturating_sub(LAG).unwrap_or(now);
+        let agreed = earlier(now, self.store.time().await?);
+        let until = agreed.saturating_sub(LAG).unwrap_or(agreed);
+        // What is held may be in time.
+        let until = self.held.oldest().map_or(until, |oldest| until.min(oldest));
         let (mut after, mut broken) = ((Timestamp::UNIX_EPOCH, Uuid::nil()), Vec::new());
         loop {
             let overdue = self.store.overdue(until, after, SWEPT_MAX).await?;
             let Some(last) = overdue.last() else { break };
+            if faults::is_on("debts.unswept") {
+                break;
+            }
             after = *last;
-            self.sweep_some(&overdue, until, &mut broken).await?;
+            let ids: Vec<_> = overdue.into_iter().map(|(_, id)| id).collect();
+            self.sweep_some(&ids, until, &mut broken).await?;
             (self.notice)();
         }
+        self.mend(now, until, &mut broken).await?;
         self.tell(&broken).await;
         self.watch.note(now).await?;
         Ok(broken.into_iter().next().map(|(_, error)| error))
@@ -121,23 +134,23 @@ impl Keeper {
     /// Sweeps these, and adds those that cannot be swept.
     async fn sweep_some(
         &self,
-        overdue: &[(Timestamp, Uuid)],
+        ids: &[Uuid],
         until: Timestamp,
         broken: &mut Vec<(Uuid, Error)>,
     ) -> Result<(), Error> {
-        let deeds = overdue.iter().map(|(_, id)| Deed::Sweep(*id)).collect();
+        let deeds = ids.iter().map(|id| Deed::Sweep(*id)).collect();
         let outcomes: Vec<_> = match self.store.settle(deeds, until).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(error) => {
                 tracing::debug!(error = chain(&error), "debts are swept one by one");
                 let mut outcomes = Vec::new();
-                for (_, id) in overdue {
+                for id in ids {
                     outcomes.push(self.store.settle_one(Deed::Sweep(*id), until).await);
                 }
                 outcomes
             }
         };
-        for ((_, id), outcome) in overdue.iter().zip(outcomes) {
+        for (id, outcome) in ids.iter().zip(outcomes) {
             match outcome {
                 Ok(Outcome::Broken(why)) => {
                     let error = Error::permanent(format!("sweep debt {id}"), Kind::Internal);
@@ -149,6 +162,33 @@ impl Keeper {
                 Err(error) => broken.push((*id, error.within(format!("sweep debt {id}")))),
             }
         }
+        Ok(())
+    }
+
+    /// Takes back, once an hour, what a server has stored whose clock was far ahead: a debt that nobody pays any
+    /// more would be overdue too late.
+    async fn mend(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        broken: &mut Vec<(Uuid, Error)>,
+    ) -> Result<(), Error> {
+        let mut mended = self.mended.lock().await;
+        // A clock that has just been put back may be the wrong one, as of a machine that wakes up.
+        let last = mended.map_or(now, |last| last.min(now));
+        *mended = Some(last);
+        if now.duration_since(last) < MENDING_INTERVAL {
+            return Ok(());
+        }
+        let ahead = now.saturating_add(CLOCK_AHEAD_MAX).unwrap_or(Timestamp::MAX);
+        let mut after = Uuid::nil();
+        loop {
+            let ids = self.store.ahead(ahead, after, SWEPT_MAX).await?;
+            let Some(last) = ids.last() else { break };
+            after = *last;
+            self.sweep_some(&ids, until, broken).await?;
+        }
+        *mended = Some(now);
         Ok(())
     }
 
@@ -170,4 +210,12 @@ impl Keeper {
         while self.store.prune(before, PRUNED_MAX).await? >= u64::from(PRUNED_MAX) {}
         Ok(())
     }
+}
+
+/// The earlier one of the clocks of this server and of the database: what one server takes for overdue may still be
+/// paid through another. If they are further apart than a gap, nobody knows which one is right.
+fn earlier(now: Timestamp, of_database: Option<Timestamp>) -> Timestamp {
+    of_database
+        .filter(|time| now.duration_since(*time) <= GAP_MAX)
+        .map_or(now, |time| time.min(now))
 }

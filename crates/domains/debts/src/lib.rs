@@ -11,6 +11,7 @@
 //! | `event.rs` | what receivers are told of alarms and recoveries |
 //! | `grpc.rs` | `DebtService`: between messages and service |
 //! | `hash.rs` | hashes that stand in the database for what they are of |
+//! | `held.rs` | payments that are received and not stored yet |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what is done with debts in one transaction: from what is there to what is written |
@@ -35,6 +36,7 @@ mod error;
 mod event;
 mod grpc;
 mod hash;
+mod held;
 mod http;
 mod keeper;
 mod ledger;

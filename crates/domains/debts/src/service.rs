@@ -29,13 +29,14 @@ use crate::definition::{Definition, Written, Wrong};
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::event;
+use crate::held::Held;
 use crate::keeper::Keeper;
 use crate::ledger::{Deed, Outcome};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment, Which};
 use crate::schedule::whole_micros;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::store::{Added, Listing, Store, subject};
+use crate::store::{Added, Listing, Place, Store, subject};
 use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
@@ -52,6 +53,7 @@ pub struct Service {
     queue: Queue<Deeds, Vec<Outcome>>,
     workers: Arc<Workers>,
     keeper: Keeper,
+    held: Held,
     clock: Arc<dyn Clock>,
     outbox: Outbox,
     drain: Drain,
@@ -100,7 +102,9 @@ impl Service {
         let noticing = outbox.clone();
         let notice = Arc::new(move || noticing.notice());
         let retention_days = settings.payment_retention_days;
-        let keeper = Keeper::new(store.clone(), Arc::clone(&clock), retention_days, notice);
+        let held = Held::default();
+        let kept = (store.clone(), Arc::clone(&clock), held.clone());
+        let keeper = Keeper::new(kept, retention_days, notice);
         let duties = Duties::new(Lease::new(database, NAME), drain.clone());
         let duties = duties.doing([keeper.chore()]);
         let (is_keeping, ticking) = (duties.is_holder(), keeper.clone());
@@ -114,6 +118,7 @@ impl Service {
             queue,
             workers: Arc::new(workers),
             keeper,
+            held,
             clock,
             outbox,
             drain,
@@ -255,18 +260,24 @@ impl Service {
         Ok(Shown { debt, runs, next, badge: badge.unwrap_or_default() })
     }
 
-    /// Debts: the overdue ones first. Says whether there are more.
-    pub(crate) async fn list(&self, listing: &Listing) -> Result<(Vec<Debt>, bool), Error> {
+    /// Debts, and the place of the last one if there are more.
+    pub(crate) async fn list(
+        &self,
+        listing: &Listing,
+    ) -> Result<(Vec<Debt>, Option<Place>), Error> {
         let _place = self.place().await;
         let texts = listing.tags.iter().chain([&listing.search]);
         if texts.chain(listing.after.iter().map(|(_, slug)| slug)).any(|text| text.contains('\0')) {
             return Err(Error::wrong("search", "a NUL is in no text that a debt has"));
         }
-        let one_more = Listing { limit: listing.limit + 1, ..listing.clone() };
-        let mut debts = self.store.list(&one_more).await.map_err(Error::store("list debts"))?;
+        let (now, limit) = (self.now(), listing.limit + 1);
+        let one_more = Listing { limit, ..listing.clone() };
+        let debts = self.store.list(&one_more, now).await;
+        let mut debts = debts.map_err(Error::store("list debts"))?;
         let has_more = debts.len() > listing.limit;
         debts.truncate(listing.limit);
-        Ok((debts, has_more))
+        let last = debts.last().filter(|_| has_more).map(|last| listing.place(last, now));
+        Ok((debts, last))
     }
 
     /// Debts that are late, in order of their slugs: at most so many.

@@ -29,6 +29,9 @@ use crate::terms::Terms;
 /// How many runs of a debt may be open. One that begins beyond it ends the oldest.
 pub const OPEN_RUNS_MAX: usize = 100;
 
+/// By how much the clocks of servers may differ: more than payments wait to be stored.
+pub const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(2);
+
 /// What is stored of a debt beside its terms. All fields must be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `badges.rs` | what badges are made of |
 //! | `codes.rs` | definitions, statuses, outcomes and stages as the database has them |
+//! | `listing.rs` | which debts are listed, and in what order |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
 //! | `told.rs` | what deeds are about, and what tells that they were done before |
 
 mod badges;
 mod codes;
+mod listing;
 mod postgres;
 mod sqlite;
 mod told;
@@ -23,11 +25,12 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
+pub(crate) use self::listing::{Listing, Place};
 use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
-use crate::state::{Gap, State, Status};
+use crate::state::{Gap, State};
 
 /// The result of a storage operation.
 pub(crate) type Result<T, E = tally_store::Error> = std::result::Result<T, E>;
@@ -59,20 +62,6 @@ pub(crate) struct Store {
     measured: Arc<Measured>,
 }
 
-/// Which debts are listed.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Listing {
-    pub(crate) namespace: Namespace,
-    /// Empty: all.
-    pub(crate) statuses: Vec<Status>,
-    pub(crate) tags: Vec<String>,
-    /// In lower case.
-    pub(crate) search: String,
-    /// Whether the last one was overdue, and its slug.
-    pub(crate) after: Option<(bool, String)>,
-    pub(crate) limit: usize,
-}
-
 /// What became of a new debt.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Added {
@@ -80,16 +69,6 @@ pub(crate) enum Added {
     /// There is one of this slug: this.
     Taken(Box<Debt>),
     TooMany,
-}
-
-// === impl Listing ===
-
-impl Listing {
-    /// The statuses that are asked for, each once.
-    fn each_status(&self) -> impl Iterator<Item = Status> {
-        let all = [Status::New, Status::Up, Status::Down, Status::Paused];
-        all.into_iter().filter(|one| self.statuses.is_empty() || self.statuses.contains(one))
-    }
 }
 
 // === impl Store ===
@@ -187,16 +166,16 @@ impl Store {
         }
     }
 
-    /// Debts: the overdue ones first, then by their slugs.
-    pub(crate) async fn list(&self, listing: &Listing) -> Result<Vec<Debt>> {
+    /// Debts, as they stand at this moment.
+    pub(crate) async fn list(&self, listing: &Listing, now: Timestamp) -> Result<Vec<Debt>> {
         match &self.database {
             Database::Postgres(database) => {
-                let once = || postgres::list(database, listing);
+                let once = || postgres::list(database, listing, now);
                 Policy::short("list debts").run(once).await
             }
             Database::Sqlite(database) => {
                 let listing = listing.clone();
-                database.read(move |connection| sqlite::list(connection, &listing)).await
+                database.read(move |connection| sqlite::list(connection, &listing, now)).await
             }
         }
     }
@@ -320,6 +299,38 @@ impl Store {
         }
     }
 
+    /// What time it is by the database's own clock. None on SQLite, which has this server's.
+    pub(crate) async fn time(&self) -> Result<Option<Timestamp>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::time(database);
+                Policy::short("ask for the time").run(once).await.map(Some)
+            }
+            Database::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// Debts with what is later than this moment, in order of their ids, after this one. It reads all debts.
+    pub(crate) async fn ahead(
+        &self,
+        moment: Timestamp,
+        after: Uuid,
+        limit: u32,
+    ) -> Result<Vec<Uuid>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::ahead(database, moment, after, limit);
+                Policy::short("look what is ahead of the clock").run(once).await
+            }
+            Database::Sqlite(database) => {
+                let ahead = move |connection: &mut rusqlite::Connection| {
+                    sqlite::ahead(connection, moment, after, limit)
+                };
+                database.read(ahead).await
+            }
+        }
+    }
+
     /// Notes the gap before now, if there is one: before the first sweep after it. Safe to repeat.
     pub(crate) async fn note_gap(&self, now: Timestamp) -> Result<()> {
         match &self.database {
@@ -346,16 +357,6 @@ impl Store {
             }
         }
     }
-}
-
-/// How many debts of each status some namespaces have together: of each, how many it has, and how many of these
-/// are new, down and paused.
-fn sum_of(namespaces: impl IntoIterator<Item = [i64; 4]>) -> [i64; 4] {
-    let add = |[new, up, down, paused]: [i64; 4], [all, of_new, of_down, of_paused]: [i64; 4]| {
-        let of_up = all - of_new - of_down - of_paused;
-        [new + of_new, up + of_up, down + of_down, paused + of_paused]
-    };
-    namespaces.into_iter().fold([0; 4], add)
 }
 
 /// What the events of a debt for one receiver have in common, so that they arrive in order, and one

@@ -152,3 +152,8 @@ impl Outbox {
         }
     }
 }
+
+/// Who numbers batches: nobody can guess it.
+fn new_producer() -> Uuid {
+    Uuid::from_u128(u128::from(random::number()) << 64 | u128::from(random::number()))
+}

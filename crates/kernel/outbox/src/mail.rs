@@ -73,7 +73,7 @@ impl FromStr for Mailbox {
             return Err("is longer than 254 bytes");
         }
         let Some((local, domain)) = text.split_once('@') else {
-            return Err("is not an e-mail address, as in mailto:ops@example.com");
+            return Err("names no e-mail address, such as ops@example.com");
         };
         let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b".+-_=~'".contains(&byte);
         if local.is_empty()

@@ -159,6 +159,8 @@ mod tests {
         assert_eq!(streams.len(), 2);
         streams.came(head(RST_STREAM, 0, 5));
         streams.went(head(RST_STREAM, 0, 7));
+        // The trailers of one that was answered before they came.
+        streams.came(head(HEADERS, END_STREAM, 1));
         assert_eq!(streams.len(), 0);
     }
 }

@@ -175,6 +175,10 @@ pub struct ListDebtsRequest {
     /// Go on after an answer: what it had in next.
     #[prost(string, tag = "5")]
     pub after: ::prost::alloc::string::String,
+    /// In order of their slugs alone, so that a walk through all pages misses none, whatever becomes of debts
+    /// meanwhile. Otherwise the overdue ones come first, then the late ones.
+    #[prost(bool, tag = "6")]
+    pub by_slug: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDebtsResponse {
@@ -780,7 +784,7 @@ pub mod debt_service_client {
                 .insert(GrpcMethod::new("tally.debts.v1.DebtService", "UpdateDebt"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lists debts: the overdue ones first, then by their slugs.
+        /// Lists debts: the overdue ones first, then the late ones, each by their slugs.
         pub async fn list_debts(
             &mut self,
             request: impl tonic::IntoRequest<super::ListDebtsRequest>,
@@ -1083,7 +1087,7 @@ pub mod debt_service_server {
             tonic::Response<super::UpdateDebtResponse>,
             tonic::Status,
         >;
-        /// Lists debts: the overdue ones first, then by their slugs.
+        /// Lists debts: the overdue ones first, then the late ones, each by their slugs.
         async fn list_debts(
             &self,
             request: tonic::Request<super::ListDebtsRequest>,

@@ -174,7 +174,11 @@ fn broken_tls(error: &(dyn Error + 'static)) -> Option<String> {
         "it speaks TLS, but not HTTP/2, which gRPC needs: check the port in --server, or have the \
          proxy there speak HTTP/2"
             .to_owned()
-    } else if has(&["UnknownIssuer", "CaUsedAsEndEntity"]) {
+    } else if has(&["CaUsedAsEndEntity"]) {
+        "its certificate is one that may sign others, which a server's own must not be: make it with \
+         CA:FALSE, as by openssl's -addext basicConstraints=CA:FALSE"
+            .to_owned()
+    } else if has(&["UnknownIssuer"]) {
         "its certificate is signed by no authority that is trusted here: name a file with that \
          authority's certificate with --tls-ca (TALLY_TLS_CA)"
             .to_owned()

@@ -3,10 +3,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `define.rs` | what is agreed of a debt, as flags and as a file |
+//! | `import.rs` | `tally debts import`: each line by itself, and all refusals |
 //! | `print.rs` | debts, payments, runs and flips in words |
 //! | `run.rs` | `tally debts run`: a command, its payments, and what could not be told |
 
 mod define;
+mod import;
 mod print;
 mod run;
 
@@ -22,7 +24,7 @@ use tonic::Status;
 
 use self::define::DefinitionArgs;
 use crate::client::{Caller, MESSAGE_BYTES_MAX, ServerArgs, describe, may_be_done};
-use crate::output::{self, OutputFormat, plural, say, visible};
+use crate::output::{self, OutputFormat, plural, say};
 
 /// How long a payment is tried while the server is away.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,7 +67,7 @@ enum DebtsCommand {
     /// Forget a debt, with its payments and runs
     Forget(NamedArgs),
     Export(ExportArgs),
-    Import(ImportArgs),
+    Import(import::ImportArgs),
 }
 
 /// Add a debt
@@ -103,7 +105,7 @@ struct ChangeArgs {
 /// List the debts, the overdue ones first
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only debts that stand so
+    /// Only debts that stand so; one that is late is new or up
     #[arg(long, value_enum)]
     status: Vec<print::Standing>,
 
@@ -182,17 +184,6 @@ struct ExportArgs {
     server: ServerArgs,
 }
 
-/// Add debts from JSON, one on each line; those that are there are changed
-#[derive(Debug, Args)]
-struct ImportArgs {
-    /// The file; `-` is stdin
-    #[arg(default_value = "-")]
-    file: std::path::PathBuf,
-
-    #[command(flatten)]
-    server: ServerArgs,
-}
-
 // === impl ServerArgs ===
 
 impl ServerArgs {
@@ -214,7 +205,7 @@ pub(crate) async fn run(args: DebtsArgs) -> anyhow::Result<ExitCode> {
         DebtsCommand::Resume(args) => resume(args).await,
         DebtsCommand::Forget(args) => forget(args).await,
         DebtsCommand::Export(args) => export(args).await,
-        DebtsCommand::Import(args) => import(args).await,
+        DebtsCommand::Import(args) => import::run(args).await,
     }
 }
 
@@ -348,7 +339,7 @@ async fn forget(args: NamedArgs) -> anyhow::Result<ExitCode> {
 
 async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
     let mut client = args.server.debts().await?;
-    let mut request = proto::ListDebtsRequest::default();
+    let mut request = proto::ListDebtsRequest { by_slug: true, ..Default::default() };
     let mut out = output::stdout();
     loop {
         let answer = args.server.answer(client.list_debts(request.clone())).await;
@@ -362,32 +353,6 @@ async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
         }
         request.after = answer.next;
     }
-}
-
-async fn import(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let definitions = define::read_all(&args.file)?;
-    let mut client = args.server.debts().await?;
-    let (mut added, mut changed, mut same) = (0_usize, 0_usize, 0_usize);
-    for definition in definitions {
-        let slug = definition.slug.clone();
-        let what = format!("add the debt {}", visible(&slug));
-        let call = client.add_debt(proto::AddDebtRequest { definition: Some(definition.clone()) });
-        match args.server.answer_or_signal(call).await? {
-            Ok(answer) if answer.get_ref().is_repeated => same += 1,
-            Ok(_) => added += 1,
-            Err(status) if status.code() == tonic::Code::AlreadyExists => {
-                let definition = Some(definition);
-                let call = client.update_debt(proto::UpdateDebtRequest { debt: slug, definition });
-                let answer = args.server.answer_or_signal(call).await?;
-                answer.map_err(|status| failed(&what, &status))?;
-                changed += 1;
-            }
-            Err(status) => return Err(failed(&what, &status)),
-        }
-    }
-    let added = plural(added as u64, "debt");
-    say(format_args!("{added} added, {changed} changed, {same} there already"));
-    Ok(ExitCode::SUCCESS)
 }
 
 fn failed(what: &str, status: &Status) -> anyhow::Error {

@@ -128,6 +128,7 @@ fn fill(home: &Home, server: &Server, log: &str, key: &str) {
         &["add", "backup", "--every", "1h", "--tag", "nightly"][..],
         &["pay", "backup", "--kind", "start", "--run-id", "r1", "--message", "é\u{301}"],
         &["pay", "backup", "--kind", "fail", "--run-id", "r2", "--exit-status", "3"],
+        &["add", "beat", "--every", "1h"],
     ] {
         server.ok(&[&["debts"], more, &["--key", key]].concat());
     }

@@ -116,12 +116,45 @@ fn debts_are_exported_and_imported() {
         assert!(output.stderr.contains(said), "{output:?}");
     }
     assert_eq!(second.ok(&["debts", "export"]).stdout, lines);
-    let wrong = other.file("wrong.jsonl", "{\"slug\":\"a\"}\n{\"slug\":\"b\",\"every\":\"1y\"}\n");
-    let refused = second.run(&["debts", "import", &wrong]);
-    assert!(
-        !refused.status.success() && refused.stderr.contains("wrong.jsonl, line 2"),
-        "{refused:?}"
-    );
+}
+
+/// One wrong line is in no other line's way, and nobody has to find the wrong ones one by one.
+#[test]
+fn an_import_tells_all_refusals_and_imports_the_rest() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let lines = [
+        r#"{"slug":"first","every":"1h"}"#,
+        r#"{"slug":"second","every":"1y"}"#,
+        "",
+        r#"{"slug":"Third","every":"1h"}"#,
+        "{",
+        r#"{"slug":"fifth","cron":"0 0 30 2 *"}"#,
+        r#"{"slug":"sixth","evry":"1h"}"#,
+        r#"{"every":"1h"}"#,
+        r#"{"slug":"last","every":"1h"}"#,
+    ];
+    let file = home.file("some.jsonl", lines.join("\n"));
+    let import = |stderr: &str| {
+        let output = server.run(&["debts", "import", &file]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(output.stderr.contains(stderr), "{output:?}");
+        output.stderr
+    };
+    let told = import("2 debts added, 0 changed, 0 there already, 6 lines refused");
+    for (line, why) in [
+        (2, "line 2: every: "),
+        (4, "slug: "),
+        (5, "EOF"),
+        (6, "cron: "),
+        (7, "unknown field `evry`"),
+        (8, "slug: "),
+    ] {
+        let at = format!("some.jsonl, line {line}: ");
+        let of_line = told.lines().find(|told| told.contains(&at));
+        assert!(of_line.is_some_and(|told| told.contains(why)), "{line} {why}: {told}");
+    }
+    import("0 debts added, 0 changed, 2 there already, 6 lines refused");
 }
 
 #[test]
@@ -221,4 +254,25 @@ fn everything_that_is_wrong_is_said_at_once() {
     let unknown = http(&server.url, "POST /api/v1/debts/none/payments", &json, "{}");
     assert!(unknown.status == 404 && unknown.body.contains("no debt none"), "{}", unknown.body);
     assert_eq!(payments(&server, "job").len(), 0);
+}
+
+/// By our own words, not as flags that nobody knows; no server is asked.
+#[test]
+fn negative_limits_are_told_by_their_flags() {
+    let home = Home::sqlite();
+    let durations = ["every", "grace", "early-window", "start-limit", "run-limit", "run-min"];
+    let durations = durations.into_iter().chain(["heartbeat-limit"]);
+    for flag in durations {
+        let output = home.run(&["debts", "add", "job", &format!("--{flag}"), "-5m"]);
+        let told = format!("--{flag}: \"-5m\" is not a duration");
+        assert!(!output.status.success() && output.stderr.contains(&told), "{output:?}");
+    }
+    let rate = ["--rate-payments", "3", "--rate-period", "-1s"];
+    let output = home.run(&[&["debts", "add", "job"], &rate[..]].concat());
+    assert!(output.stderr.contains("--rate-period: \"-1s\" is not a duration"), "{output:?}");
+    for flag in ["--failures-to-alarm", "--successes-to-recover"] {
+        let output = home.run(&["debts", "add", "job", flag, "-1"]);
+        let told = format!("invalid value '-1' for '{flag} <N>'");
+        assert!(!output.status.success() && output.stderr.contains(&told), "{output:?}");
+    }
 }

@@ -12,7 +12,8 @@ use crate::support::{Home, LIMIT, Server};
 
 /// Runs a line of a shell, and pays for it.
 fn command(server: &Server, home: &Home, script: &str) -> Command {
-    let mut command = server.command(&["debts", "run", "job", "--", "sh", "-c", script]);
+    let words = ["debts", "run", "job", "--patience", "10m", "--", "sh", "-c", script];
+    let mut command = server.command(&words);
     command.env("TALLY_DEBTS_SPOOL", home.path("spool"));
     command
 }
@@ -31,8 +32,8 @@ fn kept(home: &Home) -> Vec<PathBuf> {
 }
 
 /// What is stored, the last payment first.
-fn payments(server: &Server) -> Vec<Value> {
-    let answer = http(&server.url, "GET /api/v1/debts/job/payments", &[], "");
+fn payments(server: &Server, debt: &str) -> Vec<Value> {
+    let answer = http(&server.url, &format!("GET /api/v1/debts/{debt}/payments"), &[], "");
     let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
     answer["payments"].as_array().expect("a list").clone()
 }
@@ -56,16 +57,17 @@ fn what_the_command_does_is_passed_on_and_told() {
     // What came last says most.
     let ran = run(&server, &home, "head -c 30000 /dev/zero | tr '\\0' x; echo; echo the end");
     assert!(ran.status.success() && ran.stdout.len() == 30_009, "{ran:?}");
-    let last = &payments(&server)[0];
+    let last = &payments(&server, "job")[0];
     let body = last["body"].as_str().expect("a text");
     assert!(body.len() == 10_000 && body.ends_with("x\nthe end\n"), "{last}");
-    assert!(last["took"].as_f64() > Some(0.0), "{last}");
 
     // What it leaves behind has its output open, and nobody waits for that.
     let ran = run(&server, &home, "echo begun; sleep 600 & echo $! > left");
     assert!(ran.status.success() && ran.stdout == "begun\n", "{ran:?}");
     let killed = run(&server, &home, "kill $(cat left)");
     assert!(killed.status.success(), "what was left still ran: {killed:?}");
+    let ran = run(&server, &home, "yes & echo the end >&2");
+    assert!(ran.status.success(), "what says more and more: {:?}", ran.status);
 
     // A shell's own exit statuses for what cannot be run.
     for (program, code) in [("./no-such-command", 127), ("./left", 126)] {
@@ -104,14 +106,34 @@ fn heartbeats_are_told_while_the_command_runs() {
     let script = "echo ready; while ! [ -e over ]; do sleep 0.01; done";
     let words = ["debts", "run", "job", "--heartbeat", "1s", "--", "sh", "-c", script];
     let running = Process::spawn(&server.command(&words));
-    let kinds =
-        || -> Vec<Value> { payments(&server).iter().map(|one| one["kind"].clone()).collect() };
+    let kinds = || -> Vec<Value> {
+        payments(&server, "job").iter().map(|one| one["kind"].clone()).collect()
+    };
     let beats = eventually_blocking(LIMIT, || kinds().contains(&"heartbeat".into()));
     assert_eq!(beats, Ok(()), "{:?}", kinds());
     home.file("over", "");
     assert!(running.wait(LIMIT).status.success());
     let kinds = kinds();
     assert_eq!((&kinds[0], &kinds[kinds.len() - 1]), (&"success".into(), &"start".into()));
+    server.stop();
+}
+
+/// The start comes too early, and would never be taken.
+#[test]
+fn a_debt_may_be_added_while_the_command_runs() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let script = "echo ready; while ! [ -e over ]; do sleep 0.01; done";
+    let running = Process::spawn(&command(&server, &home, script));
+    running.wait_for_line(Stream::Stderr, "there is no debt job", LIMIT);
+    running.wait_for_line(Stream::Stdout, "ready", LIMIT);
+    server.ok(&["debts", "add", "job", "--every", "1h"]);
+    home.file("over", "");
+    assert!(running.wait(LIMIT).status.success());
+    let payments = payments(&server, "job");
+    assert_eq!((payments.len(), &payments[0]["kind"]), (1, &"success".into()));
+    assert!(payments[0]["took"].as_f64() > Some(0.0), "as long as the command says: {payments:?}");
+    assert_eq!(kept(&home), [] as [PathBuf; 0]);
     server.stop();
 }
 

@@ -145,21 +145,21 @@ fn postgres_is_full_only_briefly() {
 #[test]
 fn sqlite_runs_full() {
     let home = Home::sqlite();
-    let url = format!("{}?size_bytes_max=524288", home.database_url());
+    let url = format!("{}?size_bytes_max=1048576", home.database_url());
     let server = home.serve_at(&url, &[IMPATIENT, RAW].concat());
     server.ok(&["add", "GET", "/a", "-n", "10"]);
     // A part fits.
-    let log = home.file("a.log", LOG_LINE.repeat(40_000));
+    let log = home.file("a.log", LOG_LINE.repeat(60_000));
     let output = server.run(&["import", &log, "--patience", "1"]);
     assert_fails(&output, 1, &["the file has reached size_bytes_max, or the disk is full"]);
     let there = server.live();
-    assert!((10..40_010).contains(&there["GET /a"]), "{there:?}");
+    assert!((10..60_010).contains(&there["GET /a"]), "{there:?}");
     server.stop();
 
     let server = home.serve(IMPATIENT);
     assert_eq!(server.live(), there);
     server.ok(&["import", &log]);
-    assert_eq!(server.live(), totals([("GET /a", 40_010)]));
+    assert_eq!(server.live(), totals([("GET /a", 60_010)]));
 }
 
 #[test]
@@ -205,9 +205,9 @@ fn a_removed_database_is_not_a_clean_end() {
 #[test]
 fn a_full_sqlite_file_has_room_again_after_a_roll_up() {
     let home = Home::sqlite();
-    let url = format!("{}?size_bytes_max=524288", home.database_url());
+    let url = format!("{}?size_bytes_max=1048576", home.database_url());
     let server = home.serve_at(&url, &[IMPATIENT, RAW].concat());
-    let log = home.file("a.log", LOG_LINE.repeat(40_000));
+    let log = home.file("a.log", LOG_LINE.repeat(60_000));
     let output = server.run(&["import", &log, "--patience", "1"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let before = server.live();

@@ -62,7 +62,8 @@ pub(super) async fn fill(place: &Place, debts: u64) -> anyhow::Result<()> {
         client.batch_execute(&sql).await?;
         client.batch_execute(&counted).await?;
         client.batch_execute(DEADLINES).await?;
-        client.batch_execute("VACUUM (ANALYZE)").await?;
+        // Not of empty tables: plans made then would be for empty ones.
+        client.batch_execute("VACUUM (ANALYZE) tally_debts, tally_debt_deadlines").await?;
         return Ok(client.batch_execute("CHECKPOINT").await?);
     }
     let tail = tail.replace("%uuid", "randomblob(16)");

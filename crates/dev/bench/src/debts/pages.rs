@@ -26,7 +26,9 @@ pub(super) fn measure(server: &Server) -> anyhow::Result<()> {
         let mut times = Samples::default();
         for round in 0..=ROUNDS {
             let start = Instant::now();
-            let answer = http(server.url(), &format!("GET {path}"), &["accept: text/html"], "");
+            let kind = if path.starts_with("/api/") { "application/json" } else { "text/html" };
+            let accept = format!("accept: {kind}");
+            let answer = http(server.url(), &format!("GET {path}"), &[&accept], "");
             if round > 0 {
                 times.add(start.elapsed());
             }

@@ -10,6 +10,9 @@ use crate::circumstances::Circumstances;
 /// The file that `--write` writes.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/performance.md");
 
+/// What the file has from this line on is of other commands, and stays.
+const OTHERS: &str = "<!-- Not written by `cargo xtask bench --write`. -->";
+
 /// Writes docs/performance.md.
 pub(super) fn write(
     sections: &[Section],
@@ -18,7 +21,10 @@ pub(super) fn write(
     rounds: u32,
 ) -> anyhow::Result<()> {
     let path = Path::new(FILE);
-    std::fs::write(path, page(sections, circumstances, settings, rounds)).context(FILE)?;
+    let before = std::fs::read_to_string(path).context(FILE)?;
+    let others = before.find(OTHERS).map(|at| format!("\n{}", &before[at..])).unwrap_or_default();
+    let page = page(sections, circumstances, settings, rounds);
+    std::fs::write(path, page + &others).context(FILE)?;
     println!("written: docs/performance.md");
     Ok(())
 }

@@ -121,6 +121,19 @@ macro_rules! on {
                 assert_finds(&broken("alarms-untold"), "debts: told");
             }
 
+            #[test]
+            fn what_is_counted_wrongly_of_debts_is_found() {
+                let output = broken("debts-miscounted");
+                for check in ["debts: numbers", "debts: open runs", "debts: alarms"] {
+                    assert_finds(&output, check);
+                }
+            }
+
+            #[test]
+            fn a_debt_that_nobody_looks_at_is_found() {
+                assert_finds(&broken("debts-unswept"), "debts: all was swept");
+            }
+
             fn assert_finds_unbalanced_books(rule: &str) {
                 assert_finds(&broken(rule), "books: accepted = rows + folded");
             }

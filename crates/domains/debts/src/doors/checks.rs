@@ -37,7 +37,6 @@ use self::shown::Shown;
 use super::{Declined, slug_of, status, told};
 use crate::definition::Definition;
 use crate::error::Error;
-use crate::http::{cursor, read_cursor};
 use crate::model::{Debt, Named, Which};
 use crate::service::Service;
 use crate::state::Status;
@@ -309,13 +308,14 @@ async fn found(
     tags: Vec<String>,
     wanted: impl Fn(&Debt) -> bool,
 ) -> Result<Vec<Debt>, Response> {
-    let mut listing = Listing { namespace, tags, limit: DEBTS_READ, ..Listing::default() };
+    let listing = Listing { namespace, tags, by_slug: true, ..Listing::default() };
+    let mut listing = Listing { limit: DEBTS_READ, ..listing };
     let mut found = Vec::new();
     loop {
-        let (debts, has_more) = service.list(&listing).await.map_err(refused)?;
-        listing.after = debts.last().and_then(|last| read_cursor(&cursor(last)).ok());
+        let (debts, last) = service.list(&listing).await.map_err(refused)?;
         found.extend(debts.into_iter().filter(&wanted));
-        if !has_more {
+        listing.after = last;
+        if listing.after.is_none() {
             return Ok(found);
         }
     }

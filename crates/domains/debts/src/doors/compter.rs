@@ -22,8 +22,6 @@ use tally_serve::{Foreign, Manner, Needs};
 use super::asked::Asked;
 use super::create;
 use crate::definition::Written;
-use crate::http::cursor;
-use crate::http::read_cursor;
 use crate::model::{BODY_BYTES_MAX, Debt};
 use crate::service::{Said, Service};
 use crate::state::Kind;
@@ -71,13 +69,16 @@ pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
 
 pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
     let namespace = Caller::of(request.extensions()).namespace();
-    let mut listing = Listing { namespace, limit: DEBTS_READ, ..Listing::default() };
+    let listing = Listing { namespace, by_slug: true, ..Listing::default() };
+    let mut listing = Listing { limit: DEBTS_READ, ..listing };
     let mut all = Vec::new();
     loop {
-        let (debts, has_more) = service.list(&listing).await?;
+        let (debts, last) = service.list(&listing).await?;
         all.extend(debts.iter().map(Four::of));
-        let Some(last) = debts.last().filter(|_| has_more) else { break };
-        listing.after = read_cursor(&cursor(last)).ok();
+        listing.after = last;
+        if listing.after.is_none() {
+            break;
+        }
     }
     all.sort_unstable_by_key(|debt| debt.id);
     Ok(api::json(&all))

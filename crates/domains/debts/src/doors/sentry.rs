@@ -19,6 +19,8 @@ mod check_in;
 mod envelope;
 mod monitor;
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -28,11 +30,11 @@ use tally_access::Refusal;
 use tally_runtime::Kind as ErrorKind;
 use tally_serve::api::{self, Problem, whole};
 use tally_serve::{Foreign, Manner, Needs, Place};
+use tokio::sync::RwLock;
 
 use self::check_in::CheckIn;
 use super::asked::Asked;
 use super::{status, told};
-use crate::definition::Definition;
 use crate::error::Error;
 use crate::model::Named;
 use crate::service::{Said, Service};
@@ -49,9 +51,20 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 
 type Answer = Result<Response, Response>;
 
+/// What the routes have in common.
+#[derive(Clone)]
+struct Door {
+    service: Service,
+    /// Read while a check-in with a config is on its way. The SDK for JavaScript sends the beginning of a run, which
+    /// makes its monitor, and its end at once by two connections: the end waits for those that are on their way,
+    /// where its monitor is not known.
+    configured: Arc<RwLock<()>>,
+}
+
 pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
-    let cron = || get(cron).post(cron).with_state(service.clone());
-    let enveloped = || post(enveloped).with_state(service.clone());
+    let door = Door { service: service.clone(), configured: Arc::default() };
+    let cron = || get(cron).post(cron).with_state(door.clone());
+    let enveloped = || post(enveloped).with_state(door.clone());
     routes
         .route("/api/{project}/cron/{slug}/{key}", &WITH_KEY, CRON, cron())
         .route("/api/{project}/cron/{slug}/{key}/", &WITH_KEY, CRON, cron())
@@ -61,7 +74,7 @@ pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
         .route("/api/{project}/envelope/", &WITHOUT_KEY, ENVELOPE, enveloped())
 }
 
-async fn cron(State(service): State<Service>, request: Request) -> Answer {
+async fn cron(State(door): State<Door>, request: Request) -> Answer {
     let asked = Asked::of(&request, "sentry");
     let slug = asked.segment(2).unwrap_or_default().to_owned();
     let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|content_type| {
@@ -74,11 +87,11 @@ async fn cron(State(service): State<Service>, request: Request) -> Answer {
         CheckIn::of_query(&asked).map_err(|why| wrong(&why))?
     };
     check_in.monitor_slug = slug;
-    pay(&service, asked, check_in).await?;
+    pay(&door, asked, check_in).await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-async fn enveloped(State(service): State<Service>, request: Request) -> Answer {
+async fn enveloped(State(door): State<Door>, request: Request) -> Answer {
     let coding = request.headers().get(header::CONTENT_ENCODING).cloned();
     let asked = Asked::of(&request, "sentry");
     let body = whole(request, BODY_BYTES_MAX).await.map_err(Problem::into_response)?;
@@ -87,30 +100,45 @@ async fn enveloped(State(service): State<Service>, request: Request) -> Answer {
     let mut id = None;
     for check_in in check_ins {
         id = check_in.check_in_id.clone().or(id);
-        pay(&service, asked.clone(), check_in).await?;
+        pay(&door, asked.clone(), check_in).await?;
     }
     let answer = id.map_or_else(|| json!({}), |id| json!({"id": id}));
     Ok(api::json(&answer))
 }
 
-async fn pay(service: &Service, asked: Asked, check_in: CheckIn) -> Result<(), Response> {
+async fn pay(door: &Door, asked: Asked, check_in: CheckIn) -> Result<(), Response> {
+    let Door { service, configured } = door;
     let run = check_in.run().map_err(|why| wrong(&why))?;
     let (kind, took) = check_in.kind().map_err(|why| wrong(&why))?;
     let to = asked.of_slug(&check_in.slug());
-    let create = upserted(service, &to, &check_in).await.map_err(|error| refused(&error))?;
-    let said = Said { run, took, create, ..Said::default() };
-    let paid = asked.pay(service, to, kind, said).await;
+    let said = Said { run, took, ..Said::default() };
+    let paid = if check_in.monitor_config.is_some() {
+        let _on_its_way = configured.read().await;
+        let said = upserted(service, &to, &check_in, said).await;
+        let said = said.map_err(|error| refused(&error))?;
+        asked.pay(service, to, kind, said).await
+    } else {
+        let once = asked.clone().pay(service, to.clone(), kind.clone(), said.clone()).await;
+        match once {
+            Err(Error::Unknown(_)) => {
+                drop(configured.write().await);
+                asked.pay(service, to, kind, said).await
+            }
+            once => once,
+        }
+    };
     paid.map(drop).map_err(|error| refused(&error))
 }
 
-/// Gives the debt the terms of a check-in with a config. Returns what it is to be made of, if there is none. A
-/// wrong config leaves a debt as it is.
+/// Gives the debt the terms of a check-in with a config, or says what it is to be made of, if there is none. A wrong
+/// config leaves a debt as it is, and is told with the payment: its client would not send the check-in again.
 async fn upserted(
     service: &Service,
     to: &Named,
     check_in: &CheckIn,
-) -> Result<Option<Definition>, Error> {
-    let Some(config) = &check_in.monitor_config else { return Ok(None) };
+    said: Said,
+) -> Result<Said, Error> {
+    let Some(config) = &check_in.monitor_config else { return Ok(said) };
     let known = match service.find(to).await {
         Ok(debt) => Some(debt),
         Err(Error::Unknown(_)) => None,
@@ -118,15 +146,20 @@ async fn upserted(
     };
     let base = known.as_ref().map(|debt| debt.definition.written()).unwrap_or_default();
     let wanted = monitor::written(config, base, &check_in.slug())
-        .map_err(|(field, why)| Error::wrong(&format!("monitor_config.{field}"), why));
+        .map_err(|(field, why)| Error::wrong(&field, why));
     let wanted = wanted.and_then(|written| service.define(written));
     match (known, wanted) {
-        (None, wanted) => wanted.map(Some),
-        (Some(debt), Ok(wanted)) if wanted != debt.definition => {
-            service.update(to.clone(), wanted).await?;
-            Ok(None)
+        (None, wanted) => Ok(Said { create: Some(wanted?), ..said }),
+        (Some(debt), Ok(wanted)) => {
+            if wanted != debt.definition {
+                service.update(to.clone(), wanted).await?;
+            }
+            Ok(said)
         }
-        (Some(_), _) => Ok(None),
+        (Some(_), Err(why)) => {
+            let text = format!("the config of the check-in is left aside: {}", told(&why).1);
+            Ok(Said { body: text.into_bytes(), ..said })
+        }
     }
 }
 

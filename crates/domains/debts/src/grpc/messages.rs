@@ -119,7 +119,7 @@ pub(super) fn read_listing(
     namespace: Namespace,
     request: proto::ListDebtsRequest,
 ) -> Result<Listing, Error> {
-    let proto::ListDebtsRequest { statuses, tags, search, limit, after } = request;
+    let proto::ListDebtsRequest { statuses, tags, search, limit, after, by_slug } = request;
     let status = |number: i32| match proto::Status::try_from(number) {
         Ok(proto::Status::New) => Ok(Standing::New),
         Ok(proto::Status::Up) => Ok(Standing::Up),
@@ -144,6 +144,7 @@ pub(super) fn read_listing(
         statuses: statuses.into_iter().map(status).collect::<Result<_, _>>()?,
         tags,
         search: search.to_lowercase(),
+        by_slug,
         after,
         limit: limit as usize,
     })

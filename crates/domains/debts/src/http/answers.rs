@@ -186,19 +186,21 @@ pub(crate) fn kind(kind: &Kind) -> &'static str {
     }
 }
 
-/// Where a list goes on after this debt.
-pub(crate) fn cursor(debt: &Debt) -> String {
-    let is_overdue = debt.state.status == Status::Down;
-    format!("{}:{}", if is_overdue { "down" } else { "" }, debt.definition.slug)
+/// The ranks of debts in a list, as a cursor has them: what is overdue, what is late, and the rest.
+const RANKS: [&str; 3] = ["down", "late", ""];
+
+/// Where a list goes on after its last debt: its rank and its slug.
+pub(crate) fn cursor((rank, slug): &(u8, String)) -> String {
+    let rank = RANKS.get(usize::from(*rank)).unwrap_or(&"");
+    format!("{rank}:{slug}")
 }
 
 /// The reverse.
-pub(crate) fn read_cursor(text: &str) -> Result<(bool, String), &'static str> {
-    match text.split_once(':') {
-        Some(("down", slug)) => Ok((true, slug.to_owned())),
-        Some(("", slug)) => Ok((false, slug.to_owned())),
-        _ => Err("it is not what an answer had in next"),
-    }
+pub(crate) fn read_cursor(text: &str) -> Result<(u8, String), &'static str> {
+    let why = "it is not what an answer had in next";
+    let (rank, slug) = text.split_once(':').ok_or(why)?;
+    let rank = (0..).zip(RANKS).find(|(_, name)| *name == rank).ok_or(why)?.0;
+    Ok((rank, slug.to_owned()))
 }
 
 fn time(time: Option<jiff::Timestamp>) -> Option<String> {

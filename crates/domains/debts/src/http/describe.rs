@@ -38,6 +38,12 @@ pub(super) const AFTER: Parameter = Parameter {
     values: Values::Text,
     is_repeated: false,
 };
+pub(super) const ORDER: Parameter = Parameter {
+    name: "order",
+    about: "In order of their slugs alone, so that a walk through all pages misses none, whatever becomes of debts meanwhile.",
+    values: Values::OneOf(&["slug"]),
+    is_repeated: false,
+};
 pub(super) const LIMIT_ITEMS: Parameter = Parameter {
     name: "limit",
     about: "At most this many. Default: 100.",
@@ -86,8 +92,8 @@ pub(super) static LIST: Operation = Operation {
     path: "/api/v1/debts",
     id: "listDebts",
     summary: "Debts, the overdue ones first",
-    about: "Then in order of their slugs.",
-    parameters: &[STATUS, TAG, SEARCH, LIMIT, AFTER, FORMAT],
+    about: "Then the late ones, each in order of their slugs.",
+    parameters: &[STATUS, TAG, SEARCH, ORDER, LIMIT, AFTER, FORMAT],
     replies: &[
         Reply {
             status: 200,

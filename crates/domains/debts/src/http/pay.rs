@@ -4,7 +4,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tally_access::Caller;
 use tally_serve::api::{self, Mistakes, Problem, idempotency_key};
 
@@ -27,7 +27,7 @@ struct WrittenPayment {
     kind: Option<String>,
     run: Option<String>,
     stage: Option<String>,
-    exit_status: Option<i64>,
+    exit_status: Option<Value>,
     time: Option<String>,
     took: Option<String>,
     body: Option<String>,
@@ -45,7 +45,8 @@ pub(super) async fn pay(
     let written: WrittenPayment = api::json_of(request, PAYMENT_BYTES_MAX).await?;
     let create = read_create(&service, written.create, &debt, &mut mistakes)?;
     let exit_status = written.exit_status.and_then(|status| {
-        let read = u8::try_from(status).map_err(|_| format!("it is {status}, and may be 0 to 255"));
+        let read = status.as_u64().and_then(|status| status.try_into().ok());
+        let read = read.ok_or_else(|| format!("it is {status}, and may be 0 to 255"));
         mistakes.take("exit_status", read)
     });
     let time = written.time.and_then(|time| {

@@ -13,7 +13,7 @@ use crate::http::{cursor, read_cursor};
 use crate::model::Debt;
 use crate::service::Service;
 use crate::state::{Standing, Status};
-use crate::store::Listing;
+use crate::store::{Listing, Place};
 
 /// How many debts a page has.
 const SHOWN_MAX: usize = 100;
@@ -44,7 +44,7 @@ pub(super) struct Asked {
     standing: Option<Standing>,
     search: Option<String>,
     tag: Option<String>,
-    after: Option<(bool, String)>,
+    after: Option<Place>,
 }
 
 /// What the page shows.
@@ -127,9 +127,9 @@ impl Board {
         let now = service.now();
         let late = service.late(namespace, LATE_MAX).await?;
         let counts = Counts::of(service.counts(namespace).await?, &late);
-        let (debts, has_more) = match asked.standing {
+        let (debts, last) = match asked.standing {
             Some(Standing::Late) => {
-                (late.into_iter().filter(|debt| asked.has(debt)).collect(), false)
+                (late.into_iter().filter(|debt| asked.has(debt)).collect(), None)
             }
             standing => {
                 let listing = Listing {
@@ -137,13 +137,14 @@ impl Board {
                     statuses: standing.and_then(status).into_iter().collect(),
                     tags: asked.tag.iter().cloned().collect(),
                     search: asked.search.clone().unwrap_or_default().to_lowercase(),
+                    by_slug: false,
                     after: asked.after.clone(),
                     limit: SHOWN_MAX,
                 };
                 service.list(&listing).await?
             }
         };
-        let next = debts.last().filter(|_| has_more).map(cursor);
+        let next = last.as_ref().map(cursor);
         Ok(Self { now, asked, debts, next, counts })
     }
 

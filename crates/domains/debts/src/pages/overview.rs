@@ -37,7 +37,7 @@ async fn read(service: &Service, namespace: Namespace, url: &str) -> Result<Mark
     }
     let statuses = vec![Status::Down];
     let listing = Listing { namespace, statuses, limit: NAMED_MAX, ..Listing::default() };
-    let (overdue, has_more) = service.list(&listing).await?;
+    let (overdue, last) = service.list(&listing).await?;
     Ok(html! {
         p.completeness.failing[counts.down > 0] {
             span.badge { @match counts.down { 0 => "None is overdue", down => { (thousands(down)) " overdue" } } }
@@ -51,7 +51,7 @@ async fn read(service: &Service, namespace: Namespace, url: &str) -> Result<Mark
                     }
                 }
             }
-            @if has_more { p { a href=(Link::to(BOARD).with("status", "down")) { "All that are overdue" } } }
+            @if last.is_some() { p { a href=(Link::to(BOARD).with("status", "down")) { "All that are overdue" } } }
         }
         ul.legend {
             @for (standing, count) in counts.each().into_iter().filter(|(of, count)| *count > 0 && *of != Standing::Down) {

@@ -38,6 +38,9 @@ impl Service {
         payments: Vec<Payment>,
     ) -> Result<Vec<Result<Done, Error>>, Error> {
         let named: Vec<_> = payments.iter().map(|payment| payment.to.clone()).collect();
+        // Until it is known what became of them.
+        let received = payments.iter().map(|payment| payment.received).min();
+        let holding = received.map(|received| self.held.since(received));
         let deeds = payments.into_iter().map(|payment| Deed::Pay(Arc::new(payment))).collect();
         let (queue, drain) = (self.queue.clone(), self.drain.clone());
         let storing = async move {
@@ -46,7 +49,9 @@ impl Service {
                 let draining = drain.has_begun();
                 return Err(if draining { Error::Draining } else { Error::QueueFull });
             }
-            receipt.settled().await.map_err(Error::Write)?;
+            let settled = receipt.settled().await.map_err(Error::Write);
+            drop(holding);
+            settled?;
             receipt.outcome().ok_or(Error::Panicked)
         };
         let stored = self.tasks.spawn("pay", storing).await;

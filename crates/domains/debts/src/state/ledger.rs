@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::limits::{self, Due};
-use super::{Cause, Flip, Gap, Outcome, Run, RunChange, State, Status, Swept};
+use super::{CLOCK_AHEAD_MAX, Cause, Flip, Gap, Outcome, Run, RunChange, State, Status, Swept};
 use crate::terms::Terms;
-
-/// By how much the clocks of servers may differ: more than payments wait to be stored.
-const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_mins(2);
 
 /// A debt while something is done to it: a copy, of which at the end follows what has changed.
 pub(super) struct Ledger<'a> {

@@ -6,7 +6,8 @@ use super::ledger::Ledger;
 use super::{Cause, Gap, Outcome, Run, State, Status, Swept, limits};
 use crate::terms::Terms;
 
-/// Lets the deadlines pass that have passed at this moment. None if there is no such deadline.
+/// Lets the deadlines pass that have passed at this moment, and takes back what a server has stored whose clock
+/// was far ahead. None if there is nothing of that.
 ///
 /// A server that sweeps leaves a little time for payments that it has received and not stored yet:
 /// `now` is somewhat before its clock.
@@ -18,8 +19,12 @@ pub fn sweep(
     now: Timestamp,
     gaps: &[Gap],
 ) -> Option<Swept> {
-    state.deadline.filter(|deadline| *deadline <= now)?;
     let mut ledger = Ledger::open(terms, state, runs, gaps);
+    ledger.disbelieve(now);
+    let is_wrong = ledger.state != *state || !ledger.changes().is_empty();
+    if !is_wrong && state.deadline.is_none_or(|deadline| deadline > now) {
+        return None;
+    }
     ledger.catch_up(now);
     Some(ledger.close())
 }

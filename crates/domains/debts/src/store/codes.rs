@@ -71,3 +71,13 @@ pub(super) fn stages_of(text: &str) -> Result<Vec<String>> {
     serde_json::from_str(text)
         .map_err(|error| Error::permanent("read a run", Kind::Internal).because(error))
 }
+
+/// How many debts of each status some namespaces have together: of each, how many it has, and how many of these
+/// are new, down and paused.
+pub(super) fn sum_of(namespaces: impl IntoIterator<Item = [i64; 4]>) -> [i64; 4] {
+    let add = |[new, up, down, paused]: [i64; 4], [all, of_new, of_down, of_paused]: [i64; 4]| {
+        let of_up = all - of_new - of_down - of_paused;
+        [new + of_new, up + of_up, down + of_down, paused + of_paused]
+    };
+    namespaces.into_iter().fold([0; 4], add)
+}

@@ -21,7 +21,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 pub(super) use self::read::{
-    badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen,
+    ahead, badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen, time,
 };
 use self::read::{debt, run};
 use self::save::{Columns, save, save_deadlines};

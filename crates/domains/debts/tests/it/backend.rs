@@ -80,14 +80,10 @@ impl Backend {
                 client.batch_execute(&sql).await.expect("the tables");
             }
         }
-        let (_, rest) = place
-            .url()
-            .split_once("://")
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .expect("a URL");
-        let separator = if rest.contains('?') { '&' } else { '?' };
         let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
-        let url = format!("cockroachdb://{rest}{separator}{isolation}");
+        let url = with_parameter(&place.url(), isolation);
+        let (_, rest) = url.split_once("://").expect("a URL");
+        let url = format!("cockroachdb://{rest}");
         let (one, other) = (open(&url).await, open(&url).await);
         Some(Self::of(&one, &other, place))
     }
@@ -96,6 +92,19 @@ impl Backend {
         let database = one.clone();
         let (one, other) = (Server::new(one), Server::new(other));
         Self { one, other, database, place: Place::Database(place) }
+    }
+
+    /// A server that Postgres tells this time, always.
+    pub(crate) async fn server_by_clock(&self, shown: &str) -> Server {
+        let Place::Database(place) = &self.place else { unreachable!("it is on Postgres") };
+        let sql = format!(
+            "CREATE SCHEMA clock; CREATE FUNCTION clock.clock_timestamp() RETURNS TIMESTAMPTZ \
+             LANGUAGE SQL AS 'SELECT ''{}''::TIMESTAMPTZ'",
+            time(shown)
+        );
+        place.connect().await.batch_execute(&sql).await.expect("a clock");
+        let options = "options=-c%20search_path%3Dclock,pg_catalog,public";
+        Server::new(&open(&with_parameter(&place.url(), options)).await)
     }
 
     /// Changes what no server would.
@@ -236,6 +245,11 @@ impl Server {
         let done = self.service.sweep().await;
         assert!(done.is_err(), "{now}: something cannot be swept");
     }
+}
+
+fn with_parameter(url: &str, parameter: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{parameter}")
 }
 
 /// Those that begin with this.

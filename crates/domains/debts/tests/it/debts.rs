@@ -40,6 +40,7 @@ mod apart;
 mod counted;
 mod listed;
 mod next_version;
+mod threads;
 mod told;
 mod turns;
 
@@ -184,6 +185,7 @@ async fn a_debt_is_added_listed_changed_and_forgotten(backend: &Backend) {
     assert_eq!(server.show("nightly").await.expect_err("gone").code(), Code::NotFound);
 }
 
+/// healthchecks/healthchecks#319: a retried ping is recorded twice.
 async fn a_payment_counts_once_however_often_it_is_sent(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
@@ -255,8 +257,10 @@ async fn overlapping_runs_are_told_apart(backend: &Backend) {
     assert!(flips[0].2.contains("run b"), "{flips:?}");
 }
 
+/// healthchecks/healthchecks#849, #626, #352: what is made has a wrong period, or is made unasked.
 async fn a_payment_makes_its_debt_if_it_says_of_what(backend: &Backend) {
     let server = &backend.one;
+    assert_eq!(server.paid(pay("vivid")).await.expect_err("unasked").code(), Code::NotFound);
     let create = proto::Definition { slug: String::new(), ..hourly("") };
     let request = proto::PayRequest { create: Some(create), ..pay("vivid") };
     let made = server.paid(request.clone()).await.expect("made");
@@ -355,7 +359,8 @@ async fn many_payments_at_once_are_all_stored(backend: &Backend) {
     }
 }
 
-/// getsentry/sentry#90130, healthchecks/healthchecks#148.
+/// getsentry/sentry#90130, getsentry/self-hosted#3208; healthchecks/healthchecks#148, #363, #490: what finds misses
+/// stopped, and nobody knew.
 async fn a_broken_debt_keeps_no_other_one_waiting(backend: &Backend) {
     let server = &backend.one;
     for slug in ["broken", "whole"] {

@@ -1,13 +1,43 @@
 //! Clients of other products pay by a change of the address alone: their bytes, on a real port.
 
+/// Defines a test of each case on SQLite and on Postgres, each on a port that is opened so.
+macro_rules! on_both {
+    ($($opened:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
+        mod sqlite {
+            $(crate::doors::on!(sqlite, $opened: $($case),*);)*
+        }
+        mod postgres {
+            $(crate::doors::on!(postgres, $opened: $($case),*);)*
+        }
+    };
+}
+
+macro_rules! on {
+    ($database:ident, $opened:ident: $($case:ident),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let hint = concat!("doors_", stringify!($case));
+                if let Some(place) = crate::doors::Place::$database(hint) {
+                    super::$case(crate::doors::Port::$opened(place).await).await;
+                }
+            }
+        )*
+    };
+}
+
+use on;
+
 mod badges;
 mod checks;
+mod clients;
 mod compter;
 mod keys;
 mod many;
 mod others;
 mod pings;
 mod sentry;
+mod wrong;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +47,7 @@ use tally_access::{Key, Keys, MIGRATIONS, Scope, Secret, Store};
 use tally_debts::Settings;
 use tally_runtime::{Clock as _, Drain, Tasks};
 use tally_serve::{Access, Listener, Started};
-use tally_testkit::{Response, http};
+use tally_testkit::{Response, TestDatabase, http};
 use tempfile::TempDir;
 
 use crate::backend::{Server, migrated};
@@ -31,31 +61,54 @@ pub(crate) struct Port {
     foreign: Option<String>,
     drain: Drain,
     _tasks: Tasks,
-    _folder: TempDir,
+    place: Place,
+}
+
+/// An empty database, which is removed with this value.
+pub(crate) enum Place {
+    Folder(TempDir),
+    Database(TestDatabase),
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(crate) fn sqlite(_hint: &str) -> Option<Self> {
+        Some(Self::Folder(tempfile::tempdir().expect("a folder")))
+    }
+
+    pub(crate) fn postgres(hint: &str) -> Option<Self> {
+        TestDatabase::create_or_skip(hint).map(Self::Database)
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Folder(folder) => format!("sqlite:{}", folder.path().join("tally.db").display()),
+            Self::Database(database) => database.url(),
+        }
+    }
 }
 
 // === impl Port ===
 
 impl Port {
     /// Without keys.
-    pub(crate) async fn open() -> Self {
-        Self::start(&[], None).await
+    pub(crate) async fn open(place: Place) -> Self {
+        Self::start(place, &[], None).await
     }
 
-    /// Without keys, and with room for so many debts.
-    pub(crate) async fn with_room(debts_max: u32) -> Self {
-        Self::start(&[], Some(debts_max)).await
+    /// Without keys, and with room for 2,000 debts.
+    pub(crate) async fn with_room(place: Place) -> Self {
+        Self::start(place, &[], Some(2_000)).await
     }
 
     /// With a key of each scope.
-    pub(crate) async fn with_keys() -> Self {
-        Self::start(&Scope::ALL, None).await
+    pub(crate) async fn with_keys(place: Place) -> Self {
+        Self::start(place, &Scope::ALL, None).await
     }
 
-    async fn start(scopes: &[Scope], debts_max: Option<u32>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite:{}", folder.path().join("tally.db").display());
-        let database = migrated(&url).await;
+    async fn start(place: Place, scopes: &[Scope], debts_max: Option<u32>) -> Self {
+        let database = migrated(&place.url()).await;
         MIGRATIONS.run(&database).await.expect("the tables of keys");
         let server = match debts_max {
             Some(debts_max) => {
@@ -88,7 +141,7 @@ impl Port {
             let served = port.run(listener, || async { Ok(()) }, &until).await;
             served.expect("it serves");
         });
-        Self { url, server, keys, foreign, drain, _tasks: tasks, _folder: folder }
+        Self { url, server, keys, foreign, drain, _tasks: tasks, place }
     }
 
     /// The key of a scope.

@@ -138,6 +138,81 @@ async fn a_clock_that_was_put_forward_and_back_hides_no_silence() {
     }
 }
 
+/// What it has stored is taken back once a clock has been right for an hour, even if nobody pays any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_was_far_ahead_delays_no_alarm_for_long() {
+    for backend in backends("debts_ahead").await {
+        let (server, other) = (&backend.one, &backend.other);
+        server.sweep("06:00:00").await;
+        for slug in ["paid", "begun", "other"] {
+            let limit = Some(prost_types::Duration { seconds: 3_600, nanos: 0 });
+            add(server, &proto::Definition { run_limit: limit, ..hourly(slug) })
+                .await
+                .expect("added");
+        }
+        other.clock.set(time("20:00:00"));
+        let request = |debt: &str, kind: proto::PaymentKind| {
+            let kind = kind.into();
+            proto::PayRequest { debt: debt.to_owned(), kind, ..Default::default() }
+        };
+        pay(other, request("paid", proto::PaymentKind::Success)).await.expect("paid");
+        pay(other, request("begun", proto::PaymentKind::Start)).await.expect("paid");
+        server.sweep_until("06:00:50", "07:00:45").await;
+        let overdue = async |debt: &str| {
+            show(server, debt).await.expect("it is there").overdue_at.map(|at| at.seconds)
+        };
+        // The first sweep that is an hour after the first one of all: at 07:00:25, and 2 s behind.
+        let mended = time("08:02:23").as_second();
+        assert_eq!(overdue("paid").await, Some(mended));
+        assert_eq!(overdue("begun").await, Some(time("08:00:23").as_second()));
+        server.sweep_until("07:01:20", "08:02:25").await;
+        for (debt, at) in [("paid", "08:02:23"), ("begun", "07:00:00"), ("other", "07:00:00")] {
+            let request = proto::ListFlipsRequest { debt: debt.to_owned(), ..Default::default() };
+            let flips =
+                server.service.list_flips(asked(request)).await.expect("a list").into_inner();
+            let told: Vec<_> = flips.flips.iter().map(|flip| (flip.is_alarm, flip.at)).collect();
+            assert_eq!(told, [(true, Some(self::at(time(at))))], "{debt}");
+        }
+    }
+}
+
+/// As people read a list: what is overdue, what is late, and the rest, through all pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_late_is_listed_before_what_is_not() {
+    for backend in backends("debts_order").await {
+        let server = &backend.one;
+        server.sweep("06:00:00").await;
+        let grace = |minutes: i64| Some(prost_types::Duration { seconds: 60 * minutes, nanos: 0 });
+        for (slug, minutes) in [("f-late", 30), ("e-down", 1), ("b-late", 30), ("c-down", 1)] {
+            add(server, &proto::Definition { grace: grace(minutes), ..hourly(slug) })
+                .await
+                .expect("added");
+        }
+        server.sweep_until("06:00:50", "06:30:00").await;
+        for slug in ["d-up", "a-up"] {
+            add(server, &hourly(slug)).await.expect("added");
+        }
+        server.sweep_until("06:30:30", "07:02:00").await;
+        let walk = async |by_slug: bool| {
+            let (mut slugs, mut after) = (Vec::new(), String::new());
+            loop {
+                let request =
+                    proto::ListDebtsRequest { limit: 1, after, by_slug, ..Default::default() };
+                let listed = server.service.list_debts(asked(request)).await.expect("a list");
+                let listed = listed.into_inner();
+                let definitions = listed.debts.into_iter().filter_map(|debt| debt.definition);
+                slugs.extend(definitions.map(|definition| definition.slug));
+                after = listed.next;
+                if after.is_empty() {
+                    return slugs;
+                }
+            }
+        };
+        assert_eq!(walk(false).await, ["c-down", "e-down", "b-late", "f-late", "a-up", "d-up"]);
+        assert_eq!(walk(true).await, ["a-up", "b-late", "c-down", "d-up", "e-down", "f-late"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_shown_can_be_said_again() {
     for backend in backends("debts_shown").await {
@@ -177,4 +252,47 @@ async fn a_deadline_that_has_passed_is_in_nobodys_way() {
         let taken = add(server, &once("launch", "07:30:00")).await.expect_err("another one");
         assert_eq!(taken.code(), Code::AlreadyExists, "{taken}");
     }
+}
+
+/// By gRPC as by every other door.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_input_is_told_by_its_field() {
+    let Some(backend) = Backend::sqlite("").await else { return };
+    let server = &backend.one;
+    let lasts = |seconds: i64| Some(prost_types::Duration { seconds, nanos: 0 });
+    let cron = |text: &str| definition("new", Schedule::Cron(text.to_owned()));
+    let zoned = proto::Definition { time_zone: "Europe/Rigga".to_owned(), ..cron("0 3 * * *") };
+    for (of, told) in [
+        (cron("61 3 * * *"), "cron: the minute"),
+        (cron("0 0 30 2 *"), "cron: no day of any year matches"),
+        (zoned, "time_zone: no time zone"),
+        (definition("new", Schedule::Every(lasts(-1).expect("one"))), "every: "),
+        (proto::Definition { grace: lasts(-1), ..hourly("new") }, "grace: "),
+        (proto::Definition { run_limit: lasts(i64::MIN), ..hourly("new") }, "run_limit: "),
+        (hourly("New"), "slug: "),
+    ] {
+        let create = proto::Definition { slug: String::new(), ..of.clone() };
+        let debt = if of.slug == "New" { "New" } else { "new" };
+        let request =
+            proto::PayRequest { debt: debt.to_owned(), create: Some(create), ..Default::default() };
+        let refused = pay(server, request).await.expect_err("it makes none");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().starts_with(&format!("create.{told}")), "{refused}");
+        let refused = add(server, &of).await.expect_err("it is wrong");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().starts_with(told), "{refused}");
+    }
+    add(server, &hourly("job")).await.expect("added");
+    let usual = || proto::PayRequest { debt: "job".to_owned(), ..Default::default() };
+    let ahead = time("06:00:01") + jiff::SignedDuration::from_hours(24);
+    for (request, told) in [
+        (proto::PayRequest { exit_status: Some(256), ..usual() }, "exit_status: "),
+        (proto::PayRequest { time: Some(at(ahead)), ..usual() }, "24 h ahead"),
+        (proto::PayRequest { kind: 99, ..usual() }, "kind: "),
+    ] {
+        let refused = pay(server, request).await.expect_err("it is wrong");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains(told), "{refused}");
+    }
+    assert_eq!(show(server, "job").await.expect("it is there").payments, 0);
 }

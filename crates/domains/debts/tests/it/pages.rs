@@ -151,7 +151,7 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: &Backend) {
     has(&door.page("/"), &["There are none yet"]);
     fill(server, &door).await;
     let board = door.page("/debts");
-    let expected = [("failing", "down"), ("backup", "up"), ("beat", "late"), ("old", "idle")];
+    let expected = [("failing", "down"), ("beat", "late"), ("backup", "up"), ("old", "idle")];
     let stands = |(slug, badge): &(&str, &str)| ((*slug).to_owned(), (*badge).to_owned());
     assert_eq!(rows(&board), expected.iter().map(stands).collect::<Vec<_>>(), "{board}");
     has(&board, &["Nightly &lt;b&gt;", "Europe/Berlin", "due <time", "overdue <time", "in 10 min"]);
@@ -173,6 +173,8 @@ async fn the_board_and_a_debt_say_how_things_stand(backend: &Backend) {
     let wrong = door.ask("GET /debts?status=bad&after=x&more=1", &[HTML], "");
     assert_eq!(wrong.status, 400);
     has(&wrong.body, &["<code><bdi dir=\"ltr\">status", ">after<", ">more<"]);
+    let list = door.ask("GET /debts", &[], "").body;
+    assert!(list.starts_with('['), "who does not ask for a page has a list: {list}");
     let late = door.page("/debts?status=late");
     assert!(!late.contains("format=csv"), "the API has no such list: {late}");
     let glance = door.page("/");
@@ -245,6 +247,8 @@ async fn a_debt_says_what_happened_and_who_was_told(backend: &Backend) {
     let page = door.page("/debts/job");
     has(&page, &["15 Jun 2030 06:25:00", "… 5 lines before", "line 6 of 25", "Recovered"]);
     assert!(!page.contains("line 5 of 25"), "only the end is shown: {page}");
+    let of_payments = page.split("id=\"payments\"").nth(1).expect("payments");
+    has(of_payments, &["<p class=\"when\"><time datetime=\"2030-06-15T06:25:00Z\">"]);
     assert_eq!(page.matches("is to be told at").count(), 2, "each alarm and recovery once: {page}");
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is not in {page}"));
     assert!(
@@ -282,6 +286,9 @@ async fn forms_and_buttons_do_what_they_say(backend: &Backend) {
     assert_eq!(told, 1, "each mistake once: {}", refused.body);
     has(&refused.body, &["value=\"Bad\"", "value=\"&quot;&gt;&lt;script&gt;\"", "<details open>"]);
     assert!(!refused.body.contains("<script>"), "{}", refused.body);
+    // What cannot be read is not left out.
+    let unread = door.send("/debts/new/form", "slug=a1&every=1h&rate_payments=x");
+    has(&unread.expect_err("it is wrong").body, &["id=\"rate_payments-wrong\""]);
     let two = door.send("/debts/new/form", "slug=a1&every=1h&deadline=2031-01-01T00:00:00Z");
     has(&two.expect_err("two schedules").body, &["id=\"every-wrong\"", "give one of every, cron"]);
     // A debt may be called new: its page is not the form.

@@ -69,9 +69,9 @@ async fn payments_and_sweeps_read_by_the_indexes_that_are_meant() {
         ),
         (
             sql!("list"),
-            "BIGINT, BIGINT[], TEXT, TEXT[], BOOLEAN, TEXT, BIGINT",
-            "0, '{0,1,2,3}', '', '{}', FALSE, '', 101",
-            &["using tally_debts_status"],
+            "BIGINT, BIGINT[], TEXT, TEXT[], TIMESTAMPTZ, BIGINT, TEXT, BIGINT",
+            "0, '{0,1,2,3}', '', '{}', now(), 0, '', 101",
+            &["using tally_debts_status", "tally_debt_deadlines_late", "tally_debts_pkey"],
         ),
         (
             sql!("late"),

@@ -1,9 +1,11 @@
 //! Keys are found, end, and are told from each other.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use tally_access::{Digest, Key, Keys, Refusal, SESSION_DAYS, STALE_MAX, Scope, Secret};
 use tally_runtime::{Clock as _, Namespace};
-use tally_testkit::Disturbance;
+use tally_testkit::{Disturbance, eventually};
 
 use crate::place::Place;
 
@@ -43,6 +45,31 @@ async fn of_keys_of_one_name_that_are_added_at_once_one_is_stored() {
         }
         let added = adding.join_all().await.into_iter().filter(|is_added| *is_added).count();
         assert_eq!((added, place.store.keys().await.expect("they are read").len()), (1, 1));
+    }
+}
+
+/// Both have begun before either may write: neither sees the key of the other one.
+#[tokio::test]
+async fn of_two_keys_of_one_name_one_waits_for_the_other() {
+    for place in Place::all("access_in_turn").await {
+        let Some(database) = &place.of_test else { continue };
+        let [one, other] = [place.unstored("a", None).await.0, place.unstored("a", None).await.0];
+        // A transaction sees those who wait as they were at first.
+        let (session, looking) = (database.connect().await, database.connect().await);
+        let hold = "BEGIN; SELECT FROM tally_namespaces FOR UPDATE";
+        session.batch_execute(hold).await.expect("they are held");
+        let release = async {
+            let waiting = "SELECT FROM pg_stat_activity \
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let both = async || looking.query(waiting, &[]).await.expect("an answer").len() == 2;
+            eventually("both wait", Duration::from_secs(60), both).await;
+            session.batch_execute("ROLLBACK").await.expect("they are let go");
+        };
+        let (one, other, ()) =
+            tokio::join!(place.store.add(&one), place.store.add(&other), release);
+        let added = [one, other].map(|added| added.expect("the database answers"));
+        assert!(added[0] != added[1], "{added:?}");
+        assert_eq!(place.store.keys().await.expect("they are read").len(), 1);
     }
 }
 
@@ -273,9 +300,9 @@ async fn keys_that_could_not_be_read_for_long_are_not_accepted() {
         let server = Keys::open(place.store.clone(), Some(path), clock).await.expect("it is right");
         let check = async |secret: &Secret| server.check(secret.reveal(), None).await.err();
         tokio::time::pause();
-        tokio::time::advance(STALE_MAX - std::time::Duration::from_secs(1)).await;
+        tokio::time::advance(STALE_MAX - Duration::from_secs(1)).await;
         assert_eq!(check(&secret).await, None);
-        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(check(&secret).await, Some(Refusal::Unchecked));
         assert_eq!(check(&of_file).await, None);
         tokio::time::resume();
@@ -294,7 +321,7 @@ async fn unknown_keys_wait_for_a_reading() {
             let unknown = Secret::of_key(Scope::Read);
             assert_eq!(server.check(unknown.reveal(), None).await.err(), Some(Refusal::Unknown));
         }
-        assert!(began.elapsed() >= std::time::Duration::from_millis(500), "{:?}", began.elapsed());
+        assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
     }
 }
 

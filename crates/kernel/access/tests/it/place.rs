@@ -20,7 +20,7 @@ pub(crate) struct Place {
     pub(crate) folder: TempDir,
     /// Before CockroachDB's SQL.
     pub(crate) disturber: Option<Disturber>,
-    _database: Option<TestDatabase>,
+    pub(crate) of_test: Option<TestDatabase>,
 }
 
 // === impl Place ===
@@ -66,7 +66,7 @@ impl Place {
             clock,
             folder: tempfile::tempdir().expect("a folder"),
             disturber: None,
-            _database: of_test,
+            of_test,
         }
     }
 

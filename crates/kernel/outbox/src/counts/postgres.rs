@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{Count, Counts};
+use super::{Count, Counts, new_producer};
 
 /// Adds requests. They are counted if the transaction commits.
 ///
@@ -46,7 +46,7 @@ pub(super) async fn next(database: &Database, limit: u32) -> Result<Option<Count
 async fn take(database: &Database, limit: u32) -> Result<Option<Counts>, Error> {
     let step = "take requests to count";
     let transaction = database.begin(Isolation::Default).await?;
-    let new = random::id(Timestamp::now());
+    let new = new_producer();
     let sql = include_str!("../postgres/begin_counter.sql");
     transaction.write(step, sql, &[&new]).await?;
     let sql = include_str!("../postgres/lock_counter.sql");

@@ -8,7 +8,7 @@ use tally_store::error::Step as _;
 use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
-use super::{Count, Counts};
+use super::{Count, Counts, new_producer};
 
 /// Adds requests. They are counted if the transaction commits.
 ///
@@ -36,7 +36,7 @@ pub(super) fn has_some(connection: &Connection) -> Result<bool, Error> {
 pub(super) fn next(connection: &mut Connection, limit: u32) -> Result<Option<Counts>, Error> {
     let step = "take requests to count";
     let transaction = begin(connection)?;
-    let new = random::id(Timestamp::now());
+    let new = new_producer();
     let sql = include_str!("../sqlite/begin_counter.sql");
     transaction.execute(sql, [new.as_bytes()]).step(step)?;
     let counter = |row: &Row<'_>| Ok((Uuid::from_bytes(row.get(0)?), row.get(1)?));

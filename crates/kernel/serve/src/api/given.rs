@@ -242,6 +242,10 @@ mod tests {
         let read = timeout(2 * SEND_MAX, read).await.expect("it is given up");
         let problem = format!("{:?}", read.expect_err("slow"));
         assert!(problem.contains("status: 408,"), "{problem}");
+        let never = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
+        let read = timeout(2 * SEND_MAX, whole(Request::new(never), 4)).await;
+        let problem = format!("{:?}", read.expect("it is given up").expect_err("slow"));
+        assert!(problem.contains("status: 408,"), "{problem}");
     }
 
     /// However many connections send them.

@@ -203,6 +203,7 @@ async fn only_those_who_have_much_unread_wait() {
     one.state.note_unread(1);
     other.state.note_unread(UNREAD_OWN_BYTES_MAX);
     assert!(one.state.has_much_unread() && !other.state.has_much_unread());
+    assert!(one.state.has_too_much() && !other.state.has_too_much());
     open.note_read(UNREAD_OWN_BYTES_MAX + 1);
     assert!(!one.state.has_much_unread());
     drop(open);

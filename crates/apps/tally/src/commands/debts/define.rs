@@ -1,13 +1,13 @@
 //! What is agreed of a debt, as flags and as a file.
 
-use std::io::{self, BufRead as _, Write};
-use std::path::Path;
+use std::io::{self, Write};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tally_debts::durations;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule;
@@ -18,7 +18,7 @@ use tally_proto::wire;
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DefinitionArgs {
     /// So long after the last payment the next one is due, as in 1h30m
-    #[arg(long, value_name = "TIME", group = "schedule")]
+    #[arg(long, value_name = "TIME", group = "schedule", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     every: Option<String>,
 
@@ -38,52 +38,52 @@ pub(super) struct DefinitionArgs {
     deadline: Option<String>,
 
     /// How long after it is due a payment may come
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     grace: Option<String>,
 
     /// How long before a time of --cron a payment meets it already
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     early_window: Option<String>,
 
     /// How long after it is due a run must have begun
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     start_limit: Option<String>,
 
     /// How long a run may take
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     run_limit: Option<String>,
 
     /// A success after a shorter run counts as a failure
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     run_min: Option<String>,
 
     /// How long a run may be silent
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     heartbeat_limit: Option<String>,
 
     /// More payments than this in each --rate-period count as failures
-    #[arg(long, value_name = "N", requires = "rate_period")]
+    #[arg(long, value_name = "N", requires = "rate_period", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_payments: Option<u32>,
 
     /// See --rate-payments
-    #[arg(long, value_name = "TIME", requires = "rate_payments")]
+    #[arg(long, value_name = "TIME", requires = "rate_payments", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_period: Option<String>,
 
     /// How many failures in a row raise the alarm [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     failures_to_alarm: Option<u32>,
 
     /// How many successes in a row end it [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     successes_to_recover: Option<u32>,
 
@@ -140,7 +140,7 @@ struct Stage {
 }
 
 /// A line of an export.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct Line {
     slug: String,
     #[serde(flatten)]
@@ -156,27 +156,38 @@ fn read_stage(text: &str) -> Result<Stage, String> {
 // === impl DefinitionArgs ===
 
 impl DefinitionArgs {
-    /// The definition as it is sent. The server says what else is wrong with it.
+    /// The definition of flags. The server says what else is wrong with it.
     pub(super) fn read(self, slug: String) -> anyhow::Result<proto::Definition> {
+        self.read_as(slug, |field| format!("--{}", field.replace('_', "-")))
+    }
+
+    /// The definition as it is sent, where a field has a name.
+    fn read_as(
+        self,
+        slug: String,
+        name: impl Fn(&str) -> String,
+    ) -> anyhow::Result<proto::Definition> {
         let span =
-            |flag: &str, text: Option<String>| -> anyhow::Result<Option<prost_types::Duration>> {
-                let read = |text: String| -> anyhow::Result<prost_types::Duration> {
-                    let span = durations::parse(&text).map_err(|why| anyhow!("--{flag}: {why}"))?;
-                    Ok(lasts(span))
-                };
-                text.map(read).transpose()
+            |field: &str, text: Option<String>| -> anyhow::Result<Option<prost_types::Duration>> {
+                let wrong = |why| anyhow!("{}: {why}", name(field));
+                let span = text.map(|text| durations::parse(&text).map_err(wrong)).transpose()?;
+                Ok(span.map(lasts))
             };
         let schedule = match (self.every, self.cron, self.deadline) {
             (Some(every), None, None) => span("every", Some(every))?.map(Schedule::Every),
             (None, Some(cron), None) => Some(Schedule::Cron(cron)),
             (None, None, Some(deadline)) => {
                 let at: Timestamp = deadline.parse().map_err(|_| {
-                    anyhow!("--deadline: write a moment as in 2030-01-31T12:00:00Z")
+                    let field = name("deadline");
+                    anyhow!("{field}: write a moment as in 2030-01-31T12:00:00Z")
                 })?;
                 Some(Schedule::Deadline(wire::timestamp(at.as_microsecond())))
             }
             (None, None, None) => None,
-            _ => bail!("give one of --every, --cron and --deadline"),
+            _ => {
+                let [every, cron, deadline] = ["every", "cron", "deadline"].map(&name);
+                bail!("give one of {every}, {cron} and {deadline}")
+            }
         };
         let stage = |stage: Stage| -> anyhow::Result<proto::Stage> {
             Ok(proto::Stage { time_out: span("stage", Some(stage.time_out))?, name: stage.name })
@@ -188,14 +199,14 @@ impl DefinitionArgs {
             description: self.description,
             schedule,
             time_zone: self.time_zone.unwrap_or_default(),
-            early_window: span("early-window", self.early_window)?,
-            start_limit: span("start-limit", self.start_limit)?,
+            early_window: span("early_window", self.early_window)?,
+            start_limit: span("start_limit", self.start_limit)?,
             grace: span("grace", self.grace)?,
-            run_limit: span("run-limit", self.run_limit)?,
-            run_min: span("run-min", self.run_min)?,
-            heartbeat_limit: span("heartbeat-limit", self.heartbeat_limit)?,
+            run_limit: span("run_limit", self.run_limit)?,
+            run_min: span("run_min", self.run_min)?,
+            heartbeat_limit: span("heartbeat_limit", self.heartbeat_limit)?,
             rate_payments: self.rate_payments.unwrap_or_default(),
-            rate_period: span("rate-period", self.rate_period)?,
+            rate_period: span("rate_period", self.rate_period)?,
             failures_to_alarm: self.failures_to_alarm.unwrap_or_default(),
             successes_to_recover: self.successes_to_recover.unwrap_or_default(),
             stages: self.stages.into_iter().map(stage).collect::<anyhow::Result<_>>()?,
@@ -260,24 +271,16 @@ pub(super) fn write_all(
     out.flush()
 }
 
-/// Reads definitions, one on each line.
-pub(super) fn read_all(file: &Path) -> anyhow::Result<Vec<proto::Definition>> {
-    let name = || format!("cannot read {}", file.display());
-    let text: Box<dyn io::BufRead> = match file.to_str() {
-        Some("-") => Box::new(io::stdin().lock()),
-        _ => Box::new(io::BufReader::new(std::fs::File::open(file).with_context(name)?)),
-    };
-    let mut read = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let line = line.with_context(name)?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let place = || format!("{}, line {}", file.display(), at + 1);
-        let line: Line = serde_json::from_str(&line).with_context(place)?;
-        read.push(line.rest.read(line.slug).with_context(place)?);
-    }
-    Ok(read)
+/// Reads a definition as a line has it.
+pub(super) fn read_line(line: &str) -> anyhow::Result<proto::Definition> {
+    let mut fields: Map<String, Value> = serde_json::from_str(line).map_err(|why| {
+        // The caller says which line it is.
+        anyhow!("it is not a JSON object: {}", why.to_string().replace("line 1 ", ""))
+    })?;
+    let slug = fields.remove("slug").ok_or_else(|| anyhow!("slug: it has none"))?;
+    let slug = String::deserialize(slug).map_err(|why| anyhow!("slug: {why}"))?;
+    let rest = DefinitionArgs::deserialize(Value::Object(fields))?;
+    rest.read_as(slug, str::to_owned)
 }
 
 fn lasts(span: Duration) -> prost_types::Duration {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::super::asked::Asked;
 use super::super::{of_environment, slug_of};
-use super::monitor::Config;
 use crate::state::Kind;
 
 /// The longest slug, in characters; more is cut off, as Sentry does.
@@ -22,7 +22,8 @@ pub(super) struct CheckIn {
     status: String,
     environment: Option<String>,
     duration: Option<f64>,
-    pub(super) monitor_config: Option<Config>,
+    /// Whatever it is: a wrong one does not lose the check-in.
+    pub(super) monitor_config: Option<Value>,
 }
 
 // === impl CheckIn ===

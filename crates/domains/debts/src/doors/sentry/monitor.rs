@@ -21,7 +21,7 @@ const RUNTIME_MINUTES: u64 = 30;
 /// What a monitor is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Config {
+struct Config {
     schedule: Schedule,
     checkin_margin: Option<u64>,
     max_runtime: Option<u64>,
@@ -38,10 +38,21 @@ struct Schedule {
     unit: Option<String>,
 }
 
-type Wrong = (&'static str, String);
+/// The path of what is wrong, and why.
+type Wrong = (String, String);
+
+/// The field of a config that is wrong, and why.
+type WrongField = (&'static str, String);
 
 /// The definition of a debt with these terms, and everything else as before.
-pub(super) fn written(config: &Config, before: Written, slug: &str) -> Result<Written, Wrong> {
+pub(super) fn written(config: &Value, before: Written, slug: &str) -> Result<Written, Wrong> {
+    let wrong = |(field, why)| (format!("monitor_config.{field}"), why);
+    let config = Config::deserialize(config)
+        .map_err(|error| ("monitor_config".to_owned(), error.to_string()))?;
+    terms(&config, before, slug).map_err(wrong)
+}
+
+fn terms(config: &Config, before: Written, slug: &str) -> Result<Written, WrongField> {
     let minutes = |minutes: u64| Some(format!("{minutes}m"));
     let max_runtime = config.max_runtime.unwrap_or(RUNTIME_MINUTES).max(1);
     if max_runtime > RUNTIME_MINUTES_MAX {
@@ -71,7 +82,7 @@ pub(super) fn written(config: &Config, before: Written, slug: &str) -> Result<Wr
 
 impl Schedule {
     /// An interval, or a cron expression.
-    fn read(&self) -> Result<(Option<String>, Option<String>), Wrong> {
+    fn read(&self) -> Result<(Option<String>, Option<String>), WrongField> {
         // An example of the documentation has a number as a text.
         let value = match &self.value {
             Value::String(text) => text.clone(),

@@ -9,23 +9,28 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
-use super::super::{Listing, Result, sum_of};
+use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
+use super::super::{Listing, Result};
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State};
 
-pub(in crate::store) async fn list(database: &Database, listing: &Listing) -> Result<Vec<Debt>> {
+pub(in crate::store) async fn list(
+    database: &Database,
+    listing: &Listing,
+    now: Timestamp,
+) -> Result<Vec<Debt>> {
     let sql = include_str!("list.sql");
     let statuses: Vec<i64> = listing.each_status().map(status_number).collect();
-    let (is_overdue, slug) = listing.after.clone().unwrap_or((true, String::new()));
+    let (rank, slug) = listing.after.clone().unwrap_or_default();
     let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-    let values: [&(dyn ToSql + Sync); 7] = [
+    let values: [&(dyn ToSql + Sync); 8] = [
         &listing.namespace.0,
         &statuses,
         &listing.search,
         &listing.tags,
-        &!is_overdue,
+        &(!listing.by_slug).then_some(now),
+        &i64::from(rank),
         &slug,
         &limit,
     ];
@@ -159,6 +164,23 @@ pub(in crate::store) async fn overdue(
     let values: [&(dyn ToSql + Sync); 4] = [&now, &after.0, &after.1, &i64::from(limit)];
     let rows = database.rows("look what is overdue", sql, &values).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+pub(in crate::store) async fn time(database: &Database) -> Result<Timestamp> {
+    let connection = database.connection().await?;
+    Ok(connection.row("ask for the time", include_str!("time.sql"), &[]).await?.get(0))
+}
+
+pub(in crate::store) async fn ahead(
+    database: &Database,
+    moment: Timestamp,
+    after: Uuid,
+    limit: u32,
+) -> Result<Vec<Uuid>> {
+    let values: [&(dyn ToSql + Sync); 3] = [&moment, &after, &i64::from(limit)];
+    let step = "look what is ahead of the clock";
+    let rows = database.rows(step, include_str!("ahead.sql"), &values).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 pub(super) fn debt(row: &Row) -> Result<Debt> {

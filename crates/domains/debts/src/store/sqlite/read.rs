@@ -9,44 +9,51 @@ use tally_store::error::Step as _;
 use tally_store::sqlite::rows;
 use uuid::Uuid;
 
-use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of};
-use super::super::{Listing, Result, sum_of};
+use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
+use super::super::{Listing, Result};
 use super::time;
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State, Status};
 
-pub(in crate::store) fn list(connection: &mut Connection, listing: &Listing) -> Result<Vec<Debt>> {
+pub(in crate::store) fn list(
+    connection: &mut Connection,
+    listing: &Listing,
+    now: Timestamp,
+) -> Result<Vec<Debt>> {
     let step = "list debts";
     let tags = serde_json::to_string(&listing.tags).expect("texts can be JSON");
-    let (is_overdue, after) = listing.after.clone().unwrap_or((true, String::new()));
+    let now = (!listing.by_slug).then(|| now.as_microsecond());
+    let (first, after) = listing.after.clone().unwrap_or_default();
     // One snapshot of all statuses.
     let transaction = connection.transaction().step(step)?;
-    let read = |status: Status| -> Result<Vec<Debt>> {
-        let is_half_read = (status == Status::Down) == is_overdue;
+    let read = |rank: u8, status: Status, sql: &str| -> Result<Vec<Debt>> {
         let values = params![
             listing.namespace.0,
             status_number(status),
             listing.search,
             tags,
-            if is_half_read { &*after } else { "" },
+            now,
+            if rank == first { &*after } else { "" },
             i64::try_from(listing.limit).unwrap_or(i64::MAX),
         ];
-        let sql = include_str!("list.sql");
         rows(&transaction, step, sql, values, |row| Ok(debt(row)))?.into_iter().collect()
     };
-    let (mut overdue, mut others) = (Vec::new(), Vec::new());
+    let (each, late) = (include_str!("list.sql"), include_str!("list_late.sql"));
+    let mut all = Vec::new();
     for status in listing.each_status() {
-        match status {
-            Status::Down if is_overdue => overdue.extend(read(status)?),
-            Status::Down => {}
-            _ => others.extend(read(status)?),
+        let rank = if status == Status::Down && now.is_some() { 0 } else { 2 };
+        let may_be_late = now.is_some() && matches!(status, Status::New | Status::Up);
+        for (rank, sql) in [(rank, each)].into_iter().chain(may_be_late.then_some((1, late))) {
+            if rank >= first {
+                all.extend(read(rank, status, sql)?.into_iter().map(|debt| (rank, debt)));
+            }
         }
     }
-    others.sort_by(|one, other| one.definition.slug.cmp(&other.definition.slug));
-    overdue.extend(others);
-    overdue.truncate(listing.limit);
-    Ok(overdue)
+    all.sort_by(|(rank, one), (other_rank, other)| {
+        (rank, &one.definition.slug).cmp(&(other_rank, &other.definition.slug))
+    });
+    Ok(all.into_iter().map(|(_, debt)| debt).take(listing.limit).collect())
 }
 
 pub(in crate::store) fn late(
@@ -192,6 +199,18 @@ pub(in crate::store) fn overdue(
     let (at, id) = (after.0.as_microsecond(), after.1);
     let values = (now.as_microsecond(), at, id.as_bytes(), limit);
     rows(connection, "look what is overdue", include_str!("overdue.sql"), values, pair)
+}
+
+pub(in crate::store) fn ahead(
+    connection: &Connection,
+    moment: Timestamp,
+    after: Uuid,
+    limit: u32,
+) -> Result<Vec<Uuid>> {
+    let step = "look what is ahead of the clock";
+    let values = (moment.as_microsecond(), after.as_bytes(), limit);
+    let id = |row: &Row<'_>| Ok(Uuid::from_bytes(row.get(0)?));
+    rows(connection, step, include_str!("ahead.sql"), values, id)
 }
 
 pub(super) fn debt(row: &Row<'_>) -> Result<Debt> {

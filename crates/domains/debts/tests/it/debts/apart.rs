@@ -12,6 +12,11 @@ on_every_backend!(
     a_payment_before_the_first_sweep_is_not_late,
 );
 
+/// Where a statement can fail as a busy database's does, and the database's clock can be set.
+mod on_postgres {
+    crate::debts::on!(postgres: what_a_server_holds_is_not_judged_before_it_is_stored, a_server_whose_clock_is_ahead_alarms_no_earlier);
+}
+
 /// From the holder of an admin key of another namespace.
 fn foreign<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
@@ -65,6 +70,54 @@ async fn a_sweep_leaves_time_for_what_is_being_stored(backend: &Backend) {
     assert_eq!(server.status("backup").await, proto::Status::New);
     server.sweep("07:05:02").await;
     assert_eq!(server.status("backup").await, proto::Status::Down);
+}
+
+/// The database is slow, so that what was received before the deadline is stored long after it.
+async fn what_a_server_holds_is_not_judged_before_it_is_stored(backend: &Backend) {
+    let server = &backend.one;
+    server.add(hourly("backup")).await.expect("added");
+    server.sweep_until("06:00:00", "07:04:50").await;
+    backend
+        .sql(
+            "CREATE FUNCTION be_busy() RETURNS TRIGGER LANGUAGE plpgsql AS \
+             'BEGIN RAISE EXCEPTION USING ERRCODE = ''40001''; END'",
+        )
+        .await;
+    backend
+        .sql(
+            "CREATE TRIGGER busy BEFORE INSERT ON tally_debt_payments \
+             FOR EACH ROW EXECUTE FUNCTION be_busy()",
+        )
+        .await;
+    backend.set("07:04:59");
+    let mut paying = Box::pin(server.paid(pay("backup")));
+    assert!(futures_util::poll!(&mut paying).is_pending(), "it is received");
+    server.sweep("07:05:25").await;
+    assert_eq!(server.flips("backup").await, []);
+    backend.sql("DROP TRIGGER busy ON tally_debt_payments").await;
+    paying.await.expect("paid");
+    server.sweep_until("07:05:27", "08:09:58").await;
+    assert_eq!(server.flips("backup").await, []);
+    server.sweep("08:10:02").await;
+    let flips = server.flips("backup").await;
+    assert_eq!((flips.len(), &*flips[0].1), (1, "08:09:59"), "nothing is held any more: {flips:?}");
+}
+
+/// The one that sweeps; the payment comes through another one, in time.
+async fn a_server_whose_clock_is_ahead_alarms_no_earlier(backend: &Backend) {
+    let (server, ahead) = (&backend.one, backend.server_by_clock("07:04:50").await);
+    server.add(hourly("backup")).await.expect("added");
+    server.sweep_until("06:00:00", "07:04:50").await;
+    ahead.sweep("07:05:05").await;
+    assert_eq!(server.flips("backup").await, []);
+    backend.set("07:04:55");
+    server.paid(pay("backup")).await.expect("paid");
+    server.sweep_until("07:05:00", "08:09:50").await;
+    assert_eq!(server.flips("backup").await, []);
+    // The database's clock stands still: by now it cannot be that of this server.
+    ahead.sweep("08:09:58").await;
+    let flips = server.flips("backup").await;
+    assert_eq!((flips.len(), &*flips[0].1), (1, "08:09:55"), "{flips:?}");
 }
 
 /// No server was there: what comes first when one is there again may be a payment.

@@ -18,11 +18,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn deeds_with_one_debt_are_judged_in_turn(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
     one.add(hourly("backup")).await.expect("added");
-    let session = backend.session().await;
+    // A transaction sees those who wait as they were at first.
+    let (session, looking) = (backend.session().await, backend.session().await);
     session.batch_execute("BEGIN; SELECT FROM tally_debts FOR UPDATE").await.expect("held");
     let release = async {
         let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let both = async || session.query(waiting, &[]).await.expect("an answer").len() == 2;
+        let both = async || looking.query(waiting, &[]).await.expect("an answer").len() == 2;
         eventually("both wait for the debt", LIMIT, both).await;
         session.batch_execute("ROLLBACK").await.expect("let go");
     };

@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 use super::Port;
 use crate::backend::time;
 
+on_both!(
+    open: [a_page_of_another_site_shows_a_badge],
+    with_keys: [who_has_the_link_sees_how_it_stands_without_a_key, of_a_link_nobody_makes_another_one],
+);
+
 const SVG: &str = "image/svg+xml; charset=utf-8";
 
 impl Port {
@@ -22,9 +27,7 @@ impl Port {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_has_the_link_sees_how_it_stands_without_a_key() {
-    let port = Port::with_keys().await;
+async fn who_has_the_link_sees_how_it_stands_without_a_key(port: Port) {
     for debt in [
         json!({"slug": "first", "name": "The first", "every": "1h", "grace": "5m", "tags": ["nächt&ly", "a"]}),
         json!({"slug": "second", "every": "1d", "grace": "5m", "tags": ["nächt&ly"]}),
@@ -82,9 +85,7 @@ async fn who_has_the_link_sees_how_it_stands_without_a_key() {
     assert_eq!(port.badge(&of_tag("nächt&ly")), "nächt&amp;ly: new");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_link_nobody_makes_another_one() {
-    let port = Port::with_keys().await;
+async fn of_a_link_nobody_makes_another_one(port: Port) {
     for slug in ["first", "second"] {
         port.add(&json!({"slug": slug, "tags": ["1", slug]}).to_string());
     }
@@ -119,9 +120,7 @@ async fn of_a_link_nobody_makes_another_one() {
 
 /// Where no key is asked for, a page of another site makes browsers send nothing that does something: an image does
 /// nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_another_site_shows_a_badge() {
-    let port = Port::open().await;
+async fn a_page_of_another_site_shows_a_badge(port: Port) {
     let ping = port.add(r#"{"slug":"first"}"#);
     let by_page = |path: &str| {
         let headers =

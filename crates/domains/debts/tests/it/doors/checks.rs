@@ -5,6 +5,10 @@ use tally_access::Scope;
 
 use super::Port;
 
+on_both!(
+    with_keys: [a_check_is_made_found_changed_paused_and_deleted, checks_are_listed_and_each_key_sees_what_it_may, what_is_wrong_with_a_check_is_said, checks_are_changed_by_their_uuid_in_their_namespace_only, flips_are_of_a_stretch_of_time, a_check_without_a_slug_has_a_free_one_and_the_oldest_is_found, what_a_check_does_not_name_stays_and_what_makes_no_sense_goes],
+);
+
 impl Port {
     pub(super) fn managed(&self, line: &str, scope: Scope, body: &Value) -> (u16, Value) {
         let key = format!("x-api-key: {}", self.key(scope));
@@ -14,9 +18,7 @@ impl Port {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_is_made_found_changed_paused_and_deleted() {
-    let port = Port::with_keys().await;
+async fn a_check_is_made_found_changed_paused_and_deleted(port: Port) {
     let admin = |line: &str, body: Value| port.managed(line, Scope::Admin, &body);
     let wanted = json!({"name": "DB Backup", "tags": "prod  db", "timeout": 3600, "grace": 300, "unique": ["name"]});
     let (status, made) = admin("POST /api/v3/checks/", wanted.clone());
@@ -99,9 +101,7 @@ fn is_paid_and_paused(port: &Port, uuid: &str) {
     assert_eq!(admin(&format!("GET {path}/flips/?seconds=60"), Value::Null), (200, flips));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn checks_are_listed_and_each_key_sees_what_it_may() {
-    let port = Port::with_keys().await;
+async fn checks_are_listed_and_each_key_sees_what_it_may(port: Port) {
     let uuid = port.add(r#"{"slug":"one","every":"1h","tags":["a","b"]}"#);
     port.add(r#"{"slug":"two","cron":"0 3 * * *","tags":["a"]}"#);
     let slugs = |line: &str| {
@@ -139,9 +139,7 @@ async fn checks_are_listed_and_each_key_sees_what_it_may() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_with_a_check_is_said() {
-    let port = Port::with_keys().await;
+async fn what_is_wrong_with_a_check_is_said(port: Port) {
     port.add(r#"{"slug":"taken","every":"1h"}"#);
     for (body, told) in [
         (json!([]), "could not parse"),
@@ -165,9 +163,7 @@ async fn what_is_wrong_with_a_check_is_said() {
 
 /// A key that may only look shows a `unique_key`, by which nothing is changed; and a uuid of another namespace is
 /// known, and refused.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn checks_are_changed_by_their_uuid_in_their_namespace_only() {
-    let port = Port::with_keys().await;
+async fn checks_are_changed_by_their_uuid_in_their_namespace_only(port: Port) {
     let uuid = port.add(r#"{"slug":"one","every":"1h"}"#);
     let (_, shown) = port.managed(&format!("GET /api/v3/checks/{uuid}"), Scope::Read, &Value::Null);
     let unique_key = shown["unique_key"].as_str().expect("in place of the uuid");
@@ -187,9 +183,7 @@ async fn checks_are_changed_by_their_uuid_in_their_namespace_only() {
     assert_eq!(port.own("GET /api/v1/debts/one", "")["status"], "new");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flips_are_of_a_stretch_of_time() {
-    let port = Port::with_keys().await;
+async fn flips_are_of_a_stretch_of_time(port: Port) {
     let uuid = port.add(r#"{"slug":"one","every":"1d"}"#);
     for (now, kind) in [("06:00:00", "/fail"), ("06:10:00", "")] {
         port.server.clock.set(crate::backend::time(now));
@@ -214,9 +208,7 @@ async fn flips_are_of_a_stretch_of_time() {
     assert_eq!((status, answer), (400, json!({"error": "end is not a whole number"})));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_without_a_slug_has_a_free_one_and_the_oldest_is_found() {
-    let port = Port::with_keys().await;
+async fn a_check_without_a_slug_has_a_free_one_and_the_oldest_is_found(port: Port) {
     let made = |body: Value| {
         let (status, check) = port.managed("POST /api/v3/checks/", Scope::Admin, &body);
         assert!([200, 201].contains(&status), "{body}: {check}");
@@ -239,9 +231,7 @@ async fn a_check_without_a_slug_has_a_free_one_and_the_oldest_is_found() {
 }
 
 /// healthchecks has one limit for what is late and for what runs, until somebody tells them apart.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_check_does_not_name_stays_and_what_makes_no_sense_goes() {
-    let port = Port::with_keys().await;
+async fn what_a_check_does_not_name_stays_and_what_makes_no_sense_goes(port: Port) {
     let (_, made) = port.managed("POST /api/v3/checks/", Scope::Admin, &json!({"name": "one"}));
     let path = format!("POST /api/v3/checks/{}", made["uuid"].as_str().expect("a text"));
     let definition = |body: Value| {

@@ -4,6 +4,10 @@ use serde_json::Value;
 
 use super::Port;
 
+on_both!(
+    open: [a_script_of_compters_four_calls_works, a_post_makes_its_debt_if_it_asks_for_that_once],
+);
+
 fn four(body: &str) -> (i64, Value) {
     let debt: Value = serde_json::from_str(body).expect("JSON");
     let names: Vec<_> = debt.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -15,9 +19,7 @@ fn four(body: &str) -> (i64, Value) {
     (debt["id"].as_i64().expect("64 bits"), debt)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_script_of_compters_four_calls_works() {
-    let port = Port::open().await;
+async fn a_script_of_compters_four_calls_works(port: Port) {
     let made = port.ask("PUT /debts");
     assert_eq!(made.status, 201, "{made:?}");
     let (id, debt) = four(&made.body);
@@ -44,9 +46,7 @@ async fn a_script_of_compters_four_calls_works() {
 }
 
 /// healthchecks/healthchecks#849, #626, #352.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_post_makes_its_debt_if_it_asks_for_that_once() {
-    let port = Port::open().await;
+async fn a_post_makes_its_debt_if_it_asks_for_that_once(port: Port) {
     let line = "POST /debts/nightly?create=1&every=1h";
     let statuses: Vec<_> = (0..3).map(|_| port.ask(line).status).collect();
     assert_eq!(statuses, [201, 200, 200]);

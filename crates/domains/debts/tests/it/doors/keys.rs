@@ -4,9 +4,12 @@ use tally_access::Scope;
 
 use super::Port;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ping_url_pays_its_debt_and_nothing_else() {
-    let port = Port::with_keys().await;
+on_both!(
+    open: [pages_of_other_sites_pay_nothing],
+    with_keys: [a_ping_url_pays_its_debt_and_nothing_else, a_key_of_the_right_scope_pays_where_the_product_has_it, every_door_asks_for_its_scope, guesses_in_urls_are_slowed, keys_in_urls_show_nowhere, a_key_pays_in_its_namespace_only, a_payment_says_who_paid_in_few_bytes],
+);
+
+async fn a_ping_url_pays_its_debt_and_nothing_else(port: Port) {
     let id = port.add(r#"{"slug":"backup","every":"1h"}"#);
     assert_eq!(port.says(&format!("GET /ping/{id}")), (200, "OK".into()));
     assert_eq!(port.says(&format!("GET /ping/{id}/fail")), (200, "OK".into()));
@@ -21,9 +24,7 @@ async fn a_ping_url_pays_its_debt_and_nothing_else() {
     assert_eq!(port.kinds("backup"), ["success", "fail"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_the_right_scope_pays_where_the_product_has_it() {
-    let port = Port::with_keys().await;
+async fn a_key_of_the_right_scope_pays_where_the_product_has_it(port: Port) {
     port.add(r#"{"slug":"backup","every":"1h"}"#);
     let ping = |key: &str| port.says(&format!("GET /ping/{key}/backup"));
     assert_eq!(ping(port.key(Scope::Ingest)), (200, "OK".into()));
@@ -42,9 +43,7 @@ async fn a_key_of_the_right_scope_pays_where_the_product_has_it() {
     assert_eq!(port.kinds("backup").len(), 4);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_door_asks_for_its_scope() {
-    let port = Port::with_keys().await;
+async fn every_door_asks_for_its_scope(port: Port) {
     for (line, needed) in [
         ("GET /ping/k/unknown", Scope::Ingest),
         ("POST /ping/k/unknown/start", Scope::Ingest),
@@ -74,9 +73,7 @@ async fn every_door_asks_for_its_scope() {
 }
 
 /// As wrong keys in headers do.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guesses_in_urls_are_slowed() {
-    let port = Port::with_keys().await;
+async fn guesses_in_urls_are_slowed(port: Port) {
     port.add(r#"{"slug":"backup","every":"1h"}"#);
     let guess = format!("GET /ping/tally_ingest_{}/backup", "x".repeat(36));
     let statuses: Vec<_> = (0..12).map(|_| port.ask(&guess).status).collect();
@@ -86,9 +83,7 @@ async fn guesses_in_urls_are_slowed() {
 }
 
 /// Metrics have the pattern of a route, and errors nothing of the path that may be a key.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_in_urls_show_nowhere() {
-    let port = Port::with_keys().await;
+async fn keys_in_urls_show_nowhere(port: Port) {
     let id = port.add(r#"{"slug":"backup","every":"1h"}"#);
     let (ingest, admin) = (port.key(Scope::Ingest), port.key(Scope::Admin));
     let mut told = String::new();
@@ -114,9 +109,7 @@ async fn keys_in_urls_show_nowhere() {
 }
 
 /// A page of another site can send what has no `Origin`: an image's address.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_of_other_sites_pay_nothing() {
-    let port = Port::open().await;
+async fn pages_of_other_sites_pay_nothing(port: Port) {
     let id = port.add(r#"{"slug":"backup","every":"1h"}"#);
     let paths = [format!("/ping/{id}"), "/ping/any/new?create=1".into(), "/debts/backup".into()];
     for path in &paths {
@@ -140,9 +133,7 @@ async fn pages_of_other_sites_pay_nothing() {
 }
 
 /// A slug is one of the key's namespace, in every product.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_pays_in_its_namespace_only() {
-    let port = Port::with_keys().await;
+async fn a_key_pays_in_its_namespace_only(port: Port) {
     port.add(r#"{"slug":"backup","every":"1h"}"#);
     let foreign = port.foreign();
     let bearer = format!("authorization: Bearer {foreign}");
@@ -165,9 +156,7 @@ async fn a_key_pays_in_its_namespace_only() {
 }
 
 /// What is shown of who paid: the name of the key, and an address and a client that decide nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_payment_says_who_paid_in_few_bytes() {
-    let port = Port::with_keys().await;
+async fn a_payment_says_who_paid_in_few_bytes(port: Port) {
     port.add(r#"{"slug":"backup","every":"1h"}"#);
     let line = format!("POST /ping/{}/backup", port.key(Scope::Ingest));
     let agent = format!("user-agent: {}", "x".repeat(1_000));

@@ -7,12 +7,12 @@ use tally_proto::tally::debts::v1::debt_service_server::DebtService as _;
 use super::Port;
 use crate::backend::asked;
 
+on_both!(with_room: [lists_have_all_debts_in_the_order_in_which_they_were_made]);
+
 /// One more than are read at once.
 const DEBTS: usize = 1_001;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_have_all_debts_in_the_order_in_which_they_were_made() {
-    let port = Port::with_room(2_000).await;
+async fn lists_have_all_debts_in_the_order_in_which_they_were_made(port: Port) {
     // The last one by its slug is the first one by its number.
     for first in (0..DEBTS).step_by(500) {
         let pay = |number: usize| proto::PayRequest {

@@ -5,9 +5,11 @@ use tally_access::Scope;
 
 use super::Port;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_push_monitor_of_uptime_kuma_is_a_payment() {
-    let port = Port::with_keys().await;
+on_both!(
+    with_keys: [a_push_monitor_of_uptime_kuma_is_a_payment, telemetry_of_cronitor_is_a_payment],
+);
+
+async fn a_push_monitor_of_uptime_kuma_is_a_payment(port: Port) {
     let id = port.add(r#"{"slug":"probe","every":"1m"}"#);
     let ok = (200, "{\"ok\":true}\n".to_owned());
     assert_eq!(port.says(&format!("GET /api/push/{id}?status=up&msg=OK&ping=12.5")), ok);
@@ -35,9 +37,7 @@ async fn a_push_monitor_of_uptime_kuma_is_a_payment() {
     assert!(status == 400 && text.contains("ping: write a number"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn telemetry_of_cronitor_is_a_payment() {
-    let port = Port::with_keys().await;
+async fn telemetry_of_cronitor_is_a_payment(port: Port) {
     port.add(r#"{"slug":"job","every":"1h","run_limit":"1h"}"#);
     let ingest = port.key(Scope::Ingest);
     let tell = |rest: &str| port.says(&format!("GET /p/{ingest}/{rest}"));

@@ -2,11 +2,13 @@
 
 use super::Port;
 
+on_both!(
+    open: [pings_are_answered_as_healthchecks_does, the_bytes_of_runitor_are_a_run_and_a_retry_counts_once, a_ping_makes_its_debt_if_it_asks_for_that_once, alertmanager_pays_while_its_watchdog_fires],
+);
+
 const RUN: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pings_are_answered_as_healthchecks_does() {
-    let port = Port::open().await;
+async fn pings_are_answered_as_healthchecks_does(port: Port) {
     let id = port.add(r#"{"slug":"backup","every":"1h","run_limit":"1h"}"#);
     let unknown = "00000000-0000-4000-8000-000000000000";
     for (line, status, body) in [
@@ -55,32 +57,60 @@ async fn pings_are_answered_as_healthchecks_does() {
     assert_eq!(statuses, [0, 255, 3]);
 }
 
-/// POST, `Content-Type: text/plain`, a run id with each: a start, the beginning of the output's end, an exit
-/// status. A retry is known by its run: healthchecks/healthchecks#319.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_bytes_of_runitor_are_a_run_and_a_retry_counts_once() {
-    let port = Port::open().await;
+/// runitor: POST, `Content-Type: text/plain`, a run id with each. A start, whose answer says how much of the end of
+/// the output is taken; then that, to the plain URL or to the exit status. After a time-out, or 503, it sends the
+/// same up to twice more. A retry is known by its run: healthchecks/healthchecks#319.
+async fn the_bytes_of_runitor_are_a_run_and_a_retry_counts_once(port: Port) {
     let id = port.add(r#"{"slug":"job","every":"1h","run_limit":"1h"}"#);
     let headers =
         ["user-agent: runitor/v1.4.1 (+https://bdd.fi/x/runitor)", "content-type: text/plain"];
-    let send = |path: &str, body: &str| {
-        let answer = port.send(&format!("POST /ping/{path}?rid={RUN}"), &headers, body);
-        assert_eq!((answer.status, &*answer.body), (200, "OK"), "{path}");
+    // It takes 200 and 201 alone for a success.
+    let send = |path: &str, query: &str, body: &str, told: (u16, &str)| {
+        let answer = port.send(&format!("POST /ping/{path}?{query}"), &headers, body);
+        for _ in 1..3 {
+            let again = port.send(&format!("POST /ping/{path}?{query}"), &headers, body);
+            assert_eq!((again.status, &*again.body), (200, "OK"), "{path}, sent again");
+        }
+        assert_eq!((answer.status, &*answer.body), told, "{path}");
+        let limit = answer.header("ping-body-limit").and_then(|limit| limit.parse::<usize>().ok());
+        limit.expect("a limit")
     };
-    for _ in 0..6 {
-        send(&format!("{id}/start"), "");
+    let (ok, made) = ((200, "OK"), (201, "Created"));
+    let output = format!("{}{}", "a".repeat(5_000), "b".repeat(10_000));
+    let mut runs = Vec::new();
+    for (number, (ends, query, told)) in [
+        (format!("{id}/7"), "", ok),
+        (id.clone(), "", ok),
+        // The program could not be run.
+        (format!("{id}/fail"), "", ok),
+        ("anykey/made/1".to_owned(), "&create=1", made),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let rid = format!("{}{number}", &RUN[..RUN.len() - 1]);
+        let query = format!("rid={rid}{query}");
+        let begins =
+            if told == made { "anykey/made/start".to_owned() } else { format!("{id}/start") };
+        let limit = send(&begins, &query, "", told);
+        send(&ends, &query, &output[output.len() - limit..], ok);
+        runs.push(rid);
     }
-    for _ in 0..6 {
-        send(&format!("{id}/7"), &"x".repeat(10_001));
-    }
-    let run = RUN.to_owned();
-    assert_eq!(
-        port.payments("job"),
-        [("start".to_owned(), run.clone(), None), ("fail".to_owned(), run, Some(7))]
-    );
+    let run = |at: usize| runs[at].clone();
+    let started = |at: usize| ("start".to_owned(), run(at), None);
+    let right = [
+        started(0),
+        ("fail".to_owned(), run(0), Some(7)),
+        started(1),
+        ("success".to_owned(), run(1), None),
+        started(2),
+        ("fail".to_owned(), run(2), None),
+    ];
+    assert_eq!(port.payments("job"), right);
+    assert_eq!(port.payments("made"), [started(3), ("fail".to_owned(), run(3), Some(1))]);
     let payments = port.own("GET /api/v1/debts/job/payments", "");
     let last = &payments["payments"][0];
-    assert_eq!(last["body"].as_str().map(str::len), Some(10_000));
+    assert_eq!(last["body"].as_str(), Some(&output[5_000..]), "the end of the output");
     assert!(
         last["source"].as_str().is_some_and(|source| source.contains("runitor/v1.4.1")),
         "{last}"
@@ -90,9 +120,7 @@ async fn the_bytes_of_runitor_are_a_run_and_a_retry_counts_once() {
 
 /// An unknown debt is 404 unless the call opts in, and then the terms come in that same call:
 /// healthchecks/healthchecks#849, #626, #352.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ping_makes_its_debt_if_it_asks_for_that_once() {
-    let port = Port::open().await;
+async fn a_ping_makes_its_debt_if_it_asks_for_that_once(port: Port) {
     assert_eq!(port.says("POST /ping/k/new"), (404, "not found".into()));
     assert_eq!(port.says("POST /ping/k/new?create=1"), (201, "Created".into()));
     assert_eq!(port.says("POST /ping/k/new?create=1"), (200, "OK".into()));
@@ -133,9 +161,7 @@ async fn a_ping_makes_its_debt_if_it_asks_for_that_once() {
 }
 
 /// A group that is resolved is sent as well, and is no payment: the switch of a dead man is let go.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alertmanager_pays_while_its_watchdog_fires() {
-    let port = Port::open().await;
+async fn alertmanager_pays_while_its_watchdog_fires(port: Port) {
     let id = port.add(r#"{"slug":"watchdog","every":"5m"}"#);
     let headers = ["user-agent: Alertmanager/0.28.0", "content-type: application/json"];
     let webhook = |status: &str, alerts: &str| {
@@ -152,4 +178,8 @@ async fn alertmanager_pays_while_its_watchdog_fires() {
     assert_eq!(port.kinds("watchdog"), ["success", "success", "log"]);
     let wrong = port.send(&format!("POST /ping/{id}"), &headers, "{");
     assert_eq!(wrong.status, 400, "{wrong:?}");
+    // What the address says is more than success stays what it is.
+    let body = r#"{"version":"4","status":"resolved","alerts":[]}"#;
+    assert_eq!(port.send(&format!("POST /ping/{id}/fail"), &headers, body).status, 200);
+    assert_eq!(port.kinds("watchdog").last().map(String::as_str), Some("fail"));
 }

@@ -4,11 +4,19 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use tally_access::Scope;
+use tally_testkit::{eventually, http};
 
-use super::Port;
+use super::{Place, Port};
+
+on_both!(
+    open: [calls_of_curl_are_runs, a_config_makes_and_changes_a_monitor, a_config_of_the_wrong_type_is_told_with_the_check_in, a_check_in_in_progress_is_a_heartbeat, an_end_waits_for_the_beginning_that_makes_its_monitor, an_envelope_has_so_many_check_ins_and_only_an_end_says_how_long_it_took],
+    with_keys: [an_envelope_is_taken_as_it_is_and_compressed, nobody_is_told_to_stop_sending],
+);
 
 const RUN: &str = "3fa85f6457174562b3fc2c963f66afa6";
 const SAME: &str = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
+/// How long a test waits for what must come.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 const JSON: &[&str] = &["content-type: application/json"];
 const CRONTAB: &str = r#"{"schedule":{"type":"crontab","value":"0 * * * *"},"checkin_margin":5,"max_runtime":30,"timezone":"Europe/Riga","failure_issue_threshold":2}"#;
 
@@ -20,9 +28,7 @@ fn envelope(check_in: &str) -> String {
 }
 
 /// Start and end became two check-ins: getsentry/sentry#68161.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_of_curl_are_runs() {
-    let port = Port::open().await;
+async fn calls_of_curl_are_runs(port: Port) {
     port.add(r#"{"slug":"nightly","every":"1h","run_limit":"1h"}"#);
     let call = |line: &str| port.says(line);
     for (line, status) in [
@@ -70,9 +76,7 @@ async fn calls_of_curl_are_runs() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_config_makes_and_changes_a_monitor() {
-    let port = Port::open().await;
+async fn a_config_makes_and_changes_a_monitor(port: Port) {
     let send = |slug: &str, body: &str| {
         let answer = port.send(&format!("POST /api/1/cron/{slug}/k?status=error"), JSON, body);
         (answer.status, answer.body)
@@ -128,10 +132,41 @@ async fn a_config_makes_and_changes_a_monitor() {
     assert_eq!(port.own("GET /api/v1/debts/hourly", "")["status"], "paused");
 }
 
+/// It is no reason to lose the check-in, which its client would not send again. Whoever looks at it is told.
+async fn a_config_of_the_wrong_type_is_told_with_the_check_in(port: Port) {
+    port.add(r#"{"slug":"hourly","every":"1h"}"#);
+    for (config, told) in [
+        ("7", "monitor_config: invalid type: integer"),
+        (r#""hourly""#, "monitor_config: invalid type: string"),
+        (r#"{"schedule":"0 * * * *"}"#, "monitor_config: invalid type: string"),
+        (
+            r#"{"schedule":{"type":"interval","value":{},"unit":"day"}}"#,
+            "monitor_config.schedule.value: ",
+        ),
+        (
+            r#"{"schedule":{"type":"crontab","value":"0 * * * *"},"checkin_margin":-1}"#,
+            "monitor_config: invalid value: integer `-1`",
+        ),
+        (r#"{"schedule":{"type":"crontab","value":"0 0 30 2 *"}}"#, "cron: no day of any year"),
+    ] {
+        let send = |slug: &str| {
+            let body = format!(r#"{{"status":"ok","monitor_config":{config}}}"#);
+            let answer = port.send(&format!("POST /api/1/cron/{slug}/k"), JSON, &body);
+            (answer.status, answer.body)
+        };
+        assert_eq!(send("hourly"), (202, String::new()), "{config}");
+        let paid = port.own("GET /api/v1/debts/hourly/payments", "")["payments"][0].clone();
+        let body = paid["body"].as_str().unwrap_or_default();
+        assert!(body.contains(" is left aside: ") && body.contains(told), "{config}: {paid}");
+        let (status, text) = send("other");
+        assert!(status == 400 && text.contains(told), "{config}: {status} {text}");
+    }
+    assert_eq!(port.kinds("hourly"), ["success"; 6]);
+    assert_eq!(port.own("GET /api/v1/debts/hourly", "")["definition"]["every"], "1h");
+}
+
 /// Each check-in in progress moves the time-out on: healthchecks/healthchecks#1232.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_in_in_progress_is_a_heartbeat() {
-    let port = Port::open().await;
+async fn a_check_in_in_progress_is_a_heartbeat(port: Port) {
     let body =
         format!(r#"{{"status":"in_progress","check_in_id":"{RUN}","monitor_config":{CRONTAB}}}"#);
     let overdue_at = |now: &str| {
@@ -145,9 +180,7 @@ async fn a_check_in_in_progress_is_a_heartbeat() {
     assert_eq!(overdue_at("06:20:00"), "2030-06-15T06:50:00Z");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_envelope_is_taken_as_it_is_and_compressed() {
-    let port = Port::with_keys().await;
+async fn an_envelope_is_taken_as_it_is_and_compressed(port: Port) {
     let auth = format!(
         "x-sentry-auth: Sentry sentry_key={}, sentry_version=7, sentry_client=sentry-cli/2.50",
         port.key(Scope::Ingest)
@@ -193,10 +226,43 @@ fn sent(port: &Port, path: &str, coding: &str, body: &[u8]) -> String {
     })
 }
 
+/// As the SDK for JavaScript sends them, whose end has no config: the beginning is still on its way when the end
+/// comes, which waits for it.
+async fn an_end_waits_for_the_beginning_that_makes_its_monitor(port: Port) {
+    let Place::Database(database) = &port.place else { return };
+    let lock = database.connect().await;
+    lock.batch_execute("BEGIN; LOCK TABLE tally_debts IN SHARE MODE").await.expect("locked");
+    let config = format!(r#","monitor_config":{CRONTAB}"#);
+    let send = |status: &str, config: &str| {
+        let body = format!(r#"{{"check_in_id":"{RUN}","status":"{status}"{config}}}"#);
+        let url = port.url.clone();
+        std::thread::spawn(move || http(&url, "POST /api/1/cron/job/k", JSON, &body).status)
+    };
+    let begun = send("in_progress", &config);
+    let waiting =
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tally_debts'::REGCLASS";
+    let is_waiting = async || {
+        let row = lock.query_one(waiting, &[]).await.expect("a count");
+        if row.get::<_, i64>(0) > 0 { Ok(()) } else { Err("it is not on its way") }
+    };
+    eventually("the beginning", LIMIT, is_waiting).await;
+    let ended = send("ok", "");
+    let is_looked_at = async || {
+        let metrics = port.says("GET /metrics").1;
+        let is_done = metrics.contains("tally_batch_rows_count{domain=\"debts\"} 1\n");
+        if is_done { Ok(()) } else { Err("no debt is found for the end") }
+    };
+    eventually("the end", LIMIT, is_looked_at).await;
+    // A call that begins now, and does not wait, is done before the beginning is.
+    assert_eq!(port.says("GET /ping/k/unknown").0, 404);
+    lock.batch_execute("ROLLBACK").await.expect("unlocked");
+    let told = tokio::task::block_in_place(|| [begun, ended].map(std::thread::JoinHandle::join));
+    let told = told.map(|status| status.expect("an answer"));
+    assert_eq!((told, port.kinds("job")), ([202; 2], vec!["heartbeat".into(), "success".into()]));
+}
+
 /// A client that is told 429 sends nothing for a minute, of other monitors as well.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_told_to_stop_sending() {
-    let port = Port::with_keys().await;
+async fn nobody_is_told_to_stop_sending(port: Port) {
     for number in 0..20 {
         port.add(&format!(r#"{{"slug":"debt-{number}","every":"1h"}}"#));
     }
@@ -209,9 +275,7 @@ async fn nobody_is_told_to_stop_sending() {
     assert_eq!(statuses, [[401; 10].as_slice(), &[403; 2]].concat());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_envelope_has_so_many_check_ins_and_only_an_end_says_how_long_it_took() {
-    let port = Port::open().await;
+async fn an_envelope_has_so_many_check_ins_and_only_an_end_says_how_long_it_took(port: Port) {
     port.add(r#"{"slug":"job","every":"1h"}"#);
     let items = |count: usize| {
         let item = "{\"type\":\"check_in\"}\n{\"monitor_slug\":\"job\",\"status\":\"ok\"}\n";

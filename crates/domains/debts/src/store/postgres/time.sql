@@ -1,0 +1,2 @@
+-- What time it is by the clock of the database.
+SELECT clock_timestamp()
