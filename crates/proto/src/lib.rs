@@ -15,6 +15,7 @@
 //! | `gen/tally.producers.v1.rs` | opening producers and acknowledging their batches |
 //! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
 //! | `gen/tally.server.v1.rs` | what a server says of itself |
+//! | `gen/tally.timelines.v1.rs` | timelines |
 //! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
 
 mod lenient;
@@ -76,6 +77,15 @@ pub mod tally {
         #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
         pub mod v1 {
             include!("gen/tally.server.v1.rs");
+        }
+    }
+
+    /// The packages of the domain `timelines`.
+    pub mod timelines {
+        /// Timelines and their events, and the stubs of `TimelineService`.
+        #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+        pub mod v1 {
+            include!("gen/tally.timelines.v1.rs");
         }
     }
 }

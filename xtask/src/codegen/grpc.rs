@@ -127,7 +127,7 @@ impl<'a> Source<'a> {
                 "| `{}` | {} | {} | {} |\n",
                 field.name(),
                 field.number(),
-                type_of(field),
+                type_of(message, field),
                 cell(format!("{}{choice}", marked(comment)).trim()),
             );
         }
@@ -145,8 +145,17 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The type of a field, and how many there may be.
-fn type_of(field: &FieldDescriptorProto) -> String {
+/// The type of a field of a message, and how many there may be.
+fn type_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
+    // A map is a list of a type that the compiler makes for it.
+    let mut entries = message.nested_type.iter().filter(|one| {
+        let is_map = one.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry);
+        is_map && field.type_name().ends_with(&format!(".{}.{}", message.name(), one.name()))
+    });
+    if let Some(DescriptorProto { field, .. }) = entries.next() {
+        let parts: Vec<_> = field.iter().map(|part| type_of(message, part)).collect();
+        return format!("map of {}", parts.join(" to "));
+    }
     let name = match field.r#type() {
         Type::Message | Type::Enum => link(field.type_name()),
         other => other.as_str_name().trim_start_matches("TYPE_").to_lowercase(),

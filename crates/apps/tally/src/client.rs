@@ -3,6 +3,7 @@
 mod caller;
 mod failed;
 mod look;
+pub(crate) mod patience;
 mod why;
 
 use std::fmt;

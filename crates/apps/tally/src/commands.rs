@@ -11,3 +11,4 @@ pub(crate) mod migrate;
 pub(crate) mod requests;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod timelines;

@@ -52,7 +52,7 @@ use crate::commands::requests::{
     roll_up, rules, top, totals,
 };
 use crate::commands::{
-    backup, completions, config, copy, debts, health, key, migrate, serve, status,
+    backup, completions, config, copy, debts, health, key, migrate, serve, status, timelines,
 };
 use crate::env_file::read_env_file;
 use crate::settings::{DomainArgs, ServeArgs};
@@ -87,6 +87,7 @@ enum Command {
     Producers(producers::ProducersArgs),
     Rules(rules::RulesArgs),
     Debts(debts::DebtsArgs),
+    Timelines(timelines::TimelinesArgs),
     Key(key::KeyArgs),
     Backup(backup::BackupArgs),
     Copy(copy::CopyArgs),
@@ -196,6 +197,7 @@ async fn does(
         Command::Producers(args) => producers::run(args, &SystemClock).await,
         Command::Rules(args) => rules::run(args).await,
         Command::Debts(args) => debts::run(args).await,
+        Command::Timelines(args) => timelines::run(args, &SystemClock).await,
         Command::Key(args) => key::run(args, problems, &SystemClock).await,
         Command::Backup(args) => backup::run(args, problems).await,
         Command::Copy(args) => copy::run(args, domains, problems).await,
@@ -253,7 +255,8 @@ mod tests {
 
     use super::*;
 
-    const DOMAINS: &[Domain] = &[tally_requests::DOMAIN, tally_debts::DOMAIN];
+    const DOMAINS: &[Domain] =
+        &[tally_requests::DOMAIN, tally_debts::DOMAIN, tally_timelines::DOMAIN];
 
     /// Every variable that a command reads, with its default.
     fn variables() -> BTreeMap<String, String> {

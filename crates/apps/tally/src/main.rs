@@ -9,5 +9,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tally_app::run(&[tally_requests::DOMAIN, tally_debts::DOMAIN]).await
+    tally_app::run(&[tally_requests::DOMAIN, tally_debts::DOMAIN, tally_timelines::DOMAIN]).await
 }

@@ -24,7 +24,11 @@ more of those of `tally serve`.
 fn the_page_is_what_the_command_line_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let path = root.join(PAGE);
-    let page = page(super::command(&[tally_requests::DOMAIN, tally_debts::DOMAIN]));
+    let page = page(super::command(&[
+        tally_requests::DOMAIN,
+        tally_debts::DOMAIN,
+        tally_timelines::DOMAIN,
+    ]));
     if std::env::var_os(WRITE).is_some() {
         std::fs::write(&path, &page).expect("the page is written");
     }

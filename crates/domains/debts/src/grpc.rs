@@ -21,9 +21,9 @@ use self::messages::{
     at, flip, payment, read_before, read_limit, read_listing, run, shown, written,
 };
 use crate::error::Error;
-use crate::http::cursor;
 use crate::ledger::Done;
 use crate::service::{Service, Shown};
+use crate::store::cursor;
 
 /// What the methods need.
 pub(crate) const DEBT_SERVICE: &[(&str, Needs)] = &[

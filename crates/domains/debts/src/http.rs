@@ -21,18 +21,17 @@ use tally_access::Caller;
 use tally_runtime::tell;
 use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 
-pub(crate) use self::answers::{cursor, kind, read_cursor};
+pub(crate) use self::answers::kind;
 use self::describe::{
     ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, ORDER, PAUSE, PAY, PAYMENTS,
     RESUME, RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
 };
-pub(crate) use self::pay::RUN_BYTES_MAX;
 use crate::definition::Written;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::model::Named;
 use crate::service::{Service, Shown};
-use crate::store::Listing;
+use crate::store::{Listing, cursor, read_cursor};
 
 /// How large the body of a definition may be.
 const DEFINITION_BYTES_MAX: usize = 64 << 10;
@@ -131,7 +130,7 @@ async fn show(
     answer["runs"] = runs.iter().map(answers::run).collect();
     answer["next"] = next.iter().map(ToString::to_string).collect();
     answer["badge"] = badge.into();
-    Ok(answers::one(request.headers(), &answer))
+    Ok(api::one(request.headers(), &answer))
 }
 
 async fn update(
@@ -203,8 +202,7 @@ async fn payments(
     let Items { format, before, limit } = Items::read(&request, &PAYMENTS)?;
     let debt = service.find(&named(&request, &debt)).await?;
     let payments = service.payments(&debt, before, limit).await?;
-    let next = payments.last().filter(|_| payments.len() == limit as usize);
-    let next = next.map(|last| last.number).filter(|number| *number > 1);
+    let next = next_before(&payments, limit, |payment| payment.number);
     let items: Vec<_> = payments.iter().map(answers::payment).collect();
     let answer = json!({"payments": items, "next_before": next});
     Ok(answers::list(request.headers(), format, "payments", &answer))
@@ -218,8 +216,7 @@ async fn runs(
     let Items { format, before, limit } = Items::read(&request, &RUNS)?;
     let debt = service.find(&named(&request, &debt)).await?;
     let runs = service.runs(&debt, before, false, limit).await?;
-    let next = runs.last().filter(|_| runs.len() == limit as usize);
-    let next = next.map(|last| last.number).filter(|number| *number > 1);
+    let next = next_before(&runs, limit, |run| run.number);
     let items: Vec<_> = runs.iter().map(answers::run).collect();
     let answer = json!({"runs": items, "next_before": next});
     Ok(answers::list(request.headers(), format, "runs", &answer))
@@ -233,9 +230,14 @@ async fn flips(
     let Items { format, before, limit } = Items::read(&request, &FLIPS)?;
     let debt = service.find(&named(&request, &debt)).await?;
     let flips = service.told_flips(&debt, before, limit).await?;
-    let next = flips.last().filter(|_| flips.len() == limit as usize);
-    let next = next.map(|last| last.flip.number).filter(|number| *number > 1);
+    let next = next_before(&flips, limit, |told| told.flip.number);
     let items: Vec<_> = flips.iter().map(answers::flip).collect();
     let answer = json!({"flips": items, "next_before": next});
     Ok(answers::list(request.headers(), format, "flips", &answer))
+}
+
+/// Before which number the rest of a list begins, if there may be one: the first number is 1.
+fn next_before<T>(items: &[T], limit: u32, number: impl Fn(&T) -> i64) -> Option<i64> {
+    let last = items.last().filter(|_| items.len() == limit as usize);
+    last.map(number).filter(|number| *number > 1)
 }

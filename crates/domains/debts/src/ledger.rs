@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tally_outbox::Event;
+use tally_outbox::{Count, Event};
 use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
 use crate::definition::Definition;
 use crate::model::{Deadline, Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
-use crate::state::{self, Flip, Gap, RunChange};
+use crate::state::{self, Flip, Gap, Run, RunChange, State, Swept};
+use crate::terms::Terms;
 
 /// What is to be done with a debt.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,12 +99,17 @@ pub(crate) struct Changes {
     pub(crate) runs: Vec<KeptRun>,
     pub(crate) flips: Vec<KeptFlip>,
     pub(crate) events: Vec<Event>,
+    /// What is to be counted as requests.
+    pub(crate) counts: Vec<Count>,
     /// One for each deed.
     pub(crate) outcomes: Vec<Outcome>,
 }
 
 /// Makes the events of a flip, for everybody who is to be told.
 pub(crate) type Tell = Arc<dyn Fn(&Debt, &KeptFlip) -> Vec<Event> + Send + Sync>;
+
+/// What a sweep, a pause or a resumption makes of a debt; none if it stays as it is.
+type Turn = fn(&Terms, &State, &[Run], Timestamp, &[Gap]) -> Option<Swept>;
 
 /// Does deeds, in order.
 struct Ledger<'a> {
@@ -166,19 +172,9 @@ impl Ledger<'_> {
         };
         match deed {
             Deed::Pay(payment) => self.pay(debt, payment),
-            Deed::Sweep(_) => self.sweep(debt),
-            Deed::Pause(_) => {
-                let runs = self.runs_of(&debt);
-                let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
-                let paused = state::pause(terms, &debt.state, &runs, self.now, &gaps);
-                self.swept(debt, paused)
-            }
-            Deed::Resume(_) => {
-                let runs = self.runs_of(&debt);
-                let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
-                let resumed = state::resume(terms, &debt.state, &runs, self.now, &gaps);
-                self.swept(debt, resumed)
-            }
+            Deed::Sweep(_) => self.turn(debt, state::sweep),
+            Deed::Pause(_) => self.turn(debt, state::pause),
+            Deed::Resume(_) => self.turn(debt, state::resume),
             Deed::Update(_, definition) => self.update(debt, definition),
         }
     }
@@ -206,11 +202,15 @@ impl Ledger<'_> {
             took: payment.took,
         };
         let runs = self.runs_of(&debt);
-        let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
-        let paid = match state::pay(terms, &debt.state, &runs, &said, &gaps) {
+        let (terms, gaps) = (&debt.definition.terms, &self.loaded.gaps);
+        let paid = match state::pay(terms, &debt.state, &runs, &said, gaps) {
             Ok(paid) => paid,
             Err(why) => return Outcome::Refused(ErrorKind::InvalidArgument, why.to_string()),
         };
+        if let Some(series) = &debt.definition.count_as {
+            let count = series.of_payment(debt.namespace, &said.kind, &paid.noted, said.time);
+            self.changes.counts.extend(count);
+        }
         debt.payments += if faults::is_on("debts.skip") { 2 } else { 1 };
         let (id, number) = (debt.id, debt.payments);
         let known = Known { number, fingerprint: payment.fingerprint };
@@ -225,13 +225,8 @@ impl Ledger<'_> {
             noted: paid.noted,
         });
         let is_created = self.loaded.created.remove(&id);
-        let outcome = self.take(debt, paid.state, paid.runs, paid.flips);
-        match outcome {
-            Outcome::Done(done) => {
-                Outcome::Done(Box::new(Done { payment: number, is_created, ..*done }))
-            }
-            other => other,
-        }
+        let debt = self.take(debt, paid.state, paid.runs, paid.flips);
+        Outcome::Done(Box::new(Done { debt, payment: number, is_repeated: false, is_created }))
     }
 
     fn repeated(&self, debt: Debt, known: Known) -> Outcome {
@@ -239,39 +234,36 @@ impl Ledger<'_> {
         Outcome::Done(Box::new(Done { debt, payment, is_repeated: true, is_created: false }))
     }
 
-    fn sweep(&mut self, debt: Debt) -> Outcome {
+    fn turn(&mut self, debt: Debt, turn: Turn) -> Outcome {
         let runs = self.runs_of(&debt);
-        let (terms, gaps) = (&debt.definition.terms, self.loaded.gaps.clone());
-        let swept = state::sweep(terms, &debt.state, &runs, self.now, &gaps);
-        self.swept(debt, swept)
-    }
-
-    fn swept(&mut self, debt: Debt, swept: Option<state::Swept>) -> Outcome {
-        match swept {
-            Some(swept) => {
-                self.take(debt, swept.state, swept.runs, swept.flip.into_iter().collect())
-            }
+        let terms = &debt.definition.terms;
+        match turn(terms, &debt.state, &runs, self.now, &self.loaded.gaps) {
+            Some(turned) => done(self.swept(debt, turned)),
             None => done(debt),
         }
     }
 
-    fn update(&mut self, mut debt: Debt, definition: &Definition) -> Outcome {
-        let (runs, gaps) = (self.runs_of(&debt), self.loaded.gaps.clone());
-        let (old, new) = (&debt.definition.terms, &definition.terms);
-        let amended = state::amend(old, new, &debt.state, &runs, self.now, &gaps);
-        debt.definition = definition.clone();
-        self.changes.redefined.insert(debt.id);
-        self.take(debt, amended.state, amended.runs, amended.flip.into_iter().collect())
+    fn swept(&mut self, debt: Debt, swept: Swept) -> Debt {
+        self.take(debt, swept.state, swept.runs, swept.flip.into_iter().collect())
     }
 
-    /// Takes over what has become of a debt.
+    fn update(&mut self, mut debt: Debt, definition: &Definition) -> Outcome {
+        let runs = self.runs_of(&debt);
+        let (old, new) = (&debt.definition.terms, &definition.terms);
+        let amended = state::amend(old, new, &debt.state, &runs, self.now, &self.loaded.gaps);
+        debt.definition = definition.clone();
+        self.changes.redefined.insert(debt.id);
+        done(self.swept(debt, amended))
+    }
+
+    /// Takes over what has become of a debt, and returns it.
     fn take(
         &mut self,
         mut debt: Debt,
-        state: state::State,
+        state: State,
         runs: Vec<RunChange>,
         flips: Vec<Flip>,
-    ) -> Outcome {
+    ) -> Debt {
         let id = debt.id;
         debt.state = state;
         let of_debt = self.loaded.runs.entry(id).or_default();
@@ -295,6 +287,9 @@ impl Ledger<'_> {
         let flips =
             if faults::is_on("debts.twice") { [flips.clone(), flips].concat() } else { flips };
         for Flip { at, cause } in flips {
+            if let Some(series) = &debt.definition.count_as {
+                self.changes.counts.extend(series.of_flip(debt.namespace, &cause, at));
+            }
             debt.flips += 1;
             let (number, noticed) = (debt.flips, self.now);
             let at = if faults::is_on("debts.late") { noticed } else { at };
@@ -306,10 +301,10 @@ impl Ledger<'_> {
         }
         let before = self.loaded.debts.insert(id, debt.clone());
         self.debts.entry(id).or_insert(before.as_ref().and_then(Debt::deadline));
-        done(debt)
+        debt
     }
 
-    fn runs_of(&self, debt: &Debt) -> Vec<state::Run> {
+    fn runs_of(&self, debt: &Debt) -> Vec<Run> {
         let runs = self.loaded.runs.get(&debt.id).into_iter().flatten();
         runs.map(|kept| kept.run.clone()).collect()
     }

@@ -2,14 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `counted.rs` | what payments and alarms are counted under, as requests |
 //! | `definition.rs` | what is agreed of a debt, as it is written, and what is wrong with it |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `doors.rs`, `doors/` | the HTTP of other products |
-//! | `durations.rs` | durations as people write them |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
 //! | `event.rs` | what receivers are told of alarms and recoveries |
 //! | `grpc.rs` | `DebtService`: between messages and service |
-//! | `hash.rs` | hashes that stand in the database for what they are of |
 //! | `held.rs` | payments that are received and not stored yet |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
@@ -26,14 +25,13 @@
 //! | `terms.rs` | what is agreed of a debt: its schedule and its limits |
 //! | `writer.rs` | payments on their way to the store |
 
+mod counted;
 mod definition;
 mod domain;
 mod doors;
-pub mod durations;
 mod error;
 mod event;
 mod grpc;
-mod hash;
 mod held;
 mod http;
 mod keeper;
@@ -53,11 +51,3 @@ mod writer;
 pub use domain::DOMAIN;
 pub use service::Service;
 pub use settings::Settings;
-
-/// How much of a text its error repeats.
-const REPEATED_CHARS_MAX: usize = 40;
-
-/// The beginning of a text, for its error.
-fn beginning(text: &str) -> String {
-    text.chars().take(REPEATED_CHARS_MAX).collect()
-}

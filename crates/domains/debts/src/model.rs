@@ -13,6 +13,9 @@ use crate::state::{Cause, Kind, Noted, Run, State, Status};
 /// How much of the body of a payment is kept, in bytes.
 pub(crate) const BODY_BYTES_MAX: usize = 10_000;
 
+/// The longest id of a run, in bytes.
+const RUN_BYTES_MAX: usize = 100;
+
 /// What a debt is asked for by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
@@ -159,7 +162,9 @@ impl Which {
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if is_number => Self::Number(number),
-            _ if text.len() > SLUG_BYTES_MAX => Self::Slug(crate::beginning(text) + "\u{2026}"),
+            _ if text.len() > SLUG_BYTES_MAX => {
+                Self::Slug(tally_runtime::text::beginning(text) + "\u{2026}")
+            }
             _ => Self::Slug(text.replace('\0', "\u{fffd}")),
         }
     }
@@ -193,6 +198,12 @@ impl KeptFlip {
     pub(crate) fn is_alarm(&self) -> bool {
         self.number % 2 == 1
     }
+}
+
+/// What is wrong with the id of a run, whatever door it comes through.
+pub(crate) fn wrong_run(run: &str) -> Option<String> {
+    let is_wrong = run.len() > RUN_BYTES_MAX || run.contains('\0');
+    is_wrong.then(|| format!("it has at most {RUN_BYTES_MAX} bytes, and no NUL"))
 }
 
 /// Kinds as the database has them.

@@ -12,10 +12,10 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tally_runtime::durations;
 use tally_runtime::zones::TZDB_VERSION;
 
 pub use self::cron::{Cron, Field, Times};
-use crate::durations;
 
 /// The text for no schedule.
 const NONE: &str = "none";
@@ -170,12 +170,12 @@ impl Schedule {
                 interval => Self::Interval(interval),
             }
         } else if cron::looks_like_on_calendar(text) {
-            return Err(Invalid::OnCalendar { near: crate::beginning(text) });
+            return Err(Invalid::OnCalendar { near: tally_runtime::text::beginning(text) });
         } else {
-            return Err(Invalid::Kind { near: crate::beginning(text) });
+            return Err(Invalid::Kind { near: tally_runtime::text::beginning(text) });
         };
         match zone {
-            Some(given) => Err(Invalid::NoZone { given: crate::beginning(given) }),
+            Some(given) => Err(Invalid::NoZone { given: tally_runtime::text::beginning(given) }),
             None => Ok(schedule),
         }
     }

@@ -36,7 +36,7 @@ use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment, Which}
 use crate::schedule::whole_micros;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::store::{Added, Listing, Place, Store, subject};
+use crate::store::{Added, Listing, Numbered, Place, Store, subject};
 use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
@@ -278,6 +278,18 @@ impl Service {
         debts.truncate(listing.limit);
         let last = debts.last().filter(|_| has_more).map(|last| listing.place(last, now));
         Ok((debts, last))
+    }
+
+    /// Debts after a number, in the order in which they were made.
+    pub(crate) async fn numbered(
+        &self,
+        namespace: Namespace,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Numbered>, Error> {
+        let _place = self.place().await;
+        let debts = self.store.numbered(namespace, after, limit).await;
+        debts.map_err(Error::store("list debts"))
     }
 
     /// Debts that are late, in order of their slugs: at most so many.

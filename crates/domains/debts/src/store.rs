@@ -25,7 +25,7 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
-pub(crate) use self::listing::{Listing, Place};
+pub(crate) use self::listing::{Listing, Numbered, Place, cursor, read_cursor};
 use self::told::{Told, creations, named};
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};
@@ -362,7 +362,7 @@ impl Store {
 /// What the events of a debt for one receiver have in common, so that they arrive in order, and one
 /// receiver does not wait for another.
 pub(crate) fn subject(debt: Uuid, to: &Receiver) -> Uuid {
-    crate::hash::of(&[debt.as_bytes(), to.url().as_bytes()])
+    tally_runtime::hash::of(&[debt.as_bytes(), to.url().as_bytes()])
 }
 
 /// The gap before now, if the last sweep is so long ago.

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tally_runtime::durations::{self, shown};
 
-use crate::durations::{self, shown};
 use crate::schedule::{self, Schedule};
 
 /// The highest number of failures to an alarm, or of successes to a recovery.
@@ -205,7 +205,7 @@ impl Terms {
         for Stage { name, .. } in &self.stages {
             let is_name = (1..=STAGE_CHARS_MAX).contains(&name.chars().count());
             if !is_name || !names.insert(name) {
-                wrong.push(Invalid::Stage(crate::beginning(name)));
+                wrong.push(Invalid::Stage(tally_runtime::text::beginning(name)));
             }
         }
         wrong

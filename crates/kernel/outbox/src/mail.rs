@@ -5,10 +5,12 @@
 //! | `letter.rs` | what a person reads: a subject and a text, and the message that they are |
 //! | `settings.rs` | the settings, as flags and variables, and checked |
 //! | `submit.rs` | one attempt: a conversation by SMTP |
+//! | `wire.rs` | what the conversation goes by: up to STARTTLS, and as long as the server does not say too much |
 
 mod letter;
 mod settings;
 mod submit;
+mod wire;
 
 use std::fmt;
 use std::str::FromStr;

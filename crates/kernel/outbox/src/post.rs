@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use uuid::Uuid;
 
 use crate::Secrets;
@@ -72,18 +73,26 @@ impl Client {
     }
 
     async fn attempt(&self, receiver: &Webhook, message: Message<'_>) -> Result<Answer, String> {
-        let stream = connect(receiver).await?;
+        let stream = connect(receiver.host(), receiver.port()).await?;
         let now = message.now;
         let request = message.request(receiver)?;
         if !receiver.is_https() {
             return exchange(stream, request, now).await;
         }
-        let name = ServerName::try_from(receiver.host().to_owned());
+        exchange(self.encrypt(receiver.host(), stream).await?, request, now).await
+    }
+
+    /// Begins TLS with whoever shows that this is its name.
+    pub(crate) async fn encrypt(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, String> {
+        let name = ServerName::try_from(host.to_owned());
         let name =
             name.map_err(|_| "the host is no name that a certificate can have".to_owned())?;
         let stream = self.tls()?.connect(name, stream).await;
-        let stream = stream.map_err(|error| format!("TLS: {error}"))?;
-        exchange(stream, request, now).await
+        stream.map_err(|error| format!("TLS: {error}"))
     }
 
     fn tls(&self) -> Result<&TlsConnector, String> {
@@ -119,9 +128,8 @@ impl Message<'_> {
     }
 }
 
-async fn connect(receiver: &Webhook) -> Result<TcpStream, String> {
-    let place = (receiver.host(), receiver.port());
-    let addresses = tokio::net::lookup_host(place).await;
+pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+    let addresses = tokio::net::lookup_host((host, port)).await;
     let addresses = addresses.map_err(|error| format!("look up the host: {error}"))?.collect();
     first(addresses, TcpStream::connect).await.map_err(|error| format!("connect: {error}"))
 }
@@ -186,7 +194,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use rustls::ServerConfig;
     use rustls_pki_types::pem::PemObject as _;
     use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -234,7 +242,7 @@ mod tests {
     }
 
     /// A client that trusts an authority, or nobody.
-    fn trusting(authority: Option<&str>) -> Client {
+    pub(crate) fn trusting(authority: Option<&str>) -> Client {
         let mut roots = RootCertStore::empty();
         if let Some(pem) = authority {
             let certificate =

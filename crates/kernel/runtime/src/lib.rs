@@ -10,9 +10,11 @@
 //! | `config.rs` | settings whose mistakes are collected and reported at once |
 //! | `day.rs` | a UTC day |
 //! | `distance.rs` | how far apart two spellings are |
+//! | `durations.rs` | durations as people write them |
 //! | `error.rs` | the error of an operation on a database: did it happen, is it worth repeating |
 //! | `faults.rs` | points at which a test can stop the process |
 //! | `file.rs` | small files that settings name |
+//! | `hash.rs` | hashes that stand in a database for what they are of |
 //! | `kind.rs` | the kinds of failure, and the one table from kind to gRPC and HTTP status |
 //! | `metrics.rs`, `metrics/` | counters, gauges and histograms, and the answer to a scrape |
 //! | `namespace.rs` | a namespace |
@@ -32,9 +34,11 @@ mod clock;
 pub mod config;
 mod day;
 mod distance;
+pub mod durations;
 mod error;
 pub mod faults;
 pub mod file;
+pub mod hash;
 mod kind;
 pub mod metrics;
 mod namespace;

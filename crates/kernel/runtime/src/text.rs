@@ -53,6 +53,15 @@ pub fn age(seconds: i64) -> String {
     }
 }
 
+/// How much of a text its error repeats.
+const REPEATED_CHARS_MAX: usize = 40;
+
+/// The beginning of a text, for its error.
+#[must_use]
+pub fn beginning(text: &str) -> String {
+    text.chars().take(REPEATED_CHARS_MAX).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

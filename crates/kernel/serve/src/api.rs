@@ -11,6 +11,7 @@
 //! | `parameters.rs` | query parameters, whose mistakes are collected |
 //! | `problem.rs` | what went wrong, as RFC 9457 has it |
 //! | `room.rs` | memory for what clients read and send at their own pace |
+//! | `schema.rs` | JSON schemas that those of all domains are made of |
 
 mod accept;
 mod answer;
@@ -21,13 +22,16 @@ mod idempotency;
 mod parameters;
 mod problem;
 mod room;
+pub mod schema;
 
 use axum::Router;
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value};
 
 pub use self::accept::{FORMAT, Format, preferred, wants_page};
-pub use self::answer::{GivenUp, PART_BYTES, json, streamed, tag_of, tagged, text, untagged};
+pub use self::answer::{
+    GivenUp, PART_BYTES, json, one, paged, streamed, tag_of, tagged, text, untagged,
+};
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
 pub use self::given::{Beginning, Given, beginning, json_of, read, whole};

@@ -9,6 +9,7 @@
 //! | `frame.rs` | what surrounds each page, and the headers of its answer |
 //! | `link.rs` | addresses with parameters |
 //! | `login.rs` | `/login` and `/logout` |
+//! | `snippet.rs` | lines to copy |
 //! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
 
 mod about;
@@ -18,6 +19,7 @@ mod chart;
 mod frame;
 mod link;
 pub(crate) mod login;
+mod snippet;
 mod text;
 
 use std::pin::Pin;
@@ -33,6 +35,7 @@ pub use self::about::{About, Setting};
 pub use self::chart::{Bar, Chart, Tick, sparkline};
 pub use self::frame::{Frame, Page};
 pub use self::link::Link;
+pub use self::snippet::snippet;
 pub use self::text::{SHOWN_CHARS_MAX, change, compact, name, percent, plain, thousands};
 use crate::Domains;
 use crate::facts::Origin;

@@ -23,6 +23,7 @@ use tally_runtime::random;
 use tonic::Status;
 
 use self::define::DefinitionArgs;
+use crate::client::patience::Failed;
 use crate::client::{Caller, MESSAGE_BYTES_MAX, ServerArgs, describe, may_be_done};
 use crate::output::{self, OutputFormat, plural, say};
 
@@ -111,7 +112,7 @@ struct ChangeArgs {
 struct ListArgs {
     /// Only debts that stand so; one that is late is new or up
     #[arg(long, value_enum)]
-    status: Vec<print::Standing>,
+    status: Vec<print::Status>,
 
     /// Only debts that have this tag; all of them, if it is given several times
     #[arg(long, value_name = "TAG")]
@@ -313,7 +314,7 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
         ..proto::PayRequest::default()
     };
     let paid = run::tell(&args.server, request, PATIENCE, false).await;
-    let paid = paid.map_err(run::Failed::into_error)?;
+    let paid = paid.map_err(Failed::into_error)?;
     let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
     say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));
     Ok(ExitCode::SUCCESS)

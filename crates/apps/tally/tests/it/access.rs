@@ -117,7 +117,7 @@ fn callers(home: &Home) -> Vec<Caller> {
 }
 
 /// What each method of gRPC needs.
-const METHODS: [(&str, Needs); 36] = [
+const METHODS: [(&str, Needs); 43] = [
     ("/count.v1.CountService/Add", Needs::Ingest),
     ("/count.v1.CountService/CountDailyTotals", Needs::Operator),
     ("/count.v1.CountService/ListDailyTotals", Needs::Read),
@@ -150,6 +150,13 @@ const METHODS: [(&str, Needs); 36] = [
     ("/tally.debts.v1.DebtService/ListPayments", Needs::Read),
     ("/tally.debts.v1.DebtService/ListRuns", Needs::Read),
     ("/tally.debts.v1.DebtService/ListFlips", Needs::Read),
+    ("/tally.timelines.v1.TimelineService/Record", Needs::Ingest),
+    ("/tally.timelines.v1.TimelineService/RecordAll", Needs::Ingest),
+    ("/tally.timelines.v1.TimelineService/ListContexts", Needs::Read),
+    ("/tally.timelines.v1.TimelineService/ConfigureContext", Needs::Admin),
+    ("/tally.timelines.v1.TimelineService/ListTimelines", Needs::Read),
+    ("/tally.timelines.v1.TimelineService/ListEvents", Needs::Read),
+    ("/tally.timelines.v1.TimelineService/ShowTimeline", Needs::Read),
     ("/tally.server.v1.ServerService/GetStatus", Needs::OperatorRead),
     ("/grpc.health.v1.Health/Check", Needs::Nothing),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Needs::Key),
@@ -157,7 +164,7 @@ const METHODS: [(&str, Needs); 36] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 52] = [
+const ROUTES: [(&str, Needs); 59] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -206,6 +213,13 @@ const ROUTES: [(&str, Needs); 52] = [
     ("POST /api/v1/debts/{debt}/payments", Needs::Ingest),
     ("GET /api/v1/debts/{debt}/runs", Needs::Read),
     ("GET /api/v1/debts/{debt}/flips", Needs::Read),
+    ("POST /api/v1/timelines", Needs::Ingest),
+    ("POST /api/v1/timelines/batch", Needs::Ingest),
+    ("GET /api/v1/timelines/contexts", Needs::Read),
+    ("GET /api/v1/timelines/contexts/{context}", Needs::Read),
+    ("PUT /api/v1/timelines/contexts/{context}", Needs::Admin),
+    ("GET /api/v1/timelines/contexts/{context}/{timeline}", Needs::Read),
+    ("GET /api/v1/timelines/contexts/{context}/{timeline}/events", Needs::Read),
     ("DELETE /api/v1/requests", Needs::Key),
     ("GET /no/such/path", Needs::Key),
     ("GET /count.v1.CountService/Add", Needs::Ingest),
@@ -296,7 +310,13 @@ fn every_method_and_every_route_asks_for_what_is_declared() {
 #[track_caller]
 fn all_are_listed(server: &Server, operator: &str) {
     let listed: BTreeSet<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let packages = ["count.v1", "tally.requests.v1", "tally.debts.v1", "tally.server.v1"];
+    let packages = [
+        "count.v1",
+        "tally.requests.v1",
+        "tally.debts.v1",
+        "tally.timelines.v1",
+        "tally.server.v1",
+    ];
     for file in packages.iter().flat_map(|package| tally_proto::descriptors(package).file) {
         for service in &file.service {
             for method in &service.method {

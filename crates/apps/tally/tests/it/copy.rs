@@ -106,7 +106,7 @@ fn post(server: &Server, key: &str) -> String {
     answer
 }
 
-/// Counts, and has debts paid.
+/// Counts, has debts paid, and tells events.
 fn fill(home: &Home, server: &Server, log: &str, key: &str) {
     server.ok(&["import", log, "--key", key]);
     server.ok(&["roll-up", "2015-05-17", "--key", key]);
@@ -131,6 +131,13 @@ fn fill(home: &Home, server: &Server, log: &str, key: &str) {
         &["add", "beat", "--every", "1h"],
     ] {
         server.ok(&[&["debts"], more, &["--key", key]].concat());
+    }
+    for more in [
+        &["start", "deploy", "db.é\u{301}", "--waiting", "--attribute", "why=\"a\""][..],
+        &["end", "deploy", "db.é\u{301}", "--status", "failed"],
+        &["event", "deploy", "tag"],
+    ] {
+        server.ok(&[&["timelines"], more, &["--key", key]].concat());
     }
 }
 

@@ -4,6 +4,8 @@
 //! each payment, up to each deadline that there is. What has made other alarms and recoveries than the stored
 //! ones is given up.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tally_debts::schedule::Schedule;
 use tally_debts::state::{self, Flip, Kind, Payment, Run, RunChange, State, Status};
@@ -132,19 +134,8 @@ impl Life {
 
 fn terms(debt: &Debt) -> Terms {
     let is_job = debt.slug.starts_with("job-");
-    Terms {
-        schedule: if is_job { Schedule::None } else { Schedule::Interval(EVERY) },
-        early_window: std::time::Duration::ZERO,
-        start_limit: None,
-        grace: std::time::Duration::ZERO,
-        run_limit: is_job.then_some(RUN_LIMIT),
-        run_min: None,
-        heartbeat_limit: None,
-        rate_max: None,
-        failures_to_alarm: 1,
-        successes_to_recover: 1,
-        stages: Vec::new(),
-    }
+    let schedule = if is_job { Schedule::None } else { Schedule::Interval(EVERY) };
+    Terms { run_limit: is_job.then_some(RUN_LIMIT), ..Terms::new(schedule, Duration::ZERO) }
 }
 
 fn said(payment: &tally_proto::tally::debts::v1::Payment) -> Option<Payment> {

@@ -15,6 +15,7 @@ use http::header::CONTENT_SECURITY_POLICY;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use maud::html;
 use tally_runtime::Namespace;
+use tally_runtime::text::is_hidden;
 use tally_serve::api::{self, pairs};
 use tally_serve::{Foreign, Manner, Needs};
 
@@ -104,14 +105,7 @@ fn svg(label: &str, standing: Standing) -> String {
 
 /// The text without what XML does not have, or what would put its characters elsewhere; and not too long.
 fn plain(text: &str) -> String {
-    let is_shown = |char: &char| {
-        !char.is_control()
-            && !matches!(
-                char,
-                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}'
-            )
-            && !matches!(char, '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
-    };
+    let is_shown = |char: &char| !is_hidden(*char) && !matches!(char, '\u{fffe}' | '\u{ffff}');
     let mut chars = text.chars().filter(is_shown);
     let mut plain: String = chars.by_ref().take(LABEL_CHARS_MAX).collect();
     if chars.next().is_some() {

@@ -20,6 +20,9 @@
 mod fields;
 mod shown;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -52,7 +55,7 @@ const NOTHING: &[(&str, Needs)] = &[("get", Needs::Nothing)];
 /// How large a check may be.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// How many debts are read at once, and how many payments and flips are shown.
-const DEBTS_READ: usize = 1_000;
+const DEBTS_READ: usize = 200;
 const ITEMS_SHOWN: u32 = 1_000;
 
 type Answer = Result<Response, Response>;
@@ -103,13 +106,22 @@ async fn list(State(service): State<Service>, frame: Frame, request: Request) ->
         |name: &'static str| query.iter().filter(move |(of, _)| of == name).map(|(_, value)| value);
     let tags = of("tag").cloned().collect();
     let slug = of("slug").next().cloned();
-    let wanted = |debt: &Debt| slug.as_ref().is_none_or(|slug| debt.definition.slug == *slug);
-    let debts = found(&service, Whose::of(&request).namespace, tags, wanted).await?;
-    let mut checks = Vec::new();
-    for debt in &debts {
-        checks.push(shown.check(debt).await?);
-    }
-    Ok(api::json(&json!({"checks": checks})))
+    let namespace = Whose::of(&request).namespace;
+    let shown = Arc::new(shown);
+    let page = move |listing: Listing| {
+        let (service, shown, slug) = (service.clone(), Arc::clone(&shown), slug.clone());
+        async move {
+            let (debts, next) = page(&service, listing).await?;
+            let mut checks = Vec::new();
+            for debt in &debts {
+                if slug.as_ref().is_none_or(|slug| debt.definition.slug == *slug) {
+                    checks.push(shown.check(debt).await?);
+                }
+            }
+            Ok::<_, Response>((checks, next))
+        }
+    };
+    api::paged(("{\"checks\":[", "]}\n"), listing(namespace, tags), page).await
 }
 
 async fn create(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
@@ -117,12 +129,15 @@ async fn create(State(service): State<Service>, frame: Frame, request: Request) 
     let namespace = Caller::of(request.extensions()).namespace();
     let fields = fields_of(request).await?;
     if let Some(unique) = fields.unique()? {
-        let wanted = |debt: &Debt| fields.is_of(debt, &unique);
-        let mut found = found(&service, namespace, Vec::new(), wanted).await?;
-        found.sort_by_key(|debt| debt.number);
-        if let Some(debt) = found.into_iter().next() {
-            let named = Named { namespace, which: Which::Id(debt.id) };
-            let debt = updated(&service, named, &debt, &fields).await?;
+        let (mut first, mut next) = (None, Some(listing(namespace, Vec::new())));
+        while let Some(listing) = next {
+            let (debts, after) = page(&service, listing).await?;
+            let found = debts.into_iter().filter(|debt| fields.is_of(debt, &unique));
+            first = first.into_iter().chain(found).min_by_key(|debt: &Debt| debt.number);
+            next = after;
+        }
+        if let Some(debt) = first {
+            let debt = updated(&service, &debt, &fields).await?;
             return Ok(api::json(&shown.check(&debt).await?));
         }
     }
@@ -156,7 +171,7 @@ async fn update(
     let shown = Shown::of(&frame, &request, &service);
     let debt = debt_of(&service, &check, whose).await?;
     let fields = fields_of(request).await?;
-    let debt = updated(&service, by_id(&debt), &debt, &fields).await?;
+    let debt = updated(&service, &debt, &fields).await?;
     Ok(api::json(&shown.check(&debt).await?))
 }
 
@@ -253,8 +268,13 @@ async fn flips(
 
 async fn badges(State(service): State<Service>, frame: Frame, request: Request) -> Answer {
     let namespace = Whose::of(&request).namespace;
-    let debts = found(&service, namespace, Vec::new(), |_| true).await?;
-    let badges = Shown::of(&frame, &request, &service).badges(namespace, &debts).await?;
+    let (mut tags, mut next) = (BTreeSet::new(), Some(listing(namespace, Vec::new())));
+    while let Some(listing) = next {
+        let (debts, after) = page(&service, listing).await?;
+        tags.extend(debts.into_iter().flat_map(|debt| debt.definition.tags));
+        next = after;
+    }
+    let badges = Shown::of(&frame, &request, &service).badges(namespace, tags).await?;
     Ok(api::json(&json!({"badges": badges})))
 }
 
@@ -301,24 +321,18 @@ fn by_id(debt: &Debt) -> Named {
     Named { namespace: debt.namespace, which: Which::Id(debt.id) }
 }
 
-/// The debts of a namespace with these tags that are wanted.
-async fn found(
+/// The first page of the debts of a namespace that have these tags.
+fn listing(namespace: Namespace, tags: Vec<String>) -> Listing {
+    Listing { namespace, tags, by_slug: true, limit: DEBTS_READ, ..Listing::default() }
+}
+
+/// A page, and the next one. Nothing has all debts at once: there may be very many.
+async fn page(
     service: &Service,
-    namespace: Namespace,
-    tags: Vec<String>,
-    wanted: impl Fn(&Debt) -> bool,
-) -> Result<Vec<Debt>, Response> {
-    let listing = Listing { namespace, tags, by_slug: true, ..Listing::default() };
-    let mut listing = Listing { limit: DEBTS_READ, ..listing };
-    let mut found = Vec::new();
-    loop {
-        let (debts, last) = service.list(&listing).await.map_err(refused)?;
-        found.extend(debts.into_iter().filter(&wanted));
-        listing.after = last;
-        if listing.after.is_none() {
-            return Ok(found);
-        }
-    }
+    listing: Listing,
+) -> Result<(Vec<Debt>, Option<Listing>), Response> {
+    let (debts, last) = service.list(&listing).await.map_err(refused)?;
+    Ok((debts, last.map(|last| Listing { after: Some(last), ..listing })))
 }
 
 async fn fields_of(request: Request) -> Result<Fields, Response> {
@@ -333,15 +347,10 @@ async fn fields_of(request: Request) -> Result<Fields, Response> {
 }
 
 /// Gives a debt the terms that are named, and leaves the others.
-async fn updated(
-    service: &Service,
-    named: Named,
-    debt: &Debt,
-    fields: &Fields,
-) -> Result<Debt, Response> {
+async fn updated(service: &Service, debt: &Debt, fields: &Fields) -> Result<Debt, Response> {
     let written = fields.written(debt.definition.written(), false)?;
     let definition: Definition = service.define(written).map_err(refused)?;
-    service.update(named, definition).await.map_err(refused)
+    service.update(by_id(debt), definition).await.map_err(refused)
 }
 
 /// A slug like the name, with something added if another debt has it.
@@ -363,17 +372,14 @@ async fn free_slug(
     }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is mapped")]
 fn refused(of: Error) -> Response {
-    if matches!(of, Error::Unknown(_)) {
-        return not_found();
-    }
-    let (status, text) = match &of {
+    let (status, text) = match of {
+        Error::Unknown(_) => return not_found(),
         // A slug that is taken, too many debts: what is asked for cannot be done.
         Error::Refused(ErrorKind::AlreadyExists | ErrorKind::ResourceExhausted, text) => {
-            (StatusCode::BAD_REQUEST, text.clone())
+            (StatusCode::BAD_REQUEST, text)
         }
-        _ => told(&of),
+        of => told(&of),
     };
     error(status, &text)
 }

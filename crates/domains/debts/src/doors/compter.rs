@@ -25,11 +25,11 @@ use crate::definition::Written;
 use crate::model::{BODY_BYTES_MAX, Debt};
 use crate::service::{Said, Service};
 use crate::state::Kind;
-use crate::store::Listing;
+use crate::store::Numbered;
 
 const MANNER: Manner = Manner { places: &[], refuse: None };
 /// How many debts are read at once.
-const DEBTS_READ: usize = 1_000;
+const DEBTS_READ: u32 = 500;
 
 type Answer = Result<Response, Problem>;
 
@@ -46,12 +46,15 @@ struct Four {
 
 impl Four {
     fn of(debt: &Debt) -> Self {
-        Self {
-            id: debt.number,
-            created: debt.created.to_string(),
-            updated: debt.state.last_payment.unwrap_or(debt.created).to_string(),
-            payments: debt.payments,
-        }
+        let (number, created, payments) = (debt.number, debt.created, debt.payments);
+        Numbered { number, created, paid: debt.state.last_payment, payments }.into()
+    }
+}
+
+impl From<Numbered> for Four {
+    fn from(Numbered { number, created, paid, payments }: Numbered) -> Self {
+        let updated = paid.unwrap_or(created).to_string();
+        Self { id: number, created: created.to_string(), updated, payments }
     }
 }
 
@@ -69,19 +72,16 @@ pub(super) fn routes(routes: Foreign, service: &Service) -> Foreign {
 
 pub(crate) async fn list(State(service): State<Service>, request: Request) -> Answer {
     let namespace = Caller::of(request.extensions()).namespace();
-    let listing = Listing { namespace, by_slug: true, ..Listing::default() };
-    let mut listing = Listing { limit: DEBTS_READ, ..listing };
-    let mut all = Vec::new();
-    loop {
-        let (debts, last) = service.list(&listing).await?;
-        all.extend(debts.iter().map(Four::of));
-        listing.after = last;
-        if listing.after.is_none() {
-            break;
+    let page = move |after| {
+        let service = service.clone();
+        async move {
+            let debts = service.numbered(namespace, after, DEBTS_READ).await?;
+            let next = debts.last().filter(|_| debts.len() == DEBTS_READ as usize);
+            let next = next.map(|last| last.number);
+            Ok::<_, Problem>((debts.into_iter().map(Four::from).collect(), next))
         }
-    }
-    all.sort_unstable_by_key(|debt| debt.id);
-    Ok(api::json(&all))
+    };
+    api::paged(("[", "]\n"), 0, page).await
 }
 
 pub(crate) async fn show(

@@ -14,7 +14,7 @@ use tally_serve::{Foreign, Manner, Needs, Place};
 use super::asked::Asked;
 use super::{create, of_environment, status, told};
 use crate::error::Error;
-use crate::http::RUN_BYTES_MAX;
+use crate::model::wrong_run;
 use crate::service::{Said, Service};
 use crate::state::Kind;
 
@@ -52,8 +52,7 @@ async fn paid(service: &Service, asked: Asked) -> Result<bool, Error> {
     });
     let exit_status = exit_status.transpose()?;
     let run = asked.one("series").map(str::to_owned);
-    if run.as_ref().is_some_and(|run| run.len() > RUN_BYTES_MAX || run.contains('\0')) {
-        let why = format!("it has at most {RUN_BYTES_MAX} bytes, and no NUL");
+    if let Some(why) = run.as_deref().and_then(wrong_run) {
         return Err(Error::wrong("series", why));
     }
     let create = create::definition(service, &asked, &slug, SAID)?;

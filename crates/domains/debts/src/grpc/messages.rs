@@ -8,17 +8,16 @@ use tally_outbox::{Delivery, State as Told};
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule as ScheduleProto;
 use tally_proto::wire;
-use tally_runtime::Namespace;
+use tally_runtime::{Namespace, durations};
 
+use crate::counted::Series;
 use crate::definition::{Definition, Written, WrittenStage};
-use crate::durations;
 use crate::error::Error;
-use crate::http::read_cursor;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::schedule::{Schedule, storable};
 use crate::service::ToldFlip;
-use crate::state::{Kind, Outcome, Status as Standing};
-use crate::store::Listing;
+use crate::state::{Kind, Outcome, Status};
+use crate::store::{Listing, read_cursor};
 
 /// How many items a list has, unless it is told otherwise, and at most.
 const DEBTS_USUAL: u32 = 1_000;
@@ -60,6 +59,8 @@ pub(super) fn written(definition: proto::Definition) -> Result<Written, Error> {
         tags: definition.tags,
         description: definition.description,
         notify: definition.notify,
+        count_as: some(definition.count_as),
+        count_service: some(definition.count_service),
         ..Written::default()
     };
     for stage in definition.stages {
@@ -118,10 +119,10 @@ pub(super) fn read_listing(
 ) -> Result<Listing, Error> {
     let proto::ListDebtsRequest { statuses, tags, search, limit, after, by_slug } = request;
     let status = |number: i32| match proto::Status::try_from(number) {
-        Ok(proto::Status::New) => Ok(Standing::New),
-        Ok(proto::Status::Up) => Ok(Standing::Up),
-        Ok(proto::Status::Down) => Ok(Standing::Down),
-        Ok(proto::Status::Paused) => Ok(Standing::Paused),
+        Ok(proto::Status::New) => Ok(Status::New),
+        Ok(proto::Status::Up) => Ok(Status::Up),
+        Ok(proto::Status::Down) => Ok(Status::Down),
+        Ok(proto::Status::Paused) => Ok(Status::Paused),
         _ => Err(Error::wrong("statuses", format!("{number} is none that a debt can have"))),
     };
     let limit = match limit {
@@ -155,12 +156,12 @@ fn lasts(duration: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }
 
-fn standing(status: Standing) -> proto::Status {
+fn status(status: Status) -> proto::Status {
     match status {
-        Standing::New => proto::Status::New,
-        Standing::Up => proto::Status::Up,
-        Standing::Down => proto::Status::Down,
-        Standing::Paused => proto::Status::Paused,
+        Status::New => proto::Status::New,
+        Status::Up => proto::Status::Up,
+        Status::Down => proto::Status::Down,
+        Status::Paused => proto::Status::Paused,
     }
 }
 
@@ -174,7 +175,7 @@ pub(super) fn shown(debt: &Debt, caller: &Caller) -> proto::Debt {
         number: debt.number,
         ping_id: if may_pay { debt.ping_id.to_string() } else { String::new() },
         created_at: Some(at(debt.created)),
-        status: standing(state.status).into(),
+        status: status(state.status).into(),
         since: Some(at(state.since)),
         payments: debt.payments,
         paid_at: state.last_payment.map(at),
@@ -223,6 +224,8 @@ fn definition(of: &Definition) -> proto::Definition {
         successes_to_recover: terms.successes_to_recover.into(),
         stages: terms.stages.iter().map(stage).collect(),
         notify: of.shown_notify(),
+        count_as: of.count_as.as_ref().map(Series::written).unwrap_or_default(),
+        count_service: of.count_as.as_ref().and_then(Series::written_service).unwrap_or_default(),
     }
 }
 

@@ -7,8 +7,7 @@ use tally_proto::tally::debts::v1 as proto;
 use super::messages::{read_duration, read_time, written};
 use crate::definition::{Definition, Wrong};
 use crate::error::Error;
-use crate::http::RUN_BYTES_MAX;
-use crate::model::Payment;
+use crate::model::{Payment, wrong_run};
 use crate::service::{Said, Service};
 use crate::state::Kind;
 
@@ -28,8 +27,8 @@ impl Service {
             note("exit_status", "it is more than 255".to_owned());
             None
         });
-        if request.run.len() > RUN_BYTES_MAX || request.run.contains('\0') {
-            note("run", format!("it has at most {RUN_BYTES_MAX} bytes, and no NUL"));
+        if let Some(why) = wrong_run(&request.run) {
+            note("run", why);
         }
         let key = request.idempotency_key;
         let is_odd = key.len() > KEY_BYTES_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic());

@@ -5,13 +5,14 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use tally_access::{Caller, Scope};
 use tally_outbox::{Delivery, State as Told};
+use tally_runtime::durations;
 use tally_serve::api::{self, Format, csv, tag_of};
 
 use super::schemas;
+use crate::definition::Written;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::service::ToldFlip;
 use crate::state::{Kind, Outcome, Status};
-use crate::{definition::Written, durations};
 
 /// A debt. Whoever knows its ping id can pay, so only those who may pay see it.
 pub(super) fn debt(debt: &Debt, caller: &Caller) -> Value {
@@ -107,54 +108,29 @@ fn delivery(delivery: &Delivery) -> Value {
     })
 }
 
-/// One thing, with a tag.
-pub(super) fn one(asked: &HeaderMap, answer: &Value) -> Response {
-    let mut text = answer.to_string();
-    text.push('\n');
-    api::text(asked, tag_of(&text), Format::Json.content_type(), text)
-}
-
 /// A list, as JSON, or its items as CSV.
 pub(super) fn list(asked: &HeaderMap, format: Format, name: &str, answer: &Value) -> Response {
     match format {
-        Format::Json => one(asked, answer),
+        Format::Json => api::one(asked, answer),
         Format::Csv => {
             let items = answer[name].as_array().map(Vec::as_slice).unwrap_or_default();
-            let text = rows(&columns(name), items);
+            let text = csv::table(&columns(name), items);
             api::text(asked, tag_of(&text), format.content_type(), text)
         }
     }
 }
 
-fn rows(columns: &[String], items: &[Value]) -> Vec<u8> {
-    let mut text = columns.join(",").into_bytes();
-    csv::end(&mut text);
-    for item in items {
-        for (at, name) in columns.iter().enumerate() {
-            if at > 0 {
-                text.push(b',');
-            }
-            let of = if item.get(name).is_some() { item } else { &item["definition"] };
-            match &of[name] {
-                Value::Null => {}
-                Value::String(cell) => csv::text(&mut text, cell),
-                other => csv::text(&mut text, &other.to_string()),
-            }
-        }
-        csv::end(&mut text);
-    }
-    text
-}
-
 /// What the items of a list have, as the OpenAPI document says it; of a debt the slug and the name in place of the
 /// definition.
-fn columns(list: &str) -> Vec<String> {
+fn columns(list: &str) -> Vec<(String, String)> {
     let properties = schemas::item(list);
     let mut columns = Vec::new();
     for (name, _) in properties.as_object().into_iter().flatten() {
         match name.as_str() {
-            "definition" => columns.extend(["slug".to_owned(), "name".to_owned()]),
-            _ => columns.push(name.clone()),
+            "definition" => columns.extend(
+                ["slug", "name"].map(|name| (name.to_owned(), format!("/definition/{name}"))),
+            ),
+            _ => columns.push((name.clone(), format!("/{name}"))),
         }
     }
     columns
@@ -186,23 +162,6 @@ pub(crate) fn kind(kind: &Kind) -> &'static str {
     }
 }
 
-/// The ranks of debts in a list, as a cursor has them: what is overdue, what is late, and the rest.
-const RANKS: [&str; 3] = ["down", "late", ""];
-
-/// Where a list goes on after its last debt: its rank and its slug.
-pub(crate) fn cursor((rank, slug): &(u8, String)) -> String {
-    let rank = RANKS.get(usize::from(*rank)).unwrap_or(&"");
-    format!("{rank}:{slug}")
-}
-
-/// The reverse.
-pub(crate) fn read_cursor(text: &str) -> Result<(u8, String), &'static str> {
-    let why = "it is not what an answer had in next";
-    let (rank, slug) = text.split_once(':').ok_or(why)?;
-    let rank = (0..).zip(RANKS).find(|(_, name)| *name == rank).ok_or(why)?.0;
-    Ok((rank, slug.to_owned()))
-}
-
 fn time(time: Option<jiff::Timestamp>) -> Option<String> {
     time.map(|time| time.to_string())
 }
@@ -220,7 +179,7 @@ mod tests {
     #[test]
     fn a_list_of_nothing_has_its_columns() {
         for list in ["debts", "payments", "runs", "flips"] {
-            let text = String::from_utf8(rows(&columns(list), &[])).expect("UTF-8");
+            let text = String::from_utf8(csv::table(&columns(list), &[])).expect("UTF-8");
             assert!(text.contains("number") && text.lines().count() == 1, "{list}: {text}");
         }
     }
@@ -235,7 +194,7 @@ mod tests {
             cause: "a, b".to_owned(),
         };
         let shown = self::flip(&ToldFlip { flip, deliveries: Vec::new() });
-        let text = String::from_utf8(rows(&columns("flips"), std::slice::from_ref(&shown)))
+        let text = String::from_utf8(csv::table(&columns("flips"), std::slice::from_ref(&shown)))
             .expect("UTF-8");
         let (names, cells) = text.split_once("\r\n").or(text.split_once('\n')).expect("two lines");
         assert_eq!(names.split(',').count(), shown.as_object().expect("members").len(), "{text}");

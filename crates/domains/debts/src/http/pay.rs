@@ -11,14 +11,13 @@ use tally_serve::api::{self, Mistakes, Problem, idempotency_key};
 use super::answers;
 use crate::definition::{Definition, Written};
 use crate::error::Error;
+use crate::model::wrong_run;
 use crate::schedule::storable;
 use crate::service::{Said, Service};
 use crate::state::Kind;
 
 /// How large the body of a payment may be.
 pub(super) const PAYMENT_BYTES_MAX: usize = 128 << 10;
-/// The longest id of a run, in bytes.
-pub(crate) const RUN_BYTES_MAX: usize = 100;
 
 /// A payment as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -57,8 +56,8 @@ pub(super) async fn pay(
     let stage = written.stage.unwrap_or_default();
     let kind = read_kind(written.kind.as_deref(), stage, exit_status, &mut mistakes);
     let run = written.run.filter(|run| !run.is_empty());
-    if run.as_ref().is_some_and(|run| run.len() > RUN_BYTES_MAX || run.contains('\0')) {
-        mistakes.note("run", format!("it has at most {RUN_BYTES_MAX} bytes, and no NUL"));
+    if let Some(why) = run.as_deref().and_then(wrong_run) {
+        mistakes.note("run", why);
     }
     mistakes.check()?;
     let said = Said {

@@ -1,25 +1,9 @@
 //! What JSON answers and bodies look like.
 
 use serde_json::{Value, json};
+use tally_serve::api::schema::{moment, object, or_null, text};
 
 use super::describe::STATUSES;
-
-fn text() -> Value {
-    json!({"type": "string"})
-}
-
-fn or_null(kind: &str) -> Value {
-    json!({"type": [kind, "null"]})
-}
-
-fn moment() -> Value {
-    json!({"type": ["string", "null"], "format": "date-time"})
-}
-
-fn object(properties: &Value) -> Value {
-    let required: Vec<_> = properties.as_object().expect("members").keys().collect();
-    json!({"type": "object", "required": required, "properties": properties})
-}
 
 /// The schemas, by the names that operations refer to.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
@@ -97,6 +81,11 @@ fn definition_schema() -> Value {
                 "items": object(&json!({"name": text(), "time_out": text()})),
             },
             "notify": {"type": "array", "items": text()},
+            "count_as": span(
+                "A series of requests, as in `POST /backup`: each success counts in it with status 200, each \
+                 failure with 500, and each time that the debt is overdue with 504.",
+            ),
+            "count_service": span("The service of that series."),
         },
     })
 }

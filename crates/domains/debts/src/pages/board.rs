@@ -9,11 +9,10 @@ use tally_serve::pages::{Link, name, thousands};
 use super::parts::{badge, relative, schedule, word};
 use super::{BOARD, NEW, path_of, snippets};
 use crate::error::Error;
-use crate::http::{cursor, read_cursor};
 use crate::model::Debt;
 use crate::service::Service;
 use crate::state::{Standing, Status};
-use crate::store::{Listing, Place};
+use crate::store::{Listing, Place, cursor, read_cursor};
 
 /// How many debts a page has.
 const SHOWN_MAX: usize = 100;
@@ -22,9 +21,6 @@ pub(super) const LATE_MAX: u32 = 100;
 /// How many tags of a debt it has.
 const TAGS_MAX: usize = 5;
 
-/// What a board can be asked for, in the order of its links.
-const STANDINGS: [Standing; 5] =
-    [Standing::Down, Standing::Late, Standing::Up, Standing::New, Standing::Paused];
 const STATUS: Parameter = Parameter {
     name: "status",
     about: "",
@@ -76,7 +72,7 @@ impl Asked {
         let after = given.read(&AFTER, read_cursor);
         let text = |of: &Parameter| given.one(of).map(str::to_owned);
         let asked = Self {
-            standing: STANDINGS.into_iter().find(|one| status == Some(&*lower(*one))),
+            standing: Standing::WORST_FIRST.into_iter().find(|one| status == Some(&*lower(*one))),
             search: text(&SEARCH),
             tag: text(&TAG),
             after,
@@ -174,7 +170,7 @@ impl Counts {
 
     pub(super) fn each(&self) -> [(Standing, i64); 5] {
         let counts = [self.down, self.late, self.up, self.new, self.paused];
-        std::array::from_fn(|at| (STANDINGS[at], counts[at]))
+        std::array::from_fn(|at| (Standing::WORST_FIRST[at], counts[at]))
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_outbox::State as Told;
+use tally_runtime::durations;
 use tally_runtime::text::age;
 use tally_serve::pages::{Frame, name, thousands};
 
 use super::parts::{badge, lasted, moment, relative, schedule, text_of};
 use super::{BOARD, path_of, runs, snippets};
-use crate::durations;
 use crate::error::Error;
 use crate::http::kind;
 use crate::model::{Debt, KeptRun, Named, ShownPayment, stage_of};
@@ -176,6 +176,12 @@ fn terms(view: &View) -> Markup {
                     [] => span.muted { "nobody" },
                     urls => { @for url in urls { p { (name(url, false)) } } },
                 } } }
+                @if let Some(series) = &debt.definition.count_as {
+                    div { dt { "Counts as" } dd {
+                        (name(&series.written(), false))
+                        @if let Some(service) = series.written_service() { " of " (name(&service, false)) }
+                    } }
+                }
             }
         }
     }

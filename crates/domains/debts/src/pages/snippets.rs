@@ -1,7 +1,7 @@
 //! Lines to copy: for those who pay, and for those who look for the first time.
 
 use maud::{Markup, html};
-use tally_serve::pages::Frame;
+use tally_serve::pages::{Frame, snippet};
 
 use super::NEW;
 use crate::model::Debt;
@@ -73,14 +73,4 @@ fn crontab(debt: &Debt, url: &str) -> Option<String> {
             cron.text()
         )
     })
-}
-
-fn snippet(title: &str, is_open: bool, words: &str, code: &str) -> Markup {
-    html! {
-        details.snippet name="snippet" open[is_open] {
-            summary { (title) }
-            p { (words) }
-            pre tabindex="0" { code { (code) } }
-        }
-    }
 }

@@ -78,7 +78,7 @@ impl Cron {
         }
         let found = zones::find(zone);
         let zone = found.map_err(|unknown| Invalid::Zone {
-            given: crate::beginning(zone),
+            given: tally_runtime::text::beginning(zone),
             near: unknown.near,
         })?;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

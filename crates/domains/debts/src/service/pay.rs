@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tally_ingest::Receipt;
-use tally_runtime::{Kind as ErrorKind, Namespace, faults};
+use tally_runtime::{Kind as ErrorKind, Namespace, faults, hash};
 
 use super::{Service, random_id};
 use crate::definition::Definition;
 use crate::error::Error;
-use crate::hash;
 use crate::ledger::{Deed, Done, Outcome};
 use crate::model::{BODY_BYTES_MAX, Named, Payment, Which, kind_number, stage_of};
 use crate::state::Kind;

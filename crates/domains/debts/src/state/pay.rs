@@ -26,7 +26,7 @@ pub fn pay(
         && !terms.stages.iter().any(|known| known.name == *stage)
     {
         let stages = terms.stages.iter().map(|stage| stage.name.clone()).collect();
-        return Err(Refused::NoStage { stage: crate::beginning(stage), stages });
+        return Err(Refused::NoStage { stage: tally_runtime::text::beginning(stage), stages });
     }
     let mut ledger = Ledger::open(terms, state, runs, gaps);
     ledger.disbelieve(payment.received);

@@ -621,5 +621,5 @@ fn wrong_terms_are_all_told() {
 }
 
 fn durations_max() -> Duration {
-    crate::durations::MAX
+    tally_runtime::durations::MAX
 }

@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 use tally_runtime::Namespace;
+use tally_store::Database;
+use tally_store::retry::Policy;
 
+use super::{Result, Store, postgres, sqlite};
 use crate::model::Debt;
 use crate::state::{Standing, Status};
 
@@ -21,6 +24,15 @@ pub(crate) struct Listing {
     /// The rank and the slug of the last one.
     pub(crate) after: Option<Place>,
     pub(crate) limit: usize,
+}
+
+/// What a list in the order of numbers has of a debt.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Numbered {
+    pub(crate) number: i64,
+    pub(crate) created: Timestamp,
+    pub(crate) paid: Option<Timestamp>,
+    pub(crate) payments: i64,
 }
 
 /// Where a debt stands in a list: its rank and its slug.
@@ -44,5 +56,46 @@ impl Listing {
             Standing::New | Standing::Up | Standing::Paused => 2,
         };
         (rank, debt.definition.slug.clone())
+    }
+}
+
+/// The ranks of debts in a list, as a cursor has them: what is overdue, what is late, and the rest.
+const RANKS: [&str; 3] = ["down", "late", ""];
+
+/// Where a list goes on after its last debt: its rank and its slug.
+pub(crate) fn cursor((rank, slug): &Place) -> String {
+    let rank = RANKS.get(usize::from(*rank)).unwrap_or(&"");
+    format!("{rank}:{slug}")
+}
+
+/// The reverse.
+pub(crate) fn read_cursor(text: &str) -> Result<Place, &'static str> {
+    let why = "it is not what an answer had in next";
+    let (rank, slug) = text.split_once(':').ok_or(why)?;
+    let rank = (0..).zip(RANKS).find(|(_, name)| *name == rank).ok_or(why)?.0;
+    Ok((rank, slug.to_owned()))
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Debts after a number, in the order in which they were made.
+    pub(crate) async fn numbered(
+        &self,
+        namespace: Namespace,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Numbered>> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::numbered(database, namespace, after, limit);
+                Policy::short("list debts").run(once).await
+            }
+            Database::Sqlite(database) => {
+                database
+                    .read(move |connection| sqlite::numbered(connection, namespace, after, limit))
+                    .await
+            }
+        }
     }
 }

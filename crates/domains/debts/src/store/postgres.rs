@@ -21,7 +21,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 pub(super) use self::read::{
-    ahead, badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen, time,
+    ahead, badge_secret, counts, flips, late, list, numbered, of_tag, overdue, payments, runs,
+    seen, time,
 };
 use self::read::{debt, run};
 use self::save::{Columns, save, save_deadlines};

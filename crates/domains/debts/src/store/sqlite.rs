@@ -20,7 +20,7 @@ use tally_store::watch;
 use uuid::Uuid;
 
 pub(super) use self::read::{
-    ahead, badge_secret, counts, flips, late, list, of_tag, overdue, payments, runs, seen,
+    ahead, badge_secret, counts, flips, late, list, numbered, of_tag, overdue, payments, runs, seen,
 };
 use self::read::{debt, runs_of};
 use self::save::{save, save_deadline};

@@ -10,7 +10,7 @@ use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::Parts;
 use tally_store::error::Step as _;
 use tally_store::{Database, DatabaseUrl};
-use tally_testkit::TestDatabase;
+use tally_testkit::{TestDatabase, as_cockroach};
 use tempfile::TempDir;
 use tonic::Request;
 
@@ -68,22 +68,9 @@ impl Backend {
     /// CockroachDB's tables on Postgres, with CockroachDB's isolation.
     pub(crate) async fn cockroach_on_postgres(hint: &str) -> Option<Self> {
         let place = TestDatabase::create_or_skip(hint)?;
-        let client = place.connect().await;
-        for set in [tally_producers::MIGRATIONS, DOMAIN.migrations] {
-            let runner = (set.cockroach)();
-            let mut all: Vec<_> = runner.get_migrations().iter().collect();
-            all.sort_by_key(|one| one.version());
-            for one in all {
-                let sql = one.sql().expect("a migration that is not applied has its text");
-                // Postgres has no index of this kind.
-                let sql = sql.replace(" USING HASH WITH (bucket_count = 8)", "");
-                client.batch_execute(&sql).await.expect("the tables");
-            }
-        }
-        let isolation = "options=-c%20default_transaction_isolation%3Dserializable";
-        let url = with_parameter(&place.url(), isolation);
-        let (_, rest) = url.split_once("://").expect("a URL");
-        let url = format!("cockroachdb://{rest}");
+        let sets = [tally_producers::MIGRATIONS.cockroach, DOMAIN.migrations.cockroach];
+        place.make_tables_of_cockroach(&sets).await;
+        let url = as_cockroach(&place.url());
         let (one, other) = (open(&url).await, open(&url).await);
         Some(Self::of(&one, &other, place))
     }

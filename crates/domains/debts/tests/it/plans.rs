@@ -79,6 +79,7 @@ async fn payments_and_sweeps_read_by_the_indexes_that_are_meant() {
             "0, now(), 100",
             &["using tally_debt_deadlines_late", "using tally_debts_pkey"],
         ),
+        (sql!("numbered"), "BIGINT, BIGINT, BIGINT", "0, 7, 100", &["namespace_id_number_key"]),
         (sql!("counts"), "BIGINT", "0", &["using tally_debts_status"]),
         (sql!("delete_deadlines"), "TIMESTAMPTZ[], UUID[]", none, &["tally_debt_deadlines_pkey"]),
         (sql!("prune_payments"), "TIMESTAMPTZ, BIGINT", "now(), 10", &["payments_received"]),

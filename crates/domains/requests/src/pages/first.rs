@@ -1,6 +1,7 @@
 //! What is shown before the first request is counted: how to count one.
 
 use maud::{Markup, html};
+use tally_serve::pages::snippet;
 
 /// The whole page.
 pub(super) fn page(url: &str) -> Markup {
@@ -35,16 +36,6 @@ pub(super) fn how(url: &str) -> Markup {
                  client := countv1.NewCountServiceClient(conn)")))
             (snippet("An access log", false, "Reads the logs of nginx, Apache and others, and goes on where it stopped.",
                 &format!("tally import /var/log/nginx/access.log --server {url}")))
-        }
-    }
-}
-
-fn snippet(title: &str, is_open: bool, words: &str, code: &str) -> Markup {
-    html! {
-        details.snippet name="snippet" open[is_open] {
-            summary { (title) }
-            p { (words) }
-            pre tabindex="0" { code { (code) } }
         }
     }
 }

@@ -102,7 +102,7 @@ async fn a_server_of_mail_is_heard() {
     }
 }
 
-/// Hundreds of letters to as many addresses, and a server that is silent: webhooks pass by.
+/// A hundred letters to as many addresses, and a server that is silent: webhooks pass by.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_server_of_mail_holds_up_no_webhook() {
     for place in Place::all("silent_mail").await {

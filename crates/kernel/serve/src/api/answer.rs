@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -81,6 +81,13 @@ pub fn text(
     refused.map_or(response, Problem::into_response)
 }
 
+/// The same of what is written as JSON.
+pub fn one(asked: &HeaderMap, answer: &impl Serialize) -> Response {
+    let mut body = serde_json::to_vec(answer).expect("answers are JSON");
+    body.push(b'\n');
+    text(asked, tag_of(&body), "application/json", body)
+}
+
 /// An answer that is of the moment, or of a write.
 pub fn untagged(content_type: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
@@ -121,6 +128,56 @@ pub fn streamed(
     Body::from_stream(stream::iter(parts))
 }
 
+/// A list as JSON, between these two texts, however long it is: nothing has all of it. Its first page is read before
+/// the answer begins, and each other one once the client has taken those before. `page` gets where a page begins;
+/// it returns the items, and where the next page begins, unless there is none.
+///
+/// # Errors
+/// That of the first page. If another one fails, the answer is given up.
+pub async fn paged<C, T, E, F>(
+    (open, close): (&'static str, &'static str),
+    first: C,
+    mut page: impl FnMut(C) -> F + Send + 'static,
+) -> Result<Response, E>
+where
+    C: Send + 'static,
+    T: Serialize,
+    F: Future<Output = Result<(Vec<T>, Option<C>), E>> + Send,
+{
+    let (items, next) = page(first).await?;
+    let mut part = open.as_bytes().to_vec();
+    let is_begun = append(&mut part, &items, false);
+    if next.is_none() {
+        part.extend_from_slice(close.as_bytes());
+        return Ok(untagged("application/json", part.into()));
+    }
+    let others =
+        stream::try_unfold((page, next, is_begun), move |(mut page, next, is_begun)| async move {
+            let Some(place) = next else { return Ok(None) };
+            let (items, next) = page(place).await.map_err(|_| GivenUp)?;
+            let mut part = Vec::new();
+            let is_begun = append(&mut part, &items, is_begun);
+            if next.is_none() {
+                part.extend_from_slice(close.as_bytes());
+            }
+            Ok(Some((part, (page, next, is_begun))))
+        });
+    let parts = stream::iter([Ok::<_, GivenUp>(part)]).chain(others);
+    Ok(untagged("application/json", Body::from_stream(parts)))
+}
+
+/// Appends items with commas between them; returns whether there is an item now.
+fn append(part: &mut Vec<u8>, items: &[impl Serialize], mut is_begun: bool) -> bool {
+    for item in items {
+        if is_begun {
+            part.push(b',');
+        }
+        serde_json::to_writer(&mut *part, item).expect("answers are JSON");
+        is_begun = true;
+    }
+    is_begun
+}
+
 /// Whether the client has what this tag is of.
 fn is_known(asked: &HeaderMap, tag: &str) -> bool {
     let values = asked.get_all(header::IF_NONE_MATCH).iter();
@@ -133,7 +190,11 @@ fn is_known(asked: &HeaderMap, tag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::to_bytes;
+    use std::future::ready;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::{HttpBody as _, to_bytes};
 
     use super::super::room::ALONE;
     use super::*;
@@ -181,6 +242,38 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(10)).await;
         let read = to_bytes(large(30).into_body(), 2 << 20).await.expect("the room of others");
         assert_eq!(read, vec![30; 1 << 20]);
+    }
+
+    /// One that is long costs no more memory than one that is short.
+    #[tokio::test]
+    async fn a_list_is_read_as_the_client_takes_it() {
+        let read = Arc::new(AtomicUsize::new(0));
+        let paged_of = |pages: usize| {
+            let read = Arc::clone(&read);
+            paged(("[", "]\n"), 0, move |at| {
+                read.fetch_add(1, Ordering::SeqCst);
+                let items = if at == 1 { Vec::new() } else { vec![at, at] };
+                let next = Some(at + 1).filter(|next| *next < pages);
+                ready(if at == 7 { Err("broken") } else { Ok((items, next)) })
+            })
+        };
+        let mut long = paged_of(1_000).await.expect("a list").into_body().into_data_stream();
+        let first = long.next().await.expect("a part").expect("its bytes");
+        assert_eq!((&first[..], read.load(Ordering::SeqCst)), (&b"[0,0"[..], 1));
+        let short = paged_of(1).await.expect("a list");
+        assert_eq!(short.body().size_hint().exact(), Some(6), "whoever reads no chunks reads this");
+        for (pages, text) in [(1, "[0,0]\n"), (2, "[0,0]\n"), (3, "[0,0,2,2]\n")] {
+            let list = paged_of(pages).await.expect("a list");
+            let bytes = to_bytes(list.into_body(), 1 << 10).await.expect("a body");
+            assert_eq!(bytes, text, "{pages}");
+        }
+        let broken = to_bytes(paged_of(9).await.expect("a list").into_body(), 1 << 10).await;
+        assert!(format!("{broken:?}").contains("GivenUp"), "{broken:?}");
+        let empty = |_: ()| ready(Ok::<_, ()>((Vec::<u8>::new(), None)));
+        let empty = paged(("[", "]\n"), (), empty).await.expect("a list");
+        assert_eq!(to_bytes(empty.into_body(), 10).await.expect("a body"), "[]\n");
+        let refused = paged(("[", "]"), (), |()| ready(Err::<(Vec<u8>, _), _>("broken"))).await;
+        assert_eq!(refused.err(), Some("broken"));
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@
 //! text's start, and behind a tab, a semicolon or an end of line, which a spreadsheet of another
 //! country takes for separators; quotes and spaces there are before its beginning.
 
+use serde_json::Value;
+
 /// What makes a formula of a cell, or marks it as a text already. The last four are the wide forms
 /// that East Asian spreadsheets take for the others.
 const MARKS: [char; 9] = ['=', '+', '-', '@', '\'', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
@@ -36,6 +38,28 @@ pub fn text(line: &mut Vec<u8>, text: &str) {
 /// Whether a cell could begin behind this character.
 fn still_begins(begins: bool, character: char) -> bool {
     SEPARATORS.contains(&character) || (begins && matches!(character, '"' | ' '))
+}
+
+/// A list as a table: of each item what is at these JSON pointers, under these names.
+#[must_use]
+pub fn table(columns: &[(String, String)], items: &[Value]) -> Vec<u8> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| &**name).collect();
+    let mut table = names.join(",").into_bytes();
+    end(&mut table);
+    for item in items {
+        for (at, (_, pointer)) in columns.iter().enumerate() {
+            if at > 0 {
+                table.push(b',');
+            }
+            match item.pointer(pointer).unwrap_or(&Value::Null) {
+                Value::Null => {}
+                Value::String(cell) => text(&mut table, cell),
+                other => text(&mut table, &other.to_string()),
+            }
+        }
+        end(&mut table);
+    }
+    table
 }
 
 /// Ends a line.
@@ -91,6 +115,17 @@ mod tests {
             assert_eq!(cell(text), expected);
             assert_eq!(read(expected), text);
         }
+    }
+
+    #[test]
+    fn cells_stand_under_their_columns() {
+        let column = |name: &str, pointer: &str| (name.to_owned(), pointer.to_owned());
+        let columns =
+            [column("number", "/number"), column("slug", "/of/slug"), column("at", "/at")];
+        let item = serde_json::json!({"number": 1, "of": {"slug": "a, b"}, "at": null});
+        let told = |items: &[Value]| String::from_utf8(table(&columns, items)).expect("UTF-8");
+        assert_eq!(told(&[item]), "number,slug,at\r\n1,\"a, b\",\r\n");
+        assert_eq!(told(&[]), "number,slug,at\r\n");
     }
 
     /// However a spreadsheet separates cells, none begins with a formula; and every text comes back.

@@ -157,7 +157,7 @@ pub(super) fn lock_or_join(path: &Path) -> Result<(File, bool), Error> {
         {
             Ok((file, true))
         }
-        Err(TryLockError::WouldBlock) => Err(in_use(path)),
+        Err(TryLockError::WouldBlock) => Err(unreachable_log(path)),
         Err(TryLockError::Error(error)) => {
             Err(failed(format!("lock {}", locked.display())).because(error))
         }
@@ -206,8 +206,17 @@ fn read_only(owner: Option<u32>) -> String {
 
 fn in_use(path: &Path) -> Error {
     error::locked(format!(
-        "open sqlite:{}: a Tally server uses this file; stop it, or choose another file with \
-         --database-url",
+        "open sqlite:{}: a Tally server uses this file, or a command that is over in a moment; stop the \
+         server or try again, or choose another file with --database-url",
+        path.display()
+    ))
+}
+
+/// A server has the file, and no log is beside it: not yet, no longer, or beside another name of the file.
+fn unreachable_log(path: &Path) -> Error {
+    error::locked(format!(
+        "open sqlite:{}: a Tally server uses this file, and is just starting or stopping; try again. If that \
+         does not help, it has the file under another name: use that one",
         path.display()
     ))
 }

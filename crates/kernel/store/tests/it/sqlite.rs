@@ -2,7 +2,8 @@
 
 use tally_runtime::chain;
 use tally_store::error::Step as _;
-use tally_store::{Database, Error};
+use tally_store::postgres::Settings;
+use tally_store::{Database, DatabaseUrl, Error};
 use tally_testkit::eventually;
 
 use crate::{open, refused_for_good};
@@ -23,6 +24,29 @@ async fn a_second_server_on_one_file_is_refused() {
     drop(first);
     let again = async || open(&url).await;
     eventually("the file is free again", std::time::Duration::from_secs(30), again).await;
+}
+
+/// As when a first key is made in the instant in which a server starts: it has the file, and not its log yet.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_comes_while_a_server_starts_is_told_to_try_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tally.db");
+    let url: DatabaseUrl = format!("sqlite:{}", path.display()).parse().expect("a database URL");
+    let beside = async || Database::open_beside(&url, Settings::default()).await;
+    let starting = std::fs::File::create(&path).expect("a file");
+    starting.lock().expect("nobody has it");
+    let error = beside().await.expect_err("it is starting");
+    let line = chain(&error);
+    assert!(tally_store::is_locked(&error) && line.contains("a Tally server uses this"), "{line}");
+    assert!(
+        line.contains("starting or stopping; try again") && !line.contains("stop it"),
+        "{line}"
+    );
+    drop(starting);
+    let (database, is_served) = beside().await.expect("it opens");
+    assert!(!is_served);
+    drop(database);
 }
 
 /// The lock is on the file, not on its name; the same holds for two mounts of one file.

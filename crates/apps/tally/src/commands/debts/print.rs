@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use tally_debts::durations;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::definition::Schedule;
+use tally_runtime::durations;
 
 use crate::output::table::Align;
 use crate::output::times::{minute, time};
@@ -16,9 +16,9 @@ use crate::output::{self, Cell, OutputFormat, plural, visible};
 /// How many flips and payments a debt shows.
 pub(super) const SHOWN_MAX: u32 = 10;
 
-/// Where a debt stands.
+/// What a debt may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Standing {
+pub(super) enum Status {
     New,
     Up,
     Down,
@@ -40,9 +40,9 @@ pub(super) enum PaymentKind {
     Log,
 }
 
-// === impl Standing ===
+// === impl Status ===
 
-impl Standing {
+impl Status {
     pub(super) fn number(self) -> i32 {
         let status = match self {
             Self::New => proto::Status::New,
@@ -159,6 +159,10 @@ pub(super) fn show(
     let status = format!("{} since {}", standing(debt.status()), time(debt.since));
     let next: Vec<_> = shown.next.iter().map(|at| time(Some(*at))).collect();
     let notify = definition.notify.join(" ");
+    let counts = match &*definition.count_service {
+        "" => definition.count_as.clone(),
+        service => format!("{} of {service}", definition.count_as),
+    };
     let lines = [
         ("slug", definition.slug.clone()),
         ("name", definition.name.clone()),
@@ -175,6 +179,7 @@ pub(super) fn show(
         ("tags", definition.tags.join(" ")),
         ("about", definition.description.clone()),
         ("notify", if notify.is_empty() { "nobody".to_owned() } else { notify }),
+        ("counts as", counts),
         ("ping id", debt.ping_id.clone()),
         ("badge", shown.badge.clone()),
         ("added", time(debt.created_at)),
@@ -369,30 +374,26 @@ mod tests {
     /// A name, tags, a receiver and an answer are told in full, whatever else there is.
     #[test]
     fn what_may_be_long_has_a_line_of_its_own() {
-        let written = |write: &dyn Fn(&mut Vec<u8>) -> io::Result<()>| {
-            let mut out = Vec::new();
-            write(&mut out).expect("written");
-            String::from_utf8(out).expect("text")
-        };
         let definition = proto::Definition {
             slug: "nightly".to_owned(),
             name: "Every night".to_owned(),
-            tags: vec!["db".to_owned(), "eu".to_owned()],
+            tags: vec!["db".to_owned()],
             ..Default::default()
         };
         let debts = [proto::Debt { definition: Some(definition), ..Default::default() }];
-        let list = written(&|out| list(out, OutputFormat::Table, &debts));
-        let lines: Vec<_> = list.lines().collect();
-        assert_eq!((lines.len(), lines[2]), (3, "    Every night #db #eu"), "{list}");
         let told = ["250 2.0.0 queued as 4711", ""].map(|answer| proto::Delivery {
             receiver: "mailto:ops@example.com".to_owned(),
             answer: answer.to_owned(),
             ..Default::default()
         });
         let flips = [proto::Flip { deliveries: told.to_vec(), ..Default::default() }];
-        let told = written(&|out| deliveries(out, &flips));
-        let lines: Vec<_> = told.lines().collect();
-        assert_eq!(lines[4], "    mailto:ops@example.com: 250 2.0.0 queued as 4711", "{told}");
-        assert_eq!(lines[6], "    mailto:ops@example.com", "{told}");
+        let mut out = Vec::new();
+        list(&mut out, OutputFormat::Table, &debts).expect("written");
+        deliveries(&mut out, &flips).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        let notes: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        let receiver = "mailto:ops@example.com";
+        let answered = format!("{receiver}: 250 2.0.0 queued as 4711");
+        assert_eq!(notes, ["Every night #db", &answered, receiver], "{text}");
     }
 }

@@ -16,23 +16,18 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use jiff::Timestamp;
-use tally_debts::durations;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::wire;
-use tally_runtime::{Clock as _, Signals, SystemClock, backoff, random};
-use tokio::time::{Instant, sleep, timeout};
-use tonic::{Code, Status};
+use tally_runtime::durations;
+use tally_runtime::{Clock as _, Signals, SystemClock, random};
+use tokio::time::{Instant, timeout};
 
 use self::child::Output;
 use self::spool::Spool;
 use super::failed;
-use crate::client::{ServerArgs, Unreachable, may_be_done};
+use crate::client::ServerArgs;
+use crate::client::patience::{Failed, once, patiently};
 use crate::output::{fail, say, visible, warn};
-
-/// How long one attempt may take. The command does not wait longer for its start to be told.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// Run a command, and pay a debt for it
 ///
@@ -125,7 +120,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         let Some(interval) = args.heartbeat else { return };
         while timeout(interval, output.ended()).await.is_err() {
             let beat = payment(proto::PaymentKind::Heartbeat, SystemClock.now());
-            let beat = timeout(ATTEMPT_MAX, attempt(&args.server, beat));
+            let beat = once(attempt(&args.server, beat));
             // The next one says the same.
             tokio::select! {
                 _ = beat => {}
@@ -148,8 +143,7 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 /// Tells that it begins, or keeps it. The command does not wait for long.
 async fn tell_start(args: &RunArgs, spool: &Spool, start: proto::PayRequest) {
-    let told = timeout(ATTEMPT_MAX, attempt(&args.server, start.clone())).await;
-    match told.unwrap_or_else(|_| Err(Failed::Away(anyhow!("the server does not answer")))) {
+    match once(attempt(&args.server, start.clone())).await {
         Ok(_) => {}
         Err(Failed::Wrong(error)) => {
             warn(format_args!("{error:#}; the command runs all the same"));
@@ -196,46 +190,15 @@ async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest, signals
     }
 }
 
-/// Why a payment is not stored.
-pub(super) enum Failed {
-    /// It will be refused again, whenever it is sent.
-    Wrong(anyhow::Error),
-    /// The server does not take it now: because of the key, say, or a limit.
-    Refused(anyhow::Error),
-    /// It can be sent again at once.
-    Away(anyhow::Error),
-}
-
-// === impl Failed ===
-
-impl Failed {
-    fn of(debt: &str, status: &Status) -> Self {
-        let error = failed(&format!("pay {}", visible(debt)), status);
-        match status.code() {
-            Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => Self::Wrong(error),
-            _ if may_be_done(status) => Self::Away(error),
-            _ => Self::Refused(error),
-        }
-    }
-
-    pub(super) fn into_error(self) -> anyhow::Error {
-        match self {
-            Self::Wrong(error) | Self::Refused(error) | Self::Away(error) => error,
-        }
-    }
-}
-
 async fn attempt(
     server: &ServerArgs,
     request: proto::PayRequest,
 ) -> Result<proto::PayResponse, Failed> {
-    let mut client = server.debts().await.map_err(|error| match error.is::<Unreachable>() {
-        true => Failed::Away(error),
-        false => Failed::Refused(error),
-    })?;
+    let mut client = server.debts().await.map_err(Failed::of_connecting)?;
     let debt = request.debt.clone();
     let paid = client.pay(request).await;
-    paid.map(tonic::Response::into_inner).map_err(|status| Failed::of(&debt, &status))
+    let why = |status| Failed::of(&status, failed(&format!("pay {}", visible(&debt)), &status));
+    paid.map(tonic::Response::into_inner).map_err(why)
 }
 
 /// Pays, and tries again while the server is away; unless it is quiet, it says so. The payment has a run or a
@@ -246,26 +209,7 @@ pub(super) async fn tell(
     patience: Duration,
     is_quiet: bool,
 ) -> Result<proto::PayResponse, Failed> {
-    let (until, mut attempts) = (Instant::now() + patience, 0);
-    loop {
-        let told = timeout(ATTEMPT_MAX, attempt(server, request.clone())).await;
-        let away = Failed::Away(anyhow!("the server does not answer"));
-        match told.unwrap_or(Err(away)) {
-            Err(Failed::Away(error)) => {
-                attempts += 1;
-                let pause = backoff::pause(PAUSE_MIN, PAUSE_MAX, attempts, random::number());
-                if Instant::now() + pause >= until {
-                    return Err(Failed::Away(error));
-                }
-                if attempts == 1 && !is_quiet {
-                    let longest = durations::shown(patience);
-                    say(format_args!("{error:#}; trying again for {longest}"));
-                }
-                sleep(pause).await;
-            }
-            told => return told,
-        }
-    }
+    patiently(patience, is_quiet, || attempt(server, request.clone())).await
 }
 
 #[cfg(test)]
@@ -276,16 +220,5 @@ mod tests {
     fn an_interval_is_no_moment() {
         assert!(parse_interval("0s").is_err() && parse_interval("x").is_err());
         assert_eq!(parse_interval("1m"), Ok(Duration::from_secs(60)));
-    }
-
-    #[test]
-    fn only_what_is_wrong_for_good_is_given_up() {
-        let is_wrong = |code| matches!(Failed::of("a", &Status::new(code, "")), Failed::Wrong(_));
-        for code in [Code::InvalidArgument, Code::NotFound, Code::FailedPrecondition] {
-            assert!(is_wrong(code), "{code}");
-        }
-        for code in [Code::PermissionDenied, Code::ResourceExhausted, Code::Unavailable] {
-            assert!(!is_wrong(code), "{code}");
-        }
     }
 }

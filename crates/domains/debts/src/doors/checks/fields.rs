@@ -2,11 +2,11 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value};
+use tally_runtime::durations;
 
 use super::super::Declined;
 use super::error;
 use crate::definition::Written;
-use crate::durations;
 use crate::model::Debt;
 
 /// The bounds of `timeout` and `grace`, in seconds.

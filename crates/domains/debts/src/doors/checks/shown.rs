@@ -16,7 +16,7 @@ use super::refused;
 use crate::model::{Debt, KeptFlip, ShownPayment};
 use crate::schedule::Schedule;
 use crate::service::{Badge, Service};
-use crate::state::{Kind, Status};
+use crate::state::{Kind, Standing, Status};
 
 /// What a unique key begins with, so that it has the 40 digits of a hash.
 const BEFORE_ID: &str = "00000000";
@@ -44,7 +44,7 @@ impl Shown {
     pub(super) async fn check(&self, debt: &Debt) -> Result<Value, Response> {
         let (definition, state) = (&debt.definition, &debt.state);
         let is_started = debt.open_runs > 0;
-        let is_late = state.due.is_some_and(|due| due <= self.now);
+        let is_late = state.standing(self.now) == Standing::Late;
         let status = match state.status {
             Status::Paused => "paused",
             Status::Down => "down",
@@ -96,13 +96,12 @@ impl Shown {
     pub(super) async fn badges(
         &self,
         namespace: Namespace,
-        debts: &[Debt],
+        tags: BTreeSet<String>,
     ) -> Result<Map<String, Value>, Response> {
-        let tags: BTreeSet<_> = debts.iter().flat_map(|debt| &debt.definition.tags).collect();
         let mut badges = Map::new();
         for tag in tags {
             let url = self.badge(namespace, &Badge::Tag(tag.clone())).await?;
-            badges.insert(tag.clone(), json!({"svg": url, "svg3": url}));
+            badges.insert(tag, json!({"svg": url, "svg3": url}));
         }
         Ok(badges)
     }

@@ -81,7 +81,7 @@ impl Field {
     }
 
     fn bad(self, near: &str, why: &'static str) -> Invalid {
-        Invalid::Field { field: self, near: crate::beginning(near), why }
+        Invalid::Field { field: self, near: tally_runtime::text::beginning(near), why }
     }
 
     /// A number or a name.

@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
-use super::super::{Listing, Result};
+use super::super::{Listing, Numbered, Result};
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
 use crate::state::{Run, State};
@@ -46,6 +46,23 @@ pub(in crate::store) async fn late(
     let values: [&(dyn ToSql + Sync); 3] = [&namespace.0, &now, &i64::from(limit)];
     let rows = database.rows("list late debts", include_str!("late.sql"), &values).await?;
     rows.iter().map(debt).collect()
+}
+
+pub(in crate::store) async fn numbered(
+    database: &Database,
+    namespace: Namespace,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Numbered>> {
+    let values: [&(dyn ToSql + Sync); 3] = [&namespace.0, &after, &i64::from(limit)];
+    let rows = database.rows("list debts", include_str!("numbered.sql"), &values).await?;
+    let numbered = |row: &Row| Numbered {
+        number: row.get(0),
+        created: row.get(1),
+        paid: row.get(2),
+        payments: row.get(3),
+    };
+    Ok(rows.iter().map(numbered).collect())
 }
 
 pub(in crate::store) async fn badge_secret(

@@ -10,7 +10,7 @@ use tally_store::sqlite::rows;
 use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
-use super::super::{Listing, Result};
+use super::super::{Listing, Numbered, Result};
 use super::time;
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
@@ -65,6 +65,24 @@ pub(in crate::store) fn late(
     let values = params![namespace.0, now.as_microsecond(), limit];
     let sql = include_str!("late.sql");
     rows(connection, "list late debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
+}
+
+pub(in crate::store) fn numbered(
+    connection: &Connection,
+    namespace: Namespace,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Numbered>> {
+    let numbered = |row: &Row<'_>| {
+        Ok(Numbered {
+            number: row.get(0)?,
+            created: time(row.get(1)?),
+            paid: row.get::<_, Option<i64>>(2)?.map(time),
+            payments: row.get(3)?,
+        })
+    };
+    let sql = include_str!("numbered.sql");
+    rows(connection, "list debts", sql, params![namespace.0, after, limit], numbered)
 }
 
 pub(in crate::store) fn badge_secret(

@@ -53,7 +53,7 @@ async fn a_start_limit_is_not_the_limit_of_a_run(backend: &Backend) {
     for slug in ["idle", "long"] {
         let limits = proto::Definition {
             start_limit: minutes(1),
-            run_limit: hours(6),
+            run_limit: minutes(30),
             ..cron(slug, "0 6 * * *")
         };
         one.add(limits).await.expect("added");
@@ -65,10 +65,10 @@ async fn a_start_limit_is_not_the_limit_of_a_run(backend: &Backend) {
     assert_eq!(one.flipped("idle").await, []);
     one.sweep("06:01:03").await;
     assert_eq!(one.flipped("idle").await, alarm("06:01:00"));
-    one.sweep_until("06:01:40", "12:00:01").await;
+    one.sweep_until("06:01:40", "06:30:01").await;
     assert_eq!(one.flipped("long").await, []);
-    one.sweep("12:00:03").await;
-    assert_eq!(one.flipped("long").await, alarm("12:00:00"));
+    one.sweep("06:30:03").await;
+    assert_eq!(one.flipped("long").await, alarm("06:30:00"));
     assert_eq!(one.flipped("idle").await.len(), 1);
 }
 
@@ -267,14 +267,14 @@ async fn a_period_is_one_alarm_and_one_recovery_whatever_comes(backend: &Backend
         server.paid(kind("job", Fail)).await.expect("paid");
     }
     // What is down already is silent as well, and fails again.
-    one.sweep_until("06:00:20", "08:10:00").await;
+    one.sweep_until("06:00:20", "07:10:00").await;
     one.paid(kind("job", Fail)).await.expect("paid");
     assert_eq!(one.flipped("job").await, alarm("06:00:10"));
     for server in [one, other] {
-        server.clock.set(time("08:11:00"));
+        server.clock.set(time("07:11:00"));
         server.paid(kind("job", Success)).await.expect("paid");
     }
-    let both = [alarm("06:00:10"), vec![(false, "08:11:00".to_owned())]].concat();
+    let both = [alarm("06:00:10"), vec![(false, "07:11:00".to_owned())]].concat();
     assert_eq!(one.flipped("job").await, both);
 }
 

@@ -27,7 +27,12 @@ async fn lists_have_all_debts_in_the_order_in_which_they_were_made(port: Port) {
             |one: &proto::PayResult| matches!(one.result, Some(proto::pay_result::Result::Paid(_)));
         assert!(results.iter().all(is_paid), "{:?}", results.iter().find(|one| !is_paid(one)));
     }
-    let list = |line: &str| -> Value { serde_json::from_str(&port.ask(line).body).expect("JSON") };
+    let list = |line: &str| -> Value {
+        let answer = port.ask(line);
+        // Nothing had all of it when it began.
+        assert_eq!(answer.header("content-length"), None, "{line}");
+        serde_json::from_str(&answer.body).expect("JSON")
+    };
     let all = list("GET /debts");
     let numbers: Vec<_> = all.as_array().expect("a list").iter().map(|one| &one["id"]).collect();
     assert_eq!(numbers, (1..=DEBTS).collect::<Vec<_>>());
@@ -40,4 +45,6 @@ async fn lists_have_all_debts_in_the_order_in_which_they_were_made(port: Port) {
         .collect();
     let right: Vec<_> = (1..=DEBTS).map(|number| format!("debt-{number:04}")).collect();
     assert_eq!(slugs, right);
+    let one = list("GET /api/v3/checks/?slug=debt-1001");
+    assert_eq!(one["checks"].as_array().map(Vec::len), Some(1), "{one}");
 }

@@ -12,8 +12,9 @@ use tally_proto::tally::debts::v1 as proto;
 use tally_runtime::{Clock as _, SystemClock, random};
 use tokio::time::{Instant, timeout_at};
 
-use super::{ATTEMPT_MAX, Failed, attempt};
+use super::attempt;
 use crate::client::ServerArgs;
+use crate::client::patience::{ATTEMPT_MAX, Failed};
 use crate::output::warn;
 
 /// How many payments are kept that could not be told.

@@ -4,8 +4,9 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use uuid::Uuid;
 
 /// A hash of 128 bits over these parts, the same in every process and on every machine. Its key is no
-/// secret: whoever makes two things collide on purpose does so within a debt of their own.
-pub(crate) fn of(parts: &[&[u8]]) -> Uuid {
+/// secret: whoever makes two things collide on purpose does so within what is their own.
+#[must_use]
+pub fn of(parts: &[&[u8]]) -> Uuid {
     use std::hash::Hasher as _;
     let mut hasher = SipHasher24::new();
     for part in parts {
@@ -16,7 +17,8 @@ pub(crate) fn of(parts: &[&[u8]]) -> Uuid {
 }
 
 /// The first half of it, as a number that a database has.
-pub(crate) fn short(parts: &[&[u8]]) -> i64 {
+#[must_use]
+pub fn short(parts: &[&[u8]]) -> i64 {
     i64::from_be_bytes(of(parts).as_u64_pair().0.to_be_bytes())
 }
 

@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Result<Duration, Invalid> {
     seconds(text)
         .map(Duration::from_secs)
         .filter(|duration| *duration <= MAX)
-        .ok_or_else(|| Invalid { near: crate::beginning(text) })
+        .ok_or_else(|| Invalid { near: crate::text::beginning(text) })
 }
 
 fn seconds(text: &str) -> Option<u64> {

@@ -1,0 +1,45 @@
+//! Timelines: runs of a process, made of events that start and end, whoever says so.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `chart.rs` | a timeline as it is drawn, as data: rows, bars, hierarchy, critical path |
+//! | `domain.rs` | the domain as an app lists it |
+//! | `error.rs` | what can go wrong, and what it means to the caller |
+//! | `grpc.rs`, `grpc/` | `TimelineService`: between messages and service |
+//! | `http.rs`, `http/` | the HTTP API |
+//! | `keeper.rs` | what one server does for all: sweeping, and pruning |
+//! | `ledger.rs` | what messages make of timelines in one transaction: from what is there to what is written |
+//! | `message.rs` | what a sender says, and what is wrong with it |
+//! | `metrics.rs` | what a scrape is told of timelines |
+//! | `migrations.rs` | the tables |
+//! | `model.rs` | what is stored |
+//! | `pairing.rs` | which end belongs to which start: values in, values out |
+//! | `service.rs`, `service/` | the operations |
+//! | `settings.rs` | the settings, and their bounds |
+//! | `store.rs`, `store/` | where timelines are kept, and which database does it how |
+//! | `track.rs` | the events of one name and host in one timeline |
+//! | `typical.rs` | how long events usually take |
+//! | `writer.rs` | messages on their way to the store |
+
+mod chart;
+mod domain;
+mod error;
+mod grpc;
+mod http;
+mod keeper;
+mod ledger;
+mod message;
+mod metrics;
+mod migrations;
+mod model;
+mod pairing;
+mod service;
+mod settings;
+mod store;
+mod track;
+mod typical;
+mod writer;
+
+pub use domain::DOMAIN;
+pub use service::Service;
+pub use settings::Settings;

@@ -1,0 +1,2 @@
+-- Deletes a timeline.
+DELETE FROM tally_timelines WHERE id = ?1

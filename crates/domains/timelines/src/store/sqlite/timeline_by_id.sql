@@ -1,0 +1,5 @@
+-- A timeline by its id.
+SELECT id, context_id, number, label, begun_at, heard_at, expires_at, first_ns, last_ns, events, open_events,
+    abandoned_events, failed_events
+FROM tally_timelines
+WHERE id = ?1

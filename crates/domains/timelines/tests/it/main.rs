@@ -1,0 +1,6 @@
+//! Timelines on every database, through their service.
+
+mod backend;
+mod doors;
+mod plans;
+mod timelines;
