@@ -26,7 +26,7 @@ use tonic::{Code, Status};
 
 pub(crate) use self::caller::Caller;
 use self::failed::is_refusal;
-pub(crate) use self::failed::{describe, may_be_done};
+pub(crate) use self::failed::{Unreachable, describe, may_be_done};
 use self::why::ADVICE;
 use crate::output::{say, visible};
 
@@ -253,7 +253,12 @@ impl ServerArgs {
     }
 
     fn unreachable(&self, why: &str) -> anyhow::Error {
-        anyhow!("cannot reach the server at {}: {why}", visible(&self.server))
+        Unreachable(format!("cannot reach the server at {}: {why}", visible(&self.server))).into()
+    }
+
+    /// What is wrong with the address and the files, before any server is asked.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.endpoint(&self.papers()?).map(drop)
     }
 
     /// The address with its scheme, which users may omit.
@@ -390,10 +395,6 @@ mod tests {
             let error = at(server).connect().await.expect_err("no address");
             assert!(format!("{error:#}").contains("--server"), "{server}: {error:#}");
         }
-    }
-
-    #[test]
-    fn https_is_understood() {
-        assert!(at("https://host:7777").endpoint(&Papers::default()).is_ok());
+        at("https://host:7777").check().expect("an address");
     }
 }

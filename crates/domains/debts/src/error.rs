@@ -11,7 +11,7 @@ use crate::definition::Wrong;
 /// A call failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("there is no debt {0}")]
+    #[error("there is no debt {}", if .0.is_empty() { "without a name" } else { .0 })]
     Unknown(String),
     /// Each field, and what is wrong with it.
     #[error("{}", told(.0))]

@@ -5,11 +5,15 @@ use serde::Serialize;
 use tally_outbox::{About, Event, Told, Webhooks};
 
 use crate::domain::NAME;
-use crate::model::{Debt, KeptFlip};
+use crate::model::{Debt, KeptFlip, second, words};
+use crate::state::Cause;
 use crate::store::subject;
 
 const OVERDUE: &str = "debts.debt.overdue";
 const RECOVERED: &str = "debts.debt.recovered";
+
+/// Causes that a payment brings, so that nothing is overdue.
+const FAILURES: [Cause; 3] = [Cause::Failed, Cause::TooShort, Cause::TooOften];
 
 /// What an event says.
 #[derive(Serialize)]
@@ -77,11 +81,15 @@ pub(crate) fn of(debt: &Debt, flip: &KeptFlip, webhooks: &Webhooks) -> Vec<Event
 fn told(debt: &Debt, flip: &KeptFlip) -> Told<'static> {
     let definition = &debt.definition;
     let (title, at, cause) = (definition.title(), flip.at, &flip.cause);
-    let text = if flip.is_alarm() {
-        format!("{title} is overdue since {at}: {cause}")
-    } else {
-        format!("{title} has recovered at {at}: {cause}")
+    // A failure was paid for, so nothing is overdue, and the last payment is the failure itself.
+    let has_failed = FAILURES.iter().any(|failure| words(failure) == *cause);
+    let (since, happened) = match (flip.is_alarm(), has_failed) {
+        (true, false) => ("Overdue since", "is overdue since"),
+        (true, true) => ("Failed at", "failed at"),
+        (false, _) => ("Recovered at", "has recovered at"),
     };
+    let text = format!("{title} {happened} {}: {cause}", second(at));
+    let paid = || debt.state.last_payment.map_or_else(|| "never".to_owned(), people);
     let labels = vec![("debt", definition.slug.clone()), ("id", debt.id.to_string())];
     let (starts, ends) = if flip.is_alarm() { (Some(at), None) } else { (None, Some(at)) };
     let subject = format!("{}: {title}", if flip.is_alarm() { "Down" } else { "Up" });
@@ -89,10 +97,10 @@ fn told(debt: &Debt, flip: &KeptFlip) -> Told<'static> {
     let command = |verb: &str| format!("tally debts {verb} {}", definition.slug);
     let facts = [
         ("Debt", format!("{}, number {}", definition.slug, debt.number)),
-        (if flip.is_alarm() { "Overdue since" } else { "Recovered at" }, people(at)),
+        (since, people(at)),
         ("About", definition.description.clone()),
         ("Tags", definition.tags.join(", ")),
-        ("Last payment", debt.state.last_payment.map_or_else(|| "never".to_owned(), people)),
+        ("Last payment", if has_failed { String::new() } else { paid() }),
         ("Next due", next.map(people).unwrap_or_default()),
         ("Notice number", flip.number.to_string()),
         ("To look at it", command("show")),

@@ -254,6 +254,11 @@ pub(crate) fn noted_of(
     Noted { slot, early: has(0), over_rate: has(1), too_short: has(2), moot: has(3), took }
 }
 
+/// A time to the second: people need no more.
+pub(crate) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Why an alarm was raised or ended, in a few words.
 pub(crate) fn words(cause: &Cause) -> String {
     let run = |run: &Option<String>| match run {
@@ -261,8 +266,8 @@ pub(crate) fn words(cause: &Cause) -> String {
         None => "the run".to_owned(),
     };
     match cause {
-        Cause::Unpaid(due) => format!("not paid: it was due at {due}"),
-        Cause::NotStarted(due) => format!("not started: it was due at {due}"),
+        Cause::Unpaid(due) => format!("not paid: it was due at {}", second(*due)),
+        Cause::NotStarted(due) => format!("not started: it was due at {}", second(*due)),
         Cause::TooLong(one) => format!("{} took too long", run(one)),
         Cause::Silent(one) => format!("{} has fallen silent", run(one)),
         Cause::StageMissed { run: one, stage } => {

@@ -3,10 +3,16 @@
 use std::error::Error as _;
 
 use tally_proto::wire::{REASON_TRAILER, trailer};
+use thiserror::Error;
 use tonic::{Code, Status};
 
 use super::why;
 use crate::output::visible;
+
+/// No Tally server was reached. One may be there later, unlike what is wrong with an address, a file or a key.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct Unreachable(pub(super) String);
 
 /// Why a call failed: the server's own words, or why there are none.
 pub(crate) fn describe(status: &Status) -> String {

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tally_runtime::{backoff, random};
+use tally_runtime::{backoff, durations, random};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
-use super::may_be_done;
+use super::{Unreachable, may_be_done};
+use crate::output::say;
 
 /// How long one attempt may take.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(5);
@@ -37,6 +38,11 @@ impl Failed {
         }
     }
 
+    /// By why there is no connection: what is wrong with an address, a file or a key stays so.
+    pub(crate) fn of_connecting(error: anyhow::Error) -> Self {
+        if error.is::<Unreachable>() { Self::Away(error) } else { Self::Refused(error) }
+    }
+
     pub(crate) fn into_error(self) -> anyhow::Error {
         match self {
             Self::Wrong(error) | Self::Refused(error) | Self::Away(error) => error,
@@ -50,9 +56,10 @@ pub(crate) async fn once<T>(attempt: impl Future<Output = Result<T, Failed>>) ->
     timeout(ATTEMPT_MAX, attempt).await.map_err(away)?
 }
 
-/// Attempts, until one is no failure of a server that is away.
+/// Attempts, until one is no failure of a server that is away; unless it is quiet, the first one is told.
 pub(crate) async fn patiently<T, F: Future<Output = Result<T, Failed>>>(
     patience: Duration,
+    is_quiet: bool,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, Failed> {
     let (until, mut attempts) = (Instant::now() + patience, 0);
@@ -63,6 +70,10 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, Failed>>>(
                 let pause = backoff::pause(PAUSE_MIN, PAUSE_MAX, attempts, random::number());
                 if Instant::now() + pause >= until {
                     return Err(Failed::Away(error));
+                }
+                if attempts == 1 && !is_quiet {
+                    let longest = durations::shown(patience);
+                    say(format_args!("{error:#}; trying again for {longest}"));
                 }
                 sleep(pause).await;
             }

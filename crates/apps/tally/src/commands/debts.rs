@@ -54,7 +54,6 @@ pub(crate) struct DebtsArgs {
 #[derive(Debug, Subcommand)]
 enum DebtsCommand {
     Add(Box<AddArgs>),
-    /// Give a debt other terms: those of the flags, instead of all that it had
     Change(Box<ChangeArgs>),
     List(ListArgs),
     /// Show a debt: its open runs, its next times, its latest alarms and payments
@@ -87,7 +86,12 @@ struct AddArgs {
     server: ServerArgs,
 }
 
+/// Give a debt other terms: those of the flags, instead of all that it had
+///
+/// What no flag says is dropped: the schedule, limits, tags and whom it notifies. So give
+/// all that is to hold; `tally debts show` shows what holds now.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 struct ChangeArgs {
     /// The debt's slug, number or id
     debt: String,
@@ -225,6 +229,13 @@ async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn change(args: ChangeArgs) -> anyhow::Result<ExitCode> {
+    if args.definition.is_empty() {
+        return Ok(output::wrong_usage(
+            "`tally debts change` replaces all terms of the debt, its schedule, limits, tags and whom it \
+             notifies, by those of the flags, and none is given: give all that is to hold, as in \
+             --every 1h --grace 5m; `tally debts show` shows what holds now",
+        ));
+    }
     let mut client = args.server.debts().await?;
     let slug = match args.slug {
         Some(slug) => slug,
@@ -302,7 +313,7 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
         idempotency_key: args.idempotency_key.unwrap_or_else(drawn),
         ..proto::PayRequest::default()
     };
-    let paid = run::tell(&args.server, request, PATIENCE).await;
+    let paid = run::tell(&args.server, request, PATIENCE, false).await;
     let paid = paid.map_err(Failed::into_error)?;
     let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
     say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));

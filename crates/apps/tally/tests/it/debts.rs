@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tally_testkit::{Hook, Output, eventually_blocking, http};
 
-use crate::support::{Home, LIMIT, Server};
+use crate::support::{Home, LIMIT, Server, assert_fails};
 
 /// The secret that the tests sign with.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -271,8 +271,20 @@ fn negative_limits_are_told_by_their_flags() {
     let output = home.run(&[&["debts", "add", "job"], &rate[..]].concat());
     assert!(output.stderr.contains("--rate-period: \"-1s\" is not a duration"), "{output:?}");
     for flag in ["--failures-to-alarm", "--successes-to-recover"] {
-        let output = home.run(&["debts", "add", "job", flag, "-1"]);
-        let told = format!("invalid value '-1' for '{flag} <N>'");
-        assert!(!output.status.success() && output.stderr.contains(&told), "{output:?}");
+        for number in ["-1", "0"] {
+            let output = home.run(&["debts", "add", "job", flag, number]);
+            let told = format!("invalid value '{number}' for '{flag} <N>'");
+            assert!(!output.status.success() && output.stderr.contains(&told), "{output:?}");
+        }
+    }
+}
+
+/// What is not given is dropped, so whoever gives nothing means something else.
+#[test]
+fn a_change_to_nothing_is_refused() {
+    let home = Home::sqlite();
+    for more in [&[][..], &["--slug", "other"]] {
+        let output = home.run(&[&["debts", "change", "job"], more].concat());
+        assert_fails(&output, 2, &["replaces all terms", "give all that is to hold"]);
     }
 }

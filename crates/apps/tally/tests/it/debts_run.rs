@@ -148,6 +148,8 @@ fn what_a_server_refuses_is_kept_and_what_is_no_payment_is_not() {
         refused.env("TALLY_KEY", "tally_ingest_unknown");
         let ran = run_with(&refused, b"", LIMIT, None);
         assert_eq!(ran.status.code(), Some(5), "{ran:?}");
+        let told = "it is kept for this server and key, and not told before they are accepted";
+        assert!(ran.stderr.contains(told) && !ran.stderr.contains("next `tally"), "{ran:?}");
     }
     let all = kept(&home);
     assert_eq!(all.len(), 4);
@@ -171,6 +173,38 @@ fn what_a_server_refuses_is_kept_and_what_is_no_payment_is_not() {
     server.stop();
 }
 
+/// `command` has 10 minutes of patience, which outlast the limit of a test.
+#[test]
+fn what_is_wrong_with_the_key_or_the_address_is_said_at_once() {
+    let home = Home::sqlite();
+    let server = home.serve(&["--auth", "keys"]);
+    let with = |name: &str, value: &str| {
+        let mut pay = server.command(&["debts", "pay", "job"]);
+        let mut run = command(&server, &home, "exit 5");
+        let outputs = [&mut pay, &mut run].map(|command| {
+            command.env_remove("TALLY_KEY").env(name, value);
+            run_with(command, b"", LIMIT, None)
+        });
+        assert_eq!(outputs.each_ref().map(|one| one.status.code()), [Some(1), Some(5)]);
+        outputs.map(|one| one.stderr)
+    };
+    for told in with("TALLY_KEY", "tally_ingest_unknown") {
+        assert!(told.contains("that is not a key of Tally"), "{told}");
+        assert!(!told.contains("too many wrong keys") && !told.contains("trying again"), "{told}");
+    }
+    assert_eq!(kept(&home).len(), 2);
+    for (name, value, why) in [
+        ("TALLY_KEY_FILE", "no-such-file", "cannot read no-such-file"),
+        ("TALLY_SERVER", "ftp://host", "is not an address like"),
+    ] {
+        let [paid, ran] = with(name, value);
+        assert!(paid.contains(why) && !paid.contains("trying again"), "{paid}");
+        assert!(ran.contains(why) && ran.contains("it is lost"), "{ran}");
+    }
+    assert_eq!(kept(&home).len(), 2, "of what cannot be known nothing is kept");
+    server.stop();
+}
+
 #[test]
 fn what_could_not_be_told_is_told_to_the_same_server_and_key_only() {
     let home = Home::sqlite();
@@ -181,6 +215,7 @@ fn what_could_not_be_told_is_told_to_the_same_server_and_key_only() {
     // The start is kept; while the end is tried, a signal ends that.
     waiting.wait_for_line(Stream::Stderr, "it is told later", LIMIT);
     waiting.wait_for_line(Stream::Stdout, "ran", LIMIT);
+    waiting.wait_for_line(Stream::Stderr, "trying again for 10m", LIMIT);
     waiting.signal("TERM");
     let away = waiting.wait(LIMIT);
     assert!(away.status.success(), "{away:?}");

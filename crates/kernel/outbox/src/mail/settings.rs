@@ -1,6 +1,7 @@
 //! The settings of mail: as flags and variables, and checked.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::Uri;
@@ -107,6 +108,16 @@ impl MailArgs {
                 "{password}: it would go over the network as it is; write smtps:// or smtp:// in {url}"
             ));
         }
+        if let Some(Some(server)) = &server
+            && is_plain
+            && !server.is_on_this_machine()
+        {
+            problems.add(format!(
+                "{url}: with smtp+plain:// the server is on this machine, and {} is not: others on the way could \
+                 read the mail; write smtps:// or smtp://",
+                server.host
+            ));
+        }
         let allowed = allowed?.filter(|allowed| !allowed.is_empty())?;
         for (is_given, name, why) in [
             (server.is_some(), &url, "name the server that mail is given to"),
@@ -150,6 +161,11 @@ impl fmt::Debug for Mail {
 // === impl Server ===
 
 impl Server {
+    fn is_on_this_machine(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        address.map_or(self.host == "localhost", |address| address.to_canonical().is_loopback())
+    }
+
     fn scheme(&self) -> (&'static str, u16) {
         match self.security {
             Security::Tls => ("smtps", 465),
@@ -275,11 +291,16 @@ mod tests {
         assert!(check(["", "", "", "", ""]).expect("right").is_none());
         assert!(check([url, "", "", from, ""]).expect("right").is_none(), "nothing is allowed");
         assert!(check([url, "me", "s3cret", from, allow]).expect("right").is_some());
+        for near in ["smtp+plain://localhost:25", "smtp+plain://[::1]", "smtp+plain://127.0.0.1"] {
+            assert!(check([near, "", "", from, allow]).expect("right").is_some(), "{near}");
+        }
         for (given, words) in [
             (["", "", "", "", allow], &["TALLY_SMTP_URL) is missing", "TALLY_SMTP_FROM) is"][..]),
             ([url, "me", "", from, allow], &["TALLY_SMTP_PASSWORD) is missing"]),
             ([url, "", "s3cret", from, allow], &["TALLY_SMTP_USER) is missing"]),
-            (["smtp+plain://mail", "me", "s3cret", from, allow], &["as it is"]),
+            (["smtp+plain://[::1]", "me", "s3cret", from, allow], &["as it is"]),
+            (["smtp+plain://mail", "", "", from, allow], &["and mail is not: others on the way"]),
+            (["smtp+plain://10.0.0.1", "", "", from, allow], &["and 10.0.0.1 is not"]),
             (["smtps://me:s3cret@mail", "", "", from, allow], &["by --smtp-user"]),
             ([url, "", "", "Tally", "x y"], &["not an address, as in", "TALLY_SMTP_ALLOW"]),
             ([url, "", "", "a!b@example.com", allow], &["its address has something before its @"]),

@@ -124,7 +124,14 @@ impl Refused {
 
 /// Says at what the conversation failed.
 fn at(step: &'static str) -> impl Fn(Error) -> Refused {
-    move |error| Refused::new(beginning(format_args!("{step}: {error}")))
+    move |error| Refused::new(beginning(once(&format!("{step}: {error}"))))
+}
+
+/// Each part of a chain of errors once: some repeat the one that they wrap.
+fn once(chain: &str) -> String {
+    let mut parts: Vec<_> = chain.split(": ").collect();
+    parts.dedup();
+    parts.join(": ")
 }
 
 /// Whether the server will not take mail for this address, ever: not because of a rule of the server (5.7, RFC
@@ -184,6 +191,7 @@ mod tests {
             let url = relay.url("localhost");
             let why = send(&trusting(None), &url).await.expect_err("not known").why;
             assert!(why.contains("certificate"), "{why}");
+            assert!(why.matches("onnection error").count() <= 1, "{why}");
             let why = send(&Submitter::default(), &relay.url("127.0.0.1")).await;
             assert!(!why.expect_err("another name").is_final);
             assert_eq!(relay.mailed(), []);
@@ -206,6 +214,14 @@ mod tests {
         let why = send(&trusting(Some(&tls)), &url).await.expect_err("not encrypted").why;
         assert!(why.contains("no STARTTLS"), "{why}");
         assert_eq!(relay.said().iter().filter(|line| !line.starts_with("EHLO")).count(), 0);
+    }
+
+    #[test]
+    fn what_an_error_repeats_is_said_once() {
+        let chain =
+            "STARTTLS: Connection error: Connection error: invalid peer certificate: Expired";
+        let told = "STARTTLS: Connection error: invalid peer certificate: Expired";
+        assert_eq!([chain, told].map(once), [told; 2]);
     }
 
     /// Whoever is on the way adds all answers behind the one to STARTTLS, and lets nothing of the mail through.

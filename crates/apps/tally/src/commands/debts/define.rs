@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use clap::Args;
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, value_parser};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use tally_proto::wire;
 use tally_runtime::durations;
 
 /// What is agreed, as flags.
-#[derive(Debug, Default, Args, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DefinitionArgs {
     /// So long after the last payment the next one is due, as in 1h30m
@@ -78,12 +79,12 @@ pub(super) struct DefinitionArgs {
     rate_period: Option<String>,
 
     /// How many failures in a row raise the alarm [default: 1]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = one_or_more(), allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     failures_to_alarm: Option<u32>,
 
     /// How many successes in a row end it [default: 1]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = one_or_more(), allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     successes_to_recover: Option<u32>,
 
@@ -132,7 +133,7 @@ pub(super) struct DefinitionArgs {
 }
 
 /// A stage.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stage {
     name: String,
@@ -147,6 +148,10 @@ struct Line {
     rest: DefinitionArgs,
 }
 
+fn one_or_more() -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..)
+}
+
 fn read_stage(text: &str) -> Result<Stage, String> {
     let (name, time_out) = text.rsplit_once('=').ok_or("write NAME=TIME, as in upload=10m")?;
     durations::parse(time_out).map_err(|error| error.to_string())?;
@@ -156,6 +161,11 @@ fn read_stage(text: &str) -> Result<Stage, String> {
 // === impl DefinitionArgs ===
 
 impl DefinitionArgs {
+    /// Whether no flag is given.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The definition of flags. The server says what else is wrong with it.
     pub(super) fn read(self, slug: String) -> anyhow::Result<proto::Definition> {
         self.read_as(slug, |field| format!("--{}", field.replace('_', "-")))

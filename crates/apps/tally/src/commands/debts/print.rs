@@ -91,11 +91,11 @@ pub(super) fn list(
 ) -> io::Result<()> {
     let is_table = format == OutputFormat::Table;
     let columns = [
-        ("slug", Align::Left),
+        ("slug", Align::Shorten),
         ("status", Align::Left),
         (if is_table { "due" } else { "due_at" }, Align::Left),
         (if is_table { "paid" } else { "paid_at" }, Align::Left),
-        ("schedule", Align::Left),
+        ("schedule", Align::Shorten),
         ("payments", Align::Right),
         ("name", Align::Shorten),
         ("tags", Align::Shorten),
@@ -119,7 +119,19 @@ pub(super) fn list(
             tags.map_or(Cell::Unknown, text),
         ]
     });
-    output::print(out, format, columns, rows)
+    if !is_table {
+        return output::print(out, format, columns, rows);
+    }
+    // What only some have is on a line below.
+    let [columns @ .., _, _] = columns;
+    let rows = rows.map(|[cells @ .., _, _]| cells);
+    let note = |debt: &proto::Debt| {
+        let definition = debt.definition.clone().unwrap_or_default();
+        let tags = definition.tags.iter().map(|tag| format!("#{tag}"));
+        let name = Some(definition.name).filter(|name| !name.is_empty());
+        name.into_iter().chain(tags).collect::<Vec<_>>().join(" ")
+    };
+    output::print_noted(out, columns, rows, debts.iter().map(note))
 }
 
 /// How many debts are shown, and how many there are of each status.
@@ -232,14 +244,12 @@ fn deliveries(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
     writeln!(out, "\ntold")?;
     let columns = [
         ("of", Align::Left),
-        ("receiver", Align::Shorten),
         ("state", Align::Left),
         ("when", Align::Left),
         ("attempts", Align::Right),
-        ("answer", Align::Shorten),
     ];
     let all = flips.iter().flat_map(|flip| flip.deliveries.iter().map(move |one| (flip, one)));
-    let rows = all.map(|(flip, one)| {
+    let rows = all.clone().map(|(flip, one)| {
         let (state, when) = match (one.delivered_at, one.dead_at) {
             (Some(at), _) => ("delivered", at),
             (None, Some(at)) => ("given up", at),
@@ -247,14 +257,17 @@ fn deliveries(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
         };
         [
             text(time(flip.at)),
-            text(one.receiver.clone()),
             text(state.to_owned()),
             text(time(Some(when))),
             Cell::Number(one.attempts.into()),
-            text(one.answer.clone()),
         ]
     });
-    output::print(out, OutputFormat::Table, columns, rows)
+    // An address and an answer have a line of their own: the ends of either say too little.
+    let note = |(_, one): (&proto::Flip, &proto::Delivery)| match &*one.answer {
+        "" => one.receiver.clone(),
+        answer => format!("{}: {answer}", one.receiver),
+    };
+    output::print_noted(out, columns, rows, all.map(note))
 }
 
 fn latest(out: &mut impl Write, payments: &[proto::Payment]) -> io::Result<()> {
@@ -352,4 +365,35 @@ fn limits(definition: &proto::Definition) -> String {
 fn span(span: Option<prost_types::Duration>) -> String {
     let span = span.and_then(|span| Duration::try_from(span).ok());
     span.map(durations::shown).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name, tags, a receiver and an answer are told in full, whatever else there is.
+    #[test]
+    fn what_may_be_long_has_a_line_of_its_own() {
+        let definition = proto::Definition {
+            slug: "nightly".to_owned(),
+            name: "Every night".to_owned(),
+            tags: vec!["db".to_owned()],
+            ..Default::default()
+        };
+        let debts = [proto::Debt { definition: Some(definition), ..Default::default() }];
+        let told = ["250 2.0.0 queued as 4711", ""].map(|answer| proto::Delivery {
+            receiver: "mailto:ops@example.com".to_owned(),
+            answer: answer.to_owned(),
+            ..Default::default()
+        });
+        let flips = [proto::Flip { deliveries: told.to_vec(), ..Default::default() }];
+        let mut out = Vec::new();
+        list(&mut out, OutputFormat::Table, &debts).expect("written");
+        deliveries(&mut out, &flips).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        let notes: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+        let receiver = "mailto:ops@example.com";
+        let answered = format!("{receiver}: 250 2.0.0 queued as 4711");
+        assert_eq!(notes, ["Every night #db", &answered, receiver], "{text}");
+    }
 }

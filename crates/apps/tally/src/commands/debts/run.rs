@@ -148,7 +148,11 @@ async fn tell_start(args: &RunArgs, spool: &Spool, start: proto::PayRequest) {
         Err(Failed::Wrong(error)) => {
             warn(format_args!("{error:#}; the command runs all the same"));
         }
-        Err(Failed::Refused(error) | Failed::Away(error)) => {
+        Err(Failed::Refused(error)) => {
+            spool.keep(&start);
+            warn(format_args!("{error:#}; the command runs all the same"));
+        }
+        Err(Failed::Away(error)) => {
             let kept = spool.keep(&start);
             let then = if kept { ", and it is told later" } else { "" };
             warn(format_args!("{error:#}; the command runs all the same{then}"));
@@ -159,7 +163,7 @@ async fn tell_start(args: &RunArgs, spool: &Spool, start: proto::PayRequest) {
 /// Tells how it ended, or keeps it. A signal ends the attempts.
 async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest, signals: &mut Signals) {
     let told = tokio::select! {
-        told = tell(&args.server, end.clone(), args.patience) => told,
+        told = tell(&args.server, end.clone(), args.patience, args.quiet) => told,
         signal = signals.recv() => {
             Err(Failed::Away(anyhow!("{signal} came before the server's answer")))
         }
@@ -171,7 +175,14 @@ async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest, signals
         }
         Ok(_) => {}
         Err(Failed::Wrong(error)) => warn(format_args!("{error:#}; it is not told")),
-        Err(Failed::Refused(error) | Failed::Away(error)) => {
+        Err(Failed::Refused(error)) => {
+            let then = match spool.keep(&end) {
+                true => "it is kept for this server and key, and not told before they are accepted",
+                false => "it is lost",
+            };
+            warn(format_args!("{error:#}; {then}"));
+        }
+        Err(Failed::Away(error)) => {
             let kept = spool.keep(&end);
             let then = if kept { "it is told by the next `tally debts run`" } else { "it is lost" };
             warn(format_args!("{error:#}; {then}"));
@@ -183,20 +194,22 @@ async fn attempt(
     server: &ServerArgs,
     request: proto::PayRequest,
 ) -> Result<proto::PayResponse, Failed> {
-    let mut client = server.debts().await.map_err(Failed::Away)?;
+    let mut client = server.debts().await.map_err(Failed::of_connecting)?;
     let debt = request.debt.clone();
     let paid = client.pay(request).await;
     let why = |status| Failed::of(&status, failed(&format!("pay {}", visible(&debt)), &status));
     paid.map(tonic::Response::into_inner).map_err(why)
 }
 
-/// Pays, and tries again while the server is away. The payment has a run or a key, so it counts once.
+/// Pays, and tries again while the server is away; unless it is quiet, it says so. The payment has a run or a
+/// key, so it counts once.
 pub(super) async fn tell(
     server: &ServerArgs,
     request: proto::PayRequest,
     patience: Duration,
+    is_quiet: bool,
 ) -> Result<proto::PayResponse, Failed> {
-    patiently(patience, || attempt(server, request.clone())).await
+    patiently(patience, is_quiet, || attempt(server, request.clone())).await
 }
 
 #[cfg(test)]

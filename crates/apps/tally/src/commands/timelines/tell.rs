@@ -266,12 +266,12 @@ fn message(command: TellCommand, clock: &dyn Clock) -> (ServerArgs, proto::Recor
 async fn tell(server: &ServerArgs, request: proto::RecordRequest) -> anyhow::Result<ExitCode> {
     let what = format!("tell {}", visible(&request.context));
     let attempt = || async {
-        let mut client = server.timelines().await.map_err(Failed::Away)?;
+        let mut client = server.timelines().await.map_err(Failed::of_connecting)?;
         let recorded = client.record(request.clone()).await;
         let why = |status| Failed::of(&status, failed(&what, &status));
         recorded.map(tonic::Response::into_inner).map_err(why)
     };
-    let recorded = patiently(PATIENCE, attempt).await.map_err(Failed::into_error)?;
+    let recorded = patiently(PATIENCE, false, attempt).await.map_err(Failed::into_error)?;
     let timeline = recorded.timeline.unwrap_or_default();
     let told = if recorded.is_repeated { "was told already" } else { "told" };
     let context = visible(&request.context);

@@ -90,6 +90,15 @@ async fn an_alarm_says_whether_it_was_delivered(backend: &Backend) {
     // Long lines are sent in parts.
     assert_eq!(mailed[0].body().replace("=\r\n", ""), letter(&ids[1]));
     assert_eq!(mailed[1].header("Message-ID"), format!("<{}@example.com>", ids[3]));
+    // A failure is none that is overdue, and nobody reads microseconds.
+    server.clock.set(now + SignedDuration::from_secs(90) + SignedDuration::from_micros(7));
+    let failure = proto::PayRequest { kind: proto::PaymentKind::Fail.into(), ..pay("backup") };
+    server.paid(failure).await.expect("paid");
+    assert_eq!(server.deliver().await, 2);
+    let failed = relay.mailed()[2].body().replace("=\r\n", "");
+    let at = " failed at 2030-06-15T07:06:40Z: it failed\r\n";
+    assert!(failed.contains(at) && failed.contains("Failed at:"), "{failed}");
+    assert!(!failed.contains("Last payment") && !failed.contains("verdue since"), "{failed}");
 }
 
 /// What people read of the alarm that is this event.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use prost::Message as _;
 use siphasher::sip::SipHasher24;
 use tally_proto::tally::debts::v1 as proto;
@@ -20,8 +20,8 @@ use crate::output::warn;
 /// How many payments are kept that could not be told.
 const KEPT_MAX: usize = 1_000;
 
-/// Payments that could not be told.
-pub(super) struct Spool(Option<PathBuf>);
+/// Payments that could not be told: their folder, or why there is none.
+pub(super) struct Spool(Result<PathBuf, &'static str>);
 
 // === impl Spool ===
 
@@ -35,8 +35,12 @@ impl Spool {
         };
         let usual = || state().map(|state| state.join("tally/debts"));
         let folder = given.map(Path::to_owned).or_else(usual);
+        if server.check().is_err() {
+            return Self(Err("nobody can say for which server and key it is"));
+        }
         let key = server.key().ok().flatten().unwrap_or_default();
-        Self(folder.map(|folder| folder.join(name_of(&server.url(), &key))))
+        let folder = folder.map(|folder| folder.join(name_of(&server.url(), &key)));
+        Self(folder.ok_or("there is no HOME: name a folder by --spool"))
     }
 
     /// Keeps a payment. False if it cannot be kept.
@@ -49,7 +53,7 @@ impl Spool {
     }
 
     fn try_keep(&self, payment: &proto::PayRequest) -> anyhow::Result<()> {
-        let folder = self.0.as_deref().context("there is no HOME: name a folder by --spool")?;
+        let folder = self.0.as_deref().map_err(|why| anyhow!(*why))?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         if self.files().len() >= KEPT_MAX {
             anyhow::bail!("{} has {KEPT_MAX} payments already", folder.display());
@@ -71,7 +75,8 @@ impl Spool {
 
     /// The files, the oldest first.
     fn files(&self) -> Vec<PathBuf> {
-        let Some(entries) = self.0.as_deref().and_then(|folder| fs::read_dir(folder).ok()) else {
+        let Some(entries) = self.0.as_deref().ok().and_then(|folder| fs::read_dir(folder).ok())
+        else {
             return Vec::new();
         };
         let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
@@ -124,7 +129,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_told_in_its_order_and_bounded() {
         let folder = tempfile::tempdir().expect("a folder");
-        let spool = Spool(Some(folder.path().join("one")));
+        let spool = Spool(Ok(folder.path().join("one")));
         assert_eq!(spool.files(), Vec::<PathBuf>::new());
         for debt in ["a", "b"] {
             let payment = proto::PayRequest { debt: debt.to_owned(), ..Default::default() };
@@ -135,7 +140,7 @@ mod tests {
             proto::PayRequest::decode(&*bytes).expect("a payment").debt
         };
         assert_eq!(spool.files().iter().map(read).collect::<Vec<_>>(), ["a", "b"]);
-        assert!(!Spool(None).keep(&proto::PayRequest::default()));
+        assert!(!Spool(Err("no folder")).keep(&proto::PayRequest::default()));
         let inside = |name: String| folder.path().join("one").join(name);
         fs::write(inside("0.draft".to_owned()), "half").expect("room");
         assert_eq!(spool.files().len(), 2, "what is not written to its end is no payment");
