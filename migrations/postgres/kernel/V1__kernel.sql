@@ -131,3 +131,24 @@ CREATE TABLE tally_outbox (
 
 CREATE INDEX tally_outbox_due ON tally_outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX tally_outbox_done ON tally_outbox (done_at) WHERE done_at IS NOT NULL;
+
+-- Requests that one domain has another one count, each written by the transaction that decides it. A batch of them is
+-- taken, counted under its number, and removed; batch is 0 for those that no batch has yet.
+CREATE TABLE tally_outbox_counts (
+    batch BIGINT NOT NULL,
+    id UUID NOT NULL,
+    namespace_id BIGINT NOT NULL,
+    service TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    status BIGINT NOT NULL,
+    requested_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (batch, id)
+);
+
+-- Who numbers these batches, among the producers, and the number of the last one. One row.
+CREATE TABLE tally_outbox_counter (
+    id BIGINT PRIMARY KEY,
+    producer_id UUID NOT NULL,
+    sequence BIGINT NOT NULL
+);

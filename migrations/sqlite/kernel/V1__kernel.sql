@@ -104,6 +104,28 @@ CREATE TABLE tally_outbox (
 CREATE INDEX tally_outbox_due ON tally_outbox (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX tally_outbox_done ON tally_outbox (done_at) WHERE done_at IS NOT NULL;
 
+-- Requests that one domain has another one count, each written by the transaction that decides it. A batch of them is
+-- taken, counted under its number, and removed; batch is 0 for those that no batch has yet.
+-- requested_at counts microseconds since 1970-01-01 UTC.
+CREATE TABLE tally_outbox_counts (
+    batch INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    namespace_id INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
+    PRIMARY KEY (batch, id)
+) STRICT, WITHOUT ROWID;
+
+-- Who numbers these batches, among the producers, and the number of the last one. One row.
+CREATE TABLE tally_outbox_counter (
+    id INTEGER PRIMARY KEY NOT NULL,
+    producer_id BLOB NOT NULL,
+    sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- What was stored once for an idempotency key: a fingerprint of what its caller meant, in the transaction
 -- that stored it. stored_at counts microseconds since 1970-01-01 UTC.
 CREATE TABLE tally_idempotency_keys (

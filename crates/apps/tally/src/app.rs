@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tally_access::Keys;
-use tally_outbox::{Courier, Outbox};
+use tally_outbox::{Counting, Courier, Outbox};
 use tally_runtime::{Clock, Drain, ServiceManager, Signals, Tasks, chain};
 use tally_serve::pages::{About, Setting};
 use tally_serve::{Domains, Offer, Origin, Parts, Server, Started, Successor, Tls, TlsFiles};
@@ -293,6 +293,7 @@ async fn start(
         let (running, doors) = domain.start(parts).await.map_err(plain)?;
         started.push(Started { name: listed.name, running, doors, tasks });
     }
+    let counter = started.iter().find_map(|one| one.running.counter());
     let access = settings.access.open(&database, port.listener.address(), &clock).await?;
     let keys = access.keys();
     port.replace().await?;
@@ -302,6 +303,10 @@ async fn start(
         couriers.spawn("read keys", keys.run(drain.clone()));
     }
     let server = server.guarded(access, Arc::clone(&clock));
+    if let Some(counter) = counter {
+        let counting = Counting::new(outbox.clone(), counter);
+        couriers.spawn("count for other domains", counting.run(drain.clone()));
+    }
     couriers.spawn("deliver events", Courier::new(outbox.clone(), clock).run(drain.clone()));
     let server = server.saying(origin).measured(move |scrape| outbox.measure(scrape));
     Ok((database, server, couriers, keys))

@@ -8,6 +8,7 @@ use tally_outbox::Receiver;
 use tally_runtime::durations;
 use uuid::Uuid;
 
+use crate::counted::Series;
 use crate::schedule::{Cron, Invalid, Schedule, storable};
 use crate::terms::{Rate, Stage, Terms};
 
@@ -33,6 +34,8 @@ pub(crate) struct Definition {
     pub(crate) terms: Terms,
     /// Where alarms and recoveries go.
     pub(crate) notify: Vec<String>,
+    /// What its payments and alarms are counted under.
+    pub(crate) count_as: Option<Series>,
 }
 
 /// The same as it is written: lengths of time as in `1h30m`, and moments as in `2030-01-31T12:00:00Z`.
@@ -78,6 +81,10 @@ pub(crate) struct Written {
     pub(crate) stages: Vec<WrittenStage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) notify: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) count_as: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) count_service: Option<String>,
 }
 
 /// A stage as it is written.
@@ -96,7 +103,7 @@ pub(crate) type Wrong = Vec<(String, String)>;
 impl Definition {
     /// As it is written.
     pub(crate) fn written(&self) -> Written {
-        let Self { slug, name, tags, description, terms, notify } = self.clone();
+        let Self { slug, name, tags, description, terms, notify, count_as } = self.clone();
         let some = |span: Option<Duration>| span.map(durations::shown);
         let unless_none = |span: Duration| (!span.is_zero()).then(|| durations::shown(span));
         let unless_one = |number: u16| (number > 1).then_some(number);
@@ -117,6 +124,8 @@ impl Definition {
             successes_to_recover: unless_one(terms.successes_to_recover),
             stages: terms.stages.iter().map(WrittenStage::of).collect(),
             notify,
+            count_service: count_as.as_ref().and_then(Series::written_service),
+            count_as: count_as.as_ref().map(Series::written),
             ..Written::default()
         };
         match terms.schedule {
@@ -194,9 +203,11 @@ impl Written {
             schedule,
         };
         wrong.fit(&terms);
+        let count_as = Series::read(self.count_as.as_deref(), self.count_service.as_deref());
+        let count_as = count_as.map_err(|(field, why)| wrong.note(field, why)).ok().flatten();
         let Self { slug, name, mut tags, description, notify, .. } = self;
         tags.dedup();
-        let definition = Definition { slug, name, tags, description, terms, notify };
+        let definition = Definition { slug, name, tags, description, terms, notify, count_as };
         if wrong.0.is_empty() { Ok(definition) } else { Err(wrong.0) }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tally_outbox::Event;
+use tally_outbox::{Count, Event};
 use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
@@ -99,6 +99,8 @@ pub(crate) struct Changes {
     pub(crate) runs: Vec<KeptRun>,
     pub(crate) flips: Vec<KeptFlip>,
     pub(crate) events: Vec<Event>,
+    /// What is to be counted as requests.
+    pub(crate) counts: Vec<Count>,
     /// One for each deed.
     pub(crate) outcomes: Vec<Outcome>,
 }
@@ -205,6 +207,10 @@ impl Ledger<'_> {
             Ok(paid) => paid,
             Err(why) => return Outcome::Refused(ErrorKind::InvalidArgument, why.to_string()),
         };
+        if let Some(series) = &debt.definition.count_as {
+            let count = series.of_payment(debt.namespace, &said.kind, &paid.noted, said.time);
+            self.changes.counts.extend(count);
+        }
         debt.payments += if faults::is_on("debts.skip") { 2 } else { 1 };
         let (id, number) = (debt.id, debt.payments);
         let known = Known { number, fingerprint: payment.fingerprint };
@@ -281,6 +287,9 @@ impl Ledger<'_> {
         let flips =
             if faults::is_on("debts.twice") { [flips.clone(), flips].concat() } else { flips };
         for Flip { at, cause } in flips {
+            if let Some(series) = &debt.definition.count_as {
+                self.changes.counts.extend(series.of_flip(debt.namespace, &cause, at));
+            }
             debt.flips += 1;
             let (number, noticed) = (debt.flips, self.now);
             let at = if faults::is_on("debts.late") { noticed } else { at };

@@ -2,6 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `counted.rs` | what payments and alarms are counted under, as requests |
 //! | `definition.rs` | what is agreed of a debt, as it is written, and what is wrong with it |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `doors.rs`, `doors/` | the HTTP of other products |
@@ -24,6 +25,7 @@
 //! | `terms.rs` | what is agreed of a debt: its schedule and its limits |
 //! | `writer.rs` | payments on their way to the store |
 
+mod counted;
 mod definition;
 mod domain;
 mod doors;

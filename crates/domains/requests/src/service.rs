@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `books.rs` | folds and roll-ups, one at a time |
 //! | `changes.rs` | corrections, merges and forgets |
+//! | `counting.rs` | counting what other domains have it count |
 //! | `facts.rs` | what people who run it should know |
 //! | `producers.rs` | the clients that number their batches, and what is missing of them |
 //! | `rules.rs` | rules about counts |
@@ -11,6 +12,7 @@
 
 mod books;
 mod changes;
+mod counting;
 mod facts;
 mod producers;
 mod rules;
@@ -23,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tally_outbox::Outbox;
+use tally_outbox::{Counter, Outbox};
 use tally_producers::Producers;
 use tally_producers::stream::Streams;
 use tally_runtime::metrics::Scrape;
@@ -294,6 +296,10 @@ impl Running for Service {
 
     fn chores(&self) -> Vec<Chore> {
         self.keeper.chores().chain([self.judge.chore()]).collect()
+    }
+
+    fn counter(&self) -> Option<Arc<dyn Counter>> {
+        Some(Arc::new(self.clone()))
     }
 
     fn facts(&self) -> Vec<Fact> {

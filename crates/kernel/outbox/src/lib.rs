@@ -1,8 +1,10 @@
 //! Events for other programs: a domain writes them in the transaction that decides them, and they are
 //! delivered by webhook or e-mail at least once, each with an id. What an event says is the domain's business.
+//! In the same way a domain has another one count requests, each once.
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `counts.rs`, `counts/` | requests that one domain has another one count |
 //! | `courier.rs` | sends what is due, tries again, and gives up |
 //! | `event.rs` | an event, and the text that a receiver gets |
 //! | `format.rs` | what an event is written as, for receivers that have a format of their own |
@@ -16,6 +18,7 @@
 //! | `sqlite.rs`, `sqlite/` | the outbox in SQLite |
 //! | `store.rs` | the outbox in its database |
 
+mod counts;
 mod courier;
 mod event;
 mod format;
@@ -29,6 +32,7 @@ mod signature;
 pub mod sqlite;
 mod store;
 
+pub use counts::{Count, Counter, Counting, Counts};
 pub use courier::Courier;
 pub use event::{About, Event};
 pub use format::Told;

@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use crate::Event;
+pub use crate::counts::postgres::append_counts;
 use crate::store::{Attempted, Delivery, Due, State};
 
 /// Adds events, by one statement. They are delivered if the transaction commits; then call

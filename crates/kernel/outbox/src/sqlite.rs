@@ -8,6 +8,7 @@ use tally_store::sqlite::rows;
 use uuid::Uuid;
 
 use crate::Event;
+pub use crate::counts::sqlite::append_counts;
 use crate::store::{Attempted, Delivery, Due, State};
 
 /// Adds events. They are delivered if the transaction commits; then call

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tally_outbox::Outbox;
+use tally_outbox::{Counter, Outbox};
 use tally_producers::Terms;
 use tally_runtime::config::Problems;
 use tally_runtime::metrics::Scrape;
@@ -85,6 +85,11 @@ pub trait Running: Send + Sync {
     /// not to be ready.
     fn chores(&self) -> Vec<Chore> {
         Vec::new()
+    }
+
+    /// What counts requests of other domains, if this one does.
+    fn counter(&self) -> Option<Arc<dyn Counter>> {
+        None
     }
 
     /// What it knows of itself without asking anyone, besides its chores.

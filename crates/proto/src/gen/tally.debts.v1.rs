@@ -54,6 +54,13 @@ pub struct Definition {
     /// server, URLs have no path and no query, which may be a secret.
     #[prost(string, repeated, tag = "20")]
     pub notify: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// A series of requests, as in "POST /backup": each success counts in it with status 200, each failure with
+    /// 500, and each time that the debt is overdue with 504. Empty: none.
+    #[prost(string, tag = "21")]
+    pub count_as: ::prost::alloc::string::String,
+    /// The service of that series: at most 128 bytes.
+    #[prost(string, tag = "22")]
+    pub count_service: ::prost::alloc::string::String,
     /// When something is due. Unset: never; only runs and failures count then.
     #[prost(oneof = "definition::Schedule", tags = "5, 6, 7")]
     pub schedule: ::core::option::Option<definition::Schedule>,

@@ -11,6 +11,7 @@ mod client;
 mod command_line;
 mod concurrent;
 mod copy;
+mod counted;
 mod crash;
 mod database_urls;
 mod debts;

@@ -10,6 +10,7 @@ use tally_proto::tally::debts::v1::definition::Schedule as ScheduleProto;
 use tally_proto::wire;
 use tally_runtime::{Namespace, durations};
 
+use crate::counted::Series;
 use crate::definition::{Definition, Written, WrittenStage};
 use crate::error::Error;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
@@ -58,6 +59,8 @@ pub(super) fn written(definition: proto::Definition) -> Result<Written, Error> {
         tags: definition.tags,
         description: definition.description,
         notify: definition.notify,
+        count_as: some(definition.count_as),
+        count_service: some(definition.count_service),
         ..Written::default()
     };
     for stage in definition.stages {
@@ -221,6 +224,8 @@ fn definition(of: &Definition) -> proto::Definition {
         successes_to_recover: terms.successes_to_recover.into(),
         stages: terms.stages.iter().map(stage).collect(),
         notify: of.shown_notify(),
+        count_as: of.count_as.as_ref().map(Series::written).unwrap_or_default(),
+        count_service: of.count_as.as_ref().and_then(Series::written_service).unwrap_or_default(),
     }
 }
 

@@ -81,6 +81,11 @@ fn definition_schema() -> Value {
                 "items": object(&json!({"name": text(), "time_out": text()})),
             },
             "notify": {"type": "array", "items": text()},
+            "count_as": span(
+                "A series of requests, as in `POST /backup`: each success counts in it with status 200, each \
+                 failure with 500, and each time that the debt is overdue with 504.",
+            ),
+            "count_service": span("The service of that series."),
         },
     })
 }

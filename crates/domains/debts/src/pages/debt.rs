@@ -176,6 +176,12 @@ fn terms(view: &View) -> Markup {
                     [] => span.muted { "nobody" },
                     urls => { @for url in urls { p { (name(url, false)) } } },
                 } } }
+                @if let Some(series) = &debt.definition.count_as {
+                    div { dt { "Counts as" } dd {
+                        (name(&series.written(), false))
+                        @if let Some(service) = series.written_service() { " of " (name(&service, false)) }
+                    } }
+                }
             }
         }
     }

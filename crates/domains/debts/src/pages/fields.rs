@@ -92,15 +92,23 @@ pub(super) const LIMITS: &[Field] = &[
         ),
     ),
 ];
-/// Who is told.
-pub(super) const NOTIFY: &[Field] = &[shaped(
-    Shape::Area,
-    field(
-        "notify",
-        "Who is told of alarms and recoveries",
-        "A URL or mailto: and an address on each line; --webhooks-allow or --smtp-allow of the server must name it",
+/// Who is told, and where it counts.
+pub(super) const NOTIFY: &[Field] = &[
+    shaped(
+        Shape::Area,
+        field(
+            "notify",
+            "Who is told of alarms and recoveries",
+            "A URL or mailto: and an address on each line; --webhooks-allow or --smtp-allow of the server must name it",
+        ),
     ),
-)];
+    field(
+        "count_as",
+        "Count as requests of",
+        "A method and a path, as in POST /backup: status 200 if it was paid, 500 if it failed, 504 if it was overdue",
+    ),
+    field("count_service", "of the service", "If that series has one"),
+];
 
 const fn text(name: &'static str) -> Parameter {
     Parameter { name, about: "", values: Values::Text, is_repeated: false }
@@ -127,6 +135,8 @@ const KNOWN: &[Parameter] = &[
     text("successes_to_recover"),
     text("stages"),
     text("notify"),
+    text("count_as"),
+    text("count_service"),
 ];
 
 /// What the fields have in them.
@@ -172,6 +182,8 @@ impl Filled {
             ("successes_to_recover", number(written.successes_to_recover.map(u32::from))),
             ("stages", Some(stages.join("\n"))),
             ("notify", Some(written.notify.join("\n"))),
+            ("count_as", written.count_as),
+            ("count_service", written.count_service),
         ];
         let some = all.into_iter().filter_map(|(name, text)| Some((name, text?)));
         Self(some.filter(|(_, text)| !text.is_empty()).collect())
@@ -215,6 +227,8 @@ impl Filled {
             ),
             stages: lines("stages").iter().filter_map(|line| stage(line, wrong)).collect(),
             notify: lines("notify"),
+            count_as: some("count_as"),
+            count_service: some("count_service"),
         }
     }
 }
@@ -250,7 +264,7 @@ mod tests {
         let (filled, wrong) = Filled::read(
             "slug=a&name=A+%3Cb%3E&tags=x+y&description=1%0D%0A2&cron=0+3+*+*+*&time_zone=Europe/Berlin\
              &grace=90m&run_limit=2h&run_min=1s&rate_payments=5&rate_period=1h&failures_to_alarm=3\
-             &stages=one=1%3D1m%0D%0Atwo%3D2m&notify=https://a.example%0A",
+             &stages=one=1%3D1m%0D%0Atwo%3D2m&notify=https://a.example%0A&count_as=POST+/backup&count_service=cron",
         );
         assert_eq!(wrong, []);
         let mut wrong = Vec::new();

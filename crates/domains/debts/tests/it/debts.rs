@@ -37,6 +37,7 @@ macro_rules! on {
 pub(crate) use {on, on_every_backend};
 
 mod apart;
+mod counted;
 mod listed;
 mod next_version;
 mod threads;

@@ -98,6 +98,23 @@ pub(super) struct DefinitionArgs {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notify: Vec<String>,
 
+    /// Count payments and alarms as requests of a series, as in 'POST /backup': status 200 if it was paid, 500 if
+    /// it failed, 504 if it was overdue
+    #[arg(long, value_name = "METHOD /PATH", default_value = "", hide_default_value = true)]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    count_as: String,
+
+    /// The service of --count-as
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true,
+        requires = "count_as"
+    )]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    count_service: String,
+
     /// What people call it [default: the slug]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -194,6 +211,8 @@ impl DefinitionArgs {
             successes_to_recover: self.successes_to_recover.unwrap_or_default(),
             stages: self.stages.into_iter().map(stage).collect::<anyhow::Result<_>>()?,
             notify: self.notify,
+            count_as: self.count_as,
+            count_service: self.count_service,
         })
     }
 
@@ -231,6 +250,8 @@ impl DefinitionArgs {
             successes_to_recover: more(definition.successes_to_recover, 1),
             stages: definition.stages.into_iter().map(stage).collect(),
             notify: definition.notify,
+            count_as: definition.count_as,
+            count_service: definition.count_service,
             name: definition.name,
             tags: definition.tags,
             description: definition.description,

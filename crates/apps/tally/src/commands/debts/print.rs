@@ -147,6 +147,10 @@ pub(super) fn show(
     let status = format!("{} since {}", standing(debt.status()), time(debt.since));
     let next: Vec<_> = shown.next.iter().map(|at| time(Some(*at))).collect();
     let notify = definition.notify.join(" ");
+    let counts = match &*definition.count_service {
+        "" => definition.count_as.clone(),
+        service => format!("{} of {service}", definition.count_as),
+    };
     let lines = [
         ("slug", definition.slug.clone()),
         ("name", definition.name.clone()),
@@ -163,6 +167,7 @@ pub(super) fn show(
         ("tags", definition.tags.join(" ")),
         ("about", definition.description.clone()),
         ("notify", if notify.is_empty() { "nobody".to_owned() } else { notify }),
+        ("counts as", counts),
         ("ping id", debt.ping_id.clone()),
         ("badge", shown.badge.clone()),
         ("added", time(debt.created_at)),

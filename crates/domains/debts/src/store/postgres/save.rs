@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{try_join3, try_join5};
+use futures_util::future::{try_join, try_join3, try_join5};
 use jiff::Timestamp;
 use tally_outbox::postgres as outbox;
 use tally_store::postgres::Transaction;
@@ -25,7 +25,10 @@ pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result
         save_payments(transaction, changes),
         save_runs(transaction, &changes.runs),
         save_flips(transaction, &changes.flips),
-        outbox::append(transaction, &changes.events),
+        try_join(
+            outbox::append(transaction, &changes.events),
+            outbox::append_counts(transaction, &changes.counts),
+        ),
     )
     .await
     .map(drop)

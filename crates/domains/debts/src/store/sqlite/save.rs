@@ -69,7 +69,8 @@ pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<(
         let sql = include_str!("insert_flip.sql");
         transaction.prepare_cached(sql).step(step)?.execute(values).step(step)?;
     }
-    outbox::append(transaction, &changes.events)
+    outbox::append(transaction, &changes.events)?;
+    outbox::append_counts(transaction, &changes.counts)
 }
 
 pub(super) fn save_deadline(transaction: &Transaction<'_>, deadline: &Deadline) -> Result<()> {

@@ -1,0 +1,3 @@
+-- Always the same ones, until all of them are removed.
+SELECT namespace_id, service, method, path, status, requested_at FROM tally_outbox_counts
+WHERE batch = $1::INT8 ORDER BY id

@@ -1,0 +1,2 @@
+-- They are counted.
+DELETE FROM tally_outbox_counts WHERE batch = ?1
