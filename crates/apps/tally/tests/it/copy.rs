@@ -24,6 +24,8 @@ INSERT INTO tally_outbox VALUES
     (randomblob(16), 'requests', randomblob(16), 1, 'https://a/', 'https://a/b', '{"id":"\u00e9"}', 1, 2, 3,
      NULL, 0, 'HTTP 500'),
     (randomblob(16), 'requests', randomblob(16), 2, 'https://a/', 'https://a/b', '{}', 1, NULL, 1, 5, 1, '');
+INSERT INTO tally_outbox_counts VALUES (0, randomblob(16), 0, 'cron', 'POST', '/paid', 504, 1893456000123456);
+INSERT INTO tally_outbox_counter VALUES (0, randomblob(16), 3);
 INSERT INTO tally_sessions VALUES (randomblob(32), randomblob(32), 4102444800000000);
 INSERT INTO tally_request_imports VALUES (0, 'postgres://db/count', 'Europe/Vienna', 16572, 3, 12);
 INSERT INTO tally_request_changes VALUES

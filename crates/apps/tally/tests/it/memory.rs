@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::{Home, OLD_DAY, Server, command};
 
 /// How much memory the server may have, in KiB.
-const MEMORY: u32 = 64 << 10;
+const MEMORY: u32 = 80 << 10;
 /// The number of endpoints in the database and the length of their paths, as from a server with
 /// other limits. Postgres compresses them.
 const ENDPOINTS: u32 = 20_000;
