@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `badge.rs` | badges, and their links |
 //! | `pay.rs` | paying: from what a door has read to what is stored |
+//! | `read.rs` | what is read of debts, by two calls at once |
 //! | `running.rs` | what the app knows of the domain while it runs |
 
 mod badge;
 mod pay;
+mod read;
 mod running;
 
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
 use tally_ingest::{Queue, Workers};
-use tally_outbox::{Delivery, Outbox, Receiver};
+use tally_outbox::{Outbox, Receiver};
 use tally_runtime::{Clock, Drain, Kind, Namespace, Tasks, random};
 use tally_serve::{Duties, Parts};
 use tally_store::{Database, Lease};
@@ -25,6 +27,7 @@ use uuid::Uuid;
 use self::badge::KnownBadges;
 pub(crate) use self::badge::{BADGE_PATH, Badge};
 pub(crate) use self::pay::Said;
+pub(crate) use self::read::{Shown, ToldFlip};
 use crate::definition::{Definition, Written, Wrong};
 use crate::domain::NAME;
 use crate::error::Error;
@@ -32,19 +35,14 @@ use crate::event;
 use crate::held::Held;
 use crate::keeper::Keeper;
 use crate::ledger::{Deed, Outcome};
-use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment, Which};
+use crate::model::{Debt, KeptFlip, Named, NewDebt, Which};
 use crate::schedule::whole_micros;
 use crate::settings::Settings;
-use crate::state::State;
-use crate::store::{Added, Listing, Numbered, Place, Store, subject};
+use crate::store::{Added, Store};
 use crate::writer::{Deeds, Writer};
 
 /// How many calls read at the same time.
 pub(crate) const READERS_MAX: usize = 2;
-/// How many next times a debt shows.
-const TIMES_SHOWN: usize = 5;
-/// How many open runs it shows.
-const RUNS_SHOWN: u32 = 100;
 
 /// Keeps debts and takes payments. Clones share everything.
 #[derive(Clone)]
@@ -64,22 +62,6 @@ pub struct Service {
     /// How many debts have metrics each.
     metrics_max: u32,
     badges: Arc<KnownBadges>,
-}
-
-/// A debt, its open runs, and its next times.
-pub(crate) struct Shown {
-    pub(crate) debt: Debt,
-    pub(crate) runs: Vec<KeptRun>,
-    pub(crate) next: Vec<Timestamp>,
-    /// Where its badge is on this server.
-    pub(crate) badge: String,
-}
-
-/// An alarm or a recovery, and what became of telling it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct ToldFlip {
-    pub(crate) flip: KeptFlip,
-    pub(crate) deliveries: Vec<Delivery>,
 }
 
 // === impl Service ===
@@ -244,129 +226,6 @@ impl Service {
         Ok(debt)
     }
 
-    /// A debt by what it is asked for by.
-    pub(crate) async fn find(&self, named: &Named) -> Result<Debt, Error> {
-        let _place = self.place().await;
-        let found = self.store.find(named).await.map_err(Error::store("find a debt"))?;
-        found.ok_or_else(|| Error::Unknown(named.which.to_string()))
-    }
-
-    /// A debt, its open runs, and its next times.
-    pub(crate) async fn show(&self, named: &Named) -> Result<Shown, Error> {
-        let debt = self.find(named).await?;
-        let runs = self.runs(&debt, i64::MAX, true, RUNS_SHOWN).await?;
-        let next = next_times(&debt.definition, &debt.state);
-        let badge = self.badge_link(debt.namespace, &Badge::Debt(debt.number)).await?;
-        Ok(Shown { debt, runs, next, badge: badge.unwrap_or_default() })
-    }
-
-    /// Debts, and the place of the last one if there are more.
-    pub(crate) async fn list(
-        &self,
-        listing: &Listing,
-    ) -> Result<(Vec<Debt>, Option<Place>), Error> {
-        let _place = self.place().await;
-        let texts = listing.tags.iter().chain([&listing.search]);
-        if texts.chain(listing.after.iter().map(|(_, slug)| slug)).any(|text| text.contains('\0')) {
-            return Err(Error::wrong("search", "a NUL is in no text that a debt has"));
-        }
-        let (now, limit) = (self.now(), listing.limit + 1);
-        let one_more = Listing { limit, ..listing.clone() };
-        let debts = self.store.list(&one_more, now).await;
-        let mut debts = debts.map_err(Error::store("list debts"))?;
-        let has_more = debts.len() > listing.limit;
-        debts.truncate(listing.limit);
-        let last = debts.last().filter(|_| has_more).map(|last| listing.place(last, now));
-        Ok((debts, last))
-    }
-
-    /// Debts after a number, in the order in which they were made.
-    pub(crate) async fn numbered(
-        &self,
-        namespace: Namespace,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<Numbered>, Error> {
-        let _place = self.place().await;
-        let debts = self.store.numbered(namespace, after, limit).await;
-        debts.map_err(Error::store("list debts"))
-    }
-
-    /// Debts that are late, in order of their slugs: at most so many.
-    pub(crate) async fn late(&self, namespace: Namespace, limit: u32) -> Result<Vec<Debt>, Error> {
-        let _place = self.place().await;
-        let late = self.store.late(namespace, self.now(), limit).await;
-        late.map_err(Error::store("list late debts"))
-    }
-
-    /// How many debts of each status there are.
-    pub(crate) async fn counts(&self, namespace: Namespace) -> Result<[i64; 4], Error> {
-        let _place = self.place().await;
-        self.store.counts(Some(namespace)).await.map_err(Error::store("count debts"))
-    }
-
-    /// The latest payments of a debt before this number.
-    pub(crate) async fn payments(
-        &self,
-        debt: &Debt,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<ShownPayment>, Error> {
-        let _place = self.place().await;
-        let payments = self.store.payments(debt.id, before, limit).await;
-        payments.map_err(Error::store("list payments"))
-    }
-
-    /// The latest runs of a debt before this number; with `open`, the open ones.
-    pub(crate) async fn runs(
-        &self,
-        debt: &Debt,
-        before: i64,
-        open: bool,
-        limit: u32,
-    ) -> Result<Vec<KeptRun>, Error> {
-        let _place = self.place().await;
-        let runs = self.store.runs(debt.id, before, open, limit).await;
-        runs.map_err(Error::store("list runs"))
-    }
-
-    /// The latest alarms and recoveries of a debt before this number.
-    pub(crate) async fn flips(
-        &self,
-        debt: &Debt,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<KeptFlip>, Error> {
-        let _place = self.place().await;
-        let flips = self.store.flips(debt.id, before, limit).await;
-        flips.map_err(Error::store("list flips"))
-    }
-
-    /// The same, with what became of telling those that are to be notified, as far as that is still allowed.
-    pub(crate) async fn told_flips(
-        &self,
-        debt: &Debt,
-        before: i64,
-        limit: u32,
-    ) -> Result<Vec<ToldFlip>, Error> {
-        let flips = self.flips(debt, before, limit).await?;
-        let with = |flip| ToldFlip { flip, deliveries: Vec::new() };
-        let mut told: Vec<_> = flips.into_iter().map(with).collect();
-        for receiver in self.receivers(debt) {
-            let subject = subject(debt.id, &receiver);
-            let events = self.outbox.deliveries(NAME, subject, before, limit).await;
-            for event in events.map_err(Error::store("list events"))? {
-                // The last ones come first.
-                let at = told.binary_search_by(|one| event.number.cmp(&one.flip.number));
-                if let Ok(at) = at {
-                    let event = Delivery { receiver: receiver.shown(), ..event };
-                    told[at].deliveries.push(event);
-                }
-            }
-        }
-        Ok(told)
-    }
-
     /// Where the events of a debt go, as far as that is allowed.
     fn receivers(&self, debt: &Debt) -> Vec<Receiver> {
         let webhooks = self.outbox.webhooks();
@@ -394,11 +253,4 @@ fn random_id() -> Uuid {
         .with_variant(uuid::Variant::RFC4122)
         .with_version(uuid::Version::Random)
         .into_uuid()
-}
-
-/// The next times at which something is due, the one that is due now first.
-fn next_times(definition: &Definition, state: &State) -> Vec<Timestamp> {
-    let Some(due) = state.due else { return Vec::new() };
-    let then = definition.terms.schedule.times_after(due);
-    std::iter::once(due).chain(then).take(TIMES_SHOWN).collect()
 }

@@ -15,9 +15,11 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `fields.rs` | a check as it is written |
+//! | `named.rs` | which check is asked for, and for whom |
 //! | `shown.rs` | a check, a ping and a flip as they are shown |
 
 mod fields;
+mod named;
 mod shown;
 
 use std::collections::BTreeSet;
@@ -33,9 +35,9 @@ use tally_runtime::{Kind as ErrorKind, Namespace, random};
 use tally_serve::api::{self, Problem, pairs, whole};
 use tally_serve::pages::Frame;
 use tally_serve::{Foreign, Manner, Needs, Place};
-use uuid::Uuid;
 
 use self::fields::Fields;
+use self::named::{Whose, debt_of};
 use self::shown::Shown;
 use super::{Declined, slug_of, status, told};
 use crate::definition::Definition;
@@ -283,44 +285,6 @@ async fn state(State(service): State<Service>) -> Answer {
     Ok("OK".into_response())
 }
 
-/// The debt of a uuid, or of a unique key.
-async fn debt_of(service: &Service, check: &str, whose: Whose) -> Result<Debt, Response> {
-    let Whose { namespace, is_read } = whose;
-    let which = match Uuid::try_parse(check) {
-        Ok(ping_id) => Which::Ping(ping_id),
-        Err(_) => Which::Id(shown::id_of(check).ok_or_else(not_found)?),
-    };
-    if matches!(which, Which::Id(_)) && !is_read {
-        return Err(not_found());
-    }
-    let debt = service.find(&Named { namespace, which }).await.map_err(refused)?;
-    if debt.namespace != namespace {
-        return Err(error(StatusCode::FORBIDDEN, "the check is of another project"));
-    }
-    Ok(debt)
-}
-
-/// For whom a check is looked for.
-#[derive(Clone, Copy)]
-struct Whose {
-    namespace: Namespace,
-    /// Whether it is looked at only.
-    is_read: bool,
-}
-
-// === impl Whose ===
-
-impl Whose {
-    fn of(request: &Request) -> Self {
-        let namespace = Caller::of(request.extensions()).namespace();
-        Self { namespace, is_read: request.method() == http::Method::GET }
-    }
-}
-
-fn by_id(debt: &Debt) -> Named {
-    Named { namespace: debt.namespace, which: Which::Id(debt.id) }
-}
-
 /// The first page of the debts of a namespace that have these tags.
 fn listing(namespace: Namespace, tags: Vec<String>) -> Listing {
     Listing { namespace, tags, by_slug: true, limit: DEBTS_READ, ..Listing::default() }
@@ -333,6 +297,10 @@ async fn page(
 ) -> Result<(Vec<Debt>, Option<Listing>), Response> {
     let (debts, last) = service.list(&listing).await.map_err(refused)?;
     Ok((debts, last.map(|last| Listing { after: Some(last), ..listing })))
+}
+
+fn by_id(debt: &Debt) -> Named {
+    Named { namespace: debt.namespace, which: Which::Id(debt.id) }
 }
 
 async fn fields_of(request: Request) -> Result<Fields, Response> {
