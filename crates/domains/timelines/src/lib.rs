@@ -2,9 +2,10 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `chart.rs` | a timeline as it is drawn, as data: rows, bars, hierarchy, critical path |
+//! | `chart.rs`, `chart/` | a timeline as it is drawn: rows, bars, hierarchy, critical path; and as SVG |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
+//! | `export.rs`, `export/` | a timeline in the formats that viewers open |
 //! | `grpc.rs`, `grpc/` | `TimelineService`: between messages and service |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
@@ -24,6 +25,7 @@
 mod chart;
 mod domain;
 mod error;
+mod export;
 mod grpc;
 mod http;
 mod keeper;
