@@ -20,6 +20,7 @@
 //! | `store.rs`, `store/` | where timelines are kept, and which database does it how |
 //! | `track.rs` | the events of one name and host in one timeline |
 //! | `typical.rs` | how long events usually take |
+//! | `udp.rs`, `udp/` | the door for datagrams |
 //! | `writer.rs` | messages on their way to the store |
 
 mod chart;
@@ -40,8 +41,9 @@ mod settings;
 mod store;
 mod track;
 mod typical;
+mod udp;
 mod writer;
 
 pub use domain::DOMAIN;
 pub use service::Service;
-pub use settings::Settings;
+pub use settings::{Settings, Udp};
