@@ -164,7 +164,7 @@ const METHODS: [(&str, Needs); 43] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 59] = [
+const ROUTES: [(&str, Needs); 62] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -213,6 +213,9 @@ const ROUTES: [(&str, Needs); 59] = [
     ("POST /api/v1/debts/{debt}/payments", Needs::Ingest),
     ("GET /api/v1/debts/{debt}/runs", Needs::Read),
     ("GET /api/v1/debts/{debt}/flips", Needs::Read),
+    ("GET /timelines", Needs::Read),
+    ("GET /timelines/{context}", Needs::Read),
+    ("GET /timelines/{context}/durations/{name}", Needs::Read),
     ("POST /api/v1/timelines", Needs::Ingest),
     ("POST /api/v1/timelines/batch", Needs::Ingest),
     ("GET /api/v1/timelines/contexts", Needs::Read),
