@@ -14,6 +14,7 @@
 //! | `metrics.rs` | what a scrape is told of timelines |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
+//! | `pages.rs`, `pages/` | what browsers are shown |
 //! | `pairing.rs` | which end belongs to which start: values in, values out |
 //! | `service.rs`, `service/` | the operations |
 //! | `settings.rs` | the settings, and their bounds |
@@ -35,6 +36,7 @@ mod message;
 mod metrics;
 mod migrations;
 mod model;
+mod pages;
 mod pairing;
 mod service;
 mod settings;
