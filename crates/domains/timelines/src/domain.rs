@@ -43,7 +43,10 @@ impl Service {
     /// The ways into it.
     #[must_use]
     pub fn doors(&self) -> Doors {
-        Doors::new().grpc(self.timeline_service(), grpc::TIMELINE_SERVICE).api(self.api())
+        Doors::new()
+            .grpc(self.timeline_service(), grpc::TIMELINE_SERVICE)
+            .api(self.api())
+            .pages(self.pages())
     }
 
     /// The way in for datagrams, which write to this namespace.

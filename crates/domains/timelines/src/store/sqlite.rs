@@ -3,10 +3,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `keep.rs` | abandoning, deleting, and other terms |
+//! | `look.rs` | what the pages read |
 //! | `read.rs` | reading contexts, timelines, events and durations |
 //! | `save.rs` | writing what messages have made of timelines |
 
 mod keep;
+mod look;
 mod read;
 mod save;
 
@@ -18,6 +20,7 @@ use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
 pub(super) use self::keep::{abandon, configure, expire, prune};
+pub(super) use self::look::{durations, latest, trends};
 use self::read::read_events;
 pub(super) use self::read::{context, contexts, events, sums, timeline, timelines, typical};
 use self::save::save;
