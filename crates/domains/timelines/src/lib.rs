@@ -7,6 +7,7 @@
 //! | `error.rs` | what can go wrong, and what it means to the caller |
 //! | `export.rs`, `export/` | a timeline in the formats that viewers open |
 //! | `grpc.rs`, `grpc/` | `TimelineService`: between messages and service |
+//! | `hal.rs` | upto's HTTP for reading |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what messages make of timelines in one transaction: from what is there to what is written |
@@ -29,6 +30,7 @@ mod domain;
 mod error;
 mod export;
 mod grpc;
+mod hal;
 mod http;
 mod keeper;
 mod ledger;

@@ -216,6 +216,10 @@ const ROUTES: &[(&str, Needs)] = &[
     ("GET /timelines", Needs::Read),
     ("GET /timelines/{context}", Needs::Read),
     ("GET /timelines/{context}/durations/{name}", Needs::Read),
+    ("GET /api/", Needs::Read),
+    ("GET /api/contexts", Needs::Read),
+    ("GET /api/contexts/{context}", Needs::Read),
+    ("GET /api/contexts/{context}/{timeline}", Needs::Read),
     ("POST /api/v1/timelines", Needs::Ingest),
     ("POST /api/v1/timelines/batch", Needs::Ingest),
     ("GET /api/v1/timelines/contexts", Needs::Read),
@@ -314,14 +318,9 @@ fn every_method_and_every_route_asks_for_what_is_declared() {
 #[track_caller]
 fn all_are_listed(server: &Server, operator: &str) {
     let listed: BTreeSet<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let packages = [
-        "count.v1",
-        "tally.requests.v1",
-        "tally.debts.v1",
-        "tally.timelines.v1",
-        "tally.server.v1",
-    ];
-    for file in packages.iter().flat_map(|package| tally_proto::descriptors(package).file) {
+    let packages = ["count", "tally.requests", "tally.debts", "tally.timelines", "tally.server"];
+    let of = |package: &&str| tally_proto::descriptors(&format!("{package}.v1")).file;
+    for file in packages.iter().flat_map(of) {
         for service in &file.service {
             for method in &service.method {
                 let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
