@@ -331,7 +331,9 @@ mod tests {
         let listed = help("serve") + &help("totals");
         // The one of a single command is in its help.
         let is_common = |name: &String| {
-            let is_spool = ["TALLY_DEBTS_SPOOL", "TALLY_TIMELINES_SPOOL"].contains(&name.as_str());
+            let is_spool =
+                ["TALLY_DEBTS_SPOOL", "TALLY_TIMELINES_SPOOL", "TALLY_TIMELINES_AGENT_SPOOL"]
+                    .contains(&name.as_str());
             name.starts_with("TALLY_") && !is_spool
         };
         for name in variables().into_keys().filter(is_common) {

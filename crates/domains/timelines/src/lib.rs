@@ -2,6 +2,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `agent.rs`, `agent/` | messages that are kept, and handed on to a server |
 //! | `chart.rs`, `chart/` | a timeline as it is drawn: rows, bars, hierarchy, critical path; and as SVG |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
@@ -25,6 +26,7 @@
 //! | `udp.rs`, `udp/` | the door for datagrams |
 //! | `writer.rs` | messages on their way to the store |
 
+pub mod agent;
 mod chart;
 mod domain;
 mod error;

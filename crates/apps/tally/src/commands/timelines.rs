@@ -2,12 +2,14 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `agent.rs` | an agent, and how it hands messages on |
 //! | `draw.rs` | a timeline's chart in characters |
 //! | `print.rs` | contexts, timelines and events as tables |
 //! | `run.rs` | running a command, and telling of it |
 //! | `tell.rs` | telling: from flags to a message |
 //! | `upto.rs` | the flags of upto-client, and its datagram |
 
+mod agent;
 mod draw;
 mod print;
 mod run;
@@ -62,6 +64,7 @@ enum TimelinesCommand {
     #[command(flatten)]
     Tell(tell::TellCommand),
     Run(Box<run::RunArgs>),
+    Agent(Box<agent::AgentArgs>),
     List(ListArgs),
     Show(ShowArgs),
     Change(ChangeArgs),
@@ -146,6 +149,7 @@ pub(crate) async fn run(args: TimelinesArgs, clock: &dyn Clock) -> anyhow::Resul
              new, start, end, event and phase"
         )),
         TimelinesCommand::Run(args) => run::run(*args).await,
+        TimelinesCommand::Agent(args) => agent::run(*args).await,
         TimelinesCommand::List(args) => list(args).await,
         TimelinesCommand::Show(args) => show(args).await,
         TimelinesCommand::Change(args) => change(args).await,
