@@ -29,6 +29,7 @@ use crate::model::{Context, Event, Terms, Timeline, Which};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::typical::typical;
+use crate::udp::Refusals;
 use crate::writer::{Messages, Writer};
 
 /// How many messages one call may bring.
@@ -65,7 +66,7 @@ pub(crate) struct Shown {
 impl Service {
     /// Starts the service on a database whose migrations are applied.
     #[must_use]
-    pub fn start(parts: Parts, settings: Settings) -> Self {
+    pub fn start(parts: Parts, settings: &Settings) -> Self {
         let Parts { database, clock, drain, tasks, .. } = parts;
         let mut workers = settings.workers;
         if matches!(database, Database::Sqlite(_)) {
@@ -108,6 +109,11 @@ impl Service {
     pub(crate) fn now(&self) -> Timestamp {
         let micros = self.clock.now().as_microsecond();
         Timestamp::from_microsecond(micros).unwrap_or_default()
+    }
+
+    /// How many datagrams were refused.
+    pub(crate) fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.store.measured().refusals)
     }
 
     /// Sweeps what is overdue, and prunes what is not kept, now.

@@ -164,7 +164,7 @@ const METHODS: [(&str, Needs); 43] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 62] = [
+const ROUTES: [(&str, Needs); 63] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -223,6 +223,7 @@ const ROUTES: [(&str, Needs); 62] = [
     ("PUT /api/v1/timelines/contexts/{context}", Needs::Admin),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}", Needs::Read),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}/events", Needs::Read),
+    ("GET /api/v1/timelines/contexts/{context}/{timeline}/export", Needs::Read),
     ("DELETE /api/v1/requests", Needs::Key),
     ("GET /no/such/path", Needs::Key),
     ("GET /count.v1.CountService/Add", Needs::Ingest),

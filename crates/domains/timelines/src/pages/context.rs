@@ -100,7 +100,6 @@ pub(super) fn page(view: &View) -> Markup {
         @if view.timelines.is_empty() {
             p.notice { "None of its timelines is kept any more." }
         } @else {
-            (lengths(view))
             (table(view))
         }
         @if !view.names.is_empty() { (names(view)) }
@@ -138,6 +137,7 @@ fn table(view: &View) -> Markup {
                 h2 #timelines { @if view.before.is_some() { "Earlier timelines" } @else { "The latest timelines" } }
                 a.csv href=(csv) download { "CSV" span.visually-hidden { " of timelines" } }
             }
+            (lengths(view))
             table.list.timelines {
                 thead { tr {
                     th scope="col" { "Timeline" } th.state scope="col" { "State" } th scope="col" { "Began" }

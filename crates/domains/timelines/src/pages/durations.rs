@@ -86,7 +86,6 @@ pub(super) fn page(view: &View) -> Markup {
                 "No event of this name has ended in timelines " (view.first()) " to " (view.before - 1) "."
             }
         } @else {
-            (lengths(&view.all))
             (table(view))
         }
         @if let Some(earlier) = view.earlier() { p.more { a.button href=(earlier) { "Earlier timelines" } } }
@@ -115,6 +114,7 @@ fn table(view: &View) -> Markup {
     html! {
         section aria-labelledby="durations" {
             header { h2 #durations { "Timelines " (view.first()) " to " (view.before - 1) } }
+            (lengths(&view.all))
             div.table-frame tabindex="0" role="group" aria-label="Durations" { table {
                 thead { tr {
                     th.number scope="col" { "Timeline" } th scope="col" { "Made" }

@@ -112,7 +112,7 @@ impl Server {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
-        Self { service: Service::start(parts, settings), clock }
+        Self { service: Service::start(parts, &settings), clock }
     }
 
     /// Sweeps, and prunes, at this time.
