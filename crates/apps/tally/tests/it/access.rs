@@ -164,7 +164,7 @@ const METHODS: [(&str, Needs); 43] = [
 ];
 
 /// What each route of HTTP needs.
-const ROUTES: [(&str, Needs); 63] = [
+const ROUTES: [(&str, Needs); 64] = [
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -215,6 +215,7 @@ const ROUTES: [(&str, Needs); 63] = [
     ("GET /api/v1/debts/{debt}/flips", Needs::Read),
     ("GET /timelines", Needs::Read),
     ("GET /timelines/{context}", Needs::Read),
+    ("GET /timelines/{context}/{timeline}", Needs::Read),
     ("GET /timelines/{context}/durations/{name}", Needs::Read),
     ("POST /api/v1/timelines", Needs::Ingest),
     ("POST /api/v1/timelines/batch", Needs::Ingest),
