@@ -3,10 +3,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `keep.rs` | abandoning, deleting, and other terms |
+//! | `look.rs` | what the pages read |
 //! | `read.rs` | reading contexts, timelines, events and durations |
 //! | `save.rs` | writing what messages have made of timelines |
 
 mod keep;
+mod look;
 mod read;
 mod save;
 
@@ -19,6 +21,7 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use uuid::Uuid;
 
 pub(super) use self::keep::{abandon, configure, expire, prune};
+pub(super) use self::look::{durations, latest, trends};
 use self::read::read_context;
 pub(super) use self::read::{context, contexts, events, sums, timeline, timelines, typical};
 use self::read::{read_event, read_timeline};

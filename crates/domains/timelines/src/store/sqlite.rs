@@ -3,10 +3,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `keep.rs` | abandoning, deleting, and other terms |
+//! | `look.rs` | what the pages read |
 //! | `read.rs` | reading contexts, timelines, events and durations |
 //! | `save.rs` | writing what messages have made of timelines |
 
 mod keep;
+mod look;
 mod read;
 mod save;
 
@@ -18,6 +20,7 @@ use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
 pub(super) use self::keep::{abandon, configure, expire, prune};
+pub(super) use self::look::{durations, latest, trends};
 use self::read::read_events;
 pub(super) use self::read::{context, contexts, events, sums, timeline, timelines, typical};
 use self::save::save;
@@ -86,7 +89,7 @@ fn load(
         let mut among = rows(transaction, "read events", sql, values, id)?;
         if is_phase {
             let (sql, values) =
-                (include_str!("sqlite/latest.sql"), params![context.as_bytes(), LOOKED_BACK_MAX]);
+                (include_str!("sqlite/last.sql"), params![context.as_bytes(), LOOKED_BACK_MAX]);
             among.extend(rows(transaction, "read events", sql, values, id)?);
         }
         for timeline in among.into_iter().chain(timeline) {

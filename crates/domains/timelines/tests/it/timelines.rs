@@ -38,6 +38,7 @@ macro_rules! on {
 
 pub(crate) use on;
 
+mod datagrams;
 mod kept;
 mod odd;
 
