@@ -170,8 +170,7 @@ async fn tell_end(args: &RunArgs, spool: &Spool, end: proto::PayRequest, signals
     };
     match told {
         Ok(paid) if !args.quiet => {
-            let debt = paid.debt.unwrap_or_default();
-            say(format_args!("paid: {}", super::print::brief(&debt)));
+            say(super::words::paid(&paid));
         }
         Ok(_) => {}
         Err(Failed::Wrong(error)) => warn(format_args!("{error:#}; it is not told")),
