@@ -215,6 +215,7 @@ const ROUTES: &[(&str, Needs)] = &[
     ("GET /api/v1/debts/{debt}/flips", Needs::Read),
     ("GET /timelines", Needs::Read),
     ("GET /timelines/{context}", Needs::Read),
+    ("GET /timelines/{context}/{timeline}", Needs::Read),
     ("GET /timelines/{context}/durations/{name}", Needs::Read),
     ("POST /api/v1/timelines", Needs::Ingest),
     ("POST /api/v1/timelines/batch", Needs::Ingest),

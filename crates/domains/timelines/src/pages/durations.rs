@@ -7,7 +7,7 @@ use tally_runtime::text::lasted;
 use tally_serve::pages::{Length, Lengths, Link, moment, name, plain};
 
 use super::CONTEXTS;
-use super::parts::{context_link, name_link, range, unsigned};
+use super::parts::{context_link, name_link, range, timeline_link, unsigned};
 use crate::error::Error;
 use crate::model::Context;
 use crate::service::Service;
@@ -86,14 +86,13 @@ pub(super) fn page(view: &View) -> Markup {
                 "No event of this name has ended in timelines " (view.first()) " to " (view.before - 1) "."
             }
         } @else {
-            (lengths(&view.all))
             (table(view))
         }
         @if let Some(earlier) = view.earlier() { p.more { a.button href=(earlier) { "Earlier timelines" } } }
     }
 }
 
-fn lengths(all: &[Lasted]) -> Markup {
+fn lengths(context: &str, all: &[Lasted]) -> Markup {
     let one = |lasts: &Lasted| {
         let number = lasts.timeline_number;
         Length {
@@ -104,7 +103,7 @@ fn lengths(all: &[Lasted]) -> Markup {
                 None => format!("Timeline {number}: failed"),
             },
             tick: number.to_string(),
-            link: None,
+            link: Some(timeline_link(context, number)),
             is_open: false,
         }
     };
@@ -115,6 +114,7 @@ fn table(view: &View) -> Markup {
     html! {
         section aria-labelledby="durations" {
             header { h2 #durations { "Timelines " (view.first()) " to " (view.before - 1) } }
+            (lengths(&view.context.name, &view.all))
             div.table-frame tabindex="0" role="group" aria-label="Durations" { table {
                 thead { tr {
                     th.number scope="col" { "Timeline" } th scope="col" { "Made" }
