@@ -778,7 +778,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/AddDebt",
             );
@@ -807,7 +807,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/UpdateDebt",
             );
@@ -832,7 +832,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListDebts",
             );
@@ -859,7 +859,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ShowDebt",
             );
@@ -886,7 +886,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/PauseDebt",
             );
@@ -913,7 +913,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ResumeDebt",
             );
@@ -940,7 +940,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ForgetDebt",
             );
@@ -969,7 +969,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/Pay",
             );
@@ -991,7 +991,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/PayAll",
             );
@@ -1018,7 +1018,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListPayments",
             );
@@ -1045,7 +1045,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListRuns",
             );
@@ -1072,7 +1072,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListFlips",
             );
@@ -1098,7 +1098,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/RenewBadges",
             );
@@ -1360,7 +1360,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1405,7 +1405,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UpdateDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1450,7 +1450,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListDebtsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1495,7 +1495,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShowDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1540,7 +1540,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PauseDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1585,7 +1585,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResumeDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1630,7 +1630,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ForgetDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1673,7 +1673,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PaySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1718,7 +1718,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PayAllSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1763,7 +1763,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPaymentsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1808,7 +1808,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRunsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1853,7 +1853,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListFlipsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1898,7 +1898,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewBadgesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -154,12 +154,12 @@ fn every_method_and_every_route_asks_for_what_is_declared() {
     let callers = callers(&home);
     let channel = wait_for_channel(&server);
     for caller in &callers {
-        for (path, needs) in METHODS {
+        for (path, needs) in METHODS.iter().copied() {
             let called = channel.0.block_on(call(&channel.1, path, caller.key.as_deref()));
             let (is, right) = (fate_of_call(&called), caller.fate(needs));
             assert_eq!(is, right, "{} calls {path}: {called:?}", caller.name);
         }
-        for (line, needs) in ROUTES {
+        for (line, needs) in ROUTES.iter().copied() {
             let header = caller.key.as_ref().map(|key| format!("authorization: Bearer {key}"));
             let headers: Vec<_> = header.iter().map(String::as_str).collect();
             let answer = ask(&server, line, &headers, "");

@@ -8,7 +8,7 @@ use super::{Needs, ask};
 use crate::support::Server;
 
 /// What each method of gRPC needs.
-pub(super) const METHODS: [(&str, Needs); 44] = [
+pub(super) const METHODS: &[(&str, Needs)] = &[
     ("/count.v1.CountService/Add", Needs::Ingest),
     ("/count.v1.CountService/CountDailyTotals", Needs::Operator),
     ("/count.v1.CountService/ListDailyTotals", Needs::Read),
@@ -56,7 +56,7 @@ pub(super) const METHODS: [(&str, Needs); 44] = [
 ];
 
 /// What each route of HTTP needs.
-pub(super) const ROUTES: [(&str, Needs); 60] = [
+pub(super) const ROUTES: &[(&str, Needs)] = &[
     ("GET /livez", Needs::Nothing),
     ("GET /readyz", Needs::Nothing),
     ("GET /healthz", Needs::Nothing),
@@ -106,6 +106,10 @@ pub(super) const ROUTES: [(&str, Needs); 60] = [
     ("GET /api/v1/debts/{debt}/runs", Needs::Read),
     ("GET /api/v1/debts/{debt}/flips", Needs::Read),
     ("POST /api/v1/debts/badges/renew", Needs::Admin),
+    ("GET /timelines", Needs::Read),
+    ("GET /timelines/{context}", Needs::Read),
+    ("GET /timelines/{context}/{timeline}", Needs::Read),
+    ("GET /timelines/{context}/durations/{name}", Needs::Read),
     ("POST /api/v1/timelines", Needs::Ingest),
     ("POST /api/v1/timelines/batch", Needs::Ingest),
     ("GET /api/v1/timelines/contexts", Needs::Read),
@@ -113,6 +117,7 @@ pub(super) const ROUTES: [(&str, Needs); 60] = [
     ("PUT /api/v1/timelines/contexts/{context}", Needs::Admin),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}", Needs::Read),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}/events", Needs::Read),
+    ("GET /api/v1/timelines/contexts/{context}/{timeline}/export", Needs::Read),
     ("DELETE /api/v1/requests", Needs::Key),
     ("GET /no/such/path", Needs::Key),
     ("GET /count.v1.CountService/Add", Needs::Ingest),
