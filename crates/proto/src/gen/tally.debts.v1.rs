@@ -1098,7 +1098,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/RenewBadges",
             );
@@ -1898,7 +1898,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewBadgesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

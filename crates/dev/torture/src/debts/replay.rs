@@ -127,16 +127,16 @@ impl Life {
     /// Whether it is what is stored.
     fn is(&self, Debt { debt, flips, runs, .. }: &Debt) -> bool {
         let state = &self.state;
-        // A debt that is late is new or up.
-        let status = match Shown::try_from(debt.status) {
-            Ok(Shown::New) => Status::New,
-            Ok(Shown::Up) => Status::Up,
-            Ok(Shown::Down) => Status::Down,
-            _ => Status::Paused,
+        let is_shown = match Shown::try_from(debt.status) {
+            Ok(Shown::New) => state.status == Status::New,
+            Ok(Shown::Up) => state.status == Status::Up,
+            Ok(Shown::Late) => matches!(state.status, Status::New | Status::Up),
+            Ok(Shown::Down) => state.status == Status::Down,
+            _ => state.status == Status::Paused,
         };
         let outcomes = self.runs.iter().map(shown);
         let stored = runs.iter().map(|run| run.outcome);
-        state.status == status
+        is_shown
             && Some(state.since) == time(debt.since)
             && state.last_payment == time(debt.paid_at)
             && state.due == time(debt.due_at)
