@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The namespaces, by their numbers.
-pub(crate) const NAMESPACES: [&str; 2] = ["default", "shop"];
+/// The namespaces, by their numbers. In the last one, debts count as requests, and nobody else counts.
+pub(crate) const NAMESPACES: [&str; 3] = ["default", "shop", "debts"];
+pub(crate) const OF_DEBTS: i64 = 2;
 
 /// The clients of a run, each with the number of its namespace. The scenes need two that resume, one more, the
 /// reader, and the one that posts. In both namespaces there are some that share paths.
@@ -22,6 +23,10 @@ pub(crate) const CLIENTS: [(Kind, i64); 9] = [
     (Kind::Layer, 1),
     (Kind::Post, 1),
 ];
+
+/// Those who do not count, likewise: they pay debts, and tell timelines.
+pub(crate) const OTHERS: [(Kind, i64); 4] =
+    [(Kind::Payer, 0), (Kind::Payer, OF_DEBTS), (Kind::Teller, 1), (Kind::Teller, 1)];
 
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
 #[derive(Debug, Parser)]
@@ -132,8 +137,10 @@ pub(crate) enum Broken {
     MergeLoses,
     /// An entry of a batch is counted as one request, however many it stands for
     EntryIsOne,
-    /// A payment that comes again is stored again
+    /// A payment that comes again is stored again, and what debts count as is counted again after a server is killed
     PaymentsForgotten,
+    /// A message of a timeline that comes again is stored again, and ends belong to the newest timeline
+    EventsForgotten,
     /// An alarm is dated when a server notices, and not when it was due
     AlarmsLate,
     /// Nobody is told of alarms and recoveries
@@ -147,11 +154,16 @@ pub(crate) enum Broken {
     AnotherNamespace,
 }
 
+/// Those who count, and then the others.
+pub(crate) fn everybody() -> impl Iterator<Item = (Kind, i64)> {
+    CLIENTS.into_iter().chain(OTHERS)
+}
+
 /// The number of a client's namespace.
 pub(crate) fn namespace_of(client: &str) -> i64 {
     let number = client.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
     let at = number.and_then(|number| number.checked_sub(1));
-    at.and_then(|at| CLIENTS.get(at)).map_or(0, |(_, namespace)| *namespace)
+    at.and_then(|at| everybody().nth(at)).map_or(0, |(_, namespace)| namespace)
 }
 
 // === impl Run ===
@@ -160,6 +172,19 @@ impl Run {
     /// Whether the database is sometimes set back to an earlier state.
     pub(crate) fn rewinds(&self) -> bool {
         self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
+    }
+
+    /// The clients that there are, by their places in the list of all. Those who do not count are left out where
+    /// what is broken has nothing to do with them: they may never end there.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, Kind)> {
+        let is_there = |kind| match self.broken {
+            None => true,
+            Some(broken) if kind == Kind::Payer => broken.is_of_debts(),
+            Some(broken) if kind == Kind::Teller => broken.is_of_timelines(),
+            Some(_) => true,
+        };
+        let everybody = everybody().enumerate().map(|(at, (kind, _))| (at, kind));
+        everybody.filter(move |(_, kind)| is_there(*kind))
     }
 
     /// Requests per second of one client.
@@ -189,7 +214,8 @@ impl Broken {
             Broken::MergeLoses => "merge.lose",
             Broken::EntryIsOne => "entry.one",
             Broken::AnotherNamespace => "namespace.ignore",
-            Broken::PaymentsForgotten => "debts.forget",
+            Broken::PaymentsForgotten => "debts.forget,outbox.counts.anew",
+            Broken::EventsForgotten => "timelines.forget,timelines.astray",
             Broken::AlarmsLate => "debts.late",
             Broken::AlarmsUntold => "debts.untold",
             Broken::DebtsMiscounted => "debts.skip,debts.open,debts.twice",
@@ -208,6 +234,11 @@ impl Broken {
                 | Self::DebtsMiscounted
                 | Self::DebtsUnswept
         )
+    }
+
+    /// Whether it concerns timelines.
+    pub(crate) fn is_of_timelines(self) -> bool {
+        self == Self::EventsForgotten
     }
 
     /// The resolution that shows it for sure, if not all of them do.

@@ -8,6 +8,7 @@
 //! | `first.rs` | what is shown before there is a timeline |
 //! | `overview.rs` | the domain's part of `/` |
 //! | `parts.rs` | what the pages have in common: states, trends, lengths of time |
+//! | `timeline.rs`, `timeline/` | one timeline, drawn |
 
 mod context;
 mod contexts;
@@ -15,6 +16,7 @@ mod durations;
 mod first;
 mod overview;
 mod parts;
+mod timeline;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
@@ -31,6 +33,7 @@ use crate::service::Service;
 /// Where the contexts are.
 const CONTEXTS: &str = "/timelines";
 const CONTEXT: &str = "/timelines/{context}";
+const TIMELINE: &str = "/timelines/{context}/{timeline}";
 /// A timeline may be called `durations`: its page has one part less.
 const DURATIONS: &str = "/timelines/{context}/durations/{name}";
 
@@ -45,6 +48,7 @@ impl Service {
             .entry(CONTEXTS, "Timelines")
             .page(CONTEXTS, with(get(contexts)))
             .page(CONTEXT, with(get(context)))
+            .page(TIMELINE, with(get(timeline)))
             .page(DURATIONS, with(get(durations)))
             .overview(move |namespace, url| {
                 let service = service.clone();
@@ -85,6 +89,27 @@ async fn context(
             is_live: true,
             as_of: Some(as_of(view.now)),
             ..Page::new(context::page(&view))
+        }),
+        Err(error) => Failure::Failed(error).page(&frame),
+    }
+}
+
+async fn timeline(
+    State(service): State<Service>,
+    Path((context, timeline)): Path<(String, String)>,
+    query: RawQuery,
+    frame: Frame,
+) -> Response {
+    let asked = match timeline::Asked::read(query.0.as_deref()) {
+        Ok(asked) => asked,
+        Err(mistakes) => return Failure::Mistakes(mistakes).page(&frame),
+    };
+    match timeline::View::read(&service, frame.namespace(), (&context, &timeline), asked).await {
+        Ok(view) => frame.page(Page {
+            title: view.title(),
+            is_live: true,
+            as_of: Some(as_of(view.shown.now)),
+            ..Page::new(timeline::page(&view))
         }),
         Err(error) => Failure::Failed(error).page(&frame),
     }

@@ -31,6 +31,7 @@
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `tls.rs`, `tls/` | TLS on the port: the certificate, its replacement, the handshake, and whom it shows |
 //! | `traced.rs` | the trace that a request names, for the log |
+//! | `turn.rs` | the end of a task's turn |
 //! | `udp.rs`, `udp/` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 
 mod admission;
@@ -62,6 +63,7 @@ mod seldom;
 mod server;
 mod tls;
 mod traced;
+mod turn;
 mod udp;
 
 pub use admission::HostNames;

@@ -16,6 +16,12 @@ const PAGES: &[(&str, &str)] = &[
     ("timelines-hostile", "/timelines/%3Cb%3Ex%3C%2Fb%3E"),
     ("timelines-durations", "/timelines/deploy/durations/db.migrate"),
     ("timelines-overview", "/"),
+    ("timeline", "/timelines/deploy/newest"),
+    ("timeline-hosts", "/timelines/deploy/newest?by=host"),
+    ("timeline-critical", "/timelines/deploy/13?only=critical"),
+    ("timeline-event", "/timelines/deploy/13?event=4&from=5&to=70"),
+    ("timeline-beside", "/timelines/deploy/13?with=build%205"),
+    ("timeline-hostile", "/timelines/%3Cb%3Ex%3C%2Fb%3E/newest?event=1"),
 ];
 
 /// Sends what is said in batches.
@@ -74,7 +80,9 @@ fn deployment(number: u32, ago: f64, slower: f64, is_over: bool) -> Vec<Value> {
     told.event(("build.checkout", "ci-1"), at(8.0), Some(at(11.0)), "ok");
     told.event(("build.compile", "ci-1"), at(11.0), Some(at(42.0)), "ok");
     told.event(("build.test.unit", "ci-1"), at(42.0), Some(at(61.0)), "ok");
-    told.event(("build.test.browser", "ci-2"), at(42.0), Some(at(58.0)), "failed");
+    if number % 4 == 1 {
+        told.event(("build.test.browser", "ci-2"), at(42.0), Some(at(58.0)), "failed");
+    }
     told.event(("build.test.browser", "ci-2"), at(59.0), Some(at(75.0)), "ok");
     told.event(("build.docs", "ci-2"), at(42.0), Some(at(42.0)), "skipped");
     told.tell("point", ("tagged", ""), at(76.0), &json!({"attributes": {"tag": "v1.7"}}));
@@ -185,5 +193,96 @@ fn lists_of_timelines_need_no_script() {
     assert_eq!(browser.text("document.querySelectorAll('.timelines tbody tr').length"), "13");
     browser.run("document.querySelector('.usual tbody a').click()");
     browser.await_that("location.pathname.startsWith('/timelines/deploy/durations/')");
-    browser.await_that("document.querySelectorAll('tbody tr').length === 12");
+    browser.await_that("document.querySelectorAll('tbody tr').length === 13");
+}
+
+/// What runs is seen to grow, without a reload, and to end.
+#[test]
+fn bars_grow_while_somebody_looks() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    server.ok(&["timelines", "start", "deploy", "db.migrate"]);
+    let browser = Browser::start();
+    browser.open(&format!("{}/timelines/deploy/newest", server.url));
+    browser.run("window.isTheSame = true");
+    let took =
+        "document.querySelector('.gantt tbody tr:last-child .number:not(.began)').textContent";
+    browser.await_that(&format!("{took}.startsWith('3.')"));
+    browser.await_that("!!document.querySelector('.gantt .on')");
+    // A second one gets half of the room.
+    server.ok(&["timelines", "start", "deploy", "switch"]);
+    browser.await_that("document.querySelectorAll('.gantt .timeline').length === 3");
+    server.ok(&["timelines", "end", "deploy", "db.migrate"]);
+    server.ok(&["timelines", "end", "deploy", "switch", "--status", "failed"]);
+    browser.await_that("document.querySelectorAll('.gantt tbody .on').length === 0");
+    browser.await_that("document.querySelectorAll('.gantt tbody .cross').length === 1");
+    browser.await_that("document.querySelector('h1 .badge').textContent === 'failed'");
+    assert_eq!(browser.text("window.isTheSame"), "true");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// Without a script, and without a mouse, rows fold, time is looked at closely, and timelines are side by side.
+#[test]
+fn a_timeline_needs_no_script_and_no_mouse() {
+    const ENTER: char = '\u{e007}';
+    let home = Home::sqlite();
+    let server = open(&home);
+    let browser = Browser::start();
+    browser.look(Look { has_scripts: false, ..Look::USUAL });
+    browser.open(&format!("{}/timelines/deploy/13", server.url));
+    let all = browser.text("document.querySelectorAll('.gantt tbody tr').length");
+    let press = |link: &str| {
+        browser.await_that(&format!("!!({link})"));
+        browser.run(&format!("({link}).focus()"));
+        browser.press(ENTER);
+    };
+    let named = |text: &str| {
+        format!(
+            "[...document.querySelectorAll('.controls a, .actions a, .controls button')].find(one => one.textContent === '{text}')"
+        )
+    };
+    press(
+        "[...document.querySelectorAll('a.fold')].find(one => one.textContent.includes('Fold build'))",
+    );
+    browser.await_that("location.search === '?fold=build' && location.hash.startsWith('#r')");
+    browser.await_that(&format!("document.querySelectorAll('.gantt tbody tr').length < {all}"));
+    press("document.querySelector('a.fold[aria-expanded=false]')");
+    browser.await_that("location.search === ''");
+    browser.await_that(&format!("document.querySelectorAll('.gantt tbody tr').length === {all}"));
+    press("[...document.querySelectorAll('.what a')].find(one => one.textContent === 'compile')");
+    browser.await_that("document.querySelector('.detail').textContent.includes('build.compile')");
+    press(&named("Zoom to it"));
+    browser.await_that("location.search.includes('from=4.8&to=48.2')");
+    press(&named("Whole"));
+    press(&named("By host"));
+    browser.await_that("document.querySelectorAll('.gantt .host').length === 6");
+    press(&named("Compare"));
+    browser.await_that("document.querySelectorAll('.gantt .other').length > 5");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn ten_thousand_events_are_a_page() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let mut told = Told::new("many", "", 2_000.0);
+    for at in 0..10_000 {
+        let (name, from) = (format!("part {}.step {at}", at % 150), f64::from(at) / 5.0);
+        told.event((&name, "host"), from, Some(from + f64::from(at % 97)), "ok");
+    }
+    say(&server, &told.said);
+    let browser = Browser::start();
+    for look in looks() {
+        browser.look(look);
+        for (name, query) in
+            [("timeline-many", ""), ("timeline-many-beyond", "?unfold=part%207&unfold=part%208")]
+        {
+            let begun = std::time::Instant::now();
+            browser.open(&format!("{}/timelines/many/newest{query}", server.url));
+            println!("{name} opened in {:?}", begun.elapsed());
+            check(&browser, name, look);
+            browser.picture(name, look);
+            assert_eq!(browser.complaints(), Vec::<String>::new(), "{name}, {look:?}");
+        }
+    }
 }

@@ -105,10 +105,11 @@ macro_rules! on {
                 assert_finds(&broken("moves-ignored"), "books: nothing is left of what moved");
             }
 
-            #[track_caller]
             #[test]
             fn a_payment_that_is_stored_again_is_found() {
-                assert_finds(&broken("payments-forgotten"), "debts: stored once");
+                let output = broken("payments-forgotten");
+                assert_finds(&output, "debts: stored once");
+                assert_finds(&output, "debts: counted");
             }
 
             #[test]
@@ -132,6 +133,13 @@ macro_rules! on {
             #[test]
             fn a_debt_that_nobody_looks_at_is_found() {
                 assert_finds(&broken("debts-unswept"), "debts: all was swept");
+            }
+
+            #[test]
+            fn a_message_of_a_timeline_that_is_stored_again_or_astray_is_found() {
+                let output = broken("events-forgotten");
+                assert_finds(&output, "timelines: stored once");
+                assert_finds(&output, "timelines: pairs");
             }
 
             fn assert_finds_unbalanced_books(rule: &str) {

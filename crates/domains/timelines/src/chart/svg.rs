@@ -6,20 +6,22 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `scale.rs` | where times are, and the marks below which they are read |
+//! | `strip.rs` | the bars of one row, in the picture or on a page |
 //! | `svg.css` | how it looks, in light and dark |
 
 mod scale;
+mod strip;
 #[cfg(test)]
 mod tests;
 
 use maud::{Markup, PreEscaped, html};
 use tally_runtime::text::{is_hidden, lasted};
 
-use self::scale::{Scale, ticks};
+pub(crate) use self::scale::{Scale, ticks};
+pub(crate) use self::strip::{HEIGHT, Strip, hatch, marks};
+use super::Row;
 use super::lanes::Lane;
-use super::{Bar, Row};
-use crate::message::{Phase, Status};
-use crate::model::{Event, Standing};
+use crate::model::Event;
 use crate::service::Shown;
 
 /// How wide the picture is, and its columns: names, bars, and what is said of each. In pixels, like the rest.
@@ -32,11 +34,13 @@ const INDENT: i64 = 12;
 const DEPTH_MAX: usize = 10;
 /// How high the head is, a row, and what is in it.
 const HEAD: i64 = 64;
-const ROW: i64 = 22;
-const BAR: i64 = 10;
+const ROW: i64 = HEIGHT;
 const FOOT: i64 = 40;
-/// The least that a bar has, so that none is invisible.
-const BAR_MIN: f64 = 2.0;
+/// Where the bars are.
+const LEFT: i64 = NAMES + GAP;
+const BARS: i64 = WIDTH - NAMES - NOTES - 2 * GAP;
+/// How far marks of the axis are apart, at least: a part of its width in percent.
+const TICK_MIN: f64 = 12.5;
 /// How many names the description has of the critical path.
 const NAMED_MAX: usize = 10;
 
@@ -68,12 +72,8 @@ impl Picture<'_> {
         let rows: i64 = lines.sum::<usize>().try_into().unwrap_or(i64::MAX / ROW);
         let bottom = HEAD + rows * ROW;
         let height = bottom + FOOT + clock_lines(shown) * ROW;
-        let scale = Scale {
-            from: shown.chart.from,
-            until: shown.chart.until,
-            left: (NAMES + GAP) as f64,
-            width: (WIDTH - NAMES - NOTES - 2 * GAP) as f64,
-        };
+        let (from, until) = (shown.chart.from, shown.chart.until);
+        let scale = Scale { origin: from, from, until };
         let (title, about) = (format!("{}-title", self.id), format!("{}-about", self.id));
         let hatch = format!("{}-hatch", self.id);
         html! {
@@ -82,14 +82,12 @@ impl Picture<'_> {
                 title id=(title) { (plain(self.title)) }
                 desc id=(about) { (self.about()) }
                 @if let Some(style) = style { style { (PreEscaped(style)) } }
-                defs {
-                    pattern id=(hatch) width="6" height="6" patternUnits="userSpaceOnUse"
-                        patternTransform="rotate(45)" { rect.hatch width="3" height="6" {} }
-                }
+                defs { (self::hatch(&hatch)) }
                 rect.paper width=(WIDTH) height=(height) {}
                 text.heading x="12" y="24" { (plain(self.title)) }
                 text.muted x="12" y="42" { (self.summary()) }
-                @for (x, label) in ticks(&scale) {
+                @for (part, label) in ticks(&scale, TICK_MIN) {
+                    @let x = LEFT as f64 + BARS as f64 * part / 100.0;
                     line.grid x1=(px(x)) x2=(px(x)) y1=(HEAD - 4) y2=(bottom) {}
                     text.muted x=(px(x + 3.0)) y=(HEAD - 8) { (label) }
                 }
@@ -120,10 +118,10 @@ impl Picture<'_> {
             }
             for row in &lane.rows {
                 let event = row.event.and_then(|at| self.shown.events.get(at));
-                let drawn = Drawn { row, event, scale, hatch, y };
-                names.push(drawn.name(lane.host.is_some()));
-                bars.push(drawn.bars());
-                notes.push(drawn.note());
+                let strip = Strip { row, event, scale, hatch };
+                names.push(name(row, event, y, lane.host.is_some()));
+                bars.push(html! { svg x=(LEFT) y=(y) width=(BARS) height=(ROW) overflow="visible" { (strip.draw()) } });
+                notes.push(note(row, &strip.words(), y));
                 y += ROW;
             }
         }
@@ -174,141 +172,28 @@ impl Picture<'_> {
     }
 }
 
-/// A row where it is drawn.
-struct Drawn<'a> {
-    row: &'a Row,
-    event: Option<&'a Event>,
-    scale: &'a Scale,
-    hatch: &'a str,
-    y: i64,
+/// The last part of a name, with what tells its event apart.
+fn name(row: &Row, event: Option<&Event>, y: i64, is_in_lane: bool) -> Markup {
+    let depth = i64::try_from(row.depth.min(DEPTH_MAX)).unwrap_or(0);
+    let mut name = plain(row.name.rsplit('.').next().unwrap_or_default());
+    if let Some(event) = event {
+        let host = Some(&event.key.host).filter(|host| !is_in_lane && !host.is_empty());
+        if let Some(host) = host {
+            name += &format!(" ({})", plain(host));
+        }
+        if event.rank > 1 {
+            name += &format!(" #{}", event.rank);
+        }
+    }
+    html! {
+        text.name.critical[row.is_critical] x=(12 + depth * INDENT) y=(y + 15) { (name) }
+    }
 }
 
-// === impl Drawn ===
-
-impl Drawn<'_> {
-    /// The last part of its name, with what tells its event apart.
-    fn name(&self, is_in_lane: bool) -> Markup {
-        let depth = i64::try_from(self.row.depth.min(DEPTH_MAX)).unwrap_or(0);
-        let last = self.row.name.rsplit('.').next().unwrap_or_default();
-        let mut name = plain(last);
-        if let Some(event) = self.event {
-            let host = Some(&event.key.host).filter(|host| !is_in_lane && !host.is_empty());
-            if let Some(host) = host {
-                name += &format!(" ({})", plain(host));
-            }
-            if event.rank > 1 {
-                name += &format!(" #{}", event.rank);
-            }
-        }
-        html! {
-            text.name.critical[self.row.is_critical] x=(12 + depth * INDENT) y=(self.y + 15) { (name) }
-        }
-    }
-
-    fn bars(&self) -> Markup {
-        let Row { from, until, is_open, typical, .. } = self.row;
-        let (left, right) = (self.scale.x(*from), self.scale.x(*until));
-        let (middle, bar_y) = (self.y + ROW / 2, self.y + (ROW - BAR) / 2);
-        let usual =
-            typical.filter(|_| self.event.is_some() && !self.row.bars.is_empty()).map(|usual| {
-                let at = |took| self.scale.x(from.saturating_add(took).unwrap_or(*until));
-                (at(usual.shortest), at(usual.median), at(usual.longest))
-            });
-        html! {
-            g class=(self.standing()) {
-                title { (self.tip()) }
-                @if let Some((shortest, median, longest)) = usual {
-                    rect.usual x=(px(shortest)) y=(bar_y - 3) height=(BAR + 6)
-                        width=(px((longest - shortest).max(BAR_MIN))) {}
-                    line.usual x1=(px(median)) x2=(px(median)) y1=(bar_y - 3) y2=(bar_y + BAR + 3) {}
-                }
-                @match self.event {
-                    None => path.several d=(format!(
-                        "M{} {}v6M{0} {}H{}{}", px(left), middle - 3, middle, px(right),
-                        if *is_open { "" } else { "m0 -3v6" }
-                    )) {},
-                    Some(_) if self.row.bars.is_empty() =>
-                        path.point d=(format!("M{} {}l5 5 -5 5 -5 -5z", px(left), middle - 5)) {},
-                    Some(_) => @for bar in &self.row.bars { (self.bar(bar, bar_y)) },
-                }
-                (self.end(right, middle))
-            }
-        }
-    }
-
-    fn bar(&self, bar: &Bar, y: i64) -> Markup {
-        let (left, right) = (self.scale.x(bar.from), self.scale.x(bar.until));
-        let width = px((right - left).max(BAR_MIN));
-        html! {
-            @match bar.phase {
-                Phase::Working => rect.bar x=(px(left)) y=(y) width=(width) height=(BAR) {},
-                Phase::Waiting => {
-                    rect.waiting x=(px(left)) y=(y) width=(width) height=(BAR) {}
-                    rect x=(px(left)) y=(y) width=(width) height=(BAR) fill=(format!("url(#{})", self.hatch)) {}
-                },
-            }
-        }
-    }
-
-    /// The mark where it ends: an arrow if it goes on, dots if nobody knows, a cross if it failed.
-    fn end(&self, x: f64, y: i64) -> Markup {
-        let standing = self.event.map(Event::standing);
-        html! {
-            @match standing {
-                _ if self.row.is_open => path.on d=(format!("M{} {}l9 8 -9 8z", px(x), y - 8)) {},
-                Some(Standing::Abandoned) =>
-                    path.unknown d=(format!("M{} {y}h16", px(x + 2.0))) {},
-                Some(Standing::Ended(Status::Failed)) =>
-                    path.cross d=(format!("M{} {}l8 8m0 -8l-8 8", px(x + 3.0), y - 4)) {},
-                _ => {},
-            }
-        }
-    }
-
-    fn standing(&self) -> &'static str {
-        self.event.map_or("group", |event| event.standing().name())
-    }
-
-    /// How long it took, and how it stands.
-    fn note(&self) -> Markup {
-        html! { text.note.critical[self.row.is_critical] x="4" y=(self.y + 15) { (self.words()) } }
-    }
-
-    fn words(&self) -> String {
-        let Row { from, until, .. } = self.row;
-        let mark = if self.row.is_critical { "! " } else { "" };
-        let took = lasted(until.duration_since(*from));
-        match self.event.map(|event| (event.standing(), event.attempt.reversed())) {
-            None | Some((Standing::Ended(Status::Ok), None)) => format!("{mark}{took}"),
-            Some((standing @ (Standing::Point | Standing::Unstarted), _)) => {
-                format!("{mark}{}", standing.name())
-            }
-            Some((standing, None)) => format!("{mark}{took} {}", standing.name()),
-            Some((_, Some(reversed))) => format!("{mark}ends {} early", lasted(reversed)),
-        }
-    }
-
-    /// All that is said of it, for whoever points at it.
-    fn tip(&self) -> String {
-        let Row { name, from, until, typical, .. } = self.row;
-        let mut tip = format!("{}: {}, from {from}", plain(name), self.words());
-        if let Some(event) = self.event {
-            if !event.key.host.is_empty() {
-                tip += &format!(", on {}", plain(&event.key.host));
-            }
-            if let Some(end) = event.end() {
-                tip += &format!(" to {}", end.time);
-            }
-            let spent = event.spent(*until);
-            if !spent.waiting.is_zero() {
-                tip += &format!(", of which it waited {}", lasted(spent.waiting));
-            }
-        }
-        if let Some(usual) = typical {
-            let (median, runs) = (lasted(usual.median), usual.timelines);
-            tip += &format!("; usually {median}, of {runs} runs");
-        }
-        tip
+/// How long it took, and how it stands.
+fn note(row: &Row, words: &str, y: i64) -> Markup {
+    html! {
+        text.note.critical[row.is_critical] x="4" y=(y + 15) { @if row.is_critical { "! " } (words) }
     }
 }
 
@@ -318,25 +203,13 @@ fn clock_lines(shown: &Shown) -> i64 {
 
 /// What the marks mean.
 fn legend(y: i64, hatch: &str) -> Markup {
-    let text = |x: i64, words: &str| html! { text.muted x=(x) y=(y) { (words) } };
     html! {
         g.legend aria-hidden="true" {
-            g.ok { rect.bar x="12" y=(y - 9) width="18" height=(BAR) {} }
-            (text(36, "works"))
-            rect.waiting x="90" y=(y - 9) width="18" height=(BAR) {}
-            rect x="90" y=(y - 9) width="18" height=(BAR) fill=(format!("url(#{hatch})")) {}
-            (text(114, "waits"))
-            g.failed { path.cross d=(format!("M164 {}l8 8m0 -8l-8 8", y - 8)) {} }
-            (text(178, "failed"))
-            g.skipped { rect.bar x="230" y=(y - 9) width="18" height=(BAR) {} }
-            (text(254, "skipped"))
-            g.open { path.on d=(format!("M320 {}l9 8 -9 8z", y - 12)) {} }
-            (text(335, "open"))
-            g.abandoned { path.unknown d=(format!("M384 {}h16", y - 4)) {} }
-            (text(406, "abandoned"))
-            rect.usual x="486" y=(y - 12) width="18" height=(BAR + 6) {}
-            (text(510, "usual"))
-            (text(560, "! critical path"))
+            @for (at, (drawn, words)) in (0..).zip(marks(hatch)) {
+                @let x = 12 + at * 118;
+                svg x=(x) y=(y - ROW / 2 - 4) width="22" height=(ROW) overflow="visible" { (drawn) }
+                text.muted x=(x + 28) y=(y) { (words) }
+            }
         }
     }
 }

@@ -8,7 +8,9 @@ use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
 use tally_serve::pages::{Length, Lengths, Link, moment, name, plain, relative, thousands};
 
 use super::CONTEXTS;
-use super::parts::{badge, class, context_link, name_link, range, so_far, title, unsigned, usual};
+use super::parts::{
+    badge, class, context_link, name_link, range, so_far, timeline_link, title, unsigned, usual,
+};
 use crate::error::Error;
 use crate::model::{Context, Timeline};
 use crate::service::Service;
@@ -100,7 +102,6 @@ pub(super) fn page(view: &View) -> Markup {
         @if view.timelines.is_empty() {
             p.notice { "None of its timelines is kept any more." }
         } @else {
-            (lengths(view))
             (table(view))
         }
         @if !view.names.is_empty() { (names(view)) }
@@ -122,7 +123,7 @@ fn lengths(view: &View) -> Markup {
             kind: KINDS.iter().position(|(of, _)| *of == class(timeline)).unwrap_or_default(),
             label: format!("Timeline {label}: {state}{after}"),
             tick: timeline.number.to_string(),
-            link: None,
+            link: Some(timeline_link(&view.context.name, timeline.number)),
             is_open: state == "open",
         }
     };
@@ -138,24 +139,25 @@ fn table(view: &View) -> Markup {
                 h2 #timelines { @if view.before.is_some() { "Earlier timelines" } @else { "The latest timelines" } }
                 a.csv href=(csv) download { "CSV" span.visually-hidden { " of timelines" } }
             }
+            (lengths(view))
             table.list.timelines {
                 thead { tr {
-                    th scope="col" { "Timeline" } th.state scope="col" { "State" } th scope="col" { "Began" }
+                    th scope="col" { "Timeline" } th.stands scope="col" { "State" } th scope="col" { "Began" }
                     th.number scope="col" { "Took" } th.number.count scope="col" { "Events" }
                     th.number.count scope="col" { "Failed" } th.number.count scope="col" { "Open" }
                 } }
-                tbody { @for timeline in &view.timelines { (row(timeline, view.now)) } }
+                tbody { @for timeline in &view.timelines { (row(&view.context.name, timeline, view.now)) } }
             }
             @if let Some(next) = view.next() { p.more { a.button href=(next) { "The " (SHOWN_MAX) " before" } } }
         }
     }
 }
 
-fn row(timeline: &Timeline, now: Timestamp) -> Markup {
+fn row(context: &str, timeline: &Timeline, now: Timestamp) -> Markup {
     let counts = &timeline.counts;
     html! {
         tr {
-            th.name scope="row" { (title(timeline)) }
+            th.name scope="row" { a href=(timeline_link(context, timeline.number)) { (title(timeline)) } }
             td { (badge(timeline)) }
             td {
                 @match timeline.first {

@@ -7,7 +7,7 @@ use tally_runtime::text::lasted;
 use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
 use tally_serve::pages::{Link, name, relative};
 
-use super::parts::{TREND_MAX, badge, context_link, so_far, title, trend, usual};
+use super::parts::{TREND_MAX, badge, context_link, so_far, timeline_link, title, trend, usual};
 use super::{CONTEXTS, first};
 use crate::error::Error;
 use crate::service::Service;
@@ -133,7 +133,7 @@ fn row(listed: &Listed, now: Timestamp) -> Markup {
             th.name scope="row" { a href=(context_link(context)) { (name(context, false)) } }
             @match &listed.newest {
                 Some(newest) => {
-                    td { (badge(newest)) " " (title(newest)) }
+                    td { (badge(newest)) " " a href=(timeline_link(context, newest.number)) { (title(newest)) } }
                     td.number { span.label { "Took " } (so_far(newest, now).map(lasted).unwrap_or_default()) }
                 }
                 None => { td { span.muted { "not kept" } } td.number {} }

@@ -5,7 +5,7 @@ use tally_runtime::text::lasted;
 use tally_runtime::{Namespace, chain_for_clients};
 use tally_serve::pages::{Glance, as_of, name};
 
-use super::parts::{TREND_MAX, badge, context_link, so_far, trend};
+use super::parts::{TREND_MAX, badge, context_link, so_far, timeline_link, trend};
 use super::{CONTEXTS, first};
 use crate::error::Error;
 use crate::service::Service;
@@ -38,7 +38,7 @@ async fn read(service: &Service, namespace: Namespace, url: &str) -> Result<Mark
                 li {
                     a href=(context_link(&listed.context.name)) { (name(&listed.context.name, false)) }
                     @if let Some(newest) = &listed.newest {
-                        span { (badge(newest)) " " span.since { (so_far(newest, now).map(lasted).unwrap_or_default()) } }
+                        span { a.plain href=(timeline_link(&listed.context.name, newest.number)) { (badge(newest)) } " " span.since { (so_far(newest, now).map(lasted).unwrap_or_default()) } }
                     }
                     span.trend { (trend(&listed.latest, now)) }
                 }

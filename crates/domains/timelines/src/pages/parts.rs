@@ -23,6 +23,11 @@ pub(super) fn context_link(context: &str) -> Link {
     Link::to(CONTEXTS).part(context)
 }
 
+/// Where the page of a timeline is.
+pub(super) fn timeline_link(context: &str, number: i64) -> Link {
+    context_link(context).part(&number.to_string())
+}
+
 /// Where the page of a name is.
 pub(super) fn name_link(context: &str, name: &str) -> Link {
     context_link(context).part("durations").part(name)

@@ -94,10 +94,10 @@ impl Backend {
 
 impl Server {
     fn new(database: &Database) -> Self {
-        Self::with(database, Settings { contexts_max: 5, events_max: 300, ..Settings::default() })
+        Self::with(database, &Settings { contexts_max: 5, events_max: 300, ..Settings::default() })
     }
 
-    pub(crate) fn with(database: &Database, settings: Settings) -> Self {
+    pub(crate) fn with(database: &Database, settings: &Settings) -> Self {
         let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
         let prefix = "https://hooks.example.com/".parse().expect("a prefix");
         let webhooks = Webhooks::new(prefix, secrets);
@@ -112,7 +112,7 @@ impl Server {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
-        Self { service: Service::start(parts, &settings), clock }
+        Self { service: Service::start(parts, settings), clock }
     }
 
     /// Sweeps, and prunes, at this time.

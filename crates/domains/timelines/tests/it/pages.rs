@@ -14,18 +14,21 @@ use crate::doors::Door;
 use crate::timelines::on;
 
 mod sqlite {
-    super::on!(sqlite: contexts_and_their_timelines_say_how_things_stand, names_stay_in_their_place);
+    super::on!(sqlite: contexts_and_their_timelines_say_how_things_stand, a_context_and_its_names_say_how_long_all_took,
+        names_stay_in_their_place);
 }
 mod postgres {
-    super::on!(postgres: contexts_and_their_timelines_say_how_things_stand);
+    super::on!(postgres: contexts_and_their_timelines_say_how_things_stand, a_context_and_its_names_say_how_long_all_took);
 }
 mod cockroach {
-    super::on!(cockroach: contexts_and_their_timelines_say_how_things_stand);
+    super::on!(cockroach: contexts_and_their_timelines_say_how_things_stand, a_context_and_its_names_say_how_long_all_took);
 }
 
 mod cockroach_on_postgres {
-    super::on!(cockroach_on_postgres: contexts_and_their_timelines_say_how_things_stand);
+    super::on!(cockroach_on_postgres: contexts_and_their_timelines_say_how_things_stand, a_context_and_its_names_say_how_long_all_took);
 }
+
+mod timeline;
 
 const HTML: &str = "accept: text/html";
 const JSON: &str = "content-type: application/json";
@@ -104,10 +107,8 @@ fn rows(page: &str) -> Vec<(String, String)> {
     page.split("<tr>").filter_map(row).collect()
 }
 
-async fn contexts_and_their_timelines_say_how_things_stand(backend: Backend) {
-    let door = Door::open(&backend.one).await;
-    has(&door.page("/timelines"), &["Draw the first timeline", "tally timelines start deploy"]);
-    has(&door.page("/"), &["There is none yet"]);
+/// At 06:01:00: `build` runs, and `deploy/eu` failed.
+fn fill(backend: &Backend, door: &Door) {
     backend.set("2030-06-15T06:00:30Z");
     for (label, end, status) in
         [("v1", "00:10", "ok"), ("v2", "00:20", "ok"), ("v3", "00:05", "failed")]
@@ -120,6 +121,13 @@ async fn contexts_and_their_timelines_say_how_things_stand(backend: Backend) {
     door.say(&json!({"kind": "start", "context": "build", "name": "compile",
         "time": "2030-06-15T06:00:30Z"}));
     backend.set("2030-06-15T06:01:00Z");
+}
+
+async fn contexts_and_their_timelines_say_how_things_stand(backend: Backend) {
+    let door = Door::open(&backend.one).await;
+    has(&door.page("/timelines"), &["Draw the first timeline", "tally timelines start deploy"]);
+    has(&door.page("/"), &["There is none yet"]);
+    fill(&backend, &door);
     let contexts = door.page("/timelines");
     let stands = |(context, state): (&str, &str)| (context.to_owned(), state.to_owned());
     let expected = [("build", "open"), ("deploy%2Feu", "failed")].map(stands);
@@ -141,6 +149,25 @@ async fn contexts_and_their_timelines_say_how_things_stand(backend: Backend) {
     assert_eq!(wrong.status, 400, "{wrong:?}");
     has(&wrong.body, &[">after<", ">more<"]);
     has(&door.page("/"), &["href=\"/timelines/build\"", "href=\"/timelines/deploy%2Feu\""]);
+    door.every_link_leads_somewhere(&[&contexts]);
+    for (path, status) in [
+        ("/timelines/none", 404),
+        ("/timelines/%00", 404),
+        ("/timelines/none/durations/a", 404),
+        ("/timelines/build/9", 404),
+        ("/timelines/build?before=0", 400),
+        ("/timelines/build/1?from=x", 400),
+        ("/timelines/build/1?with=9", 404),
+    ] {
+        let answer = door.ask(&format!("GET {path}"), &[HTML], &Value::Null);
+        assert_eq!((answer.status, answer.body.contains("<h1>")), (status, true), "{path}");
+    }
+    door.close().await;
+}
+
+async fn a_context_and_its_names_say_how_long_all_took(backend: Backend) {
+    let door = Door::open(&backend.one).await;
+    fill(&backend, &door);
     let context = door.page("/timelines/deploy%2Feu");
     has(
         &context,
@@ -167,16 +194,7 @@ async fn contexts_and_their_timelines_say_how_things_stand(backend: Backend) {
     has(&none, &["No event of this name has ended in timelines 1 to 3"]);
     let running = door.page("/timelines/build");
     has(&running, &["Timeline 2: open after 30.0 s", "<title>build: open"]);
-    door.every_link_leads_somewhere(&[&contexts, &context, &earlier, &durations, &running]);
-    for (path, status) in [
-        ("/timelines/none", 404),
-        ("/timelines/%00", 404),
-        ("/timelines/none/durations/a", 404),
-        ("/timelines/build?before=0", 400),
-    ] {
-        let answer = door.ask(&format!("GET {path}"), &[HTML], &Value::Null);
-        assert_eq!((answer.status, answer.body.contains("<h1>")), (status, true), "{path}");
-    }
+    door.every_link_leads_somewhere(&[&context, &earlier, &durations, &running]);
     // Events are gone, and how long they took is known.
     backend.one.sweep("2030-10-15T06:00:00Z").await;
     let gone = door.page("/timelines/build");
@@ -202,12 +220,13 @@ async fn names_stay_in_their_place(backend: Backend) {
         let durations = durations.and_then(|rest| rest.split('"').next()).expect("a link");
         let name = door.page(durations);
         has(&name, &["&lt;b&gt;ü&lt;/b&gt;", "Timeline 1: 1.0 s"]);
-        for page in [&list, &page, &name] {
+        let timeline = door.page(&format!("/timelines/{path}/newest?by=host&event=1"));
+        for page in [&list, &page, &name, &timeline] {
             for markup in ["<script>alert", "<img", "<b>", "\u{202e}"] {
                 assert!(!page.contains(markup), "{markup} in {page}");
             }
         }
-        door.every_link_leads_somewhere(&[&page, &name]);
+        door.every_link_leads_somewhere(&[&page, &name, &timeline]);
     }
     door.close().await;
 }
@@ -217,7 +236,7 @@ async fn names_stay_in_their_place(backend: Backend) {
 async fn long_lists_have_pages() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}", folder.path().join("tally.db").display());
-    let server = Server::with(&migrated(&url).await, Settings::default());
+    let server = Server::with(&migrated(&url).await, &Settings::default());
     let door = Door::open(&server).await;
     let new = |context: &str, label: String| json!({"kind": "new", "context": context, "timeline": label});
     let contexts: Vec<_> =
@@ -249,7 +268,7 @@ async fn long_lists_have_pages() {
 async fn keys_see_their_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}", folder.path().join("tally.db").display());
-    let server = Server::with(&migrated(&url).await, Settings::default());
+    let server = Server::with(&migrated(&url).await, &Settings::default());
     let database = open(&format!("sqlite:{}", folder.path().join("keys.db").display())).await;
     for set in [tally_producers::MIGRATIONS, tally_access::MIGRATIONS] {
         set.run(&database).await.expect("the tables");
@@ -287,7 +306,7 @@ async fn keys_see_their_own() {
             .map(|at| door.ask(&format!("GET {path}"), &[HTML, &bearers[at]], &Value::Null).body);
         assert!(own.contains("/timelines/mine") && !other.contains("/timelines/mine"), "{path}");
     }
-    for path in ["/timelines/mine", "/timelines/mine/durations/a.b"] {
+    for path in ["/timelines/mine", "/timelines/mine/newest", "/timelines/mine/durations/a.b"] {
         for (bearer, status) in bearers.iter().zip([200, 404]) {
             let seen = door.ask(&format!("GET {path}"), &[HTML, bearer], &Value::Null);
             assert_eq!(seen.status, status, "{path}: {seen:?}");

@@ -67,8 +67,8 @@ async fn messages_and_sweeps_read_by_the_indexes_that_are_meant() {
         ),
         (
             sql!("tracks"),
-            "UUID[], TEXT[], TEXT[], TEXT[], UUID[], BIGINT",
-            "'{}', '{}', '{}', '{}', '{}', 8".to_owned(),
+            "UUID[], TEXT[], TEXT[], TEXT[], UUID[], BOOL[], BIGINT",
+            "'{}', '{}', '{}', '{}', '{}', '{}', 8".to_owned(),
             &["Backward using tally_timeline_events_half", "tally_timeline_events_key"],
         ),
         (sql!("known"), "UUID[], UUID[]", "'{}', '{}'".to_owned(), &["messages_pkey"]),

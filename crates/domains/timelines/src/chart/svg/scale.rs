@@ -3,27 +3,35 @@
 use jiff::{SignedDuration, Timestamp};
 use tally_runtime::text::lasted;
 
-/// How far marks are apart, at least.
-const TICK_MIN: f64 = 70.0;
 /// How far marks may be apart, in seconds: below them come the powers of ten, above them days.
 const STEPS: [i64; 12] = [1, 2, 5, 10, 20, 60, 120, 300, 600, 1_800, 3_600, 7_200];
 const DAY_STEPS: [i64; 3] = [14_400, 43_200, 86_400];
 
 /// Times from left to right.
-pub(super) struct Scale {
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
-    pub(super) left: f64,
-    pub(super) width: f64,
+pub(crate) struct Scale {
+    /// From where marks are counted.
+    pub(crate) origin: Timestamp,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 // === impl Scale ===
 
 impl Scale {
-    /// Where a time is; what is beyond an edge is at it.
-    pub(super) fn x(&self, time: Timestamp) -> f64 {
+    /// Where a time is, in percent; what is beyond an edge is at it.
+    pub(crate) fn x(&self, time: Timestamp) -> f64 {
         let part = time.duration_since(self.from).as_secs_f64();
-        self.left + self.width * (part / self.seconds()).clamp(0.0, 1.0)
+        100.0 * (part / self.seconds()).clamp(0.0, 1.0)
+    }
+
+    /// Whether a time is within.
+    pub(super) fn has(&self, time: Timestamp) -> bool {
+        (self.from..=self.until).contains(&time)
+    }
+
+    /// Whether some of a length of time is.
+    pub(super) fn overlaps(&self, from: Timestamp, until: Timestamp) -> bool {
+        from <= self.until && until >= self.from
     }
 
     fn seconds(&self) -> f64 {
@@ -31,18 +39,20 @@ impl Scale {
     }
 }
 
-/// Marks at round times since the beginning, each with its text.
-pub(super) fn ticks(scale: &Scale) -> Vec<(f64, String)> {
-    let least = scale.seconds() * TICK_MIN / scale.width;
-    let step = step(least);
+/// Marks at round times since the origin, at least this part of the width apart, in percent: where each is, and its
+/// text.
+pub(crate) fn ticks(scale: &Scale, least: f64) -> Vec<(f64, String)> {
+    let step = step(scale.seconds() * least / 100.0);
+    let before = scale.from.duration_since(scale.origin).as_nanos().max(0);
+    let first = before.div_euclid(step.as_nanos()) + i128::from(before % step.as_nanos() != 0);
     let mut ticks = Vec::new();
-    for at in 0_i32.. {
-        let since = step.saturating_mul(at);
-        let x = scale.left + scale.width * since.as_secs_f64() / scale.seconds();
-        if x > scale.left + scale.width + 0.1 {
+    for at in first.. {
+        let since = SignedDuration::from_nanos_i128(step.as_nanos().saturating_mul(at));
+        let part = (since.as_nanos() - before) as f64 / 1e9 / scale.seconds();
+        if part > 1.0001 {
             break;
         }
-        ticks.push((x, words(since)));
+        ticks.push((100.0 * part, words(since)));
     }
     ticks
 }
@@ -98,14 +108,22 @@ mod tests {
         ] {
             let from = Timestamp::UNIX_EPOCH;
             let until = Timestamp::from_nanosecond(nanos.into()).expect("a time");
-            let scale = Scale { from, until, left: 262.0, width: 544.0 };
-            let ticks = ticks(&scale);
+            let ticks = ticks(&Scale { origin: from, from, until }, 12.5);
             assert_eq!(ticks.first().map(|(_, text)| &**text), Some("0"));
             assert!(ticks.len() < 10, "{nanos}: {ticks:?}");
             if let Some((x, text)) = ticks.get(1) {
                 assert_eq!(text, expected, "{nanos}");
-                assert!(x - ticks[0].0 >= TICK_MIN, "{nanos}: {ticks:?}");
+                assert!(x - ticks[0].0 >= 12.5, "{nanos}: {ticks:?}");
             }
         }
+    }
+    /// A part of the time has the same marks as the whole.
+    #[test]
+    fn marks_are_counted_from_the_origin() {
+        let at = |millis| Timestamp::from_millisecond(millis).expect("a time");
+        let scale = Scale { origin: at(0), from: at(12_500), until: at(17_500) };
+        let ticks = ticks(&scale, 12.5);
+        let first = ticks.first().map(|(x, text)| (x.round() as i64, &**text));
+        assert_eq!((first, ticks.len()), (Some((10, "13 s")), 5), "{ticks:?}");
     }
 }
