@@ -46,6 +46,7 @@ impl Service {
         Doors::new()
             .grpc(self.timeline_service(), grpc::TIMELINE_SERVICE)
             .api(self.api())
+            .foreign(self.foreign())
             .pages(self.pages())
     }
 
