@@ -88,7 +88,7 @@ async fn a_timeline_is_drawn_as_it_is_asked_for() {
         &["<title>deploy 3: open", "runs for", "build", "/export?format=svg", "Nothing is shifted"],
     );
     has(&page, &["web-2", "1 min 50 s ahead of the server"]);
-    assert_eq!(rows(&page), ["- build", "compile", "test", "docs", "roll-out", "late"], "{page}");
+    assert_eq!(rows(&page), ["- build", "compile", "docs", "test", "roll-out", "late"], "{page}");
     has(
         &page,
         &[
