@@ -162,6 +162,12 @@ impl Run {
         self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
     }
 
+    /// Who counts. What is broken of debts is found beside one of them.
+    pub(crate) fn clients(&self) -> &'static [(Kind, i64)] {
+        let is_of_debts = self.broken.is_some_and(Broken::is_of_debts);
+        if is_of_debts { &CLIENTS[..1] } else { &CLIENTS }
+    }
+
     /// Requests per second of one client.
     pub(crate) fn rate(&self) -> u64 {
         (self.rate / CLIENTS.len() as u64).max(1)

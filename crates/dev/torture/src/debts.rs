@@ -48,6 +48,9 @@ const SILENCE_MS: u64 = 7_000;
 const LIMIT: Duration = Duration::from_secs(180);
 const BROKEN_LIMIT: Duration = Duration::from_secs(12);
 
+/// The pause between two looks at all debts, which take the machine from those who are waited for.
+const LOOK_PAUSE_MS: u64 = 200;
+
 /// Fault points before and after the commit of payments.
 const POINTS: [&str; 2] = ["debts.before_commit", "debts.committed"];
 
@@ -201,13 +204,19 @@ impl<'a> Debts<'a> {
             self.settle(payment, &mut random, &Stop::default())?;
             anyhow::ensure!(begun.elapsed() < LIMIT, "payments are not answered");
         }
-        let settled = || -> anyhow::Result<Vec<stored::Debt>> {
+        let look = || -> anyhow::Result<Vec<stored::Debt>> {
             let all = self.read()?;
             let waits = all.iter().filter(|debt| !debt.is_settled()).count();
             anyhow::ensure!(waits == 0, "{waits} debts are still to be overdue");
             let untold = if is_set_back { 0 } else { judge::untold(&all, &self.world.hook) };
             anyhow::ensure!(untold == 0, "{untold} alarms and recoveries are not told");
             Ok(all)
+        };
+        let stop = Stop::default();
+        let settled = || {
+            look().inspect_err(|_| {
+                stop.pause(LOOK_PAUSE_MS);
+            })
         };
         // What is broken never comes.
         let limit = if self.broken.is_some() { BROKEN_LIMIT } else { LIMIT };

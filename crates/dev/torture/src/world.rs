@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use tally_testkit::{Cluster, Hook, Options, Proxy, Watched, free_port};
 use tokio::runtime::Handle;
 
-use crate::arguments::{Backend, Broken, CLIENTS, Run};
+use crate::arguments::{Backend, Broken, Run};
 use crate::client::{Arguments, Kind};
 use crate::door::Door;
 use crate::lanes::Log;
@@ -141,7 +141,7 @@ impl World {
                 process,
             });
         }
-        let clients = CLIENTS.into_iter().enumerate().map(|(number, (kind, _))| {
+        let clients = run.clients().iter().enumerate().map(|(number, &(kind, _))| {
             let server: &Server = &servers[number % servers.len()];
             let proxy = runtime.block_on(Proxy::start(&server.address));
             client(run, kind.name(number), kind, proxy, &program, &path)
