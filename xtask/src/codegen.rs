@@ -101,6 +101,8 @@ fn code(descriptors: FileDescriptorSet) -> anyhow::Result<BTreeMap<String, Vec<u
         // Handwritten because their texts may be any bytes.
         .extern_path(".count.v1.AddRequest", "crate::lenient::AddRequest")
         .extern_path(".tally.requests.v1.Series", "crate::lenient::Series")
+        // Less memory for each call than tonic's own.
+        .codec_path("crate::codec::Codec")
         .emit_rerun_if_changed(false)
         .out_dir(output.path())
         .compile_fds(descriptors)

@@ -6,6 +6,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `codec.rs` | how messages become bytes |
 //! | `lenient.rs` | the messages whose path may be any bytes |
 //! | `methods.rs` | HTTP methods and the numbers that they are counted under |
 //! | `wire.rs` | what clients and servers agree on besides the messages |
@@ -18,6 +19,7 @@
 //! | `gen/tally.timelines.v1.rs` | timelines |
 //! | `gen/descriptors.bin` | the file descriptors of all of them, with their comments |
 
+pub mod codec;
 mod lenient;
 pub mod methods;
 pub mod wire;

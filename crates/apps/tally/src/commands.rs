@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod requests;
+mod run;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod timelines;

@@ -111,6 +111,7 @@ impl Account {
                 self.open.clear();
             }
             Line::Broken(what) => self.broken.push(what),
+            Line::Note(_) => {}
             Line::Setback(what) => self.setbacks.push(what),
             Line::Lost(what) => {
                 self.setbacks.push(what);

@@ -6,8 +6,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::client::{self, Kind};
 
-/// The namespaces, by their numbers.
-pub(crate) const NAMESPACES: [&str; 2] = ["default", "shop"];
+/// The namespaces, by their numbers. In the last one, debts count as requests, and nobody else counts.
+pub(crate) const NAMESPACES: [&str; 3] = ["default", "shop", "debts"];
+pub(crate) const OF_DEBTS: i64 = 2;
 
 /// The clients of a run, each with the number of its namespace. The scenes need two that resume, one more, the
 /// reader, and the one that posts. In both namespaces there are some that share paths.
@@ -22,6 +23,10 @@ pub(crate) const CLIENTS: [(Kind, i64); 9] = [
     (Kind::Layer, 1),
     (Kind::Post, 1),
 ];
+
+/// Those who do not count, likewise: they pay debts, and tell timelines.
+pub(crate) const OTHERS: [(Kind, i64); 4] =
+    [(Kind::Payer, 0), (Kind::Payer, OF_DEBTS), (Kind::Teller, 1), (Kind::Teller, 1)];
 
 /// Kills, cuts and starves Tally while it counts, and checks that every count is right.
 #[derive(Debug, Parser)]
@@ -134,6 +139,12 @@ pub(crate) enum Broken {
     EntryIsOne,
     /// A payment that comes again is stored again
     PaymentsForgotten,
+    /// What debts count as requests is counted again after a server is killed
+    CountsRepeated,
+    /// A message of a timeline that comes again is stored again
+    EventsRepeated,
+    /// An end belongs to the newest timeline, wherever its event began
+    EndsAstray,
     /// An alarm is dated when a server notices, and not when it was due
     AlarmsLate,
     /// Nobody is told of alarms and recoveries
@@ -147,11 +158,16 @@ pub(crate) enum Broken {
     AnotherNamespace,
 }
 
+/// Those who count, and then the others.
+pub(crate) fn everybody() -> impl Iterator<Item = (Kind, i64)> {
+    CLIENTS.into_iter().chain(OTHERS)
+}
+
 /// The number of a client's namespace.
 pub(crate) fn namespace_of(client: &str) -> i64 {
     let number = client.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
     let at = number.and_then(|number| number.checked_sub(1));
-    at.and_then(|at| CLIENTS.get(at)).map_or(0, |(_, namespace)| *namespace)
+    at.and_then(|at| everybody().nth(at)).map_or(0, |(_, namespace)| namespace)
 }
 
 // === impl Run ===
@@ -162,10 +178,18 @@ impl Run {
         self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
     }
 
-    /// Who counts. What is broken of debts is found beside one of them.
-    pub(crate) fn clients(&self) -> &'static [(Kind, i64)] {
-        let is_of_debts = self.broken.is_some_and(Broken::is_of_debts);
-        if is_of_debts { &CLIENTS[..1] } else { &CLIENTS }
+    /// The clients that there are, by their places in the list of all. Where something is broken, those who do not
+    /// count are left out unless it has to do with them, because they may never end there; and those who count, but for
+    /// one, if the scene of debts shows it.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, Kind)> {
+        let is_there = |at, kind| match self.broken {
+            None => true,
+            Some(broken) if kind == Kind::Payer => broken.is_of_debts(),
+            Some(broken) if kind == Kind::Teller => broken.is_of_timelines(),
+            Some(broken) => at == 0 || !broken.is_shown_by_debts(),
+        };
+        let everybody = everybody().enumerate().map(|(at, (kind, _))| (at, kind));
+        everybody.filter(move |(at, kind)| is_there(*at, *kind))
     }
 
     /// Requests per second of one client.
@@ -196,6 +220,9 @@ impl Broken {
             Broken::EntryIsOne => "entry.one",
             Broken::AnotherNamespace => "namespace.ignore",
             Broken::PaymentsForgotten => "debts.forget",
+            Broken::CountsRepeated => "record.skip_sequence",
+            Broken::EventsRepeated => "timelines.forget",
+            Broken::EndsAstray => "timelines.astray",
             Broken::AlarmsLate => "debts.late",
             Broken::AlarmsUntold => "debts.untold",
             Broken::DebtsMiscounted => "debts.skip,debts.open,debts.twice",
@@ -209,11 +236,22 @@ impl Broken {
         matches!(
             self,
             Self::PaymentsForgotten
+                | Self::CountsRepeated
                 | Self::AlarmsLate
                 | Self::AlarmsUntold
                 | Self::DebtsMiscounted
                 | Self::DebtsUnswept
         )
+    }
+
+    /// Whether it concerns timelines.
+    pub(crate) fn is_of_timelines(self) -> bool {
+        matches!(self, Self::EventsRepeated | Self::EndsAstray)
+    }
+
+    /// Whether the scene of debts shows it, beside one client that counts.
+    pub(crate) fn is_shown_by_debts(self) -> bool {
+        self.is_of_debts() && self != Self::CountsRepeated
     }
 
     /// The resolution that shows it for sure, if not all of them do.

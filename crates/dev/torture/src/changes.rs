@@ -8,7 +8,7 @@ use tally_proto::tally::requests::v1::selection::PathIs;
 use tally_proto::tally::requests::v1::{ForgetRequest, MergeRequest, Selection};
 use tally_proto::wire::FORGOTTEN;
 
-use crate::arguments::{CLIENTS, NAMESPACES};
+use crate::arguments::CLIENTS;
 use crate::client::load::SHARED_PATHS;
 use crate::journal::{Key, Series};
 use crate::stored::Totals;
@@ -18,7 +18,10 @@ use crate::stored::Totals;
 pub(crate) const CHANGES: usize = SHARED_CHANGES + CLIENTS.len() * OWN_PATHS.len();
 
 /// Those that are made in each of the namespaces.
-const SHARED_CHANGES: usize = SHARED.len() * NAMESPACES.len();
+const SHARED_CHANGES: usize = SHARED.len() * COUNTED;
+
+/// How many namespaces clients count in.
+const COUNTED: usize = 2;
 
 /// The one that most series are part of.
 pub(crate) const BY_SERVICE: Change = Change(0);

@@ -6,25 +6,31 @@
 //! | `layer.rs` | a service behind the layer of `tally_client::Queue`, and its calls |
 //! | `load.rs` | the requests that a seed makes a client record |
 //! | `memory.rs` | the raw client's state on disk |
+//! | `notes.rs` | the journal of one who does not count, and when it ends |
 //! | `pace.rs` | a limit on requests per second |
+//! | `payer.rs` | one who pays debts |
 //! | `post.rs` | a client of the HTTP API, with idempotency keys |
 //! | `producer.rs` | `tally_client::Producer` |
 //! | `queue.rs` | `tally_client::Queue` |
 //! | `raw.rs` | the `Record` protocol by hand, with its state on disk |
 //! | `reader.rs` | `tally_client::Producer` with checkpoints, taken over again and again |
 //! | `spooled.rs` | what a process left in its spool |
+//! | `teller.rs` | one who tells timelines what starts and ends |
 
 mod add;
 mod layer;
 pub(crate) mod load;
 mod memory;
+mod notes;
 mod pace;
+mod payer;
 mod post;
 mod producer;
 mod queue;
 mod raw;
 mod reader;
 mod spooled;
+mod teller;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +75,10 @@ pub(crate) enum Kind {
     Reader,
     /// `POST` with an idempotency key; resumes its parcels after a kill.
     Post,
+    /// Pays debts; resumes its payments after a kill.
+    Payer,
+    /// Tells timelines what starts and ends; resumes after a kill.
+    Teller,
 }
 
 /// A client process.
@@ -114,7 +124,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     eprintln!("{READY}");
     let (mut journal, past) = Journal::resume(&arguments.journal())?;
-    let resumed = matches!(arguments.kind, Kind::Raw | Kind::Reader | Kind::Post);
+    let resumed = arguments.kind.resumes();
     let drops = matches!(arguments.kind, Kind::Queue | Kind::Spool | Kind::Layer);
     journal.write(&Line::Start { resumed, drops })?;
     let session = Session { arguments, journal, past, signals };
@@ -125,6 +135,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Kind::Queue | Kind::Spool | Kind::Layer => queue::run(session).await,
         Kind::Reader => reader::run(session).await,
         Kind::Post => post::run(session).await,
+        Kind::Payer => payer::run(session).await,
+        Kind::Teller => teller::run(session).await,
     }
 }
 
@@ -135,6 +147,16 @@ impl Kind {
     pub(crate) fn word(self) -> String {
         let value = self.to_possible_value().expect("every kind has a value");
         value.get_name().to_owned()
+    }
+
+    /// Whether a process goes on where the one before was killed.
+    fn resumes(self) -> bool {
+        matches!(self, Self::Raw | Self::Reader | Self::Post | Self::Payer | Self::Teller)
+    }
+
+    /// Whether it counts requests.
+    pub(crate) fn counts(self) -> bool {
+        !matches!(self, Self::Payer | Self::Teller)
     }
 
     /// The name of the client that is at this place in the list of all.

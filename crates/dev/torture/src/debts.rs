@@ -1,48 +1,42 @@
-//! Debts beside the counting: several pay at once by all doors, through all servers, and a receiver is told of
+//! Debts beside the counting: clients pay at once by all doors, through all servers, and a receiver is told of
 //! alarms and recoveries.
 //!
 //! | file | what it owns |
 //! |---|---|
 //! | `judge.rs` | what must hold at the end |
 //! | `pay.rs` | one attempt to pay, and what its answer means |
+//! | `payment.rs` | a payment, as it is sent and as a journal has it |
 //! | `replay.rs` | whether the payments come to the state that is stored |
 //! | `stored.rs` | reading what is stored |
 
 mod judge;
-mod pay;
+pub(crate) mod pay;
+pub(crate) mod payment;
 mod replay;
 mod stored;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tally_proto::tally::debts::v1::debt_service_client::DebtServiceClient;
-use tally_proto::tally::debts::v1::definition::Schedule;
 use tally_proto::tally::debts::v1::{AddDebtRequest, Definition, PaymentKind};
 use tally_testkit::eventually_blocking;
 
-use crate::arguments::{Broken, Run};
+use crate::arguments::{Broken, OF_DEBTS, Run};
+use crate::client::Kind;
+use crate::journal::Journal;
 use crate::oracle::Verdict;
 use crate::random::Random;
 use crate::stop::Stop;
+use crate::stored::Totals;
 use crate::world::World;
 use crate::world::server::StartOptions;
-use pay::{Payment, Told};
+use pay::Told;
+use payment::{EACH, Payment, definition};
 
-/// How many pay at the same time: half of them in each namespace.
-pub(crate) const PAYERS: usize = 4;
-
-/// Of each kind, how many debts a namespace has.
-const EACH: u64 = 4;
-
-/// How long after the last payment a beat is due, and how long a run may take.
-const EVERY: Duration = Duration::from_secs(3);
-const RUN_LIMIT: Duration = Duration::from_secs(3);
-
-/// For this long in three, nobody pays a beat.
-const SILENCE_MS: u64 = 7_000;
+/// The namespaces that have debts.
+const NAMESPACES: [i64; 2] = [0, OF_DEBTS];
 
 /// How long it may take until each payment is answered, and each alarm told.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -51,8 +45,8 @@ const BROKEN_LIMIT: Duration = Duration::from_secs(12);
 /// The pause between two looks at all debts, which take the machine from those who are waited for.
 const LOOK_PAUSE_MS: u64 = 200;
 
-/// Fault points before and after the commit of payments.
-const POINTS: [&str; 2] = ["debts.before_commit", "debts.committed"];
+/// Fault points before and after the commit of payments, and when what they count as is counted.
+const POINTS: [&str; 3] = ["debts.before_commit", "debts.committed", "outbox.counts.counted"];
 
 /// Who pays, and what they were told.
 pub(crate) struct Debts<'a> {
@@ -60,35 +54,21 @@ pub(crate) struct Debts<'a> {
     broken: Option<Broken>,
     /// Payments may be lost then.
     is_set_back: bool,
-    began: Instant,
-    books: Mutex<Books>,
-}
-
-/// What payers know.
-#[derive(Default)]
-struct Books {
-    /// By what their bodies say, which is unique.
-    payments: BTreeMap<String, Known>,
-    /// What no server has answered yet.
-    open: Vec<Payment>,
+    payments: Known,
     verdict: Verdict,
 }
 
-/// What is known of a payment.
-#[derive(Clone, Debug)]
-struct Known {
-    namespace: i64,
-    debt: String,
-    /// Its number, as soon as a server has said so.
-    number: Option<i64>,
-}
+/// What is known of payments, by what their bodies say, which is unique: the payment, and its number, as servers have
+/// said it.
+type Known = BTreeMap<String, (Payment, BTreeSet<i64>)>;
 
 // === impl Debts ===
 
 impl<'a> Debts<'a> {
     pub(crate) fn new(world: &'a World, run: &Run) -> Self {
         let (broken, is_set_back) = (run.broken, run.rewinds());
-        Self { world, broken, is_set_back, began: Instant::now(), books: Mutex::default() }
+        let (payments, verdict) = (Known::new(), Verdict::default());
+        Self { world, broken, is_set_back, payments, verdict }
     }
 
     /// Whether nothing is broken but what concerns debts.
@@ -96,120 +76,90 @@ impl<'a> Debts<'a> {
         self.broken.is_none_or(Broken::is_of_debts)
     }
 
-    /// Makes debts, and pays each kind in every way, twice and again, while a server is killed at both sides of
-    /// a commit.
-    pub(crate) fn scene(&self) -> anyhow::Result<()> {
+    /// Makes the debts that there are from the beginning.
+    pub(crate) fn make(&self) -> anyhow::Result<()> {
         if !self.is_asked() {
             return Ok(());
         }
-        let (world, stop) = (self.world, Stop::default());
-        world.log.say(|| "scene: debts are made and paid".to_owned());
-        for namespace in [0, 1] {
-            for definition in definitions(&world.hook.url("/debts")) {
+        let world = self.world;
+        for namespace in NAMESPACES {
+            for definition in definitions(namespace, &world.hook.url("/debts")) {
                 let request = AddDebtRequest { definition: Some(definition) };
                 let door = world.door(&world.servers[0], namespace);
                 let add = || world.runtime.block_on(pay::within(LIMIT, add(&door, &request)));
                 eventually_blocking(LIMIT, add).map_err(anyhow::Error::msg)?;
             }
         }
+        Ok(())
+    }
+
+    /// Pays each kind in every way, twice and again, and a server is killed at both sides of a commit, and before
+    /// it knows that it has counted what debts count as.
+    pub(crate) fn scene(&mut self) -> anyhow::Result<()> {
+        if !self.is_asked() {
+            return Ok(());
+        }
+        let (world, stop) = (self.world, Stop::default());
+        world.log.say(|| "scene: debts are paid".to_owned());
         let mut random = Random::derived(0, "debts", 0);
         for (number, point) in POINTS.into_iter().enumerate() {
             let server = &world.servers[0];
             server.process.kill();
             let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };
             server.bring_up(&how, &stop)?;
-            let payment = Payment::beat(0, 0, format!("scene-{number}"), true);
+            let payment = Payment::beat(OF_DEBTS, 0, format!("scene-{number}"), true);
             self.announce(&payment);
-            // It does not answer.
+            // It does not answer, or what it counts as comes later.
             self.attempt(&payment, 0, Duration::from_millis(1_500), 0)?;
             let stopped = format!("stopped at {point}");
             eventually_blocking(LIMIT, || server.process.has_logged(&stopped))
                 .map_err(|_| anyhow::anyhow!("{point} is not reached"))?;
             server.process.kill();
             server.bring_up(&StartOptions::default(), &stop)?;
-            self.settle(payment, &mut random, &stop)?;
+            self.settle(&payment, &mut random, &stop)?;
             world.log.done("scene: server killed in a payment");
         }
         for way in 0..pay::WAYS {
             let name = |what: &str| format!("scene-{what}-{way}");
             let run = name("run");
+            let namespace = NAMESPACES[way as usize % 2];
+            let of_run = |kind, what: &str| {
+                Payment::of_run(namespace, "staged-0".to_owned(), &run, kind, name(what))
+            };
             for payment in [
-                Payment::beat(way as i64 % 2, 1, name("beat"), true),
-                Payment::of_run(0, 0, &run, PaymentKind::Start, name("start")),
-                Payment::of_run(0, 0, &run, PaymentKind::Success, name("success")),
-                Payment::made(1, way, name("made")),
+                Payment::beat(namespace, 1, name("beat"), true),
+                of_run(PaymentKind::Start, "start"),
+                of_run(PaymentKind::Heartbeat, "heartbeat"),
+                of_run(PaymentKind::Stage, "stage"),
+                of_run(PaymentKind::Success, "success"),
+                Payment::made(OF_DEBTS, way, name("made")),
             ] {
                 self.announce(&payment);
                 for _ in 0..2 {
                     self.attempt(&payment, world.servers.len() - 1, LIMIT, way)?;
                 }
-                self.settle(payment, &mut random, &stop)?;
+                self.settle(&payment, &mut random, &stop)?;
             }
         }
         Ok(())
     }
 
-    /// Pays until the run stops.
-    pub(crate) fn pay(&self, payer: usize, seed: u64, stop: &Stop) -> anyhow::Result<()> {
-        let mut random = Random::derived(seed, "payer", payer as u64);
-        let namespace = (payer % 2) as i64;
-        for number in 0_u64.. {
-            if !stop.pause(random.within(10, 120)) {
-                break;
-            }
-            // Whoever ends, ends the run.
-            if !self.is_asked() {
-                continue;
-            }
-            let (token, which) = (format!("{payer}-{number}"), random.within(0, EACH - 1));
-            match random.within(0, 9) {
-                0..=4 if self.is_silent(which) => {}
-                0..=3 => {
-                    let is_known = random.percent(80);
-                    self.paid(Payment::beat(namespace, which, token, is_known), &mut random, stop)?;
-                }
-                4 => self.paid(Payment::made(namespace, which, token), &mut random, stop)?,
-                _ => {
-                    let run = format!("run-{token}");
-                    let of_run = |kind, what| {
-                        Payment::of_run(namespace, which, &run, kind, format!("{token}-{what}"))
-                    };
-                    self.paid(of_run(PaymentKind::Start, "start"), &mut random, stop)?;
-                    if !stop.pause(random.within(0, 600)) {
-                        break;
-                    }
-                    match random.within(0, 9) {
-                        // It hangs.
-                        0 => {}
-                        1 => self.paid(of_run(PaymentKind::Fail, "fail"), &mut random, stop)?,
-                        _ => self.paid(of_run(PaymentKind::Success, "end"), &mut random, stop)?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what is open until it is answered, waits until nothing more can be overdue and the receiver has
-    /// been told of everything, and judges all of it.
-    pub(crate) fn finish(&self) -> anyhow::Result<Verdict> {
+    /// When all who pay have ended: waits until nothing more can be overdue, the receiver has been told of
+    /// everything, and all is counted; and judges all of it. Returns what debts must have counted as, too.
+    pub(crate) fn finish(mut self) -> anyhow::Result<(Verdict, Option<Totals>)> {
         if !self.is_asked() {
-            return Ok(Verdict::default());
+            return Ok((Verdict::default(), None));
         }
+        self.read_journals()?;
         let is_set_back = self.is_set_back;
-        let mut random = Random::derived(0, "debts", 1);
-        let open = std::mem::take(&mut self.lock().open);
-        let begun = Instant::now();
-        for payment in open {
-            self.settle(payment, &mut random, &Stop::default())?;
-            anyhow::ensure!(begun.elapsed() < LIMIT, "payments are not answered");
-        }
         let look = || -> anyhow::Result<Vec<stored::Debt>> {
             let all = self.read()?;
             let waits = all.iter().filter(|debt| !debt.is_settled()).count();
             anyhow::ensure!(waits == 0, "{waits} debts are still to be overdue");
             let untold = if is_set_back { 0 } else { judge::untold(&all, &self.world.hook) };
             anyhow::ensure!(untold == 0, "{untold} alarms and recoveries are not told");
+            let uncounted = self.number(include_str!("sql/uncounted.sql"))?;
+            anyhow::ensure!(uncounted == 0, "{uncounted} requests are not counted");
             Ok(all)
         };
         let stop = Stop::default();
@@ -225,62 +175,68 @@ impl<'a> Debts<'a> {
             // The judge says what is missing.
             Err(_) => self.read().context("read the debts")?,
         };
-        let gaps = self.gaps()?;
-        let books = &mut *self.lock();
+        // How often no server looked for too long.
+        let gaps = self.number(include_str!("sql/debt_gaps.sql"))?;
         let judge = judge::Judge { all: &all, hook: &self.world.hook, gaps, is_set_back };
-        judge.judge(&books.payments, &mut books.verdict);
-        Ok(books.verdict.clone())
+        judge.judge(&self.payments, &mut self.verdict);
+        Ok((self.verdict, Some(judge::counted(&all))))
     }
 
-    fn is_silent(&self, which: u64) -> bool {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (now / SILENCE_MS + which).is_multiple_of(3)
-    }
-
-    /// Pays, and repeats it as its way allows.
-    fn paid(&self, payment: Payment, random: &mut Random, stop: &Stop) -> anyhow::Result<()> {
-        self.announce(&payment);
-        if !payment.can_be_repeated() {
-            let server = random.index(self.world.servers.len());
-            return self.attempt(&payment, server, pay::PATIENCE, 0).map(drop);
+    /// Takes what the clients have noted.
+    fn read_journals(&mut self) -> anyhow::Result<()> {
+        let payers = |kind: Kind| kind == Kind::Payer;
+        for client in self.world.clients.iter().filter(|one| payers(one.arguments.kind)) {
+            for note in Journal::notes(&client.arguments.journal())? {
+                match note.split_once(' ') {
+                    Some(("pay", payment)) => self.announce(&Payment::read(payment)?),
+                    Some(("paid", rest)) => {
+                        let (token, number) = rest.split_once(' ').context("a number")?;
+                        self.hear(token, number.parse()?)?;
+                    }
+                    _ => anyhow::bail!("{note:?} is not a note of a payer"),
+                }
+            }
         }
-        self.settle(payment, random, stop)
+        Ok(())
     }
 
-    fn announce(&self, payment: &Payment) {
-        let known =
-            Known { namespace: payment.namespace, debt: payment.debt.clone(), number: None };
-        self.lock().payments.insert(payment.token.clone(), known);
+    fn announce(&mut self, payment: &Payment) {
+        self.payments.insert(payment.token.clone(), (payment.clone(), BTreeSet::new()));
     }
 
-    /// Tries until a server says that it is paid, or the run stops: then it stays open.
-    fn settle(&self, payment: Payment, random: &mut Random, stop: &Stop) -> anyhow::Result<()> {
+    /// A server has said that a payment has this number.
+    fn hear(&mut self, token: &str, number: i64) -> anyhow::Result<()> {
+        let (_, numbers) = self.payments.get_mut(token).context("it was announced")?;
+        numbers.insert(number);
+        let is_same = numbers.len() == 1 || self.is_set_back;
+        self.verdict.check("debts: answers", is_same, || format!("{token}: numbers {numbers:?}"));
+        self.world.log.done("debts: paid");
+        Ok(())
+    }
+
+    /// Tries until a server says that it is paid.
+    fn settle(
+        &mut self,
+        payment: &Payment,
+        random: &mut Random,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
+        let begun = Instant::now();
         loop {
-            // Some do not wait for the answer.
-            let patience = match random.within(0, 9) {
-                0..=2 => Duration::from_millis(random.within(1, 60)),
-                _ => pay::PATIENCE,
-            };
             let server = random.index(self.world.servers.len());
             let way = random.within(0, pay::WAYS - 1);
-            if self.attempt(&payment, server, patience, way)? {
-                // And some ask again what they know.
-                if random.percent(15) {
-                    let server = random.index(self.world.servers.len());
-                    self.attempt(&payment, server, pay::PATIENCE, way + 1)?;
-                }
+            if self.attempt(payment, server, pay::PATIENCE, way)? {
                 return Ok(());
             }
-            if !stop.pause(random.within(20, 200)) {
-                self.lock().open.push(payment);
-                return Ok(());
-            }
+            let token = &payment.token;
+            anyhow::ensure!(begun.elapsed() < LIMIT, "{token}: no answer within {LIMIT:?}");
+            stop.pause(random.within(20, 200));
         }
     }
 
     /// Whether a server says that it is paid.
     fn attempt(
-        &self,
+        &mut self,
         payment: &Payment,
         server: usize,
         patience: Duration,
@@ -288,36 +244,17 @@ impl<'a> Debts<'a> {
     ) -> anyhow::Result<bool> {
         let server = &self.world.servers[server];
         let door = self.world.door(server, payment.namespace);
-        let told = self.world.runtime.block_on(pay::attempt(&door, payment, patience, way));
-        let books = &mut *self.lock();
-        let known = books.payments.get_mut(&payment.token).context("it was announced")?;
-        let verdict = &mut books.verdict;
-        match told {
-            Told::Paid(number) => {
-                let before = *known.number.get_or_insert(number);
-                let is_same = before == number || self.is_set_back;
-                verdict.check("debts: answers", is_same, || {
-                    format!("{}: number {number}, and before {before}", payment.token)
-                });
-                self.world.log.done("debts: paid");
-                Ok(true)
-            }
-            Told::Unknown => {
-                self.world.log.done("debts: no answer");
-                Ok(false)
-            }
+        match self.world.runtime.block_on(pay::attempt(&door, payment, patience, way)) {
+            Told::Paid(number) => self.hear(&payment.token, number).map(|()| true),
+            Told::Unknown => Ok(false),
             Told::Broken(what) => {
                 let name = &server.process.name;
-                verdict.check("debts: answers", false, || {
+                self.verdict.check("debts: answers", false, || {
                     format!("{name}: {}: {what}", payment.token)
                 });
                 Ok(false)
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -328,19 +265,8 @@ async fn add(door: &crate::door::Door, request: &AddDebtRequest) -> anyhow::Resu
 }
 
 /// The debts of a namespace that are there from the beginning.
-fn definitions(hook: &str) -> Vec<Definition> {
-    let beats = (0..EACH).map(|which| beat(format!("beat-{which}"), hook));
-    let jobs = (0..EACH).map(|which| Definition {
-        slug: format!("job-{which}"),
-        run_limit: RUN_LIMIT.try_into().ok(),
-        notify: vec![hook.to_owned()],
-        ..Definition::default()
-    });
-    beats.chain(jobs).collect()
-}
-
-fn beat(slug: String, hook: &str) -> Definition {
-    let every = EVERY.try_into().expect("a few seconds");
-    let notify = if hook.is_empty() { Vec::new() } else { vec![hook.to_owned()] };
-    Definition { slug, schedule: Some(Schedule::Every(every)), notify, ..Definition::default() }
+fn definitions(namespace: i64, hook: &str) -> Vec<Definition> {
+    let of_kind = |kind| (0..EACH).map(move |which| format!("{kind}-{which}"));
+    let slugs = ["beat", "job", "staged"].into_iter().flat_map(of_kind);
+    slugs.map(|slug| definition(namespace, &slug, hook)).collect()
 }

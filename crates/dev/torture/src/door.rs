@@ -104,9 +104,13 @@ pub(crate) fn key_file(client: &str) -> String {
     format!("{client}.key")
 }
 
-/// Writes a certificate for servers, and whom to trust. A server reads the files while they are written.
+/// Writes whom to trust, before there is anybody who reads it.
+pub(crate) fn write_authority(folder: &Path, pem: &str) -> std::io::Result<()> {
+    fs::write(folder.join(AUTHORITY), pem)
+}
+
+/// Writes a certificate for servers, which read the files while they are written.
 pub(crate) fn write_certificate(folder: &Path, tls: &Tls) -> std::io::Result<()> {
-    fs::write(folder.join(AUTHORITY), &tls.ca_pem)?;
     fs::write(folder.join(CERTIFICATE_KEY), &tls.key_pem)?;
     fs::write(folder.join(CERTIFICATE), &tls.certificate_pem)
 }

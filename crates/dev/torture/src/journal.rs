@@ -78,6 +78,8 @@ pub(crate) enum Line {
     Setback(String),
     /// Acknowledged requests are missing from the database.
     Lost(String),
+    /// Of a client that does not count: what it sends, and what it was answered.
+    Note(String),
 }
 
 /// A journal that is read while it grows, or written.
@@ -166,6 +168,7 @@ impl fmt::Display for Line {
             Line::Broken(what) => write!(f, "broken {what}"),
             Line::Setback(what) => write!(f, "setback {what}"),
             Line::Lost(what) => write!(f, "lost {what}"),
+            Line::Note(what) => write!(f, "note {what}"),
         }
     }
 }
@@ -190,6 +193,7 @@ impl FromStr for Line {
             "broken" => Line::Broken(rest.to_owned()),
             "setback" => Line::Setback(rest.to_owned()),
             "lost" => Line::Lost(rest.to_owned()),
+            "note" => Line::Note(rest.to_owned()),
             _ => anyhow::bail!("not a line of a journal: {line:?}"),
         })
     }
@@ -250,6 +254,13 @@ impl Journal {
         std::str::from_utf8(&bytes[..end])?.lines().map(str::parse).collect()
     }
 
+    /// What a client that does not count has noted, in order.
+    pub(crate) fn notes(path: &Path) -> anyhow::Result<Vec<String>> {
+        let lines = Journal::open(path)?.next()?.into_iter();
+        let note = |line| if let Line::Note(what) = line { Some(what) } else { None };
+        Ok(lines.filter_map(note).collect())
+    }
+
     /// Appends a line. Once this returns, the line outlives the process.
     pub(crate) fn write(&mut self, line: &Line) -> io::Result<()> {
         let line = line.to_string().replace('\n', " ");
@@ -290,6 +301,7 @@ mod tests {
             Line::Broken("a b".to_owned()),
             Line::Setback("a b".to_owned()),
             Line::Lost("a b".to_owned()),
+            Line::Note("a b".to_owned()),
         ];
         for line in lines {
             assert_eq!(line.to_string().parse::<Line>().unwrap(), line);

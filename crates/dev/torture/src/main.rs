@@ -26,6 +26,7 @@
 //! | `stop.rs` | stopping all threads |
 //! | `stored.rs` | reading what is stored, from servers |
 //! | `tables.rs` | reading the database, and whether its books are balanced |
+//! | `timelines.rs`, `timelines/` | those who tell timelines, and what must hold of these |
 //! | `views.rs` | what answers tell apart |
 //! | `watch.rs` | queries and roll-ups during the run |
 //! | `world/` | the database, the servers, the clients, and the network between them |
@@ -51,6 +52,7 @@ mod state;
 mod stop;
 mod stored;
 mod tables;
+mod timelines;
 mod views;
 mod watch;
 mod world;

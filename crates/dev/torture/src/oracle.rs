@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::account::{Accounts, add, count};
-use crate::arguments::namespace_of;
+use crate::arguments::{OF_DEBTS, namespace_of};
 use crate::changes::renamed_totals;
 use crate::journal::{Key, QUARTERS_PER_DAY};
 use crate::losses::{Losses, in_namespace_of, is_unknown};
@@ -164,7 +164,7 @@ impl Judge<'_> {
     /// By day, with the deleted names filled in.
     fn named(&self, tables: &Tables) -> Totals {
         let deleted = self.losses.deleted.clone().unwrap_or_default();
-        tables.named(&tables.by_day(), QUARTERS_PER_DAY, &deleted)
+        without_debts(tables.named(&tables.by_day(), QUARTERS_PER_DAY, &deleted))
     }
 
     /// Checks what the database has against the journals. No name may be missing but deleted ones.
@@ -176,7 +176,8 @@ impl Judge<'_> {
             });
         }
         self.bounds(View::Days, &renamed_totals(&self.named(tables)), |_| true);
-        let by_quarter = renamed_totals(&tables.named(&tables.by_quarter(), 1, &deleted));
+        let by_quarter = without_debts(tables.named(&tables.by_quarter(), 1, &deleted));
+        let by_quarter = renamed_totals(&by_quarter);
         self.bounds(View::Quarters, &by_quarter, |key| tables.keeps_quarters(key.day()));
     }
 
@@ -299,6 +300,12 @@ impl Judge<'_> {
             });
         }
     }
+}
+
+/// Without what debts count as, of which no client knows.
+fn without_debts(mut totals: Totals) -> Totals {
+    totals.retain(|key, _| key.series.namespace != OF_DEBTS);
+    totals
 }
 
 #[cfg(test)]

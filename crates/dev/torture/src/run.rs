@@ -6,10 +6,10 @@ use anyhow::{Context as _, anyhow};
 use tally_testkit::eventually_blocking;
 use tokio::runtime::Handle;
 
-use crate::arguments::Run;
+use crate::arguments::{OF_DEBTS, Run};
 use crate::client::load::{LONG_AGO_DAY, day};
 use crate::client::{Kind, now_micros};
-use crate::debts::{Debts, PAYERS};
+use crate::debts::Debts;
 use crate::door::Door;
 use crate::lanes::{self, Log};
 use crate::oracle::Judge;
@@ -19,6 +19,7 @@ use crate::schedule::Lane;
 use crate::state;
 use crate::stop::{Stop, StopOnDrop};
 use crate::stored::{self, Stored};
+use crate::timelines::Timelines;
 use crate::views::{Question, View, date_of};
 use crate::watch::Watch;
 use crate::world::World;
@@ -76,21 +77,24 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
     for server in &world.servers[1..] {
         server.start(&Default::default())?;
     }
+    let (mut debts, timelines) = (Debts::new(world, run), Timelines::new(world, run));
+    debts.make().context("debts are made")?;
     for client in &world.clients {
         if !client.process.is_running() {
             client.start(false)?;
         }
     }
-    for client in &world.clients {
+    for client in world.clients.iter().filter(|client| client.arguments.kind.counts()) {
         scenes::acknowledged(&watch, client, 1)?;
     }
-    let debts = Debts::new(world, run);
     debts.scene().context("in the scene of debts")?;
+    timelines.scene().context("in the scene of timelines")?;
     if run.minutes > 0.0 {
-        chaos(run, &watch, &debts)?;
+        chaos(run, &watch)?;
     }
     world.log.say(|| "all faults are over".to_owned());
     world.heal()?;
+    timelines.settle()?;
     let processes = || world.clients.iter().map(|client| &client.process);
     processes().for_each(|process| process.signal("TERM"));
     let mut ends: Vec<_> =
@@ -99,10 +103,18 @@ fn torture(run: &Run, world: &World) -> anyhow::Result<Report> {
         ends.extend(empty_spool(&watch, client)?);
     }
     world.log.say(|| "all clients have ended".to_owned());
-    let of_debts = debts.finish().context("of debts")?;
+    let (of_debts, counted) = debts.finish().context("of debts")?;
+    let of_timelines = timelines.finish().context("of timelines")?;
     let stored = read(&watch)?;
     let (accounts, losses, mut verdict) = watch.result()?;
     verdict.join(of_debts);
+    verdict.join(of_timelines);
+    if let Some(counted) = counted {
+        let totals = stored.tables.totals();
+        let found =
+            totals.into_iter().filter(|(key, _)| key.series.namespace == OF_DEBTS).collect();
+        verdict.equal("debts: counted", ("paid", &counted), ("stored", &found));
+    }
     let (of, all) = (&accounts, &losses);
     Judge { accounts: of, losses: all, stored: &stored, verdict: &mut verdict }.judge();
     for error in ends {
@@ -127,7 +139,7 @@ fn empty_spool(watch: &Watch<'_>, client: &Client) -> anyhow::Result<Vec<anyhow:
 }
 
 /// Runs all lanes at once until everything requested has happened.
-fn chaos(run: &Run, watch: &Watch<'_>, debts: &Debts<'_>) -> anyhow::Result<()> {
+fn chaos(run: &Run, watch: &Watch<'_>) -> anyhow::Result<()> {
     let (world, stop) = (watch.world, &Stop::default());
     world.hurry(true);
     let mut works: Vec<Box<dyn FnOnce() -> anyhow::Result<()> + Send + '_>> = Vec::new();
@@ -135,9 +147,6 @@ fn chaos(run: &Run, watch: &Watch<'_>, debts: &Debts<'_>) -> anyhow::Result<()> 
         works.push(Box::new(move || lanes::run(watch, run.seed, lane, stop)));
     }
     works.push(Box::new(move || watch.books(stop)));
-    for payer in 0..PAYERS {
-        works.push(Box::new(move || debts.pay(payer, run.seed, stop)));
-    }
     for server in &world.servers {
         works.push(Box::new(move || watch.query(server, run.seed, stop)));
         works.push(Box::new(move || watch.roll_ups(server, run.seed, stop)));

@@ -141,7 +141,7 @@ impl World {
                 process,
             });
         }
-        let clients = run.clients().iter().enumerate().map(|(number, &(kind, _))| {
+        let clients = run.clients().map(|(number, kind)| {
             let server: &Server = &servers[number % servers.len()];
             let proxy = runtime.block_on(Proxy::start(&server.address));
             client(run, kind.name(number), kind, proxy, &program, &path)

@@ -9,7 +9,7 @@
 //! | `fields.rs` | the fields of the form, and what is read from them |
 //! | `form.rs` | the form of a debt that is added or changed |
 //! | `overview.rs` | the domain's part of `/` |
-//! | `parts.rs` | what the pages have in common: standings, moments, lengths of time |
+//! | `parts.rs` | what the pages have in common: standings, schedules, lengths of time |
 //! | `runs.rs` | the runs of a debt as bars, and how long they took |
 //! | `snippets.rs` | lines to copy for those who pay |
 
@@ -30,7 +30,7 @@ use http::StatusCode;
 use maud::{Markup, html};
 use tally_runtime::chain_for_clients;
 use tally_serve::api::{Mistakes, wants_page};
-use tally_serve::pages::{Frame, Page, Pages, name};
+use tally_serve::pages::{Frame, Page, Pages, as_of, name};
 
 use crate::error::Error;
 use crate::model::Named;
@@ -80,7 +80,7 @@ async fn board(State(service): State<Service>, frame: Frame, request: Request) -
         Ok(board) => frame.page(Page {
             title: board.title(),
             is_live: true,
-            as_of: Some(parts::as_of(board.now)),
+            as_of: Some(as_of(board.now)),
             ..Page::new(board::page(&board, &frame.url(), frame.may_change()))
         }),
         Err(error) => Failure::Failed(error).page(&frame),
@@ -102,7 +102,7 @@ async fn debt(
         Ok(view) => frame.page(Page {
             title: view.title(),
             is_live: true,
-            as_of: Some(parts::as_of(view.now)),
+            as_of: Some(as_of(view.now)),
             ..Page::new(debt::page(&view, &frame))
         }),
         Err(error) => Failure::Failed(error).page(&frame),

@@ -3,6 +3,14 @@
 //!
 //! A name with several events has a row of its own, and one for each event below. `a.b` is below `a`, whoever
 //! sent it, and `a` reaches from the first start to the last end below it.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `lanes.rs` | which rows are drawn together: all, or those of one host |
+//! | `svg.rs`, `svg/` | the chart as SVG |
+
+pub(crate) mod lanes;
+pub(crate) mod svg;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -75,12 +83,7 @@ struct Reach {
 
 /// Lays out what is drawn of these events.
 pub(crate) fn chart(events: &[Event], typical: &HashMap<&str, Typical>, now: Timestamp) -> Chart {
-    let mut root = Node::default();
-    for (at, event) in events.iter().enumerate() {
-        let parts = event.key.name.split('.');
-        let node = parts.fold(&mut root, |node, part| node.below.entry(part).or_default());
-        node.events.push(at);
-    }
+    let root = tree(events, 0..events.len());
     let whole = root.reach(events, now).unwrap_or(Reach { from: now, until: now, is_open: false });
     let mut leaves = Vec::new();
     root.leaves(&mut leaves);
@@ -96,6 +99,25 @@ pub(crate) fn chart(events: &[Event], typical: &HashMap<&str, Typical>, now: Tim
     let drawing = Drawing { events, typical, critical, now };
     drawing.below(&root, "", 0, &mut rows);
     Chart { from: whole.from, until: whole.until, rows, spent, clocks: clocks(events) }
+}
+
+/// The rows of some events alone, without what is usual and critical.
+fn laid_out(events: &[Event], places: &[usize], now: Timestamp) -> Vec<Row> {
+    let root = tree(events, places.iter().copied());
+    let drawing = Drawing { events, typical: &HashMap::new(), critical: HashSet::new(), now };
+    let mut rows = Vec::new();
+    drawing.below(&root, "", 0, &mut rows);
+    rows
+}
+
+fn tree(events: &[Event], places: impl Iterator<Item = usize>) -> Node<'_> {
+    let mut root = Node::default();
+    for at in places {
+        let parts = events[at].key.name.split('.');
+        let node = parts.fold(&mut root, |node, part| node.below.entry(part).or_default());
+        node.events.push(at);
+    }
+    root
 }
 
 struct Drawing<'a> {
@@ -249,4 +271,4 @@ fn clocks(events: &[Event]) -> Vec<(String, SignedDuration)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

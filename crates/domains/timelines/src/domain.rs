@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use clap::{ArgMatches, Args as _, FromArgMatches as _};
+use tally_access::Store;
 use tally_producers::Terms;
+use tally_runtime::Namespace;
 use tally_runtime::config::Problems;
-use tally_serve::{Configured, Connections, Domain, Doors, Parts, Running};
+use tally_serve::{Configured, Connections, Datagrams, Domain, Doors, Parts, Running};
 
 use crate::grpc;
 use crate::migrations::MIGRATIONS;
 use crate::service::{READERS_MAX, Service};
-use crate::settings::{Arguments, Settings};
+use crate::settings::{Arguments, Settings, Udp};
+use crate::udp::Door;
 
 /// The domain's name, in the tables as well.
 pub(crate) const NAME: &str = "timelines";
@@ -40,7 +43,16 @@ impl Service {
     /// The ways into it.
     #[must_use]
     pub fn doors(&self) -> Doors {
-        Doors::new().grpc(self.timeline_service(), grpc::TIMELINE_SERVICE).api(self.api())
+        Doors::new()
+            .grpc(self.timeline_service(), grpc::TIMELINE_SERVICE)
+            .api(self.api())
+            .pages(self.pages())
+    }
+
+    /// The way in for datagrams, which write to this namespace.
+    #[must_use]
+    pub fn datagrams(&self, namespace: Namespace) -> Arc<dyn Datagrams> {
+        Arc::new(Door::new(self.clone(), namespace))
     }
 }
 
@@ -60,11 +72,16 @@ impl Configured for Settings {
         parts: Parts,
     ) -> Result<(Arc<dyn Running>, Doors), tally_store::Error> {
         let tasks = parts.tasks.clone();
-        let service = Service::start(parts, *self);
+        let (udp, access) = (self.udp.clone(), Store::new(parts.database.clone()));
+        let service = Service::start(parts, &self);
         // If that fails, it is done soon.
         let _ = service.look().await;
         tasks.spawn("count timelines", service.clone().keep_looking());
-        let doors = service.doors();
+        let mut doors = service.doors();
+        if let Some(Udp { address, namespace }) = udp {
+            let namespace = access.some_namespace(&namespace).await?;
+            doors = doors.udp(address.to_string(), service.datagrams(namespace));
+        }
         Ok((Arc::new(service), doors))
     }
 }

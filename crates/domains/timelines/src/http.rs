@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `answers.rs` | contexts, timelines, events and charts as JSON and CSV |
 //! | `describe.rs` | the operations as the OpenAPI document has them |
+//! | `export.rs` | a timeline in the formats of viewers |
 //! | `record.rs` | messages from JSON |
 //! | `schemas.rs` | what JSON answers and bodies look like |
 
-mod answers;
+pub(crate) mod answers;
 mod describe;
+mod export;
 mod record;
 mod schemas;
 
@@ -22,8 +24,8 @@ use tally_runtime::{durations, tell};
 use tally_serve::api::{self, Api, Format, Mistakes, Operation, Parameters, Problem};
 
 use self::describe::{
-    AFTER, AFTER_NUMBER, BEFORE, CONFIGURE, CONTEXTS, EVENTS, LIMIT, RECORD, RECORD_ALL, SHOW,
-    TIMELINES,
+    AFTER, AFTER_NUMBER, BEFORE, CONFIGURE, CONTEXTS, EVENTS, EXPORT, LIMIT, RECORD, RECORD_ALL,
+    SHOW, TIMELINES,
 };
 use crate::domain::NAME;
 use crate::error::Error;
@@ -58,7 +60,8 @@ impl Service {
             .route(&CONTEXTS, get(contexts).with_state(self.clone()))
             .routes(&[&TIMELINES, &CONFIGURE], context)
             .route(&SHOW, get(show).with_state(self.clone()))
-            .route(&EVENTS, get(events).with_state(self.clone()));
+            .route(&EVENTS, get(events).with_state(self.clone()))
+            .route(&EXPORT, get(export::export).with_state(self.clone()));
         schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
     }
 }

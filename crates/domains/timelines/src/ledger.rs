@@ -243,7 +243,7 @@ impl Ledger<'_> {
     }
 
     /// Which timeline a message is meant for that names none. An end, and a phase, belong where the event began;
-    /// a start to the end that has come before it.
+    /// and what has overtaken others of its event, these belong to.
     fn meant(
         &self,
         key: &(Uuid, Key),
@@ -257,14 +257,23 @@ impl Ledger<'_> {
             .filter_map(|(id, track)| Some((self.loaded.timelines.get(id)?, track)))
             .collect();
         there.sort_by_key(|(timeline, _)| -timeline.number);
-        let found = match message.said.kind {
+        let (kind, time) = (message.said.kind, message.time);
+        // What came before it although it was said after it.
+        let has_other_half = |track: &Track| {
+            let is_overtaken = || track.reaches_over(time) || track.waits_for(time);
+            track.has_lone_phase(time) || kind == Kind::Phase && is_overtaken()
+        };
+        let found = match kind {
+            // A fault that takes what is newest for what is meant.
+            _ if faults::is_on("timelines.astray") => None,
             Kind::End | Kind::Phase => there
                 .iter()
-                .find(|(_, track)| track.is_open_at(message.time))
-                .or_else(|| there.iter().find(|(_, track)| track.is_open())),
+                .find(|(_, track)| track.is_open_at(time))
+                .or_else(|| there.iter().find(|(_, track)| track.is_open()))
+                .or_else(|| there.iter().find(|(_, track)| has_other_half(track))),
             Kind::Start => there.iter().find(|(timeline, track)| {
                 let is_newest = newest.as_ref().is_some_and(|newest| newest.id == timeline.id);
-                !is_newest && track.waits_for(message.time)
+                !is_newest && track.waits_for(time)
             }),
             _ => None,
         };

@@ -2,9 +2,10 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `chart.rs` | a timeline as it is drawn, as data: rows, bars, hierarchy, critical path |
+//! | `chart.rs`, `chart/` | a timeline as it is drawn: rows, bars, hierarchy, critical path; and as SVG |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
+//! | `export.rs`, `export/` | a timeline in the formats that viewers open |
 //! | `grpc.rs`, `grpc/` | `TimelineService`: between messages and service |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
@@ -13,17 +14,20 @@
 //! | `metrics.rs` | what a scrape is told of timelines |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
+//! | `pages.rs`, `pages/` | what browsers are shown |
 //! | `pairing.rs` | which end belongs to which start: values in, values out |
 //! | `service.rs`, `service/` | the operations |
 //! | `settings.rs` | the settings, and their bounds |
 //! | `store.rs`, `store/` | where timelines are kept, and which database does it how |
 //! | `track.rs` | the events of one name and host in one timeline |
 //! | `typical.rs` | how long events usually take |
+//! | `udp.rs`, `udp/` | the door for datagrams |
 //! | `writer.rs` | messages on their way to the store |
 
 mod chart;
 mod domain;
 mod error;
+mod export;
 mod grpc;
 mod http;
 mod keeper;
@@ -32,14 +36,16 @@ mod message;
 mod metrics;
 mod migrations;
 mod model;
+mod pages;
 mod pairing;
 mod service;
 mod settings;
 mod store;
 mod track;
 mod typical;
+mod udp;
 mod writer;
 
 pub use domain::DOMAIN;
 pub use service::Service;
-pub use settings::Settings;
+pub use settings::{Settings, Udp};

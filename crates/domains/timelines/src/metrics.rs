@@ -1,11 +1,12 @@
 //! What a scrape is told of timelines.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tally_runtime::metrics::{Counter, Metric, Scrape};
 
 use crate::ledger::Outcome;
 use crate::store::Sums;
+use crate::udp::Refusals;
 
 const MESSAGES: Metric = Metric::counter(
     "tally_timelines_messages_total",
@@ -36,6 +37,7 @@ pub(crate) struct Measured {
     repeated: Counter,
     refused: Counter,
     pub(crate) abandoned: Counter,
+    pub(crate) refusals: Arc<Refusals>,
     seen: Mutex<Option<Sums>>,
 }
 
@@ -68,6 +70,7 @@ impl Measured {
             scrape.put(MESSAGES, &[("outcome", outcome)], counter.get());
         }
         scrape.put(ABANDONED, &[], self.abandoned.get());
+        self.refusals.measure(scrape);
         let Some(seen) = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) else { return };
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
         scrape.put(CONTEXTS, &[], count(seen.contexts));

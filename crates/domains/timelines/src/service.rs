@@ -2,9 +2,11 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `look.rs` | what the pages ask |
 //! | `record.rs` | recording: from what a door has read to what is stored |
 //! | `running.rs` | what the app knows of the domain while it runs |
 
+pub(crate) mod look;
 mod record;
 mod running;
 
@@ -26,7 +28,8 @@ use crate::ledger::{Limits, Outcome};
 use crate::model::{Context, Event, Terms, Timeline, Which};
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::typical::{LAST_MAX, typical};
+use crate::typical::typical;
+use crate::udp::Refusals;
 use crate::writer::{Messages, Writer};
 
 /// How many messages one call may bring.
@@ -63,7 +66,7 @@ pub(crate) struct Shown {
 impl Service {
     /// Starts the service on a database whose migrations are applied.
     #[must_use]
-    pub fn start(parts: Parts, settings: Settings) -> Self {
+    pub fn start(parts: Parts, settings: &Settings) -> Self {
         let Parts { database, clock, drain, tasks, .. } = parts;
         let mut workers = settings.workers;
         if matches!(database, Database::Sqlite(_)) {
@@ -106,6 +109,11 @@ impl Service {
     pub(crate) fn now(&self) -> Timestamp {
         let micros = self.clock.now().as_microsecond();
         Timestamp::from_microsecond(micros).unwrap_or_default()
+    }
+
+    /// How many datagrams were refused.
+    pub(crate) fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.store.measured().refusals)
     }
 
     /// Sweeps what is overdue, and prunes what is not kept, now.
@@ -211,11 +219,7 @@ impl Service {
     pub(crate) async fn show(&self, context: &Context, which: &str) -> Result<Shown, Error> {
         let timeline = self.timeline(context, which).await?;
         let events = self.events(&timeline, 0, u32::MAX).await?;
-        let took = {
-            let _place = self.place().await;
-            let took = self.store.typical(&timeline, LAST_MAX).await;
-            took.map_err(Error::store("read durations"))?
-        };
+        let took = self.took(context.id, timeline.number).await?;
         let now = self.now();
         let chart = chart(&events, &typical(&took), now);
         Ok(Shown { timeline, events, chart, now })

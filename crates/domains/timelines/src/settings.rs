@@ -1,7 +1,9 @@
 //! The domain's settings: as flags and variables, and checked.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use tally_access::is_namespace;
 use tally_ingest::Limits;
 use tally_runtime::config::{Given, Problems, name};
 
@@ -43,10 +45,45 @@ pub(crate) struct Arguments {
     /// How many hours after it was last heard of an open event is abandoned, unless its context says otherwise
     #[arg(long, env = "TALLY_TIMELINES_ABANDON_HOURS", value_name = "HOURS", default_value = "24")]
     timelines_abandon_hours: Given<u32>,
+
+    /// Take messages as datagrams of upto here, as in 127.0.0.1:8123: without keys, and without an answer
+    /// [default: nowhere]
+    #[arg(long, env = "TALLY_TIMELINES_UDP", value_name = "ADDRESS")]
+    timelines_udp: Option<Given<SocketAddr>>,
+
+    /// The namespace that datagrams write to
+    #[arg(
+        long,
+        env = "TALLY_TIMELINES_UDP_NAMESPACE",
+        value_name = "NAME",
+        default_value = "default"
+    )]
+    timelines_udp_namespace: String,
+
+    /// Take datagrams of anyone who reaches the address: true or false. For addresses that other machines reach
+    #[arg(
+        long,
+        env = "TALLY_TIMELINES_UDP_INSECURE_ALLOW_ANYONE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false"
+    )]
+    timelines_udp_insecure_allow_anyone: Given<bool>,
+}
+
+/// Where datagrams are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Udp {
+    /// The socket's address.
+    pub address: SocketAddr,
+    /// The namespace that they write to, which is made if there is none.
+    pub namespace: String,
 }
 
 /// The checked settings, and the limits that are fixed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How many contexts each namespace may have.
     pub contexts_max: u32,
@@ -62,12 +99,15 @@ pub struct Settings {
     pub queue: Limits,
     /// How they are written.
     pub workers: tally_ingest::Settings,
+    /// Where datagrams are taken, if they are.
+    pub udp: Option<Udp>,
 }
 
 // === impl Arguments ===
 
 impl Arguments {
     pub(crate) fn check(&self, problems: &mut Problems) -> Settings {
+        let udp = self.check_udp(problems);
         let mut within =
             |flag: &str, given: &Given<u32>, limits| problems.within(&name(flag), given, limits);
         Settings {
@@ -92,8 +132,34 @@ impl Arguments {
                 &self.timelines_abandon_hours,
                 1..=87_600,
             ),
+            udp,
             ..Settings::default()
         }
+    }
+
+    /// Where datagrams are taken. They have no key, so an address that other machines reach needs a word.
+    fn check_udp(&self, problems: &mut Problems) -> Option<Udp> {
+        let (udp, anyone) = (name("timelines-udp"), name("timelines-udp-insecure-allow-anyone"));
+        let namespace = self.timelines_udp_namespace.clone();
+        if !is_namespace(&namespace) {
+            problems.add(format!(
+                "{}: \u{201c}{namespace}\u{201d}: it is no name of a namespace",
+                name("timelines-udp-namespace")
+            ));
+        }
+        let allows_anyone = problems.take(&anyone, &self.timelines_udp_insecure_allow_anyone)?;
+        // An empty variable says the same as none.
+        let given = self.timelines_udp.as_ref().filter(|given| !given.to_string().is_empty())?;
+        let address = problems.take(&udp, given)?;
+        if !address.ip().to_canonical().is_loopback() && !allows_anyone {
+            problems.add(format!(
+                "{udp}: other machines reach {address}, datagrams have no key, and their senders can be forged: \
+                 take 127.0.0.1:{}, or let anyone in by {anyone}, \
+                 if something else keeps others away",
+                address.port()
+            ));
+        }
+        Some(Udp { address, namespace })
     }
 }
 
@@ -114,6 +180,7 @@ impl Default for Settings {
                 join_rows: BATCH_MESSAGES_MAX / 2,
                 write_wait_max: WRITE_WAIT_MAX,
             },
+            udp: None,
         }
     }
 }

@@ -3,11 +3,13 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `codes.rs` | events and their parts as the database has them |
+//! | `look.rs` | what the pages read |
 //! | `postgres.rs`, `postgres/` | Postgres and CockroachDB |
 //! | `sqlite.rs`, `sqlite/` | SQLite |
 //! | `wanted.rs` | what messages are about |
 
 mod codes;
+pub(crate) mod look;
 mod postgres;
 mod sqlite;
 mod wanted;
@@ -222,9 +224,8 @@ impl Store {
         }
     }
 
-    /// How long the events of each name took in the last finished timelines before this one.
-    pub(crate) async fn typical(&self, timeline: &Timeline, last: u32) -> Result<Vec<Took>> {
-        let (context, number) = (timeline.context, timeline.number);
+    /// How long the events of each name took in the last finished timelines of a context before this number.
+    pub(crate) async fn typical(&self, context: Uuid, number: i64, last: u32) -> Result<Vec<Took>> {
         match &self.database {
             Database::Postgres(database) => {
                 let once = || postgres::typical(database, context, number, last);

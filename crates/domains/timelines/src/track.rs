@@ -61,10 +61,28 @@ impl Track {
         self.events.iter().any(|row| row.attempt.is_open() && row.attempt.time() <= time)
     }
 
-    /// Whether an end without a start is there that may be that of a start at this time.
+    /// Whether an attempt that has ended reaches over this time.
+    pub(crate) fn reaches_over(&self, time: Timestamp) -> bool {
+        let over = |one: &Attempt| one.end.as_ref().is_some_and(|end| end.time >= time);
+        let mut begun = self.events.iter().filter(|row| row.attempt.start.is_some());
+        begun.any(|row| row.attempt.time() <= time && over(&row.attempt))
+    }
+
+    /// Whether an end or a phase without a start is there that may be of what is at this time.
     pub(crate) fn waits_for(&self, time: Timestamp) -> bool {
-        let is_later = |row: &Row| row.attempt.end.as_ref().is_some_and(|end| end.time >= time);
-        self.events.iter().any(|row| row.attempt.start.is_none() && is_later(row))
+        self.alone().any(|one| {
+            let ends_later = one.end.as_ref().is_some_and(|end| end.time >= time);
+            ends_later || one.shifts.iter().any(|shift| shift.time >= time)
+        })
+    }
+
+    /// Whether a phase is there whose start and end have not come, and that may be of what is at this time.
+    pub(crate) fn has_lone_phase(&self, time: Timestamp) -> bool {
+        self.alone().any(|one| one.end.is_none() && one.time() <= time)
+    }
+
+    fn alone(&self) -> impl Iterator<Item = &Attempt> {
+        self.events.iter().map(|row| &row.attempt).filter(|one| one.start.is_none())
     }
 
     /// Takes what a message says, and pairs everything anew.

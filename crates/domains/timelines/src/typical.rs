@@ -31,15 +31,22 @@ pub(crate) fn typical(took: &[Took]) -> HashMap<&str, Typical> {
             None => *failed += u32::from(one.failed > 0),
         }
     }
-    let usual = |(name, (mut well, failed)): (_, (Vec<SignedDuration>, u32))| {
+    let usual = |(name, (well, failed))| Some((name, Typical::of(well, failed)?));
+    by_name.into_iter().filter_map(usual).collect()
+}
+
+// === impl Typical ===
+
+impl Typical {
+    /// Of how long it took where it ended well, and in how many it failed.
+    pub(crate) fn of(mut well: Vec<SignedDuration>, failed: u32) -> Option<Self> {
         well.sort_unstable();
         let (shortest, longest) = (*well.first()?, *well.last()?);
         let (low, high) = (well[(well.len() - 1) / 2], well[well.len() / 2]);
         let median = low + (high - low) / 2;
         let timelines = u32::try_from(well.len()).unwrap_or(u32::MAX);
-        Some((name, Typical { median, shortest, longest, timelines, failed }))
-    };
-    by_name.into_iter().filter_map(usual).collect()
+        Some(Self { median, shortest, longest, timelines, failed })
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Texts from strangers, numbers, sizes and ages as people read them, on pages and in terminals.
 
+use jiff::SignedDuration;
+
 /// Whether a character steers a terminal, or reorders or hides text: control characters, and those
 /// without a shape of their own (Unicode's `Default_Ignorable_Code_Point`, and a blank of Braille), except
 /// variation selectors, which emoji have.
@@ -51,6 +53,31 @@ pub fn age(seconds: i64) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
+}
+
+/// A length of time for people, in its two largest units: `250 ms`, `4.1 s`, `1 min 5 s`, `2 h 3 min`.
+#[must_use]
+pub fn lasted(duration: SignedDuration) -> String {
+    let millis = duration.as_millis();
+    let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
+    let of = |large: u128, small: u128| (millis / large, millis % large / small);
+    let shown = match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        60_000..3_600_000 => {
+            let (minutes, seconds) = of(60_000, 1_000);
+            format!("{minutes} min {seconds} s")
+        }
+        3_600_000..86_400_000 => {
+            let (hours, minutes) = of(3_600_000, 60_000);
+            format!("{hours} h {minutes} min")
+        }
+        _ => {
+            let (days, hours) = of(86_400_000, 3_600_000);
+            format!("{days} d {hours} h")
+        }
+    };
+    format!("{sign}{shown}")
 }
 
 /// How much of a text its error repeats.
@@ -118,5 +145,13 @@ mod tests {
     fn ages_have_the_largest_unit_of_which_there_are_two() {
         let ages = [-1, 119, 120, 7_199, 7_200, 172_799, 172_800];
         assert_eq!(ages.map(age), ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]);
+    }
+
+    #[test]
+    fn lengths_have_their_two_largest_units() {
+        let of = |millis| lasted(SignedDuration::from_millis(millis));
+        let lengths = [0, 999, 4_160, 65_000, 7_380_000, 90_000_000, -1_500];
+        let shown = ["0 ms", "999 ms", "4.1 s", "1 min 5 s", "2 h 3 min", "1 d 1 h", "-1.5 s"];
+        assert_eq!(lengths.map(of), shown);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clients::FRAME_BYTES;
+use crate::clients::Data;
 use crate::frames::{DATA, Frames, HEADERS, Head, Streams};
 
 /// How a connection of HTTP/2 begins (RFC 9113, 3.4).
@@ -23,12 +23,19 @@ const EMPTY_PER_SECOND: u32 = 100;
 /// How long the head of a request of HTTP/1.1 may be.
 const HTTP1_HEAD_BYTES_MAX: usize = 16 << 10;
 
+/// How many frames for services a connection may bring at once: the next ones wait until the services have had their
+/// turn. And how far apart they are taken to be at first.
+pub(crate) const FRAMES_AT_ONCE: usize = 64;
+const MEAN_BYTES: usize = 32;
+
 /// Follows what a client sends.
 #[derive(Debug)]
 pub(crate) struct Arriving {
     version: Version,
     /// Of HTTP/2.
     frames: Frames,
+    /// How far apart those for services were, of the last ones.
+    mean: usize,
     /// How many heads of frames have come, up to 2.
     heads: u8,
     /// How many more frames may bring nothing.
@@ -48,8 +55,10 @@ enum Version {
 /// What some bytes were.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrived {
-    /// What it takes until a service has read it.
-    pub(crate) unread: usize,
+    /// What is for services.
+    pub(crate) data: Data,
+    /// How many frames that is, with the heads of requests that are open.
+    pub(crate) frames: usize,
     /// Whether it was more than a sign of life.
     pub(crate) is_more: bool,
     /// Whether too many frames have brought nothing.
@@ -63,6 +72,7 @@ impl Arriving {
         Self {
             version: Version::Unknown(0),
             frames: Frames::default(),
+            mean: MEAN_BYTES,
             heads: 0,
             spare: EMPTY_MAX,
             refilled: None,
@@ -85,6 +95,16 @@ impl Arriving {
             Version::Unknown(known) => PREFACE.len() - known,
             Version::Http1(_) => usize::MAX,
             Version::Http2 => self.frames.missing(),
+        }
+    }
+
+    /// How much to read for as many frames as may come at once, if they are like the last ones.
+    pub(crate) fn some_frames(&self) -> usize {
+        match self.version {
+            Version::Unknown(_) | Version::Http2 => {
+                self.frames.missing().max(self.mean * FRAMES_AT_ONCE)
+            }
+            Version::Http1(_) => usize::MAX,
         }
     }
 
@@ -118,12 +138,14 @@ impl Arriving {
             arrived.is_more = !bytes.is_empty();
             return arrived;
         }
-        let mut empty = 0;
+        let (mut empty, len, open) = (0, bytes.len(), streams.len());
         while let Some(head) = self.frames.next(&mut bytes) {
             self.heads = 2.min(self.heads + 1);
             streams.came(head);
             empty += u32::from(arrived.brings_nothing(head));
         }
+        arrived.frames = arrived.data.frames + streams.len().saturating_sub(open);
+        self.mean = len.checked_div(arrived.frames).unwrap_or(self.mean);
         arrived.is_flood = empty > 0 && self.is_flood(empty);
         arrived
     }
@@ -150,11 +172,12 @@ impl Arrived {
     fn brings_nothing(&mut self, head: Head) -> bool {
         let is_flagged = head.flags & FLAG != 0;
         match head.kind {
-            DATA if head.bytes > 0 => {
-                self.unread += head.bytes + FRAME_BYTES;
-                self.is_more = true;
+            DATA => {
+                self.data += Data::frame(head.bytes);
+                self.is_more |= head.bytes > 0;
+                return head.bytes == 0 && !is_flagged;
             }
-            DATA | SETTINGS | PING if is_flagged => {}
+            SETTINGS | PING if is_flagged => {}
             HEADERS | WINDOW_UPDATE => self.is_more = true,
             // The h2 library counts resets and continuations.
             3 | 7 | 9 => {}
@@ -185,7 +208,9 @@ mod tests {
         for size in 1..all.len() {
             let mut arriving = Arriving::new();
             let parts: Vec<_> = all.chunks(size).map(|part| note(&mut arriving, part)).collect();
-            assert_eq!(parts.iter().map(|one| one.unread).sum::<usize>(), 100 + FRAME_BYTES);
+            let mut data = Data::default();
+            parts.iter().for_each(|one| data += one.data);
+            assert_eq!(data, Data { frames: 2, bytes: 100 });
             assert!(arriving.has_begun() && parts.iter().any(|one| one.is_more));
         }
         let mut arriving = Arriving::new();
@@ -226,6 +251,21 @@ mod tests {
             let arrived = note(&mut arriving, &frame(kind, flags, payload));
             assert_eq!(arrived.is_more, is_more, "{kind} {flags} {payload}");
         }
+    }
+
+    #[test]
+    fn as_much_is_read_as_some_frames_have() {
+        let mut arriving = Arriving::new();
+        note(&mut arriving, &[PREFACE, &frame(DATA, 0, 1).repeat(1_000)].concat());
+        assert_eq!(arriving.some_frames(), 10 * FRAMES_AT_ONCE);
+        let large = frame(DATA, 0, 16 << 10);
+        note(&mut arriving, &large[..1_000]);
+        assert_eq!(arriving.some_frames(), 1_000 * FRAMES_AT_ONCE);
+        note(&mut arriving, &frame(DATA, 0, 1));
+        assert_eq!(arriving.some_frames(), 1_000 * FRAMES_AT_ONCE, "no frame has begun");
+        note(&mut arriving, &large[1_010..]);
+        note(&mut arriving, &[frame(DATA, 0, 1).repeat(1_000), large].concat()[..10_009]);
+        assert_eq!(arriving.some_frames(), (16 << 10) + 9, "the whole of the last one");
     }
 
     #[test]

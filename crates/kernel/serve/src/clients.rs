@@ -3,15 +3,19 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `kept.rs` | what the h2 library keeps for connections |
 //! | `metrics.rs` | what a scrape is told of them |
 //! | `network.rs` | which addresses are one client's |
 //! | `open.rs` | one request of a connection: while it is unfinished, and while a service works on it |
 //! | `room.rs` | which connection makes room for others |
+//! | `unread.rs` | what has arrived and no service has read |
 
+mod kept;
 mod metrics;
 mod network;
 mod open;
 mod room;
+mod unread;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,8 +27,11 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use self::kept::Kept;
 use self::network::network;
 pub(crate) use self::open::{Open, Ticket, Whose};
+pub(crate) use self::unread::Data;
+use self::unread::UNREAD_BYTES_MAX;
 use crate::seldom::Seldom;
 use crate::server::STREAMS_MAX;
 
@@ -49,16 +56,8 @@ const TICKETS_OWN_MAX: usize = OPEN_OWN_MAX + 1;
 /// read, and others are read by single frames. Until then a connection has what one read brings, for each
 /// thread some hundred.
 const UNFINISHED_OF_ALL_MAX: usize = OPEN_MAX + OPEN_OF_ANYONE_MAX + STREAMS_MAX as usize;
-/// How much that has arrived may be unread by services, over all connections, and of one in any case. A
-/// connection with more is not read while all have more, and others are read by single frames.
-const UNREAD_BYTES_MAX: usize = 16 << 20;
-const UNREAD_OWN_BYTES_MAX: usize = 16 << 10;
-/// What the h2 library takes for a frame besides its payload: some 250 bytes, in a list that doubles.
-pub(crate) const FRAME_BYTES: usize = 512;
-/// How long a connection that has too much is not read, until it is looked again. Each time, one of so many
-/// unread bytes is forgiven: what came too late for its request is counted and never read.
+/// How long a connection that has too much is not read, until it is looked again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(250);
-const FORGIVEN: usize = 128;
 
 /// The connections of a server's clients. Clones are the same.
 #[derive(Debug, Clone)]
@@ -76,6 +75,7 @@ struct All {
     unfinished: AtomicUsize,
     streams: AtomicUsize,
     unread: AtomicUsize,
+    kept: AtomicUsize,
     refused: AtomicU64,
     made_room: AtomicU64,
     /// When it was last looked for a connection that makes room for requests.
@@ -120,6 +120,9 @@ pub(crate) struct State {
     unfinished: AtomicUsize,
     streams: AtomicUsize,
     unread: AtomicUsize,
+    /// How many frames are unread.
+    frames: AtomicUsize,
+    kept: Kept,
     is_given_up: AtomicBool,
     reader: AtomicWaker,
 }
@@ -137,6 +140,7 @@ impl Clients {
             unfinished: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             made_room: AtomicU64::new(0),
             looked: AtomicU64::new(0),
@@ -204,6 +208,7 @@ impl All {
 impl Table {
     fn remove(&mut self, number: u64) -> Option<Arc<State>> {
         let state = self.connections.remove(&number)?;
+        state.forget_kept();
         if let Some(count) = self.addresses.get_mut(&state.address) {
             *count -= 1;
             if *count == 0 {
@@ -235,6 +240,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.state.all.lock().remove(self.state.number);
         self.state.forget_unread();
+        self.state.forget_kept();
         self.state.note_streams(0);
     }
 }
@@ -257,6 +263,8 @@ impl State {
             unfinished: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             unread: AtomicUsize::new(0),
+            frames: AtomicUsize::new(0),
+            kept: Kept::default(),
             is_given_up: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
@@ -328,46 +336,6 @@ impl State {
         }
         self.listen(cx);
         if are_few() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    fn has_much_unread(&self) -> bool {
-        self.unread.load(SeqCst) > UNREAD_OWN_BYTES_MAX
-            && self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX
-    }
-
-    /// So many bytes have come for services.
-    pub(crate) fn note_unread(&self, bytes: usize) {
-        if !self.is_serving() && self.streams.load(SeqCst) == 0 {
-            // What is left was for requests that are over.
-            self.forget_unread();
-        }
-        self.unread.fetch_add(bytes, SeqCst);
-        self.all.unread.fetch_add(bytes, SeqCst);
-    }
-
-    /// A service has read so many bytes.
-    pub(crate) fn note_read(&self, bytes: usize) {
-        let mut taken = 0;
-        let _ = self.unread.fetch_update(SeqCst, SeqCst, |unread| {
-            taken = bytes.min(unread);
-            Some(unread - taken)
-        });
-        let before = self.all.unread.fetch_sub(taken, SeqCst);
-        let is_low = before - taken <= UNREAD_BYTES_MAX;
-        if taken > 0 && (is_low || self.unread.load(SeqCst) <= UNREAD_OWN_BYTES_MAX) {
-            self.reader.wake();
-        }
-    }
-
-    /// A pause has passed without reading.
-    pub(crate) fn forgive(&self) {
-        if self.has_much_unread() {
-            self.note_read(self.unread.load(SeqCst) / FORGIVEN + 1);
-        }
-    }
-
-    fn forget_unread(&self) {
-        self.note_read(self.unread.load(SeqCst));
     }
 }
 

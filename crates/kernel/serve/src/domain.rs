@@ -12,6 +12,7 @@ use tally_runtime::metrics::Scrape;
 use tally_runtime::{Chore, Clock, Drain, Tasks};
 use tally_store::{Database, Migrations};
 
+use crate::udp::Received;
 use crate::{Doors, Fact};
 
 /// A domain: all that an app needs to offer it.
@@ -126,6 +127,8 @@ pub struct Domains(pub(crate) Arc<[Draining]>);
 pub(crate) struct Draining {
     pub(crate) name: &'static str,
     pub(crate) sockets: Tasks,
+    /// What these have had.
+    pub(crate) received: Vec<Arc<Received>>,
     pub(crate) running: Arc<dyn Running>,
     pub(crate) tasks: Tasks,
 }
@@ -179,6 +182,7 @@ impl Domains {
     pub(crate) fn measure(&self, scrape: &mut Scrape) {
         for domain in self.0.iter() {
             domain.running.measure(scrape);
+            domain.received.iter().for_each(|one| one.measure(domain.name, scrape));
             domain.running.chores().iter().for_each(|chore| chore.measure(domain.name, scrape));
         }
     }

@@ -11,6 +11,7 @@ use tally_runtime::{Chore, Clock, Kind, chain};
 use tally_store::{Database, DatabaseUrl, Error};
 use tokio::time::timeout;
 
+use crate::domain::Draining;
 use crate::{Domains, Tls};
 
 /// How long a part of the server may take to say something of itself.
@@ -230,16 +231,25 @@ impl Domains {
     }
 
     async fn of_domains(&self) -> Vec<DomainFacts> {
-        let of = |name, running: Arc<dyn crate::Running>| async move {
-            let mut facts = running.facts();
-            facts.extend(running.chores().iter().filter_map(Fact::of_chore));
-            let stored = in_time("ask for what is stored", running.stored_facts()).await;
-            let missing = stored.as_ref().err().map(|error| chain(error));
-            facts.extend(stored.unwrap_or_default());
-            DomainFacts { name, facts, missing }
+        let of = |one: &Draining| {
+            let (name, running) = (one.name, Arc::clone(&one.running));
+            let datagrams = one.received.iter().map(|one| one.taken.get()).sum::<u64>();
+            let lost = one.received.iter().map(|one| one.lost()).sum::<u64>();
+            let has_sockets = !one.received.is_empty();
+            async move {
+                let mut facts = running.facts();
+                if has_sockets {
+                    facts.push(Fact::count("datagrams", datagrams));
+                    facts.push(Fact::count("lost_datagrams", lost));
+                }
+                facts.extend(running.chores().iter().filter_map(Fact::of_chore));
+                let stored = in_time("ask for what is stored", running.stored_facts()).await;
+                let missing = stored.as_ref().err().map(|error| chain(error));
+                facts.extend(stored.unwrap_or_default());
+                DomainFacts { name, facts, missing }
+            }
         };
-        let domains = self.0.iter().map(|one| of(one.name, Arc::clone(&one.running)));
-        join_all(domains).await
+        join_all(self.0.iter().map(of)).await
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Streams {
     open: HashSet<u32>,
     /// Clients number them upwards.
     last: u32,
+    /// How many were reset since the server last took what had come: until then they are there.
+    reset: usize,
 }
 
 // === impl Frames ===
@@ -92,7 +94,7 @@ impl Streams {
                 self.last = head.stream;
                 self.open.insert(head.stream);
             }
-            RST_STREAM => _ = self.open.remove(&head.stream),
+            RST_STREAM => self.reset += usize::from(self.open.remove(&head.stream)),
             _ => {}
         }
     }
@@ -107,6 +109,16 @@ impl Streams {
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
+    }
+
+    /// How many there are, with those that the server has not seen.
+    pub(crate) fn kept(&self) -> usize {
+        self.open.len() + self.reset
+    }
+
+    /// The server takes what has come, because nothing more comes now.
+    pub(crate) fn settle(&mut self) {
+        self.reset = 0;
     }
 }
 
@@ -158,7 +170,11 @@ mod tests {
         streams.went(head(RST_STREAM, 0, 3));
         assert_eq!(streams.len(), 2);
         streams.came(head(RST_STREAM, 0, 5));
+        streams.came(head(RST_STREAM, 0, 5));
+        assert_eq!((streams.len(), streams.kept()), (1, 2), "until the server has seen it");
+        streams.settle();
         streams.went(head(RST_STREAM, 0, 7));
+        assert_eq!((streams.len(), streams.kept()), (0, 0));
         // The trailers of one that was answered before they came.
         streams.came(head(HEADERS, END_STREAM, 1));
         assert_eq!(streams.len(), 0);

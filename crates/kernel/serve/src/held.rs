@@ -17,7 +17,7 @@ use tonic::Status;
 
 use crate::admission::is_grpc;
 use crate::api::{Kept, PART_BYTES, Problem, keep};
-use crate::clients::{FRAME_BYTES, Open, Ticket, Whose};
+use crate::clients::{Data, Open, Ticket, Whose};
 use crate::guard::Address;
 use crate::half_sent::HalfSent;
 use crate::tls::Peer;
@@ -36,8 +36,8 @@ struct Coming {
     _ticket: Arc<Ticket>,
     /// Of gRPC.
     message: Option<HalfSent>,
-    /// How many bytes were read and not noted.
-    read: usize,
+    /// What was read and not noted.
+    read: Data,
 }
 
 /// An answer's body.
@@ -65,7 +65,13 @@ pub(crate) async fn held(mut request: Request, next: Next) -> Response<Body> {
     request.extensions_mut().insert(Arc::clone(&open));
     let coming = |body| {
         let (open, _ticket) = (Arc::clone(&open), Arc::clone(&ticket));
-        Body::new(Coming { body, open, _ticket, message: is_grpc.then(HalfSent::new), read: 0 })
+        Body::new(Coming {
+            body,
+            open,
+            _ticket,
+            message: is_grpc.then(HalfSent::new),
+            read: Data::default(),
+        })
     };
     let mut answer = open.asker().asks(next.run(request.map(coming))).await;
     open.note_answer();
@@ -125,8 +131,8 @@ impl HttpBody for Coming {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            this.read += data.len() + FRAME_BYTES;
-            if this.read > NOTED_BYTES {
+            this.read += Data::frame(data.len());
+            if this.read.size() > NOTED_BYTES {
                 this.note();
             }
             if let Some(message) = &mut this.message
@@ -158,7 +164,9 @@ impl Drop for Coming {
             let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut self.body).poll_frame(cx) else {
                 break;
             };
-            self.read += frame.data_ref().map_or(0, |data| data.len() + FRAME_BYTES);
+            if let Some(data) = frame.data_ref() {
+                self.read += Data::frame(data.len());
+            }
         }
         self.note();
     }

@@ -31,7 +31,8 @@
 //! | `server.rs` | the domains behind one port: the connection's limits, the graceful end |
 //! | `tls.rs`, `tls/` | TLS on the port: the certificate, its replacement, the handshake, and whom it shows |
 //! | `traced.rs` | the trace that a request names, for the log |
-//! | `udp.rs` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
+//! | `turn.rs` | the end of a task's turn |
+//! | `udp.rs`, `udp/` | a UDP socket of a domain: datagrams of bounded size, in a bounded queue |
 
 mod admission;
 pub mod api;
@@ -62,6 +63,7 @@ mod seldom;
 mod server;
 mod tls;
 mod traced;
+mod turn;
 mod udp;
 
 pub use admission::HostNames;
@@ -76,6 +78,7 @@ pub use handover::{Offer, Predecessor, Successor};
 pub use listener::{Listener, Work};
 pub use needs::Needs;
 pub use open_files::allow_open_files;
+pub use seldom::Seldom;
 pub use server::Server;
 pub use tls::{Peer, Reload, Tls, TlsArgs, TlsFiles, Unusable};
-pub use udp::Datagrams;
+pub use udp::{Datagram, Datagrams};

@@ -19,11 +19,12 @@ use tokio::time::{Sleep, sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::Connected;
 
-use crate::arriving::Arriving;
+use crate::arriving::{Arriving, FRAMES_AT_ONCE};
 use crate::clients::{Client, PAUSE, Ticket};
 use crate::frames::{Frames, Streams};
 use crate::guard::Address;
 use crate::tls::{Peer, Stream};
+use crate::turn::Turn;
 
 /// How long a client may take to notice the end.
 const LINGER_MAX: Duration = Duration::from_secs(2);
@@ -44,6 +45,9 @@ pub(crate) struct Lingering {
     newcomer: Option<TaskTrackerToken>,
     client: Client,
     arriving: Arriving,
+    /// How many frames have come for services since they last had their turn.
+    frames: usize,
+    turn: Turn,
     /// What is sent, of HTTP/2.
     leaving: Frames,
     streams: Streams,
@@ -74,6 +78,8 @@ impl Lingering {
             head_limit: Some(Box::pin(sleep_until(client.state.since + HEAD_WAIT_MAX))),
             client,
             arriving: Arriving::new(),
+            frames: 0,
+            turn: Turn::default(),
             leaving: Frames::default(),
             streams: Streams::default(),
             send_limit: None,
@@ -110,9 +116,38 @@ impl Lingering {
         state.poll_few(cx).map(Ok)
     }
 
+    /// Reads as much as the connection may now.
+    fn poll_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.turn.poll(cx));
+        ready!(self.poll_may_read(cx))?;
+        let before = buffer.filled().len();
+        let is_slow = self.client.state.is_read_slowly();
+        let bytes = if is_slow { self.arriving.one_frame() } else { self.arriving.some_frames() };
+        if bytes < buffer.remaining() {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buffer.advance(read);
+        } else {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        }
+        self.newcomer = None;
+        let read = self.note(&buffer.filled()[before..]);
+        if self.frames >= FRAMES_AT_ONCE {
+            // The h2 library would read on as long as something comes, and keep a place for each frame.
+            self.turn.end();
+        }
+        Poll::Ready(read)
+    }
+
     fn note(&mut self, bytes: &[u8]) -> io::Result<()> {
         let state = &self.client.state;
         let arrived = self.arriving.note(bytes, &mut self.streams);
+        self.frames += arrived.frames;
         state.note_streams(self.streams.len());
         if arrived.is_flood {
             return Err(ended("too many frames bring nothing"));
@@ -120,9 +155,10 @@ impl Lingering {
         if !state.has_head() && self.arriving.has_begun() {
             state.note_head();
         }
-        if arrived.unread > 0 {
-            state.note_unread(arrived.unread);
+        if arrived.data.frames > 0 {
+            state.note_unread(arrived.data);
         }
+        state.note_kept(self.streams.kept());
         if arrived.is_more {
             state.note_activity();
         }
@@ -190,19 +226,12 @@ impl AsyncRead for Lingering {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_may_read(cx))?;
-        let before = buffer.filled().len();
-        if self.client.state.is_read_slowly() {
-            let bytes = buffer.remaining().min(self.arriving.one_frame());
-            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(bytes));
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
-            let read = part.filled().len();
-            buffer.advance(read);
-        } else {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let read = self.poll_some(cx, buffer);
+        if read.is_pending() {
+            self.frames = 0;
+            self.streams.settle();
         }
-        self.newcomer = None;
-        Poll::Ready(self.note(&buffer.filled()[before..]))
+        read
     }
 }
 

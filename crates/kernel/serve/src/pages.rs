@@ -7,8 +7,10 @@
 //! | `assets.rs` | the style sheet, the script and the icon, with a hash in their names |
 //! | `chart.rs` | charts as SVG, without a script |
 //! | `frame.rs` | what surrounds each page, and the headers of its answer |
+//! | `lengths.rs` | how long things took, as bars |
 //! | `link.rs` | addresses with parameters |
 //! | `login.rs` | `/login` and `/logout` |
+//! | `moments.rs` | moments as people read them |
 //! | `snippet.rs` | lines to copy |
 //! | `text.rs` | names from strangers, numbers, shares and changes as people read them |
 
@@ -17,8 +19,10 @@ pub(crate) mod api;
 pub(crate) mod assets;
 mod chart;
 mod frame;
+mod lengths;
 mod link;
 pub(crate) mod login;
+mod moments;
 mod snippet;
 mod text;
 
@@ -34,7 +38,9 @@ use tally_runtime::Namespace;
 pub use self::about::{About, Setting};
 pub use self::chart::{Bar, Chart, Tick, sparkline};
 pub use self::frame::{Frame, Page};
+pub use self::lengths::{Length, Lengths};
 pub use self::link::Link;
+pub use self::moments::{as_of, moment, moment_text, relative};
 pub use self::snippet::snippet;
 pub use self::text::{SHOWN_CHARS_MAX, change, compact, name, percent, plain, thousands};
 use crate::Domains;

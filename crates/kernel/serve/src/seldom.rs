@@ -10,7 +10,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Whose turn it is to log.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom {
+pub struct Seldom {
     last: Mutex<Option<Instant>>,
     others: AtomicU64,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Seldom {
 
 impl Seldom {
     /// If it is time, how many others were left out since the last turn.
-    pub(crate) fn turn(&self) -> Option<u64> {
+    pub fn turn(&self) -> Option<u64> {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| now < last + PAUSE) {

@@ -114,13 +114,13 @@ impl Server {
     ) -> Result<Self, Error> {
         let (mut doors, mut draining) = (Vec::new(), Vec::new());
         for mut domain in started {
-            let sockets = Tasks::new();
+            let (sockets, mut received) = (Tasks::new(), Vec::new());
             for socket in domain.doors.sockets.drain(..) {
-                socket.open(&sockets, drain.clone()).await?;
+                received.push(socket.open(&sockets, drain.clone()).await?);
             }
             doors.push(domain.doors);
             let Started { name, running, tasks, .. } = domain;
-            draining.push(Draining { name, sockets, running, tasks });
+            draining.push(Draining { name, sockets, received, running, tasks });
         }
         let services = doors.iter().flat_map(|doors| &doors.names).copied();
         let text = http::about(title, services, hints);

@@ -236,7 +236,7 @@ pub mod count_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/count.v1.CountService/Add",
             );
@@ -267,7 +267,7 @@ pub mod count_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/count.v1.CountService/CountDailyTotals",
             );
@@ -296,7 +296,7 @@ pub mod count_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/count.v1.CountService/ListDailyTotals",
             );
@@ -325,7 +325,7 @@ pub mod count_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/count.v1.CountService/GetPeriodTotals",
             );
@@ -519,7 +519,7 @@ pub mod count_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -565,7 +565,7 @@ pub mod count_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CountDailyTotalsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -611,7 +611,7 @@ pub mod count_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListDailyTotalsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -657,7 +657,7 @@ pub mod count_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetPeriodTotalsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -746,7 +746,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/AddDebt",
             );
@@ -775,7 +775,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/UpdateDebt",
             );
@@ -800,7 +800,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListDebts",
             );
@@ -827,7 +827,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ShowDebt",
             );
@@ -854,7 +854,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/PauseDebt",
             );
@@ -881,7 +881,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ResumeDebt",
             );
@@ -908,7 +908,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ForgetDebt",
             );
@@ -937,7 +937,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/Pay",
             );
@@ -959,7 +959,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/PayAll",
             );
@@ -986,7 +986,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListPayments",
             );
@@ -1013,7 +1013,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListRuns",
             );
@@ -1040,7 +1040,7 @@ pub mod debt_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.debts.v1.DebtService/ListFlips",
             );
@@ -1293,7 +1293,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1338,7 +1338,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UpdateDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1383,7 +1383,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListDebtsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1428,7 +1428,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShowDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1473,7 +1473,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PauseDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1518,7 +1518,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResumeDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1563,7 +1563,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ForgetDebtSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1606,7 +1606,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PaySvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1651,7 +1651,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PayAllSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1696,7 +1696,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPaymentsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1741,7 +1741,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRunsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1786,7 +1786,7 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListFlipsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

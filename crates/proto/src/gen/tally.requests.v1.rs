@@ -712,7 +712,7 @@ pub mod request_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RequestService/Record",
             );
@@ -737,7 +737,7 @@ pub mod request_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RequestService/ListProducers",
             );
@@ -767,7 +767,7 @@ pub mod request_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RequestService/ClearSetbacks",
             );
@@ -800,7 +800,7 @@ pub mod request_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RequestService/ForgetProducer",
             );
@@ -829,7 +829,7 @@ pub mod request_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RequestService/Fold",
             );
@@ -868,7 +868,7 @@ pub mod request_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RequestService/QueryTotals",
             );
@@ -1118,7 +1118,7 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RecordSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1164,7 +1164,7 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListProducersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1209,7 +1209,7 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ClearSetbacksSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1255,7 +1255,7 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ForgetProducerSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1299,7 +1299,7 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FoldSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1345,7 +1345,7 @@ pub mod request_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = QueryTotalsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1519,7 +1519,7 @@ pub mod book_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.BookService/Correct",
             );
@@ -1547,7 +1547,7 @@ pub mod book_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.BookService/ListCorrections",
             );
@@ -1579,7 +1579,7 @@ pub mod book_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.BookService/StrikeDrops",
             );
@@ -1611,7 +1611,7 @@ pub mod book_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.BookService/Forget",
             );
@@ -1641,7 +1641,7 @@ pub mod book_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.BookService/Merge",
             );
@@ -1848,7 +1848,7 @@ pub mod book_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CorrectSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1895,7 +1895,7 @@ pub mod book_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListCorrectionsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1940,7 +1940,7 @@ pub mod book_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StrikeDropsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1985,7 +1985,7 @@ pub mod book_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ForgetSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2028,7 +2028,7 @@ pub mod book_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = MergeSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2389,7 +2389,7 @@ pub mod rule_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RuleService/AddRule",
             );
@@ -2414,7 +2414,7 @@ pub mod rule_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RuleService/ListRules",
             );
@@ -2441,7 +2441,7 @@ pub mod rule_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RuleService/ShowRule",
             );
@@ -2468,7 +2468,7 @@ pub mod rule_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RuleService/RemoveRule",
             );
@@ -2497,7 +2497,7 @@ pub mod rule_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.requests.v1.RuleService/TestRule",
             );
@@ -2680,7 +2680,7 @@ pub mod rule_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddRuleSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2725,7 +2725,7 @@ pub mod rule_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListRulesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2770,7 +2770,7 @@ pub mod rule_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShowRuleSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2815,7 +2815,7 @@ pub mod rule_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RemoveRuleSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2860,7 +2860,7 @@ pub mod rule_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TestRuleSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

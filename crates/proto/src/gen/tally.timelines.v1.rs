@@ -588,7 +588,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/Record",
             );
@@ -613,7 +613,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/RecordAll",
             );
@@ -640,7 +640,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/ListContexts",
             );
@@ -669,7 +669,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/ConfigureContext",
             );
@@ -701,7 +701,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/ListTimelines",
             );
@@ -733,7 +733,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/ListEvents",
             );
@@ -762,7 +762,7 @@ pub mod timeline_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Codec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/tally.timelines.v1.TimelineService/ShowTimeline",
             );
@@ -967,7 +967,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RecordSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1012,7 +1012,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RecordAllSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1057,7 +1057,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListContextsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1103,7 +1103,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ConfigureContextSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1149,7 +1149,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListTimelinesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1194,7 +1194,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListEventsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1239,7 +1239,7 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShowTimelineSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

@@ -25,6 +25,7 @@ use tonic::Status;
 use self::define::DefinitionArgs;
 use crate::client::patience::Failed;
 use crate::client::{Caller, MESSAGE_BYTES_MAX, ServerArgs, describe, may_be_done};
+use crate::commands::run::tell;
 use crate::output::{self, OutputFormat, plural, say};
 
 /// How long a payment is tried while the server is away.
@@ -313,7 +314,7 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
         idempotency_key: args.idempotency_key.unwrap_or_else(drawn),
         ..proto::PayRequest::default()
     };
-    let paid = run::tell(&args.server, request, PATIENCE, false).await;
+    let paid = tell(&args.server, request, PATIENCE, false).await;
     let paid = paid.map_err(Failed::into_error)?;
     let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
     say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));

@@ -13,3 +13,4 @@ mod shop;
 #[path = "../it/support.rs"]
 #[allow(dead_code, reason = "the other tests of the program use more of it")]
 mod support;
+mod timelines;

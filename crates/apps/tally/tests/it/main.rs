@@ -48,6 +48,7 @@ mod submit;
 mod support;
 mod terminal;
 mod timelines;
+mod timelines_upto;
 mod tls;
 mod totals;
 mod upgrade;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tally_proto::count::v1::AddRequest;
 use tally_testkit::exposition::{Family, families};
-use tally_testkit::{eventually_blocking, has_programs, http, run_with};
+use tally_testkit::{eventually_blocking, free_port, has_programs, http, run_with};
 
 use crate::support::{Home, LIMIT, Server, request, wait_for};
 
@@ -158,7 +158,9 @@ fn a_scrape_says_that_the_database_is_away() {
 /// but what one with TLS tells of that.
 pub(crate) fn complete(hint: &str) -> (Home, Server, Scraped) {
     let home = Home::postgres(hint);
-    let flags = ["--requests-metrics-endpoints", "5", "--debts-metrics-max", "5"];
+    let udp = format!("127.0.0.1:{}", free_port());
+    let flags =
+        ["--requests-metrics-endpoints", "5", "--debts-metrics-max", "5", "--timelines-udp", &udp];
     let server = home.serve(&flags);
     server.ok(&["debts", "add", "beat", "--every", "1h"]);
     server.ok(&["add", "GET", "/a", "--at", "2015-05-17T10:00:00Z"]);

@@ -27,7 +27,15 @@ pub(super) const ATTACKS: &[Attack] = &[
     },
     Attack { name: "unknown paths", begin: |on| hold(on, 1_000, requests(UNKNOWN, 1_000)) },
     Attack { name: "unread refusals", begin: |on| deaf(on, 900, requests(&headers(ADD), 1_000)) },
-    Attack { name: "unread small messages", begin: |on| hold(on, 64, small_messages()) },
+    Attack { name: "unread small messages", begin: |on| hold(on, 64, small_messages(256, 0)) },
+    Attack {
+        name: "many requests once",
+        begin: |on| hold(on, 1_000, requests_once(UNKNOWN, 1_000)),
+    },
+    Attack {
+        name: "small messages once",
+        begin: |on| hold(on, 1_000, small_messages(16, END_STREAM)),
+    },
     Attack {
         name: "slow readers of totals",
         begin: |on| hold(on, 32, slow_readers(QUERY, QUESTION)),
@@ -121,13 +129,14 @@ fn half_sent(path: &str, bytes: u32) -> Vec<u8> {
     begun(&[calls(path, 256, &body)])
 }
 
-/// Streams that fill their windows by the smallest messages, and do not end.
-fn small_messages() -> Vec<u8> {
+/// Streams that fill their windows by the smallest messages, and then end or not.
+fn small_messages(streams: u32, end: u8) -> Vec<u8> {
     let message = [0, 0, 0, 0, 5, 8, 3, 18, 1, b'/'];
-    let mut all = begun(&[calls(ADD, 256, &[])]);
-    for _ in 0..100 {
-        for stream in 0..256 {
-            all.extend(frame(0, 0, 2 * stream + 1, &message));
+    let mut all = begun(&[calls(ADD, streams, &[])]);
+    for round in 0..100 {
+        let flags = if round == 99 { end } else { 0 };
+        for stream in 0..streams {
+            all.extend(frame(0, flags, 2 * stream + 1, &message));
         }
     }
     all
@@ -149,6 +158,13 @@ fn requests(block: &[u8], count: u32) -> Vec<u8> {
     let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let ask = |number: u32| frame(1, END_HEADERS | END_STREAM, 2 * number + 1, block);
     [PREFACE, &settings, &(0..count).flat_map(ask).collect::<Vec<u8>>()].concat()
+}
+
+/// The same, and then there are windows for all answers.
+fn requests_once(block: &[u8], count: u32) -> Vec<u8> {
+    let of_streams = frame(4, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]);
+    let of_connection = frame(8, 0, 0, &[0, 0xff, 0xff, 0xff]);
+    [requests(block, count), of_streams, of_connection].concat()
 }
 
 fn resets(round: u32) -> Vec<u8> {

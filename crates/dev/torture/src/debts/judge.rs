@@ -1,13 +1,24 @@
 //! What must hold of debts at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use tally_proto::tally::debts::v1::Status;
+use jiff::{SignedDuration, Timestamp};
+use tally_proto::count::v1::Method;
+use tally_proto::tally::debts::v1::{Flip, Payment, PaymentKind, Status};
 use tally_testkit::Hook;
 
+use super::payment::{EVERY, HEARTBEAT_LIMIT, SERVICE, STAGE_LIMIT};
 use super::stored::{Debt, time};
-use super::{EVERY, Known, replay};
+use super::{Known, replay};
+use crate::arguments::OF_DEBTS;
+use crate::client::load::day;
+use crate::journal::{Key, QUARTERS_PER_DAY, Series};
 use crate::oracle::Verdict;
+use crate::stored::Totals;
+
+/// Why an alarm is raised by a payment.
+const FAILED: &str = "it failed";
 
 /// What is told of an alarm or a recovery: by its debt's id and its number.
 type Told = BTreeMap<(String, i64), BTreeSet<(String, String)>>;
@@ -24,7 +35,7 @@ pub(super) struct Judge<'a> {
 // === impl Judge ===
 
 impl Judge<'_> {
-    pub(super) fn judge(&self, known: &BTreeMap<String, Known>, verdict: &mut Verdict) {
+    pub(super) fn judge(&self, known: &Known, verdict: &mut Verdict) {
         self.payments(known, verdict);
         self.told(verdict);
         for debt in self.all {
@@ -42,7 +53,7 @@ impl Judge<'_> {
     }
 
     /// Each payment that was answered is stored once, under its number; what was not sent is not.
-    fn payments(&self, known: &BTreeMap<String, Known>, verdict: &mut Verdict) {
+    fn payments(&self, known: &Known, verdict: &mut Verdict) {
         let mut stored: BTreeMap<&str, (&Debt, i64)> = BTreeMap::new();
         for debt in self.all {
             for (at, payment) in debt.payments.iter().enumerate() {
@@ -55,8 +66,9 @@ impl Judge<'_> {
                 verdict.check("debts: stored once", other.is_none(), || {
                     format!("{}: {token} is payment {number} and {other:?}", debt.name())
                 });
-                let is_its = known.get(token).is_some_and(|known| {
+                let is_its = known.get(token).is_some_and(|(known, _)| {
                     (known.namespace, &known.debt) == (debt.namespace, &debt.slug)
+                        && known.is(payment)
                 });
                 verdict.check("debts: stored as sent", is_its, || {
                     format!("{}: payment {number} is {token}", debt.name())
@@ -67,11 +79,11 @@ impl Judge<'_> {
                 format!("{} has {} payments of {count}", debt.name(), debt.debt.payments)
             });
         }
-        for (token, known) in known.iter().filter(|_| !self.is_set_back) {
-            let Some(number) = known.number else { continue };
-            let found = stored.get(token.as_str()).map(|(_, number)| *number);
+        for (token, (payment, numbers)) in known.iter().filter(|_| !self.is_set_back) {
+            let Some(number) = numbers.first() else { continue };
+            let found = stored.get(token.as_str()).map(|(_, number)| number);
             verdict.check("debts: acknowledged", found == Some(number), || {
-                format!("{token} was payment {number} of {}, and is {found:?}", known.debt)
+                format!("{token} was payment {number} of {}, and is {found:?}", payment.debt)
             });
         }
     }
@@ -153,22 +165,66 @@ fn check_runs(debt: &Debt, verdict: &mut Verdict) {
     });
 }
 
-/// An alarm of a beat is dated an interval after a payment, to the microsecond; one of a job the run limit
-/// after its start, or at its failure. A recovery is dated at a payment, or no earlier than its alarm.
+/// An alarm is dated, to the microsecond, one of the limits after a payment, or after the debt was made, or at a
+/// failure. A recovery is dated at a payment, or no earlier than its alarm.
 fn check_dates(debt: &Debt, verdict: &mut Verdict) {
-    let received: BTreeSet<_> =
-        debt.payments.iter().filter_map(|one| time(one.received_at)).collect();
-    let made = time(debt.debt.created_at);
+    let received = debt.payments.iter().filter_map(|one| time(one.received_at));
+    let made: BTreeSet<_> = debt.payments.iter().filter_map(made_at).collect();
+    let times: BTreeSet<_> = received.chain(made.iter().copied()).collect();
+    let debt_made = time(debt.debt.created_at);
     let mut last = None;
     for flip in &debt.flips {
         let Some(at) = time(flip.at) else { continue };
-        let earlier = at - jiff::SignedDuration::try_from(EVERY).unwrap_or_default();
-        let is_exact = received.contains(&at)
+        let is_limit = |limit: Duration| {
+            let earlier = at - SignedDuration::try_from(limit).unwrap_or_default();
+            made.contains(&earlier) || Some(earlier) == debt_made
+        };
+        // What is overdue since before the debt was made, or before the flip before, is so since then.
+        let is_exact = times.contains(&at)
             || Some(at) == last
-            || flip.is_alarm && (received.contains(&earlier) || Some(earlier) == made);
+            || Some(at) == debt_made
+            || flip.is_alarm && [EVERY, HEARTBEAT_LIMIT, STAGE_LIMIT].into_iter().any(is_limit);
         verdict.check("debts: dates", is_exact, || format!("{}: {flip:?}", debt.name()));
         last = Some(at);
     }
+}
+
+/// When a payment counts: when its client says, but no later than it was received.
+pub(super) fn made_at(payment: &Payment) -> Option<Timestamp> {
+    let received = time(payment.received_at)?;
+    Some(time(payment.time).map_or(received, |said| said.min(received)))
+}
+
+/// What debts must have counted as, by day: each success and each failure when it was made, and each alarm that no
+/// payment has raised at its deadline.
+pub(super) fn counted(all: &[Debt]) -> Totals {
+    let mut totals = Totals::new();
+    for debt in all.iter().filter(|debt| debt.namespace == OF_DEBTS) {
+        let mut count = |status, at: Option<Timestamp>| {
+            let Some(at) = at else { return };
+            let series = Series {
+                namespace: OF_DEBTS,
+                path: format!("/{}", debt.slug),
+                method: Method::Post.into(),
+                service: SERVICE.to_owned(),
+                status,
+                customer: String::new(),
+            };
+            let quarter = day(at.as_microsecond()) * QUARTERS_PER_DAY;
+            *totals.entry(Key { quarter, series }).or_default() += 1;
+        };
+        for payment in &debt.payments {
+            let status = match payment.kind() {
+                PaymentKind::Success => 200,
+                PaymentKind::Fail => 500,
+                _ => continue,
+            };
+            count(status, made_at(payment));
+        }
+        let is_overdue = |flip: &&Flip| flip.is_alarm && flip.cause != FAILED;
+        debt.flips.iter().filter(is_overdue).for_each(|flip| count(504, time(flip.at)));
+    }
+    totals
 }
 
 #[cfg(test)]

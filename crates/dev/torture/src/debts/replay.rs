@@ -2,18 +2,19 @@
 //!
 //! When servers swept is not stored, and with clocks that differ it may decide: so a sweep is tried before
 //! each payment, up to each deadline that there is. What has made other alarms and recoveries than the stored
-//! ones is given up.
+//! ones, or ended runs otherwise, is given up: how a run has ended once stays so.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tally_debts::schedule::Schedule;
 use tally_debts::state::{self, Flip, Kind, Payment, Run, RunChange, State, Status};
-use tally_debts::terms::Terms;
+use tally_debts::terms::{Stage, Terms};
 use tally_proto::tally::debts::v1::{PaymentKind, Status as Shown};
 
+use super::judge::made_at;
+use super::payment::{EVERY, HEARTBEAT_LIMIT, RUN_LIMIT, STAGE, STAGE_LIMIT};
 use super::stored::{Debt, time};
-use super::{EVERY, RUN_LIMIT};
 
 /// How many lives are followed at once.
 const LIVES_MAX: usize = 2_000;
@@ -45,8 +46,11 @@ pub(super) fn difference(debt: &Debt) -> Option<String> {
             }
         }
         if next.is_empty() {
-            let last = lives.last();
-            return Some(format!("payment {number} makes other alarms and recoveries: {last:?}"));
+            let (last, flips) = (lives.last(), lives.last().map_or(0, |last| last.flips));
+            let next: Vec<_> = debt.flips.iter().skip(flips).take(2).collect();
+            return Some(format!(
+                "{payment:?} makes other alarms and recoveries than {next:?}, or ends other runs: {last:?}"
+            ));
         }
         if next.len() > LIVES_MAX {
             return Some(format!("payment {number}: too many ways"));
@@ -63,7 +67,10 @@ pub(super) fn difference(debt: &Debt) -> Option<String> {
 /// What sweeps may have made of it, and itself.
 fn swept(life: &Life, terms: &Terms, debt: &Debt) -> Vec<Life> {
     let of_runs = life.runs.iter().filter_map(|run| run.deadline);
-    let mut deadlines: Vec<Timestamp> = of_runs.chain(life.state.deadline).collect();
+    let deadlines = of_runs.chain(life.state.deadline);
+    // What a client tells long after it is overdue at once: no sweep before the last flip has seen it.
+    let mut deadlines: Vec<Timestamp> =
+        deadlines.flat_map(|at| [at, at.max(life.state.since)]).collect();
     deadlines.sort_unstable();
     deadlines.dedup();
     let mut all = vec![life.clone()];
@@ -84,7 +91,7 @@ impl Life {
         self.clone().then(paid.state, paid.runs, &paid.flips, debt)
     }
 
-    /// It goes on like this, if its alarms and recoveries are the stored ones.
+    /// It goes on like this, if its alarms and recoveries are the stored ones, and its runs end like those.
     fn then(
         mut self,
         state: State,
@@ -101,6 +108,14 @@ impl Life {
         }
         self.state = state;
         for RunChange { index, run } in runs {
+            let at = index.unwrap_or(self.runs.len());
+            let stored = debt.runs.get(at).map(|run| run.outcome);
+            if run.outcome.is_some() && stored != Some(shown(&run)) {
+                return None;
+            }
+            // When it ended matters to nothing that comes later.
+            let ended = run.ended.map(|_| Timestamp::UNIX_EPOCH);
+            let run = Run { ended, ..run };
             match index.and_then(|index| self.runs.get_mut(index)) {
                 Some(known) => *known = run,
                 None => self.runs.push(run),
@@ -119,7 +134,7 @@ impl Life {
             Ok(Shown::Down) => Status::Down,
             _ => Status::Paused,
         };
-        let outcomes = self.runs.iter().map(|run| run.outcome.map_or(0, |one| one as i32 + 1));
+        let outcomes = self.runs.iter().map(shown);
         let stored = runs.iter().map(|run| run.outcome);
         state.status == status
             && Some(state.since) == time(debt.since)
@@ -132,20 +147,35 @@ impl Life {
     }
 }
 
+/// How a run has ended, as it is shown.
+fn shown(run: &Run) -> i32 {
+    run.outcome.map_or(0, |one| one as i32 + 1)
+}
+
 fn terms(debt: &Debt) -> Terms {
-    let is_job = debt.slug.starts_with("job-");
-    let schedule = if is_job { Schedule::None } else { Schedule::Interval(EVERY) };
-    Terms { run_limit: is_job.then_some(RUN_LIMIT), ..Terms::new(schedule, Duration::ZERO) }
+    let is_staged = debt.slug.starts_with("staged-");
+    let has_runs = is_staged || debt.slug.starts_with("job-");
+    let schedule = if has_runs { Schedule::None } else { Schedule::Interval(EVERY) };
+    let mut terms = Terms::new(schedule, Duration::ZERO);
+    terms.run_limit = has_runs.then_some(RUN_LIMIT);
+    if is_staged {
+        terms.heartbeat_limit = Some(HEARTBEAT_LIMIT);
+        terms.stages = vec![Stage { name: STAGE.to_owned(), time_out: STAGE_LIMIT }];
+    }
+    terms
 }
 
 fn said(payment: &tally_proto::tally::debts::v1::Payment) -> Option<Payment> {
     let received = time(payment.received_at)?;
-    let kind = match PaymentKind::try_from(payment.kind) {
-        Ok(PaymentKind::Start) => Kind::Start,
-        Ok(PaymentKind::Success) => Kind::Success,
-        Ok(PaymentKind::Fail) => Kind::Fail,
-        _ => return None,
+    let kind = match payment.kind() {
+        PaymentKind::Start => Kind::Start,
+        PaymentKind::Stage => Kind::Stage(payment.stage.clone()),
+        PaymentKind::Heartbeat => Kind::Heartbeat,
+        PaymentKind::Success => Kind::Success,
+        PaymentKind::Fail => Kind::Fail,
+        PaymentKind::Log => Kind::Log,
+        PaymentKind::Unspecified => return None,
     };
     let run = Some(payment.run.clone()).filter(|run| !run.is_empty());
-    Some(Payment { kind, run, time: received, received, took: None })
+    Some(Payment { kind, run, time: made_at(payment)?, received, took: None })
 }

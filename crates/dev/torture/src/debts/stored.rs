@@ -7,7 +7,7 @@ use tally_proto::tally::debts::v1::{
     Flip, ListDebtsRequest, ListFlipsRequest, ListPaymentsRequest, ListRunsRequest, Payment, Run,
 };
 
-use super::{Debts, LIMIT, pay};
+use super::{Debts, LIMIT, NAMESPACES, pay};
 use crate::door::Door;
 use crate::sessions;
 
@@ -45,7 +45,7 @@ impl Debts<'_> {
     /// All debts, as the first server has them.
     pub(super) fn read(&self) -> anyhow::Result<Vec<Debt>> {
         let mut all = Vec::new();
-        for namespace in [0, 1] {
+        for namespace in NAMESPACES {
             let door = self.world.door(&self.world.servers[0], namespace);
             let of_one = pay::within(LIMIT, read(&door, namespace));
             all.extend(self.world.runtime.block_on(of_one)?);
@@ -53,9 +53,8 @@ impl Debts<'_> {
         Ok(all)
     }
 
-    /// How often no server looked for too long.
-    pub(super) fn gaps(&self) -> anyhow::Result<i64> {
-        let sql = include_str!("../sql/debt_gaps.sql");
+    /// What a statement says that has one number.
+    pub(super) fn number(&self, sql: &str) -> anyhow::Result<i64> {
         let Some(url) = self.world.primary() else {
             let connection = rusqlite::Connection::open(self.world.sqlite_path())?;
             return Ok(connection.query_row(sql, [], |row| row.get(0))?);

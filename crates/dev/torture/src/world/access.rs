@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tally_testkit::{Authority, Tls, run};
 
-use crate::arguments::{CLIENTS, NAMESPACES, namespace_of};
+use crate::arguments::{NAMESPACES, everybody, namespace_of};
 use crate::door::{self, key_file};
 
 /// How long a command may take.
@@ -56,6 +56,7 @@ impl Access {
     pub(super) fn new(tally: &Path, folder: &Path, url: &str) -> anyhow::Result<Self> {
         let authority = Authority::generate();
         let certificate = authority.sign(&HOSTS);
+        door::write_authority(folder, &authority.ca_pem())?;
         door::write_certificate(folder, &certificate)?;
         let mut access = Self {
             tally: tally.to_owned(),
@@ -74,7 +75,7 @@ impl Access {
                 namespace,
             )?);
         }
-        for (number, (kind, _)) in CLIENTS.into_iter().enumerate() {
+        for (number, (kind, _)) in everybody().enumerate() {
             let client = kind.name(number);
             fs::write(folder.join(key_file(&client)), "")?;
             access.replace_key(url, &client)?;

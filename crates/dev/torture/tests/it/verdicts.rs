@@ -105,7 +105,6 @@ macro_rules! on {
                 assert_finds(&broken("moves-ignored"), "books: nothing is left of what moved");
             }
 
-            #[track_caller]
             #[test]
             fn a_payment_that_is_stored_again_is_found() {
                 assert_finds(&broken("payments-forgotten"), "debts: stored once");
@@ -132,6 +131,21 @@ macro_rules! on {
             #[test]
             fn a_debt_that_nobody_looks_at_is_found() {
                 assert_finds(&broken("debts-unswept"), "debts: all was swept");
+            }
+
+            #[test]
+            fn what_debts_count_as_is_counted_once() {
+                assert_finds(&broken("counts-repeated"), "debts: counted");
+            }
+
+            #[test]
+            fn a_message_of_a_timeline_that_is_stored_again_is_found() {
+                assert_finds(&broken("events-repeated"), "timelines: stored once");
+            }
+
+            #[test]
+            fn an_end_that_goes_astray_is_found() {
+                assert_finds(&broken("ends-astray"), "timelines: pairs");
             }
 
             fn assert_finds_unbalanced_books(rule: &str) {

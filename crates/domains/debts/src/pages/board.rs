@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_runtime::Namespace;
 use tally_serve::api::{Mistakes, Parameter, Parameters, Values};
-use tally_serve::pages::{Link, name, thousands};
+use tally_serve::pages::{Link, name, relative, thousands};
 
-use super::parts::{badge, relative, schedule, word};
+use super::parts::{badge, schedule, word};
 use super::{BOARD, NEW, path_of, snippets};
 use crate::error::Error;
 use crate::model::Debt;
@@ -242,7 +242,7 @@ fn list(board: &Board) -> Markup {
                 h2 #debts { @if asked.is_all() { "The overdue ones first" } @else { "Those that were asked for" } }
                 @if let Some(csv) = asked.csv() { a.csv href=(csv) download { "CSV" span.visually-hidden { " of debts" } } }
             }
-            table.debts {
+            table.list {
                 thead { tr {
                     th scope="col" { "Debt" } th scope="col" { "Stands" }
                     th scope="col" { "Last payment" } th scope="col" { "Next" } th scope="col" { "Due" }

@@ -7,9 +7,9 @@ use maud::{Markup, html};
 use tally_outbox::State as Told;
 use tally_runtime::durations;
 use tally_runtime::text::age;
-use tally_serve::pages::{Frame, name, thousands};
+use tally_serve::pages::{Frame, moment, moment_text, name, relative, thousands};
 
-use super::parts::{badge, lasted, moment, relative, schedule, text_of};
+use super::parts::{badge, lasted, schedule};
 use super::{BOARD, path_of, runs, snippets};
 use crate::error::Error;
 use crate::http::kind;
@@ -68,7 +68,7 @@ pub(super) fn since(debt: &Debt, now: Timestamp) -> Markup {
             (Standing::Late, Some(due)) => { "due " (relative(due, now)) },
             _ => {
                 "for "
-                time datetime=(state.since.to_string()) title=(text_of(state.since, None)) {
+                time datetime=(state.since.to_string()) title=(moment_text(state.since, None)) {
                     (age(now.as_second() - state.since.as_second()))
                 }
             },

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 use tally_runtime::{Namespace, chain_for_clients};
-use tally_serve::pages::{Glance, Link, name, thousands};
+use tally_serve::pages::{Glance, Link, as_of, name, thousands};
 
 use super::board::{Counts, LATE_MAX};
-use super::parts::{as_of, word};
+use super::parts::word;
 use super::{BOARD, debt, path_of, snippets};
 use crate::error::Error;
 use crate::service::Service;

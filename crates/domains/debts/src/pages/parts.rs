@@ -1,24 +1,12 @@
-//! What the pages have in common: standings, moments, lengths of time.
+//! What the pages have in common: standings, schedules, lengths of time.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use maud::{Markup, html};
-use tally_runtime::text::age;
-use tally_runtime::zones;
+use tally_serve::pages::moment;
 
 use crate::schedule::Schedule;
 use crate::state::Standing;
-
-/// When the numbers are from.
-pub(super) fn as_of(now: Timestamp) -> Markup {
-    html! {
-        "As of "
-        time datetime=(now.strftime("%Y-%m-%dT%H:%M:%SZ")) data-zone="UTC" { (now.strftime("%H:%M:%S")) }
-        " UTC"
-    }
-}
 
 /// Where a debt stands, in a word.
 pub(super) fn word(standing: Standing) -> &'static str {
@@ -40,29 +28,6 @@ pub(super) fn badge(standing: Standing) -> Markup {
         Standing::New | Standing::Paused => "idle",
     };
     html! { span.badge.(class) { (word(standing)) } }
-}
-
-/// How long ago or ahead a moment is; which one, for those who point at it.
-pub(super) fn relative(at: Timestamp, now: Timestamp) -> Markup {
-    let seconds = now.as_second() - at.as_second();
-    let words = if seconds >= 0 {
-        format!("{} ago", age(seconds))
-    } else {
-        format!("in {}", age(-seconds))
-    };
-    html! { time datetime=(at.to_string()) title=(text_of(at, None)) { (words) } }
-}
-
-/// A moment in a zone, or in UTC.
-pub(super) fn moment(at: Timestamp, zone: Option<&str>) -> Markup {
-    html! { time datetime=(at.to_string()) { (text_of(at, zone)) } }
-}
-
-/// The same where no markup can be.
-pub(super) fn text_of(at: Timestamp, zone: Option<&str>) -> String {
-    let (zone, time_zone) =
-        zone.and_then(|zone| zones::find(zone).ok()).unwrap_or(("UTC", TimeZone::UTC));
-    format!("{} {zone}", at.to_zoned(time_zone).strftime("%-d %b %Y %H:%M:%S"))
 }
 
 /// When it is due, in words.
@@ -103,12 +68,5 @@ mod tests {
         let lasted = |millis| lasted(Duration::from_millis(millis));
         let all = [0, 1_234, 119_999, 120_000, 185_000, 7_260_000, 183_600_000].map(lasted);
         assert_eq!(all, ["0 s", "1.23 s", "119 s", "2 min", "3 min 5 s", "2 h 1 min", "2 d 3 h"]);
-    }
-
-    #[test]
-    fn a_moment_is_shown_in_its_zone() {
-        let at: Timestamp = "2030-06-15T22:30:00Z".parse().expect("a moment");
-        assert_eq!(text_of(at, None), "15 Jun 2030 22:30:00 UTC");
-        assert_eq!(text_of(at, Some("Europe/Berlin")), "16 Jun 2030 00:30:00 Europe/Berlin");
     }
 }

@@ -4,28 +4,26 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use tally_serve::pages::{Bar, Chart, Tick, name, plain};
+use tally_serve::pages::{Length, Lengths, moment, moment_text, name, plain};
 
-use super::parts::{lasted, moment, text_of};
+use super::parts::lasted;
 use crate::model::KeptRun;
 use crate::state::Outcome;
 
-/// How a run ended: its words, and its class in the style sheet; in the order of the classes of the chart.
-const OUTCOMES: [(Option<Outcome>, &str); 5] = [
-    (None, "open"),
-    (Some(Outcome::Succeeded), "succeeded"),
-    (Some(Outcome::Failed), "failed"),
-    (Some(Outcome::TimedOut), "timed out"),
-    (Some(Outcome::Abandoned), "given up: too many were open"),
+/// How a run ended: its class in the style sheet, and its words.
+const OUTCOMES: [(Option<Outcome>, &str, &str); 5] = [
+    (None, "s3", "open"),
+    (Some(Outcome::Succeeded), "s2", "succeeded"),
+    (Some(Outcome::Failed), "s5", "failed"),
+    (Some(Outcome::TimedOut), "s4", "timed out"),
+    (Some(Outcome::Abandoned), "s1", "given up: too many were open"),
 ];
-const CLASSES: &[&str] = &["s3", "s2", "s5", "s4", "s1"];
-
-/// In which units an axis is, and from how many milliseconds on.
-const UNITS: [(u128, &str, u128); 4] = [
-    (172_800_000, "hours", 3_600_000),
-    (600_000, "minutes", 60_000),
-    (10_000, "seconds", 1_000),
-    (0, "milliseconds", 1),
+const KINDS: &[(&str, &str)] = &[
+    (OUTCOMES[0].1, OUTCOMES[0].2),
+    (OUTCOMES[1].1, OUTCOMES[1].2),
+    (OUTCOMES[2].1, OUTCOMES[2].2),
+    (OUTCOMES[3].1, OUTCOMES[3].2),
+    (OUTCOMES[4].1, OUTCOMES[4].2),
 ];
 
 /// How long runs took that ended by themselves.
@@ -45,7 +43,7 @@ pub(super) fn section(runs: &[KeptRun], csv: &str, now: Timestamp) -> Markup {
                 p.notice { "No run has begun. " code { "tally debts run" } " tells of both ends of a run; a payment alone is none." }
             } @else {
                 (durations(runs))
-                @if runs.iter().any(|run| took(run, now).is_some()) { (chart(runs, now)) }
+                (chart(runs, now))
                 (table(runs, now))
             }
         }
@@ -90,61 +88,32 @@ fn took(kept: &KeptRun, now: Timestamp) -> Option<Duration> {
 }
 
 fn outcome(kept: &KeptRun) -> usize {
-    OUTCOMES.iter().position(|(outcome, _)| *outcome == kept.run.outcome).unwrap_or_default()
+    OUTCOMES.iter().position(|(outcome, ..)| *outcome == kept.run.outcome).unwrap_or_default()
 }
 
 fn chart(runs: &[KeptRun], now: Timestamp) -> Markup {
-    let longest = runs.iter().filter_map(|run| took(run, now)).max().unwrap_or_default();
-    let unit = UNITS.iter().find(|(from, ..)| longest.as_millis() >= *from);
-    let (_, unit, millis) = unit.copied().unwrap_or(UNITS[3]);
-    let bar = |kept: &KeptRun| {
+    let length = |kept: &KeptRun| {
         let took = took(kept, now);
-        let height = took.map_or(0, |took| (took.as_millis() / millis).max(1));
-        let mut parts = vec![0; CLASSES.len()];
-        parts[outcome(kept)] = i64::try_from(height).unwrap_or(i64::MAX);
-        Bar { parts, label: label(kept, took), link: None, is_open: kept.run.is_open() }
-    };
-    // The last one is on the right.
-    let bars: Vec<_> = runs.iter().rev().map(bar).collect();
-    let tick = |at: usize, is_minor| {
-        let run = &runs[runs.len() - 1 - at].run;
-        let began = run.started.unwrap_or(run.heard);
-        Tick { at, text: began.strftime("%-d %b %H:%M").to_string(), is_minor }
-    };
-    let mut ticks = vec![tick(0, false)];
-    if runs.len() > 2 {
-        ticks.push(tick(runs.len() / 2, true));
-    }
-    if runs.len() > 8 {
-        ticks.push(tick(runs.len() - 1, false));
-    }
-    let seen: Vec<_> =
-        (0..CLASSES.len()).filter(|of| runs.iter().any(|kept| outcome(kept) == *of)).collect();
-    html! {
-        figure.chart-frame {
-            figcaption {
-                h3 { "How long they took, in " (unit) }
-                p #readout.readout {}
-            }
-            (Chart { classes: CLASSES, bars, ticks }.draw())
-            ul.legend {
-                @for of in seen {
-                    li {
-                        svg.key width="10" height="10" aria-hidden="true" { rect.(CLASSES[of]) width="10" height="10" rx="2" {} }
-                        (OUTCOMES[of].1)
-                    }
-                }
-            }
+        let began = kept.run.started.unwrap_or(kept.run.heard);
+        Length {
+            took,
+            kind: outcome(kept),
+            label: label(kept, took),
+            tick: began.strftime("%-d %b %H:%M").to_string(),
+            link: None,
+            is_open: kept.run.is_open(),
         }
-    }
+    };
+    Lengths { kinds: KINDS, all: runs.iter().rev().map(length).collect() }.draw()
 }
 
 fn label(kept: &KeptRun, took: Option<Duration>) -> String {
     let run = &kept.run;
-    let began = run.started.map(|at| format!(", begun {}", text_of(at, None))).unwrap_or_default();
+    let began =
+        run.started.map(|at| format!(", begun {}", moment_text(at, None))).unwrap_or_default();
     let took = took.map(|took| format!(" after {}", lasted(took))).unwrap_or_default();
     let id = run.id.as_deref().map(|id| format!(" {}", plain(id))).unwrap_or_default();
-    format!("Run {}{id}: {}{took}{began}", kept.number, OUTCOMES[outcome(kept)].1)
+    format!("Run {}{id}: {}{took}{began}", kept.number, OUTCOMES[outcome(kept)].2)
 }
 
 fn table(runs: &[KeptRun], now: Timestamp) -> Markup {
@@ -160,7 +129,7 @@ fn table(runs: &[KeptRun], now: Timestamp) -> Markup {
                     tr {
                         th.number scope="row" { (kept.number) }
                         td { @match kept.run.started { Some(at) => (moment(at, None)), None => span.muted { "not known" } } }
-                        td { (OUTCOMES[outcome(kept)].1) }
+                        td { (OUTCOMES[outcome(kept)].2) }
                         td.number { (took(kept, now).map(lasted).unwrap_or_default()) }
                         td {
                             @if let Some(id) = &kept.run.id { (name(id, false)) }

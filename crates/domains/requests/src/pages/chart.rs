@@ -34,7 +34,8 @@ pub(super) fn chart(view: &View) -> Markup {
         is_open: bar.is_open,
     });
     let classes = if view.has_statuses() { &STYLES } else { &STYLES_WITHOUT };
-    let chart = Chart { classes, bars: bars.collect(), ticks: times.ticks(&labels) };
+    let chart =
+        Chart { classes: classes.to_vec(), bars: bars.collect(), ticks: times.ticks(&labels) };
     html! {
         figure.chart-frame aria-labelledby="chart" {
             figcaption {

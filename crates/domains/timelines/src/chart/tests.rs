@@ -4,15 +4,15 @@ use uuid::Uuid;
 
 use super::*;
 use crate::message::{Attributes, Status};
-use crate::model::Key;
+use crate::model::{Counts, Key, Timeline};
 use crate::pairing::{End, Shift, Start};
 
-fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_900_000_000 + seconds).expect("a time")
 }
 
 /// An event of a host, whose messages are received when they say.
-fn event(name: &str, host: &str, from: i64, until: Option<i64>) -> Event {
+pub(crate) fn event(name: &str, host: &str, from: i64, until: Option<i64>) -> Event {
     let start = Start { time: at(from), attributes: Attributes::new(), received: at(from) };
     let end = until.map(|until| End {
         time: at(until),
@@ -30,6 +30,31 @@ fn event(name: &str, host: &str, from: i64, until: Option<i64>) -> Event {
         attempt: Attempt { start: Some(start), end, shifts: Vec::new() },
         overdue: None,
         abandoned: None,
+    }
+}
+
+/// The timeline that has them.
+pub(crate) fn timeline(events: &[Event]) -> Timeline {
+    let count = |is: fn(Standing) -> bool| {
+        let counted = events.iter().filter(|event| is(event.standing())).count();
+        i64::try_from(counted).expect("few")
+    };
+    Timeline {
+        id: Uuid::nil(),
+        context: Uuid::nil(),
+        number: 7,
+        label: String::new(),
+        begun: at(0),
+        heard: at(0),
+        expires: None,
+        first: events.iter().map(|event| event.attempt.time()).min(),
+        last: None,
+        counts: Counts {
+            events: count(|_| true),
+            open: count(|one| one == Standing::Open),
+            abandoned: count(|one| one == Standing::Abandoned),
+            failed: count(|one| one == Standing::Ended(Status::Failed)),
+        },
     }
 }
 

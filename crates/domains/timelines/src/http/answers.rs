@@ -234,8 +234,13 @@ pub(super) fn events(
     next: Option<i64>,
     now: Timestamp,
 ) -> Response {
-    let items = events.iter().map(|one| json!(event(one, now))).collect();
+    let items = event_rows(events, now);
     list(asked, format, "events", items, json!({"timeline": timeline(of), "next_after": next}))
+}
+
+/// Events, as the items of a list.
+pub(crate) fn event_rows(events: &[Event], now: Timestamp) -> Vec<Value> {
+    events.iter().map(|one| json!(event(one, now))).collect()
 }
 
 /// A list, as JSON with the rest, or its items as CSV.
@@ -260,7 +265,7 @@ fn list(
 
 /// What the items of a list have, as the OpenAPI document says it; of a context's newest timeline its number and
 /// state.
-fn columns(list: &str) -> Vec<(String, String)> {
+pub(crate) fn columns(list: &str) -> Vec<(String, String)> {
     let properties = schemas::item(list);
     let mut columns = Vec::new();
     for (name, _) in properties.as_object().into_iter().flatten() {

@@ -3,6 +3,8 @@
 use tally_serve::Needs;
 use tally_serve::api::{Body, FORMAT, Operation, Parameter, Reply, Values};
 
+use crate::export::Format;
+
 const JSON: &str = "application/json";
 
 pub(super) const LIMIT: Parameter = Parameter {
@@ -27,6 +29,19 @@ pub(super) const BEFORE: Parameter = Parameter {
     name: "before",
     about: "Only those before this number: what an answer had in `next_before`.",
     values: Values::Whole(1, i64::MAX as u64),
+    is_repeated: false,
+};
+pub(super) const EXPORT_FORMAT: Parameter = Parameter {
+    name: "format",
+    about: "In which format: of the Trace Event Format, which Perfetto opens; OTLP; Jaeger; a diagram of Mermaid; \
+            all diagrams in Markdown; CSV; or a picture. It has to be given.",
+    values: Values::OneOf(&Format::NAMES),
+    is_repeated: false,
+};
+pub(super) const PART: Parameter = Parameter {
+    name: "part",
+    about: "Which diagram of Mermaid, if it takes several of less than 50,000 characters. Default: the only one.",
+    values: Values::Whole(1, 10_000),
     is_repeated: false,
 };
 
@@ -190,6 +205,30 @@ pub(super) static EVENTS: Operation = Operation {
             status: 200,
             about: "Some of them, and the timeline.",
             media_types: &[(JSON, Some("TimelineEvents")), ("text/csv", None)],
+        },
+        UNCHANGED,
+        NO_TIMELINE,
+    ],
+    ..BASE
+};
+pub(super) static EXPORT: Operation = Operation {
+    path: "/api/v1/timelines/contexts/{context}/{timeline}/export",
+    id: "exportTimeline",
+    summary: "A timeline in a format that viewers open",
+    about: "`timeline` is `newest`, a number, an id, or a label. What is open stays open: the formats of traces, \
+            which know no open span, name it in the attribute `tally.left_out`.",
+    parameters: &[EXPORT_FORMAT, PART],
+    replies: &[
+        Reply {
+            status: 200,
+            about: "All of it, up to now if something is open.",
+            media_types: &[
+                (JSON, None),
+                ("text/plain", None),
+                ("text/markdown", None),
+                ("text/csv", None),
+                ("image/svg+xml", None),
+            ],
         },
         UNCHANGED,
         NO_TIMELINE,

@@ -167,6 +167,27 @@ fn a_new_timeline_leaves_open_events_where_they_are() {
     assert_eq!(world.say(said(Kind::Start, "c", "", 31)).timeline.number, 4);
 }
 
+/// A phase belongs to its event, whatever of it came before, and however many timelines were begun meanwhile.
+#[test]
+fn a_phase_finds_its_event_in_whatever_order_they_come() {
+    let all = [(Kind::Start, 1), (Kind::Phase, 2), (Kind::End, 3)];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut world = World::new();
+        for (kind, time) in order.map(|at| all[at]) {
+            let phase = (kind == Kind::Phase).then_some(Phase::Waiting);
+            let told = world.say(Written { phase, ..said(kind, "a", "", time) });
+            assert_eq!(told.timeline.number, 1, "{order:?}");
+            world.say(new_timeline());
+            world.say(said(Kind::Point, "other", "", time));
+        }
+        let seen: Vec<Seen> = world.seen().into_iter().filter(|one| one.1 == "a").collect();
+        let [(1, _, _, 1, false, Some(1), Some(3), _, phases)] = &seen[..] else {
+            panic!("{order:?}: {seen:?}")
+        };
+        assert_eq!(phases[..], [(2, Phase::Waiting)], "{order:?}");
+    }
+}
+
 /// equinix-labs/otel-cli#152, #344, tobert/otel-cli#10: start and end in two calls need a background process.
 #[test]
 fn nothing_but_context_name_and_host_is_needed() {

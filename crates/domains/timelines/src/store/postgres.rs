@@ -3,10 +3,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `keep.rs` | abandoning, deleting, and other terms |
+//! | `look.rs` | what the pages read |
 //! | `read.rs` | reading contexts, timelines, events and durations |
 //! | `save.rs` | writing what messages have made of timelines |
 
 mod keep;
+mod look;
 mod read;
 mod save;
 
@@ -19,6 +21,7 @@ use tally_store::postgres::{Database, Isolation, Transaction};
 use uuid::Uuid;
 
 pub(super) use self::keep::{abandon, configure, expire, prune};
+pub(super) use self::look::{durations, latest, trends};
 use self::read::read_context;
 pub(super) use self::read::{context, contexts, events, sums, timeline, timelines, typical};
 use self::read::{read_event, read_timeline};
@@ -133,13 +136,14 @@ async fn tracks(
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let contexts: Vec<Uuid> = keys.iter().map(|(context, ..)| *context).collect();
-    let names: Vec<&str> = keys.iter().map(|(_, key, _)| &*key.name).collect();
-    let hosts: Vec<&str> = keys.iter().map(|(_, key, _)| &*key.host).collect();
-    let spans: Vec<&str> = keys.iter().map(|(_, key, _)| &*key.span).collect();
-    let timelines: Vec<Option<Uuid>> = keys.iter().map(|(.., timeline)| *timeline).collect();
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-        [&contexts, &names, &hosts, &spans, &timelines, &LOOKED_BACK_MAX];
+    let contexts: Vec<Uuid> = keys.iter().map(|one| one.context).collect();
+    let names: Vec<&str> = keys.iter().map(|one| &*one.key.name).collect();
+    let hosts: Vec<&str> = keys.iter().map(|one| &*one.key.host).collect();
+    let spans: Vec<&str> = keys.iter().map(|one| &*one.key.span).collect();
+    let timelines: Vec<Option<Uuid>> = keys.iter().map(|one| one.timeline).collect();
+    let phases: Vec<bool> = keys.iter().map(|one| one.is_phase).collect();
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&contexts, &names, &hosts, &spans, &timelines, &phases, &LOOKED_BACK_MAX];
     let sql = include_str!("postgres/tracks.sql");
     transaction.rows("read events", sql, &values).await?.iter().map(read_event).collect()
 }

@@ -3,10 +3,12 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `keep.rs` | abandoning, deleting, and other terms |
+//! | `look.rs` | what the pages read |
 //! | `read.rs` | reading contexts, timelines, events and durations |
 //! | `save.rs` | writing what messages have made of timelines |
 
 mod keep;
+mod look;
 mod read;
 mod save;
 
@@ -18,9 +20,11 @@ use tally_store::sqlite::{begin, rows};
 use uuid::Uuid;
 
 pub(super) use self::keep::{abandon, configure, expire, prune};
+pub(super) use self::look::{durations, latest, trends};
 use self::read::read_events;
 pub(super) use self::read::{context, contexts, events, sums, timeline, timelines, typical};
 use self::save::save;
+use super::wanted::Wanted;
 use super::{
     Context, Event, Limits, Loaded, Outcome, Result, Sums, Terms, Timeline, Took, Which, judge,
     wanted,
@@ -77,13 +81,18 @@ fn load(
         let found = read::one_timeline(transaction, sql, params![context.as_bytes(), label])?;
         found.into_iter().for_each(|one| loaded.put_timeline(one));
     }
-    for (context, key, timeline) in wanted::keys(&loaded, messages) {
+    for Wanted { context, key, timeline, is_phase } in wanted::keys(&loaded, messages) {
         let Key { name, host, span } = &key;
         let values = params![context.as_bytes(), name, host, span, LOOKED_BACK_MAX];
         let id = |row: &Row<'_>| row.get(0).map(Uuid::from_bytes);
         let sql = include_str!("sqlite/halves.sql");
-        let halves = rows(transaction, "read events", sql, values, id)?;
-        for timeline in halves.into_iter().chain(timeline) {
+        let mut among = rows(transaction, "read events", sql, values, id)?;
+        if is_phase {
+            let (sql, values) =
+                (include_str!("sqlite/last.sql"), params![context.as_bytes(), LOOKED_BACK_MAX]);
+            among.extend(rows(transaction, "read events", sql, values, id)?);
+        }
+        for timeline in among.into_iter().chain(timeline) {
             let values = params![timeline.as_bytes(), name, host, span];
             let events = read_events(transaction, include_str!("sqlite/track.sql"), values)?;
             events.into_iter().for_each(|event| loaded.put_event(event));

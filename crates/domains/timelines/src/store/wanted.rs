@@ -35,8 +35,19 @@ pub(super) fn once(loaded: &Loaded, messages: &[Message]) -> BTreeSet<(Uuid, Uui
         .collect()
 }
 
-/// The names and hosts that messages are about, each with the timeline that it goes to first, if it is there.
-pub(super) fn keys(loaded: &Loaded, messages: &[Message]) -> BTreeSet<(Uuid, Key, Option<Uuid>)> {
+/// What is read of a name and host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wanted {
+    pub(super) context: Uuid,
+    pub(super) key: Key,
+    /// The timeline that a message goes to first, if it is there.
+    pub(super) timeline: Option<Uuid>,
+    /// Whether a phase may belong to an event that has ended already, in one of the newest timelines.
+    pub(super) is_phase: bool,
+}
+
+/// The names and hosts that messages are about.
+pub(super) fn keys(loaded: &Loaded, messages: &[Message]) -> BTreeSet<Wanted> {
     let by_number: HashMap<(Uuid, i64), Uuid> =
         loaded.timelines.values().map(|one| ((one.context, one.number), one.id)).collect();
     let by_label: HashMap<(Uuid, &str), Uuid> =
@@ -52,7 +63,9 @@ pub(super) fn keys(loaded: &Loaded, messages: &[Message]) -> BTreeSet<(Uuid, Key
                 "" => by_number.get(&(context.id, context.timelines)),
                 label => by_label.get(&(context.id, label)),
             };
-            Some((context.id, Key::of(&message.said), timeline.copied()))
+            let is_phase = message.said.kind == Kind::Phase && message.said.timeline.is_empty();
+            let (context, key, timeline) = (context.id, Key::of(&message.said), timeline.copied());
+            Some(Wanted { context, key, timeline, is_phase })
         })
         .collect()
 }

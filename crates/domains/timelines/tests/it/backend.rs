@@ -94,7 +94,10 @@ impl Backend {
 
 impl Server {
     fn new(database: &Database) -> Self {
-        let settings = Settings { contexts_max: 5, events_max: 300, ..Settings::default() };
+        Self::with(database, &Settings { contexts_max: 5, events_max: 300, ..Settings::default() })
+    }
+
+    pub(crate) fn with(database: &Database, settings: &Settings) -> Self {
         let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
         let prefix = "https://hooks.example.com/".parse().expect("a prefix");
         let webhooks = Webhooks::new(prefix, secrets);
@@ -120,7 +123,7 @@ impl Server {
     }
 }
 
-async fn open(url: &str) -> Database {
+pub(crate) async fn open(url: &str) -> Database {
     let url: DatabaseUrl = url.parse().expect("a database URL");
     let settings = tally_store::postgres::Settings {
         connections_max: 8,
@@ -130,7 +133,7 @@ async fn open(url: &str) -> Database {
     Database::open(&url, settings).await.expect("the database opens")
 }
 
-async fn migrated(url: &str) -> Database {
+pub(crate) async fn migrated(url: &str) -> Database {
     let database = open(url).await;
     tally_producers::MIGRATIONS.run(&database).await.expect("migrations");
     DOMAIN.migrations.run(&database).await.expect("migrations");

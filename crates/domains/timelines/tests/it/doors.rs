@@ -17,7 +17,7 @@ mod sqlite {
 const JSON: &str = "content-type: application/json";
 
 /// A server's own port, until its drain begins.
-struct Door {
+pub(crate) struct Door {
     address: String,
     drain: Drain,
     tasks: Tasks,
@@ -26,7 +26,12 @@ struct Door {
 // === impl Door ===
 
 impl Door {
-    async fn open(server: &Server) -> Self {
+    pub(crate) async fn open(server: &Server) -> Self {
+        Self::guarded(server, Access::Anyone).await
+    }
+
+    /// With keys, if that is asked for.
+    pub(crate) async fn guarded(server: &Server, access: Access) -> Self {
         let (drain, tasks) = (Drain::new(), Tasks::new());
         let started = Started {
             name: "timelines",
@@ -37,8 +42,7 @@ impl Door {
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.address().to_string();
         let opened = tally_serve::Server::open("a test", "", vec![started], &drain).await;
-        let opened =
-            opened.expect("no sockets").guarded(Access::Anyone, Arc::clone(&server.clock) as _);
+        let opened = opened.expect("no sockets").guarded(access, Arc::clone(&server.clock) as _);
         let until = drain.clone();
         tasks.spawn("server", async move {
             let probe = || async { Ok(()) };
@@ -48,19 +52,19 @@ impl Door {
     }
 
     /// Ends what serves; the service goes on.
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.drain.begin();
         self.tasks.finished().await;
     }
 
     #[track_caller]
-    fn ask(&self, line: &str, headers: &[&str], body: &Value) -> Response {
+    pub(crate) fn ask(&self, line: &str, headers: &[&str], body: &Value) -> Response {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http(&self.address, line, headers, &body)
     }
 
     #[track_caller]
-    fn ok(&self, line: &str, body: &Value) -> Value {
+    pub(crate) fn ok(&self, line: &str, body: &Value) -> Value {
         let answer = self.ask(line, &[JSON], body);
         assert_eq!(answer.status, 200, "{line}: {answer:?}");
         serde_json::from_str(&answer.body).expect("JSON")

@@ -2,5 +2,6 @@
 
 mod backend;
 mod doors;
+mod pages;
 mod plans;
 mod timelines;

@@ -1,5 +1,5 @@
-//! The plans of what runs for each message and each sweep: by the index that is meant for it, however many events
-//! a timeline has.
+//! The plans of what runs for each message, each sweep and many pages: by the index that is meant for it, however
+//! many events a timeline has.
 
 use tally_store::{Database, DatabaseUrl};
 use tally_testkit::TestDatabase;
@@ -67,13 +67,25 @@ async fn messages_and_sweeps_read_by_the_indexes_that_are_meant() {
         ),
         (
             sql!("tracks"),
-            "UUID[], TEXT[], TEXT[], TEXT[], UUID[], BIGINT",
-            "'{}', '{}', '{}', '{}', '{}', 8".to_owned(),
+            "UUID[], TEXT[], TEXT[], TEXT[], UUID[], BOOL[], BIGINT",
+            "'{}', '{}', '{}', '{}', '{}', '{}', 8".to_owned(),
             &["Backward using tally_timeline_events_half", "tally_timeline_events_key"],
         ),
         (sql!("known"), "UUID[], UUID[]", "'{}', '{}'".to_owned(), &["messages_pkey"]),
         (sql!("events"), "UUID, BIGINT, BIGINT", of_id("0, 10"), &["events_pkey"]),
         (sql!("typical"), "UUID, BIGINT, BIGINT", of_id("9, 10"), &["durations_pkey"]),
+        (
+            sql!("trends"),
+            "UUID[], BIGINT",
+            "'{}', 20".to_owned(),
+            &["timelines_context_id_number_key"],
+        ),
+        (
+            sql!("durations"),
+            "UUID, BIGINT[], TEXT",
+            of_id("'{1,2,3}', 'e1'"),
+            &["durations_pkey", "ANY"],
+        ),
         (sql!("overdue"), "TIMESTAMPTZ, BIGINT", "now(), 10".to_owned(), &["events_overdue"]),
         (sql!("expired"), "TIMESTAMPTZ, BIGINT", "now(), 10".to_owned(), &["timelines_expires"]),
         (

@@ -38,6 +38,7 @@ macro_rules! on {
 
 pub(crate) use on;
 
+mod datagrams;
 mod kept;
 mod odd;
 
@@ -233,19 +234,21 @@ async fn an_end_finds_its_start_wherever_it_is(backend: Backend) {
     assert_eq!(other.said(new_timeline()).await.0, 2);
     assert_eq!(other.said(say(Kind::Start, "other", 10)).await.0, 2);
     assert_eq!(other.said(say(Kind::Start, "late", 8)).await.0, 1);
-    let waits = proto::RecordRequest {
+    let waits = |name, second| proto::RecordRequest {
         phase: proto::Phase::Waiting.into(),
-        ..say(Kind::Phase, "long", 11)
+        ..say(Kind::Phase, name, second)
     };
-    assert_eq!(other.said(waits).await.0, 1);
+    assert_eq!(other.said(waits("long", 11)).await.0, 1);
+    // It was overtaken by the end of its event.
+    assert_eq!(other.said(waits("late", 8)).await.0, 1);
     assert_eq!(other.said(say(Kind::End, "long", 20)).await.0, 1);
     let expected =
         [seen("early", "ok", 1, 4, 5), seen("late", "ok", 1, 8, 9), seen("long", "ok", 1, 6, 20)];
     assert_eq!(one.seen("1").await, expected);
     assert_eq!(one.seen("2").await, [seen("other", "open", 1, 10, NEVER)]);
     let shown = one.shown("1").await.expect("it is there");
-    assert_eq!(shown.waited.map(|waited| waited.seconds), Some(9));
-    assert_eq!(shown.worked.map(|worked| worked.seconds), Some(1 + 1 + 5));
+    assert_eq!(shown.waited.map(|waited| waited.seconds), Some(1 + 9));
+    assert_eq!(shown.worked.map(|worked| worked.seconds), Some(1 + 5));
     // What its senders call it.
     let labelled = proto::RecordRequest { timeline: "run 7".to_owned(), ..new_timeline() };
     assert_eq!(one.said(labelled.clone()).await, (3, false));

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use tally_runtime::turns::Asker;
 
-use super::{OPEN_MAX, OPEN_OF_ANYONE_MAX, OPEN_OWN_MAX, State, TICKETS_OWN_MAX, UNFINISHED_MAX};
+use super::{
+    Data, OPEN_MAX, OPEN_OF_ANYONE_MAX, OPEN_OWN_MAX, State, TICKETS_OWN_MAX, UNFINISHED_MAX,
+};
 
 /// One unfinished request, until it is dropped.
 ///
@@ -111,9 +113,9 @@ impl Open {
         Asker::connection(self.state.number)
     }
 
-    /// A service has read so many bytes of its request.
-    pub(crate) fn note_read(&self, bytes: usize) {
-        self.state.note_read(bytes);
+    /// A service has read this of its request.
+    pub(crate) fn note_read(&self, data: Data) {
+        self.state.note_read(data);
     }
 }
 

@@ -4,7 +4,9 @@ use std::net::Ipv6Addr;
 
 use tokio::time::advance;
 
+use super::kept::{KEPT_BYTES_MAX, KEPT_OWN_BYTES};
 use super::room::{ROOM_PAUSE, SILENCE, SILENCE_AT_FIRST};
+use super::unread::UNREAD_OWN_BYTES_MAX;
 use super::*;
 
 fn from(host: u8) -> SocketAddr {
@@ -194,22 +196,69 @@ async fn open_requests_of_all_are_bounded_and_each_connection_has_some() {
 
 #[tokio::test]
 async fn only_those_who_have_much_unread_wait() {
+    let bytes = |bytes| Data { frames: 0, bytes };
     let clients = Clients::new(8);
     let (one, other) = (clients.admit(from(1)), clients.admit(from(2)));
     let (one, other) = (one.expect("room"), other.expect("room"));
     let open = open_of(&one, Whose::Caller).expect("few");
-    one.state.note_unread(UNREAD_BYTES_MAX);
+    one.state.note_unread(bytes(UNREAD_BYTES_MAX));
     assert!(!one.state.has_much_unread());
-    one.state.note_unread(1);
-    other.state.note_unread(UNREAD_OWN_BYTES_MAX);
+    one.state.note_unread(bytes(1));
+    other.state.note_unread(bytes(UNREAD_OWN_BYTES_MAX));
     assert!(one.state.has_much_unread() && !other.state.has_much_unread());
     assert!(one.state.has_too_much() && !other.state.has_too_much());
-    open.note_read(UNREAD_OWN_BYTES_MAX + 1);
+    open.note_read(bytes(UNREAD_OWN_BYTES_MAX + 1));
     assert!(!one.state.has_much_unread());
     drop(open);
     // What is left was for a request that is over.
-    one.state.note_unread(1);
+    one.state.note_unread(bytes(1));
     assert_eq!(one.state.unread.load(SeqCst), 1);
     drop((one, other));
     assert_eq!(clients.0.unread.load(SeqCst), 0);
+}
+
+/// What the library keeps stays when requests and frames are over, until their connection closes.
+#[tokio::test]
+async fn the_connection_that_keeps_most_unused_makes_room() {
+    const REQUESTS: usize = 1_024;
+    let clients = Clients::new(1_000);
+    let admit = || {
+        let client = clients.admit(from(1)).expect("room");
+        client.state.note_head();
+        client
+    };
+    let kept = || clients.0.kept.load(SeqCst);
+    let (small, busy, frames) = (admit(), admit(), admit());
+    small.state.note_kept(4);
+    assert_eq!(kept(), 0, "each has some in any case");
+    let open: Vec<_> = (0..REQUESTS).map(|_| Ticket::new(&busy.state)).collect();
+    busy.state.note_kept(0);
+    let of_one = kept();
+    let read = Data { frames: 10_000, bytes: 0 };
+    frames.state.note_unread(read);
+    frames.state.note_kept(1);
+    frames.state.note_read(read);
+    assert!(kept() > of_one + 10_000 * 200, "{}", kept());
+    let mut others = Vec::new();
+    while !is_given_up(&frames) {
+        assert!(kept() <= KEPT_BYTES_MAX);
+        let other = admit();
+        other.state.note_kept(REQUESTS);
+        assert!(!is_given_up(&other));
+        others.push(other);
+    }
+    assert!(others.len() > KEPT_BYTES_MAX / of_one / 2, "{}", others.len());
+    let full = kept();
+    while !is_given_up(&others[0]) {
+        let other = admit();
+        other.state.note_kept(REQUESTS);
+        others.push(other);
+    }
+    assert!(kept() <= KEPT_BYTES_MAX && kept() >= full && others.len() < 100);
+    assert!(!is_given_up(&busy) && !is_given_up(&small), "they use it");
+    // One that is given up may note something before it closes.
+    others[0].state.note_kept(REQUESTS);
+    drop((open, others, small, busy, frames));
+    assert_eq!(kept(), 0);
+    assert!(KEPT_OWN_BYTES < of_one);
 }

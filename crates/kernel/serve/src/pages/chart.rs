@@ -25,7 +25,7 @@ const LINES_MAX: i64 = 6;
 #[derive(Debug, Clone, Default)]
 pub struct Chart {
     /// The classes of the parts, from the bottom up.
-    pub classes: &'static [&'static str],
+    pub classes: Vec<&'static str>,
     /// One for each period.
     pub bars: Vec<Bar>,
     /// What is written below.
@@ -190,7 +190,7 @@ mod tests {
     fn bars(parts: &[&[i64]]) -> Chart {
         let bar = |parts: &&[i64]| Bar { parts: parts.to_vec(), ..Bar::default() };
         Chart {
-            classes: &["server-error", "success"],
+            classes: vec!["server-error", "success"],
             bars: parts.iter().map(bar).collect(),
             ticks: Vec::new(),
         }

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::routing::get;
 use futures_util::stream;
 use tally_runtime::{Chore, Clock as _, Drain, SystemClock, Tasks};
 use tally_serve::pages::Pages;
-use tally_serve::{Datagrams, Doors, Error, Listener, Server, Started};
+use tally_serve::{Datagram, Datagrams, Doors, Error, Listener, Server, Started};
 use tally_testkit::exposition::families;
 use tally_testkit::{eventually, free_port};
 use tokio::sync::{Notify, Semaphore};
@@ -89,10 +88,12 @@ impl tally_serve::Running for MadeUp {
 
 #[async_trait]
 impl Datagrams for MadeUp {
-    async fn take(&self, datagram: Bytes, from: SocketAddr) {
-        self.0.places.acquire().await.expect("it is never closed").forget();
-        assert!(from.ip().is_loopback());
-        self.note(&format!("{} bytes", datagram.len()));
+    async fn take(&self, datagrams: Vec<Datagram>) {
+        for Datagram { bytes, from, .. } in datagrams {
+            self.0.places.acquire().await.expect("it is never closed").forget();
+            assert!(from.ip().is_loopback());
+            self.note(&format!("{} bytes", bytes.len()));
+        }
     }
 }
 
@@ -256,6 +257,52 @@ async fn datagrams_are_bounded_and_what_has_arrived_is_drained() {
     finished.finished().await;
     let expected = ["1 bytes", "8192 bytes", "2 bytes", "finished", "background"];
     assert_eq!(made_up.events(), expected);
+    server.stop().await;
+}
+
+/// Whatever comes is taken, or counted as lost: by the queue, whose domain is slow, or by the system.
+#[tokio::test(flavor = "multi_thread")]
+async fn datagrams_that_are_lost_are_counted() {
+    /// So many come at once, and so often, before there is no room: 16 MiB are fewer than 2,048 of them.
+    const ROUND: usize = 256;
+    const ROUNDS: usize = 40;
+    let (made_up, drain) = (MadeUp::new(), Drain::new());
+    let to = format!("127.0.0.1:{}", free_port());
+    let started = made_up.started(Doors::new().udp(&to, Arc::new(made_up.clone())));
+    let server = Running::with(vec![started], drain, listener().await).await;
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let counted = || {
+        let answer = ask(server.address, "GET /metrics", &["host: localhost"]);
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let scraped = families(body).expect("the format is right");
+        let lost = |reason| {
+            let labels = [("domain", "made-up"), ("reason", reason)];
+            scraped["tally_udp_datagrams_lost_total"].value(&labels).expect("it is there")
+        };
+        let read = scraped["tally_udp_datagrams_total"].sum();
+        ["unread", "queue", "size"].map(lost).into_iter().chain([read]).collect::<Vec<_>>()
+    };
+    let mut sent = 0;
+    let [unread, queue, read] = loop {
+        for _ in 0..ROUND {
+            client.send_to(&[0; 8_192], &to).expect("it is sent");
+        }
+        sent += ROUND;
+        let all = async || {
+            let [unread, queue, size, read] = counted()[..] else { return None };
+            (unread + read == sent as f64 && size == 0.0).then_some([unread, queue, read])
+        };
+        let seen = eventually("all that is not lost is read", LIMIT, all).await;
+        if seen[1] > 0.0 {
+            break seen;
+        }
+        assert!(sent < ROUND * ROUNDS, "the queue is bounded: {seen:?}");
+    };
+    made_up.0.places.add_permits(sent);
+    let taken = (read - queue) as usize;
+    let is_taken = async || made_up.events().len() == taken;
+    eventually("the rest is taken", LIMIT, is_taken).await;
+    assert_eq!(sent, taken + (unread + queue) as usize);
     server.stop().await;
 }
 

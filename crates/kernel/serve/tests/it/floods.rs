@@ -206,6 +206,60 @@ async fn answers_to_anyone_that_nobody_takes_are_few() {
     server.stop().await;
 }
 
+/// The library keeps places for as many requests as a connection once had.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_once_had_many_requests_make_room() {
+    let gate = Gate::new(true);
+    let server = Running::start(&gate).await;
+    let alive = [&[0x82, 0x86, 0x04, 6][..], b"/livez", &[0x01, 9], b"localhost"].concat();
+    tokio::task::block_in_place(|| {
+        let once = |_| {
+            let mut wire = Wire::connect(server.address);
+            // No window for any answer, so all are there at the same time.
+            wire.frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+            let streams = || (0..1_000).map(stream);
+            streams().for_each(|n| wire.frame(HEADERS, END_HEADERS | END_STREAM, n, &alive));
+            wire.read_until(|wire| wire.heads == 1_000);
+            streams().for_each(|n| wire.reset(n));
+            wire.settle();
+            assert_eq!(wire.goaway, None);
+            wire
+        };
+        let mut few: Vec<_> = (0..20).map(once).collect();
+        few[0].settle();
+        assert_eq!(few[0].goaway, None, "there is room");
+        let mut many: Vec<_> = (0..5).map(once).collect();
+        few[0].read_until(|_| false);
+        many[4].settle();
+        assert_eq!(many[4].goaway, None);
+        drop((few, many));
+    });
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_come_at_once_are_worked_on_before_all_are_read() {
+    let gate = Gate::new(true);
+    let server = Running::start(&gate).await;
+    tokio::task::block_in_place(|| {
+        let once = |_| {
+            let mut wire = Wire::connect(server.address);
+            for stream in (0..1_000).map(stream) {
+                wire.call(stream);
+                wire.end(stream);
+            }
+            wire.read_until(|wire| wire.ended.len() == 1_000);
+            wire
+        };
+        // If each had once had all of them, the first connections would have made room.
+        let mut wires: Vec<_> = (0..40).map(once).collect();
+        wires.iter_mut().for_each(Wire::settle);
+        assert!(wires.iter().all(|wire| wire.goaway.is_none()), "{:?}", wires[0].goaway);
+        drop(wires);
+    });
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_end_and_others_notice_nothing() {
     let gate = Gate::new(true);

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use jiff::{SignedDuration, Timestamp};
 use tally_proto::tally::timelines::v1 as proto;
+use tally_runtime::text::lasted;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::print::{brief, lasted, read, span};
+use super::print::{brief, read, span};
 use crate::output::table::shortened;
 use crate::output::{plural, visible};
 

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use jiff::{SignedDuration, Timestamp};
 use tally_proto::tally::timelines::v1 as proto;
 use tally_runtime::durations;
+use tally_runtime::text::lasted;
 
 use crate::output::table::Align;
 use crate::output::times::{minute, time};
@@ -152,30 +153,6 @@ pub(super) fn span(duration: prost_types::Duration) -> SignedDuration {
     SignedDuration::from_secs(duration.seconds).saturating_add(nanos)
 }
 
-/// A length of time for people, in its two largest units: `250 ms`, `4.1 s`, `1 min 5 s`, `2 h 3 min`.
-pub(super) fn lasted(duration: SignedDuration) -> String {
-    let millis = duration.as_millis();
-    let (sign, millis) = (if millis < 0 { "-" } else { "" }, millis.unsigned_abs());
-    let of = |large: u128, small: u128| (millis / large, millis % large / small);
-    let shown = match millis {
-        0..1_000 => format!("{millis} ms"),
-        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        60_000..3_600_000 => {
-            let (minutes, seconds) = of(60_000, 1_000);
-            format!("{minutes} min {seconds} s")
-        }
-        3_600_000..86_400_000 => {
-            let (hours, minutes) = of(3_600_000, 60_000);
-            format!("{hours} h {minutes} min")
-        }
-        _ => {
-            let (days, hours) = of(86_400_000, 3_600_000);
-            format!("{days} d {hours} h")
-        }
-    };
-    format!("{sign}{shown}")
-}
-
 /// For people in words; for programs in seconds.
 fn lasting(format: OutputFormat, duration: SignedDuration) -> Cell<'static> {
     if format == OutputFormat::Table {
@@ -197,17 +174,4 @@ fn when(format: OutputFormat, at: Option<prost_types::Timestamp>) -> Cell<'stati
 
 fn text(text: &str) -> Cell<'_> {
     if text.is_empty() { Cell::Unknown } else { Cell::Text(Cow::Borrowed(text)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_have_their_two_largest_units() {
-        let of = |millis| lasted(SignedDuration::from_millis(millis));
-        let lengths = [0, 999, 4_160, 65_000, 7_380_000, 90_000_000, -1_500];
-        let shown = ["0 ms", "999 ms", "4.1 s", "1 min 5 s", "2 h 3 min", "1 d 1 h", "-1.5 s"];
-        assert_eq!(lengths.map(of), shown);
-    }
 }

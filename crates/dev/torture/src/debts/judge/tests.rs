@@ -1,17 +1,14 @@
 //! The judge finds payments, runs, alarms and what was told of them that are lost, doubled, moved and invented.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use tally_proto::tally::debts::v1::{Debt as Shown, Flip, Payment, PaymentKind, Run, Status};
 use tally_testkit::{Hook, http};
 
-use super::super::Known;
 use super::super::stored::Debt;
-use super::Judge;
+use super::super::{Known, payment};
+use super::{Judge, counted};
 use crate::oracle::Verdict;
-
-/// The payments that somebody made, by their bodies.
-type Sent = BTreeMap<String, Known>;
 
 fn at(seconds: i64) -> Option<prost_types::Timestamp> {
     Some(prost_types::Timestamp { seconds, nanos: 0 })
@@ -57,9 +54,12 @@ fn stored() -> Debt {
 type Break = fn(&mut Debt);
 
 /// They were answered.
-fn sent() -> Sent {
-    let known = |number| Known { namespace: 1, debt: "beat-0".to_owned(), number: Some(number) };
-    [("a", 1), ("b", 2)].map(|(body, number)| (body.to_owned(), known(number))).into()
+fn sent() -> Known {
+    let known = |(body, number): (&str, i64)| {
+        let payment = payment::Payment::beat(1, 0, body.to_owned(), true);
+        (body.to_owned(), (payment, BTreeSet::from([number])))
+    };
+    [("a", 1), ("b", 2)].map(known).into()
 }
 
 /// A receiver that was told of the alarms and the recovery.
@@ -78,7 +78,7 @@ fn tell(hook: &Hook, flip: i64, id: &str, second: &str) {
     assert_eq!(http(&hook.url(""), "POST /debts", &[], &body).status, 204);
 }
 
-fn judged(debt: Debt, sent: &Sent, hook: &Hook) -> Verdict {
+fn judged(debt: Debt, sent: &Known, hook: &Hook) -> Verdict {
     let mut verdict = Verdict::default();
     let judge = Judge { all: &[debt], hook, gaps: 0, is_set_back: false };
     judge.judge(sent, &mut verdict);
@@ -95,12 +95,13 @@ fn what_correct_servers_store_has_no_difference() {
 #[test]
 fn what_is_stored_wrongly_is_found() {
     let hook = told();
-    let cases: [(&str, &str, Break); 14] = [
+    let cases: [(&str, &str, Break); 15] = [
         ("a payment is lost", "debts: acknowledged", |one| drop(one.payments.pop())),
         ("a number is left out", "debts: numbers", |one| one.payments[1].number = 3),
         ("one too many is counted", "debts: numbers", |one| one.debt.payments = 3),
         ("a payment is doubled", "debts: stored once", |one| one.payments[1].body = b"a".into()),
         ("nobody sent it", "debts: stored as sent", |one| one.payments[1].body = b"c".into()),
+        ("it has another time", "debts: stored as sent", |one| one.payments[1].time = at(9)),
         ("it is in another namespace", "debts: stored as sent", |one| one.namespace = 0),
         ("it is of another debt", "debts: stored as sent", |one| one.slug = "beat-1".to_owned()),
         ("an alarm comes twice", "debts: alarms", |one| one.flips[1].is_alarm = true),
@@ -124,6 +125,18 @@ fn what_is_stored_wrongly_is_found() {
         let found = verdict.by_check.get(check).is_some_and(|of| of.differences > 0);
         assert!(found, "{what}: {:#?}", verdict.differences);
     }
+}
+
+/// Successes and failures count when they were made, and alarms that no payment has raised at their deadlines.
+#[test]
+fn payments_and_alarms_count_as_requests() {
+    let mut debt = Debt { namespace: 2, ..stored() };
+    debt.payments[0].kind = PaymentKind::Fail.into();
+    (debt.payments[1].received_at, debt.payments[1].time) = (at(86_400), at(10));
+    debt.flips[0].cause = "it failed".to_owned();
+    let totals = counted(&[debt, stored()]);
+    let seen = totals.iter().map(|(key, count)| (key.quarter, key.series.status, *count));
+    assert_eq!(seen.collect::<Vec<_>>(), [(0, 200, 1), (0, 500, 1), (0, 504, 1)]);
 }
 
 /// A state to which the payments do not come, whatever member of it is wrong.

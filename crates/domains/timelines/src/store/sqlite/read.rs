@@ -124,7 +124,7 @@ pub(in crate::store) fn sums(connection: &Connection) -> Result<Sums> {
     connection.query_row(include_str!("sums.sql"), [], sums).step("count timelines")
 }
 
-fn read_context(row: &Row<'_>) -> rusqlite::Result<Context> {
+pub(super) fn read_context(row: &Row<'_>) -> rusqlite::Result<Context> {
     Ok(Context {
         id: Uuid::from_bytes(row.get(0)?),
         namespace: Namespace(row.get(1)?),

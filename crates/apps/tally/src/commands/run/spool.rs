@@ -1,31 +1,30 @@
-//! Payments that could not be told, a file each, in a folder for each server and key: what is meant for one
-//! server or namespace is not told to another.
+//! What could not be told, a file each, in a folder for each server and key: what is meant for one server or
+//! namespace is not told to another.
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use prost::Message as _;
 use siphasher::sip::SipHasher24;
-use tally_proto::tally::debts::v1 as proto;
 use tally_runtime::{Clock as _, SystemClock, random};
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt;
+use super::Told;
 use crate::client::ServerArgs;
 use crate::client::patience::{ATTEMPT_MAX, Failed};
 use crate::output::warn;
 
-/// How many payments are kept that could not be told.
+/// How many are kept that could not be told.
 const KEPT_MAX: usize = 1_000;
 
-/// Payments that could not be told: their folder, or why there is none.
-pub(super) struct Spool(Result<PathBuf, &'static str>);
+/// What could not be told: its folder, or why there is none.
+pub(super) struct Spool<M>(Result<PathBuf, &'static str>, PhantomData<M>);
 
 // === impl Spool ===
 
-impl Spool {
+impl<M: Told> Spool<M> {
     /// What is kept for this server, in this folder or the usual one.
     pub(super) fn of(given: Option<&Path>, server: &ServerArgs) -> Self {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -33,36 +32,37 @@ impl Spool {
             Some(state) => Some(PathBuf::from(state)),
             None => variable("HOME").map(|home| PathBuf::from(home).join(".local/state")),
         };
-        let usual = || state().map(|state| state.join("tally/debts"));
+        let usual = || state().map(|state| state.join("tally").join(M::FOLDER));
         let folder = given.map(Path::to_owned).or_else(usual);
         if server.check().is_err() {
-            return Self(Err("nobody can say for which server and key it is"));
+            return Self(Err("nobody can say for which server and key it is"), PhantomData);
         }
         let key = server.key().ok().flatten().unwrap_or_default();
         let folder = folder.map(|folder| folder.join(name_of(&server.url(), &key)));
-        Self(folder.ok_or("there is no HOME: name a folder by --spool"))
+        Self(folder.ok_or("there is no HOME: name a folder by --spool"), PhantomData)
     }
 
-    /// Keeps a payment. False if it cannot be kept.
-    pub(super) fn keep(&self, payment: &proto::PayRequest) -> bool {
-        let kept = self.try_keep(payment);
+    /// Keeps one. False if it cannot be kept.
+    pub(super) fn keep(&self, message: &M) -> bool {
+        let kept = self.try_keep(message);
         if let Err(error) = &kept {
-            warn(format_args!("a payment cannot be kept: {error:#}"));
+            warn(format_args!("a {} cannot be kept: {error:#}", M::NAME));
         }
         kept.is_ok()
     }
 
-    fn try_keep(&self, payment: &proto::PayRequest) -> anyhow::Result<()> {
+    fn try_keep(&self, message: &M) -> anyhow::Result<()> {
         let folder = self.0.as_deref().map_err(|why| anyhow!(*why))?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         if self.files().len() >= KEPT_MAX {
-            anyhow::bail!("{} has {KEPT_MAX} payments already", folder.display());
+            anyhow::bail!("{} has {KEPT_MAX} {}s already", folder.display(), M::NAME);
         }
         let id = random::id(SystemClock.now());
-        let (path, draft) = (folder.join(format!("{id}.pay")), folder.join(format!("{id}.draft")));
+        let path = folder.join(format!("{id}.{}", M::EXTENSION));
+        let draft = folder.join(format!("{id}.draft"));
         let write = || -> io::Result<()> {
             let mut file = fs::File::create(&draft)?;
-            file.write_all(&payment.encode_to_vec())?;
+            file.write_all(&message.encode_to_vec())?;
             file.sync_all()?;
             fs::rename(&draft, &path)
         };
@@ -81,7 +81,7 @@ impl Spool {
         };
         let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
         let mut files: Vec<_> =
-            paths.filter(|path| path.extension().is_some_and(|end| end == "pay")).collect();
+            paths.filter(|path| path.extension().is_some_and(|end| end == M::EXTENSION)).collect();
         files.sort();
         files
     }
@@ -100,15 +100,15 @@ impl Spool {
                     continue;
                 }
             };
-            let Ok(payment) = proto::PayRequest::decode(&*bytes) else {
-                warn(format_args!("{} is no payment: it is removed", path.display()));
+            let Ok(message) = M::decode(&*bytes) else {
+                warn(format_args!("{} is no {}: it is removed", path.display(), M::NAME));
                 let _ = fs::remove_file(&path);
                 continue;
             };
-            match timeout_at(until, attempt(server, payment)).await {
+            match timeout_at(until, message.attempt(server)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(Failed::Wrong(error))) => {
-                    warn(format_args!("an earlier payment is given up: {error:#}"));
+                    warn(format_args!("an earlier {} is given up: {error:#}", M::NAME));
                 }
                 Ok(Err(Failed::Refused(_) | Failed::Away(_))) | Err(_) => return,
             }
@@ -124,12 +124,15 @@ fn name_of(server: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use tally_proto::tally::debts::v1 as proto;
+
     use super::*;
 
     #[test]
     fn what_is_kept_is_told_in_its_order_and_bounded() {
         let folder = tempfile::tempdir().expect("a folder");
-        let spool = Spool(Ok(folder.path().join("one")));
+        let spool = Spool::<proto::PayRequest>(Ok(folder.path().join("one")), PhantomData);
         assert_eq!(spool.files(), Vec::<PathBuf>::new());
         for debt in ["a", "b"] {
             let payment = proto::PayRequest { debt: debt.to_owned(), ..Default::default() };
@@ -140,7 +143,8 @@ mod tests {
             proto::PayRequest::decode(&*bytes).expect("a payment").debt
         };
         assert_eq!(spool.files().iter().map(read).collect::<Vec<_>>(), ["a", "b"]);
-        assert!(!Spool(Err("no folder")).keep(&proto::PayRequest::default()));
+        let nowhere = Spool(Err("no folder"), PhantomData);
+        assert!(!nowhere.keep(&proto::PayRequest::default()));
         let inside = |name: String| folder.path().join("one").join(name);
         fs::write(inside("0.draft".to_owned()), "half").expect("room");
         assert_eq!(spool.files().len(), 2, "what is not written to its end is no payment");

@@ -1,0 +1,85 @@
+//! Events as spans, for the formats of traces: each with the event that it is below.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+
+use crate::model::{Event, Standing};
+use crate::service::Shown;
+
+/// An event that a trace can have.
+pub(super) struct Span<'a> {
+    pub(super) event: &'a Event,
+    /// Which event it is below, by its number.
+    pub(super) parent: Option<i64>,
+    /// In nanoseconds since 1970.
+    pub(super) start: u64,
+    /// At least its start.
+    pub(super) end: u64,
+}
+
+/// The spans of a host.
+#[derive(Default)]
+pub(super) struct OfHost<'a> {
+    pub(super) spans: Vec<Span<'a>>,
+    /// What is left out, and why.
+    pub(super) left_out: Vec<String>,
+}
+
+/// The id of a trace, in hex.
+pub(super) fn trace_id(shown: &Shown) -> String {
+    format!("{}", shown.timeline.id.simple())
+}
+
+/// The id of an event's span, in hex: its number, which no other one of its trace has.
+pub(super) fn span_id(number: i64) -> String {
+    format!("{number:016x}")
+}
+
+/// By hosts. What has not ended, or was before 1970, no span can be.
+pub(super) fn by_host(events: &[Event]) -> BTreeMap<&str, OfHost<'_>> {
+    let mut hosts: BTreeMap<&str, OfHost<'_>> = BTreeMap::new();
+    let mut by_name: HashMap<&str, Vec<(&Event, Timestamp)>> = HashMap::new();
+    for event in events {
+        if reach(event).is_ok() {
+            by_name.entry(&event.key.name).or_default().push((event, event.attempt.time()));
+        }
+    }
+    by_name.values_mut().for_each(|all| all.sort_by_key(|(event, time)| (*time, event.number)));
+    for event in events {
+        let of_host = hosts.entry(&event.key.host).or_default();
+        match reach(event) {
+            Ok((start, end)) => {
+                let parent = parent(event, &by_name);
+                of_host.spans.push(Span { event, parent, start, end });
+            }
+            Err(why) => of_host.left_out.push(format!("{}: {why}", event.key.name)),
+        }
+    }
+    hosts
+}
+
+/// The event of the nearest name above that is there: of the same host, if it has one, and of its attempts the
+/// last that had begun by then.
+fn parent(event: &Event, by_name: &HashMap<&str, Vec<(&Event, Timestamp)>>) -> Option<i64> {
+    let name = &*event.key.name;
+    let mut above = name.rmatch_indices('.').map(|(at, _)| &name[..at]);
+    let all = above.find_map(|above| by_name.get(above))?;
+    let time = event.attempt.time();
+    let begun = all.partition_point(|(_, start)| *start <= time);
+    let is_here = |(one, _): &&(&Event, Timestamp)| one.key.host == event.key.host;
+    let found = all[..begun].iter().rev().find(is_here).or_else(|| all.iter().find(is_here));
+    let found = found.or_else(|| all[..begun].last()).or_else(|| all.first());
+    found.map(|(event, _)| event.number)
+}
+
+fn reach(event: &Event) -> Result<(u64, u64), &'static str> {
+    let standing = event.standing();
+    if matches!(standing, Standing::Open | Standing::Abandoned) {
+        return Err(standing.name());
+    }
+    let nanos = |time: Timestamp| u64::try_from(time.as_nanosecond()).map_err(|_| "before 1970");
+    let start = nanos(event.attempt.time())?;
+    let end = event.end().map_or(Ok(start), |end| nanos(end.time)).unwrap_or(start);
+    Ok((start, end.max(start)))
+}
