@@ -174,17 +174,18 @@ impl Run {
         self.goes_back || matches!(self.broken, Some(Broken::KeepNames | Broken::ReuseIds))
     }
 
-    /// The clients that there are, by their places in the list of all. Those who do not count are left out where
-    /// what is broken has nothing to do with them: they may never end there.
+    /// The clients that there are, by their places in the list of all. Where something is broken, those who do not
+    /// count are left out unless it has to do with them, because they may never end there; and those who count, but for
+    /// one, if the scene of debts shows it.
     pub(crate) fn clients(&self) -> impl Iterator<Item = (usize, Kind)> {
-        let is_there = |kind| match self.broken {
+        let is_there = |at, kind| match self.broken {
             None => true,
             Some(broken) if kind == Kind::Payer => broken.is_of_debts(),
             Some(broken) if kind == Kind::Teller => broken.is_of_timelines(),
-            Some(_) => true,
+            Some(broken) => at == 0 || !broken.is_shown_by_debts(),
         };
         let everybody = everybody().enumerate().map(|(at, (kind, _))| (at, kind));
-        everybody.filter(move |(_, kind)| is_there(*kind))
+        everybody.filter(move |(at, kind)| is_there(*at, *kind))
     }
 
     /// Requests per second of one client.
@@ -239,6 +240,11 @@ impl Broken {
     /// Whether it concerns timelines.
     pub(crate) fn is_of_timelines(self) -> bool {
         self == Self::EventsForgotten
+    }
+
+    /// Whether the scene of debts shows it, beside one client that counts.
+    pub(crate) fn is_shown_by_debts(self) -> bool {
+        self.is_of_debts() && self != Self::CountsRepeated
     }
 
     /// The resolution that shows it for sure, if not all of them do.

@@ -42,6 +42,9 @@ const NAMESPACES: [i64; 2] = [0, OF_DEBTS];
 const LIMIT: Duration = Duration::from_secs(180);
 const BROKEN_LIMIT: Duration = Duration::from_secs(12);
 
+/// The pause between two looks at all debts, which take the machine from those who are waited for.
+const LOOK_PAUSE_MS: u64 = 200;
+
 /// Fault points before and after the commit of payments, and when what they count as is counted.
 const POINTS: [&str; 3] = ["debts.before_commit", "debts.committed", "outbox.counts.counted"];
 
@@ -113,7 +116,7 @@ impl<'a> Debts<'a> {
                 .map_err(|_| anyhow::anyhow!("{point} is not reached"))?;
             server.process.kill();
             server.bring_up(&StartOptions::default(), &stop)?;
-            self.settle(payment, &mut random, &stop)?;
+            self.settle(&payment, &mut random, &stop)?;
             world.log.done("scene: server killed in a payment");
         }
         for way in 0..pay::WAYS {
@@ -135,7 +138,7 @@ impl<'a> Debts<'a> {
                 for _ in 0..2 {
                     self.attempt(&payment, world.servers.len() - 1, LIMIT, way)?;
                 }
-                self.settle(payment, &mut random, &stop)?;
+                self.settle(&payment, &mut random, &stop)?;
             }
         }
         Ok(())
@@ -149,7 +152,7 @@ impl<'a> Debts<'a> {
         }
         self.read_journals()?;
         let is_set_back = self.is_set_back;
-        let settled = || -> anyhow::Result<Vec<stored::Debt>> {
+        let look = || -> anyhow::Result<Vec<stored::Debt>> {
             let all = self.read()?;
             let waits = all.iter().filter(|debt| !debt.is_settled()).count();
             anyhow::ensure!(waits == 0, "{waits} debts are still to be overdue");
@@ -158,6 +161,12 @@ impl<'a> Debts<'a> {
             let uncounted = self.number(include_str!("sql/uncounted.sql"))?;
             anyhow::ensure!(uncounted == 0, "{uncounted} requests are not counted");
             Ok(all)
+        };
+        let stop = Stop::default();
+        let settled = || {
+            look().inspect_err(|_| {
+                stop.pause(LOOK_PAUSE_MS);
+            })
         };
         // What is broken never comes.
         let limit = if self.broken.is_some() { BROKEN_LIMIT } else { LIMIT };
@@ -206,12 +215,17 @@ impl<'a> Debts<'a> {
     }
 
     /// Tries until a server says that it is paid.
-    fn settle(&mut self, payment: Payment, random: &mut Random, stop: &Stop) -> anyhow::Result<()> {
+    fn settle(
+        &mut self,
+        payment: &Payment,
+        random: &mut Random,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             let server = random.index(self.world.servers.len());
             let way = random.within(0, pay::WAYS - 1);
-            if self.attempt(&payment, server, pay::PATIENCE, way)? {
+            if self.attempt(payment, server, pay::PATIENCE, way)? {
                 return Ok(());
             }
             let token = &payment.token;

@@ -42,6 +42,10 @@ pub(crate) fn run(watch: &Watch<'_>, run: &Run) -> anyhow::Result<()> {
     let (world, log) = (watch.world, &watch.world.log);
     let (server, client) = (&world.servers[0], &world.clients[0]);
     client.proxy.redirect(&server.address);
+    if run.broken.is_some_and(Broken::is_shown_by_debts) {
+        // Debts have a scene of their own.
+        return server.bring_up(&StartOptions::default(), &Stop::default());
+    }
     for point in [BEFORE_COMMIT, COMMITTED] {
         log.say(|| format!("scene: a server is killed at {point}"));
         let how = StartOptions { fault: Some(point.to_owned()), ..StartOptions::default() };

@@ -107,6 +107,11 @@ impl Load {
         self.rows(number).iter().map(|row| u64::from(row.requests)).sum()
     }
 
+    /// How many of them count for the pace: none of the first parcels, because scenes wait for these.
+    pub(super) fn paced(&self, number: u64) -> u64 {
+        if number <= FIRST_LARGE { 0 } else { self.requests(number) }
+    }
+
     /// The rows of a parcel, from one to three clocks that disagree.
     pub(crate) fn rows(&self, number: u64) -> Vec<Row> {
         let mut random = Random::derived(self.seed, &self.client, number);

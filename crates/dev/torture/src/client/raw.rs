@@ -225,7 +225,7 @@ impl Raw<'_> {
             self.sent = number;
         }
         let batch = self.batch(stream, number);
-        self.pace.sent(self.load.requests(number));
+        self.pace.sent(self.load.paced(number));
         stream.next += 1;
         let message = RecordRequest { kind: Some(Kind::Batch(batch)) };
         if let Some(requests) = &stream.requests {
