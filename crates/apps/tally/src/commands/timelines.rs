@@ -3,10 +3,14 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `draw.rs` | a timeline's chart in characters |
+//! | `export.rs` | a timeline in the formats that viewers open |
+//! | `import.rs`, `import/` | what another product knows of its runs |
 //! | `print.rs` | contexts, timelines and events as tables |
 //! | `tell.rs` | telling: from flags to a message |
 
 mod draw;
+mod export;
+mod import;
 mod print;
 mod tell;
 
@@ -53,6 +57,8 @@ enum TimelinesCommand {
     Tell(tell::TellCommand),
     List(ListArgs),
     Show(ShowArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Change(ChangeArgs),
 }
 
@@ -132,6 +138,8 @@ pub(crate) async fn run(args: TimelinesArgs, clock: &dyn Clock) -> anyhow::Resul
         TimelinesCommand::Tell(command) => tell::run(command, clock).await,
         TimelinesCommand::List(args) => list(args).await,
         TimelinesCommand::Show(args) => show(args).await,
+        TimelinesCommand::Export(args) => export::run(args).await,
+        TimelinesCommand::Import(args) => import::run(args).await,
         TimelinesCommand::Change(args) => change(args).await,
     }
 }

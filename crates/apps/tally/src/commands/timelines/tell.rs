@@ -279,7 +279,7 @@ async fn tell(server: &ServerArgs, request: proto::RecordRequest) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-fn moment(time: Timestamp) -> prost_types::Timestamp {
+pub(super) fn moment(time: Timestamp) -> prost_types::Timestamp {
     let since = time.duration_since(Timestamp::UNIX_EPOCH);
     // Before 1970 both are negative, and a message has nanoseconds forward.
     let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
