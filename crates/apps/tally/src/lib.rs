@@ -138,11 +138,12 @@ pub async fn run(domains: &[Domain]) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let matches = match variables::without_empty(command(domains)).try_get_matches() {
+    let words = || timelines::with_two_dashes(std::env::args_os());
+    let matches = match variables::without_empty(command(domains)).try_get_matches_from(words()) {
         Ok(matches) => matches,
         Err(error) if error.use_stderr() => with_tip(error, std::env::args_os()).exit(),
         // The help names every variable, even an empty one.
-        Err(_) => command(domains).get_matches(),
+        Err(_) => command(domains).get_matches_from(words()),
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -329,7 +330,12 @@ mod tests {
         };
         let listed = help("serve") + &help("totals");
         // The one of a single command is in its help.
-        let is_common = |name: &String| name.starts_with("TALLY_") && name != "TALLY_DEBTS_SPOOL";
+        let is_common = |name: &String| {
+            let is_spool =
+                ["TALLY_DEBTS_SPOOL", "TALLY_TIMELINES_SPOOL", "TALLY_TIMELINES_AGENT_SPOOL"]
+                    .contains(&name.as_str());
+            name.starts_with("TALLY_") && !is_spool
+        };
         for name in variables().into_keys().filter(is_common) {
             // A secret has no value there.
             let is_listed =

@@ -137,14 +137,10 @@ pub(crate) enum Broken {
     MergeLoses,
     /// An entry of a batch is counted as one request, however many it stands for
     EntryIsOne,
-    /// A payment that comes again is stored again
+    /// A payment that comes again is stored again, and what debts count as is counted again after a server is killed
     PaymentsForgotten,
-    /// What debts count as requests is counted again after a server is killed
-    CountsRepeated,
-    /// A message of a timeline that comes again is stored again
-    EventsRepeated,
-    /// An end belongs to the newest timeline, wherever its event began
-    EndsAstray,
+    /// A message of a timeline that comes again is stored again, and ends belong to the newest timeline
+    EventsForgotten,
     /// An alarm is dated when a server notices, and not when it was due
     AlarmsLate,
     /// Nobody is told of alarms and recoveries
@@ -218,10 +214,8 @@ impl Broken {
             Broken::MergeLoses => "merge.lose",
             Broken::EntryIsOne => "entry.one",
             Broken::AnotherNamespace => "namespace.ignore",
-            Broken::PaymentsForgotten => "debts.forget",
-            Broken::CountsRepeated => "record.skip_sequence",
-            Broken::EventsRepeated => "timelines.forget",
-            Broken::EndsAstray => "timelines.astray",
+            Broken::PaymentsForgotten => "debts.forget,outbox.counts.anew",
+            Broken::EventsForgotten => "timelines.forget,timelines.astray",
             Broken::AlarmsLate => "debts.late",
             Broken::AlarmsUntold => "debts.untold",
             Broken::DebtsMiscounted => "debts.skip,debts.open,debts.twice",
@@ -235,7 +229,6 @@ impl Broken {
         matches!(
             self,
             Self::PaymentsForgotten
-                | Self::CountsRepeated
                 | Self::AlarmsLate
                 | Self::AlarmsUntold
                 | Self::DebtsMiscounted
@@ -245,7 +238,7 @@ impl Broken {
 
     /// Whether it concerns timelines.
     pub(crate) fn is_of_timelines(self) -> bool {
-        matches!(self, Self::EventsRepeated | Self::EndsAstray)
+        self == Self::EventsForgotten
     }
 
     /// The resolution that shows it for sure, if not all of them do.

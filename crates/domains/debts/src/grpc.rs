@@ -8,12 +8,13 @@
 mod messages;
 mod payment;
 
-use tally_access::Caller;
+use jiff::Timestamp;
+use tally_access::{Caller, Scope};
 use tally_producers::stream;
 use tally_proto::tally::debts::v1 as proto;
 use tally_proto::tally::debts::v1::debt_service_server::{DebtService, DebtServiceServer};
 use tally_proto::tally::debts::v1::pay_result::Result as PayResult;
-use tally_runtime::tell;
+use tally_runtime::{Kind, tell};
 use tally_serve::Needs;
 use tonic::{Request, Response, Status};
 
@@ -22,7 +23,9 @@ use self::messages::{
 };
 use crate::error::Error;
 use crate::ledger::Done;
-use crate::service::{Service, Shown};
+use crate::model::Debt;
+use crate::service::{Service, Shown, next_before};
+use crate::state::Standing;
 use crate::store::cursor;
 
 /// What the methods need.
@@ -39,7 +42,12 @@ pub(crate) const DEBT_SERVICE: &[(&str, Needs)] = &[
     ("ListPayments", Needs::Read),
     ("ListRuns", Needs::Read),
     ("ListFlips", Needs::Read),
+    ("RenewBadges", Needs::Admin),
 ];
+
+/// In the order of counts.
+const STATUSES: [Standing; 5] =
+    [Standing::New, Standing::Up, Standing::Down, Standing::Paused, Standing::Late];
 
 /// How many payments one call may bring.
 const PAYMENTS_MAX: usize = 1_000;
@@ -63,7 +71,7 @@ impl DebtService for Service {
         let definition = request.into_inner().definition.unwrap_or_default();
         let definition = self.define(written(definition)?)?;
         let (debt, is_repeated) = self.add(caller.namespace(), definition).await?;
-        let debt = Some(shown(&debt, &caller));
+        let debt = Some(shown(&debt, &caller, self.now()));
         Ok(Response::new(proto::AddDebtResponse { debt, is_repeated }))
     }
 
@@ -74,8 +82,9 @@ impl DebtService for Service {
         let caller = Caller::of(request.extensions()).clone();
         let proto::UpdateDebtRequest { debt, definition } = request.into_inner();
         let definition = written(definition.unwrap_or_default())?;
-        let debt = self.redefine(Self::named(caller.namespace(), &debt), definition).await?;
-        Ok(Response::new(proto::UpdateDebtResponse { debt: Some(shown(&debt, &caller)) }))
+        let done = self.redefine(Self::named(caller.namespace(), &debt), definition).await?;
+        let (debt, is_unchanged) = (shown(&done.debt, &caller, self.now()), done.is_repeated);
+        Ok(Response::new(proto::UpdateDebtResponse { debt: Some(debt), is_unchanged }))
     }
 
     async fn list_debts(
@@ -83,11 +92,26 @@ impl DebtService for Service {
         request: Request<proto::ListDebtsRequest>,
     ) -> Answer<proto::ListDebtsResponse> {
         let caller = Caller::of(request.extensions()).clone();
-        let listing = read_listing(caller.namespace(), request.into_inner())?;
+        let request = request.into_inner();
+        let with_secrets = request.with_secrets;
+        if with_secrets && !caller.may(Scope::Admin) {
+            let why = "with_secrets: whole URLs are for keys of the scope admin";
+            return Err(Error::Refused(Kind::PermissionDenied, why.to_owned()).into());
+        }
+        let listing = read_listing(caller.namespace(), request)?;
         let (debts, last) = self.list(&listing).await?;
         let next = last.as_ref().map_or_else(String::new, cursor);
-        let counts = self.counts(caller.namespace()).await?.to_vec();
-        let debts = debts.iter().map(|debt| shown(debt, &caller)).collect();
+        let counts = self.counts(caller.namespace()).await?;
+        let counts = STATUSES.map(|standing| counts.of(standing)).to_vec();
+        let now = self.now();
+        let one = |debt: &Debt| {
+            let mut one = shown(debt, &caller, now);
+            if let Some(definition) = one.definition.as_mut().filter(|_| with_secrets) {
+                definition.notify.clone_from(&debt.definition.notify);
+            }
+            one
+        };
+        let debts = debts.iter().map(one).collect();
         Ok(Response::new(proto::ListDebtsResponse { debts, next, counts }))
     }
 
@@ -99,7 +123,7 @@ impl DebtService for Service {
         let named = Self::named(caller.namespace(), &request.into_inner().debt);
         let Shown { debt, runs, next, badge } = self.show(&named).await?;
         Ok(Response::new(proto::ShowDebtResponse {
-            debt: Some(shown(&debt, &caller)),
+            debt: Some(shown(&debt, &caller, self.now())),
             runs: runs.into_iter().map(run).collect(),
             next: next.into_iter().map(at).collect(),
             badge,
@@ -112,7 +136,7 @@ impl DebtService for Service {
     ) -> Answer<proto::PauseDebtResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let named = Self::named(caller.namespace(), &request.into_inner().debt);
-        let debt = Some(shown(&self.pause(named).await?, &caller));
+        let debt = Some(shown(&self.pause(named).await?, &caller, self.now()));
         Ok(Response::new(proto::PauseDebtResponse { debt }))
     }
 
@@ -122,7 +146,7 @@ impl DebtService for Service {
     ) -> Answer<proto::ResumeDebtResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let named = Self::named(caller.namespace(), &request.into_inner().debt);
-        let debt = Some(shown(&self.resume(named).await?, &caller));
+        let debt = Some(shown(&self.resume(named).await?, &caller, self.now()));
         Ok(Response::new(proto::ResumeDebtResponse { debt }))
     }
 
@@ -132,7 +156,7 @@ impl DebtService for Service {
     ) -> Answer<proto::ForgetDebtResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let named = Self::named(caller.namespace(), &request.into_inner().debt);
-        let debt = Some(shown(&self.forget(&named).await?, &caller));
+        let debt = Some(shown(&self.forget(&named).await?, &caller, self.now()));
         Ok(Response::new(proto::ForgetDebtResponse { debt }))
     }
 
@@ -140,7 +164,7 @@ impl DebtService for Service {
         let caller = Caller::of(request.extensions()).clone();
         let payment = self.read_payment(&caller, request.into_inner())?;
         let paid = Service::pay(self, vec![payment]).await?.pop().ok_or(Error::Panicked)?;
-        Ok(Response::new(paid_response(paid?, &caller)))
+        Ok(Response::new(paid_response(paid?, &caller, self.now())))
     }
 
     async fn pay_all(
@@ -164,7 +188,7 @@ impl DebtService for Service {
         let mut results: Vec<_> = paid
             .into_iter()
             .map(|paid| match paid {
-                Ok(done) => PayResult::Paid(paid_response(done, &caller)),
+                Ok(done) => PayResult::Paid(paid_response(done, &caller, self.now())),
                 Err(error) => PayResult::Refusal(refusal(&error)),
             })
             .collect();
@@ -183,9 +207,11 @@ impl DebtService for Service {
         let namespace = Caller::of(request.extensions()).namespace();
         let proto::ListPaymentsRequest { debt, limit, before } = request.into_inner();
         let debt = self.find(&Self::named(namespace, &debt)).await?;
-        let payments = self.payments(&debt, read_before(before), read_limit(limit)?).await?;
+        let limit = read_limit(limit)?;
+        let payments = self.payments(&debt, read_before(before), limit).await?;
+        let next_before = next_before(&payments, limit, |payment| payment.number).unwrap_or(0);
         let payments = payments.into_iter().map(payment).collect();
-        Ok(Response::new(proto::ListPaymentsResponse { payments }))
+        Ok(Response::new(proto::ListPaymentsResponse { payments, next_before }))
     }
 
     async fn list_runs(
@@ -196,8 +222,7 @@ impl DebtService for Service {
         let proto::ListRunsRequest { debt, limit, before } = request.into_inner();
         let (debt, limit) = (self.find(&Self::named(namespace, &debt)).await?, read_limit(limit)?);
         let runs = self.runs(&debt, read_before(before), false, limit).await?;
-        let last = runs.last().filter(|_| runs.len() == limit as usize);
-        let next_before = last.map_or(0, |run| run.number);
+        let next_before = next_before(&runs, limit, |run| run.number).unwrap_or(0);
         let runs = runs.into_iter().map(run).collect();
         Ok(Response::new(proto::ListRunsResponse { runs, next_before }))
     }
@@ -209,9 +234,19 @@ impl DebtService for Service {
         let namespace = Caller::of(request.extensions()).namespace();
         let proto::ListFlipsRequest { debt, limit, before } = request.into_inner();
         let debt = self.find(&Self::named(namespace, &debt)).await?;
-        let flips = self.told_flips(&debt, read_before(before), read_limit(limit)?).await?;
+        let limit = read_limit(limit)?;
+        let flips = self.told_flips(&debt, read_before(before), limit).await?;
+        let next_before = next_before(&flips, limit, |told| told.flip.number).unwrap_or(0);
         let flips = flips.into_iter().map(flip).collect();
-        Ok(Response::new(proto::ListFlipsResponse { flips }))
+        Ok(Response::new(proto::ListFlipsResponse { flips, next_before }))
+    }
+
+    async fn renew_badges(
+        &self,
+        request: Request<proto::RenewBadgesRequest>,
+    ) -> Answer<proto::RenewBadgesResponse> {
+        Service::renew_badges(self, Caller::of(request.extensions()).namespace()).await?;
+        Ok(Response::new(proto::RenewBadgesResponse {}))
     }
 }
 
@@ -230,7 +265,15 @@ fn refusal(error: &Error) -> proto::Refusal {
     }
 }
 
-fn paid_response(done: Done, caller: &Caller) -> proto::PayResponse {
-    let Done { debt, payment, is_repeated, is_created } = done;
-    proto::PayResponse { debt: Some(shown(&debt, caller)), payment, is_repeated, is_created }
+fn paid_response(done: Done, caller: &Caller, now: Timestamp) -> proto::PayResponse {
+    let Done { debt, payment, noted, is_repeated, is_created } = done;
+    proto::PayResponse {
+        debt: Some(shown(&debt, caller, now)),
+        payment,
+        is_repeated,
+        is_created,
+        is_moot: noted.moot,
+        is_over_rate: noted.over_rate,
+        is_too_short: noted.too_short,
+    }
 }

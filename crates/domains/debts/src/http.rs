@@ -24,13 +24,13 @@ use tally_serve::api::{self, Api, Format, Mistakes, Parameters, Problem};
 pub(crate) use self::answers::kind;
 use self::describe::{
     ADD, AFTER, BEFORE, FLIPS, FORGET, LIMIT, LIMIT_ITEMS, LIST, ORDER, PAUSE, PAY, PAYMENTS,
-    RESUME, RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
+    RENEW_BADGES, RESUME, RUNS, SEARCH, SHOW, STATUS, STATUSES, TAG, UPDATE,
 };
 use crate::definition::Written;
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::model::Named;
-use crate::service::{Service, Shown};
+use crate::service::{Service, Shown, next_before};
 use crate::store::{Listing, cursor, read_cursor};
 
 /// How large the body of a definition may be.
@@ -57,7 +57,8 @@ impl Service {
             .route(&RESUME, post(resume).with_state(self.clone()))
             .routes(&[&PAYMENTS, &PAY], paid)
             .route(&RUNS, get(runs).with_state(self.clone()))
-            .route(&FLIPS, get(flips).with_state(self.clone()));
+            .route(&FLIPS, get(flips).with_state(self.clone()))
+            .route(&RENEW_BADGES, post(renew_badges).with_state(self.clone()));
         schemas::all().into_iter().fold(api, |api, (name, schema)| api.schema(name, schema))
     }
 }
@@ -88,7 +89,7 @@ async fn list(State(service): State<Service>, request: Request) -> Answer {
     let after = given.read(&AFTER, read_cursor);
     let listing = Listing {
         namespace: caller.namespace(),
-        statuses: statuses.into_iter().filter_map(answers::status_of).collect(),
+        standings: statuses.into_iter().filter_map(answers::standing_of).collect(),
         tags: given.all(&TAG).map(str::to_owned).collect(),
         search: given.one(&SEARCH).unwrap_or_default().to_lowercase(),
         by_slug: given.one(&ORDER).is_some(),
@@ -99,12 +100,13 @@ async fn list(State(service): State<Service>, request: Request) -> Answer {
     let (debts, last) = service.list(&listing).await?;
     let next = last.as_ref().map(cursor);
     let counts = service.counts(caller.namespace()).await?;
-    let items = debts.iter().map(|debt| answers::debt(debt, &caller)).collect();
-    let counts: Value = STATUSES
-        .iter()
-        .zip(counts)
-        .map(|(name, count)| ((*name).to_owned(), Value::from(count)))
-        .collect();
+    let now = service.now();
+    let items = debts.iter().map(|debt| answers::debt(debt, &caller, now)).collect();
+    let count = |name: &&str| {
+        let count = answers::standing_of(name).map(|standing| counts.of(standing));
+        ((*name).to_owned(), Value::from(count))
+    };
+    let counts: Value = STATUSES.iter().map(count).collect();
     let answer = json!({"debts": Value::Array(items), "next": next, "counts": counts});
     Ok(answers::list(request.headers(), format, "debts", &answer))
 }
@@ -115,7 +117,7 @@ async fn add(State(service): State<Service>, request: Request) -> Answer {
     let definition = service.define(written)?;
     let (debt, is_repeated) = service.add(caller.namespace(), definition).await?;
     let status = if is_repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, api::json(&answers::debt(&debt, &caller))).into_response())
+    Ok((status, api::json(&answers::debt(&debt, &caller, service.now()))).into_response())
 }
 
 async fn show(
@@ -126,7 +128,7 @@ async fn show(
     let caller = Caller::of(request.extensions()).clone();
     Parameters::of(request.uri().query(), SHOW.parameters).check()?;
     let Shown { debt, runs, next, badge } = service.show(&named(&request, &debt)).await?;
-    let mut answer = answers::debt(&debt, &caller);
+    let mut answer = answers::debt(&debt, &caller, service.now());
     answer["runs"] = runs.iter().map(answers::run).collect();
     answer["next"] = next.iter().map(ToString::to_string).collect();
     answer["badge"] = badge.into();
@@ -140,8 +142,8 @@ async fn update(
 ) -> Answer {
     let (caller, named) = (Caller::of(request.extensions()).clone(), named(&request, &debt));
     let written: Written = api::json_of(request, DEFINITION_BYTES_MAX).await?;
-    let debt = service.redefine(named, written).await?;
-    Ok(api::json(&answers::debt(&debt, &caller)))
+    let debt = service.redefine(named, written).await?.debt;
+    Ok(api::json(&answers::debt(&debt, &caller, service.now())))
 }
 
 async fn forget(
@@ -151,7 +153,7 @@ async fn forget(
 ) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     let debt = service.forget(&named(&request, &debt)).await?;
-    Ok(api::json(&answers::debt(&debt, &caller)))
+    Ok(api::json(&answers::debt(&debt, &caller, service.now())))
 }
 
 async fn pause(
@@ -161,7 +163,7 @@ async fn pause(
 ) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     let debt = service.pause(named(&request, &debt)).await?;
-    Ok(api::json(&answers::debt(&debt, &caller)))
+    Ok(api::json(&answers::debt(&debt, &caller, service.now())))
 }
 
 async fn resume(
@@ -171,7 +173,12 @@ async fn resume(
 ) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     let debt = service.resume(named(&request, &debt)).await?;
-    Ok(api::json(&answers::debt(&debt, &caller)))
+    Ok(api::json(&answers::debt(&debt, &caller, service.now())))
+}
+
+async fn renew_badges(State(service): State<Service>, request: Request) -> Answer {
+    service.renew_badges(Caller::of(request.extensions()).namespace()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// What a list of a debt's items is asked for.
@@ -234,10 +241,4 @@ async fn flips(
     let items: Vec<_> = flips.iter().map(answers::flip).collect();
     let answer = json!({"flips": items, "next_before": next});
     Ok(answers::list(request.headers(), format, "flips", &answer))
-}
-
-/// Before which number the rest of a list begins, if there may be one: the first number is 1.
-fn next_before<T>(items: &[T], limit: u32, number: impl Fn(&T) -> i64) -> Option<i64> {
-    let last = items.last().filter(|_| items.len() == limit as usize);
-    last.map(number).filter(|number| *number > 1)
 }

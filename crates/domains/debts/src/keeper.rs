@@ -23,10 +23,9 @@ const SWEPT_MAX: u32 = 500;
 const LAG: SignedDuration = SignedDuration::from_secs(2);
 /// When it is overdue, so that the server is not ready.
 const SWEEP_OVERDUE_AFTER: Duration = Duration::from_secs(5 * 60);
-/// How often all debts are read for what a server has stored whose clock was far ahead.
-const MENDING_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
-/// How often old payments are deleted, and how many rows at once.
-const PRUNING_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+/// How often old payments are deleted, and all debts are read for what a server has stored whose clock was far ahead.
+const TIDYING_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+/// How many rows are deleted at once.
 const PRUNED_MAX: u32 = 1_000;
 
 /// Sweeps and prunes. Clones share everything.
@@ -61,13 +60,13 @@ impl Keeper {
         Self { store, watch, clock, held, retention_days, pruned, mended, told, chore, notice }
     }
 
-    /// Sweeps what is overdue, and notes that debts are watched; prunes once an hour.
+    /// Sweeps what is overdue, and notes that debts are watched; prunes now and then.
     pub(crate) async fn tick(&self) -> Result<Next, Error> {
         let now = self.clock.now();
         // A debt that cannot be swept is no reason to sweep the others later.
         drop(self.sweep_at(now).await?);
         let mut pruned = self.pruned.lock().await;
-        if pruned.is_none_or(|last| now.duration_since(last).abs() >= PRUNING_INTERVAL) {
+        if pruned.is_none_or(|last| now.duration_since(last).abs() >= TIDYING_INTERVAL) {
             self.prune(now).await?;
             *pruned = Some(now);
         }
@@ -165,7 +164,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Takes back, once an hour, what a server has stored whose clock was far ahead: a debt that nobody pays any
+    /// Takes back, now and then, what a server has stored whose clock was far ahead: a debt that nobody pays any
     /// more would be overdue too late.
     async fn mend(
         &self,
@@ -177,7 +176,7 @@ impl Keeper {
         // A clock that has just been put back may be the wrong one, as of a machine that wakes up.
         let last = mended.map_or(now, |last| last.min(now));
         *mended = Some(last);
-        if now.duration_since(last) < MENDING_INTERVAL {
+        if now.duration_since(last) < TIDYING_INTERVAL {
             return Ok(());
         }
         let ahead = now.saturating_add(CLOCK_AHEAD_MAX).unwrap_or(Timestamp::MAX);

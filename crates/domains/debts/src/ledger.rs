@@ -10,8 +10,11 @@ use tally_runtime::{Kind as ErrorKind, chain, faults};
 use uuid::Uuid;
 
 use crate::definition::Definition;
-use crate::model::{Deadline, Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, words};
-use crate::state::{self, Flip, Gap, Run, RunChange, State, Swept};
+use crate::model::{
+    Deadline, Debt, KeptFlip, KeptPayment, KeptRun, Named, Payment, flags_of, noted_of, words,
+};
+use crate::state::{self, Flip, Gap, Noted, Run, RunChange, State, Swept};
+use crate::store::subjects;
 use crate::terms::Terms;
 
 /// What is to be done with a debt.
@@ -50,7 +53,9 @@ pub(crate) struct Done {
     pub(crate) debt: Debt,
     /// The number of the payment.
     pub(crate) payment: i64,
-    /// It was stored before.
+    /// What is noted of the payment.
+    pub(crate) noted: Noted,
+    /// It was stored before; of terms, that they are what they were.
     pub(crate) is_repeated: bool,
     /// The payment has made the debt.
     pub(crate) is_created: bool,
@@ -82,6 +87,8 @@ pub(crate) struct Loaded {
 pub(crate) struct Known {
     pub(crate) number: i64,
     pub(crate) fingerprint: i64,
+    /// What is noted of it.
+    pub(crate) flags: i64,
 }
 
 /// What is written.
@@ -99,6 +106,8 @@ pub(crate) struct Changes {
     pub(crate) runs: Vec<KeptRun>,
     pub(crate) flips: Vec<KeptFlip>,
     pub(crate) events: Vec<Event>,
+    /// Whose events go, before the new ones.
+    pub(crate) subjects_gone: Vec<Uuid>,
     /// What is to be counted as requests.
     pub(crate) counts: Vec<Count>,
     /// One for each deed.
@@ -112,7 +121,7 @@ pub(crate) type Tell = Arc<dyn Fn(&Debt, &KeptFlip) -> Vec<Event> + Send + Sync>
 type Turn = fn(&Terms, &State, &[Run], Timestamp, &[Gap]) -> Option<Swept>;
 
 /// Does deeds, in order.
-struct Ledger<'a> {
+struct Judge<'a> {
     loaded: Loaded,
     changes: Changes,
     /// Which debts have changed, with the deadlines that the database has, and which runs.
@@ -124,7 +133,7 @@ struct Ledger<'a> {
 
 /// Judges deeds, in order, and says what is to be written.
 pub(crate) fn judge(loaded: Loaded, deeds: &[Deed], now: Timestamp, tell: &Tell) -> Changes {
-    let mut ledger = Ledger {
+    let mut judge = Judge {
         loaded,
         changes: Changes::default(),
         debts: BTreeMap::new(),
@@ -133,10 +142,10 @@ pub(crate) fn judge(loaded: Loaded, deeds: &[Deed], now: Timestamp, tell: &Tell)
         tell,
     };
     for (at, deed) in deeds.iter().enumerate() {
-        let outcome = ledger.one(at, deed);
-        ledger.changes.outcomes.push(outcome);
+        let outcome = judge.one(at, deed);
+        judge.changes.outcomes.push(outcome);
     }
-    ledger.finish()
+    judge.finish()
 }
 
 // === impl Loaded ===
@@ -156,9 +165,9 @@ impl Loaded {
     }
 }
 
-// === impl Ledger ===
+// === impl Judge ===
 
-impl Ledger<'_> {
+impl Judge<'_> {
     fn one(&mut self, at: usize, deed: &Deed) -> Outcome {
         if self.loaded.too_many.contains(&at) {
             return Outcome::TooMany;
@@ -213,7 +222,8 @@ impl Ledger<'_> {
         }
         debt.payments += if faults::is_on("debts.skip") { 2 } else { 1 };
         let (id, number) = (debt.id, debt.payments);
-        let known = Known { number, fingerprint: payment.fingerprint };
+        let (fingerprint, noted) = (payment.fingerprint, paid.noted);
+        let known = Known { number, fingerprint, flags: flags_of(&noted) };
         self.loaded.known.insert((id, payment.once), known);
         if let Some(once) = payment.run_once {
             self.loaded.known.insert((id, once), known);
@@ -222,16 +232,16 @@ impl Ledger<'_> {
             debt: id,
             number,
             payment: Arc::clone(payment),
-            noted: paid.noted,
+            noted,
         });
         let is_created = self.loaded.created.remove(&id);
         let debt = self.take(debt, paid.state, paid.runs, paid.flips);
-        Outcome::Done(Box::new(Done { debt, payment: number, is_repeated: false, is_created }))
+        Outcome::Done(Box::new(Done { payment: number, noted, is_created, ..unpaid(debt) }))
     }
 
     fn repeated(&self, debt: Debt, known: Known) -> Outcome {
-        let payment = known.number;
-        Outcome::Done(Box::new(Done { debt, payment, is_repeated: true, is_created: false }))
+        let (payment, noted) = (known.number, noted_of(known.flags, None, None));
+        Outcome::Done(Box::new(Done { payment, noted, is_repeated: true, ..unpaid(debt) }))
     }
 
     fn turn(&mut self, debt: Debt, turn: Turn) -> Outcome {
@@ -251,9 +261,15 @@ impl Ledger<'_> {
         let runs = self.runs_of(&debt);
         let (old, new) = (&debt.definition.terms, &definition.terms);
         let amended = state::amend(old, new, &debt.state, &runs, self.now, &self.loaded.gaps);
+        let is_repeated = debt.definition == *definition;
+        // Who is to be notified no more is told of nothing more.
+        let told: HashSet<_> = subjects(debt.id, definition).collect();
+        let gone = subjects(debt.id, &debt.definition).filter(|subject| !told.contains(subject));
+        self.changes.subjects_gone.extend(gone);
         debt.definition = definition.clone();
         self.changes.redefined.insert(debt.id);
-        done(self.swept(debt, amended))
+        let debt = self.swept(debt, amended);
+        Outcome::Done(Box::new(Done { is_repeated, ..unpaid(debt) }))
     }
 
     /// Takes over what has become of a debt, and returns it.
@@ -330,7 +346,11 @@ impl Ledger<'_> {
 }
 
 fn done(debt: Debt) -> Outcome {
-    Outcome::Done(Box::new(Done { debt, payment: 0, is_repeated: false, is_created: false }))
+    Outcome::Done(Box::new(unpaid(debt)))
+}
+
+fn unpaid(debt: Debt) -> Done {
+    Done { debt, payment: 0, noted: Noted::default(), is_repeated: false, is_created: false }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `counted.rs` | what payments and alarms are counted under, as requests |
-//! | `definition.rs` | what is agreed of a debt, as it is written, and what is wrong with it |
+//! | `definition.rs`, `definition/` | what is agreed of a debt, as it is written, and what is wrong with it |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `doors.rs`, `doors/` | the HTTP of other products |
 //! | `error.rs` | what can go wrong, and what it means to the caller |

@@ -27,14 +27,14 @@ use uuid::Uuid;
 use self::badge::KnownBadges;
 pub(crate) use self::badge::{BADGE_PATH, Badge};
 pub(crate) use self::pay::Said;
-pub(crate) use self::read::{Shown, ToldFlip};
+pub(crate) use self::read::{Shown, ToldFlip, next_before};
 use crate::definition::{Definition, Written, Wrong};
 use crate::domain::NAME;
 use crate::error::Error;
 use crate::event;
 use crate::held::Held;
 use crate::keeper::Keeper;
-use crate::ledger::{Deed, Outcome};
+use crate::ledger::{Deed, Done, Outcome};
 use crate::model::{Debt, KeptFlip, Named, NewDebt, Which};
 use crate::schedule::whole_micros;
 use crate::settings::Settings;
@@ -177,14 +177,14 @@ impl Service {
     /// Gives a debt the terms that are written.
     ///
     /// An address to notify that is given without what may be a secret, as answers have it, stays what it is.
-    pub(crate) async fn redefine(&self, named: Named, mut written: Written) -> Result<Debt, Error> {
+    pub(crate) async fn redefine(&self, named: Named, mut written: Written) -> Result<Done, Error> {
         self.find(&named).await?.definition.restore(&mut written.notify);
         let definition = self.define(written)?;
         self.update(named, definition).await
     }
 
-    /// Gives a debt other terms.
-    pub(crate) async fn update(&self, named: Named, definition: Definition) -> Result<Debt, Error> {
+    /// Gives a debt other terms. Says whether they are what they were.
+    pub(crate) async fn update(&self, named: Named, definition: Definition) -> Result<Done, Error> {
         let known = self.find(&named).await?.definition;
         if definition.terms.schedule != known.terms.schedule {
             definition.check_deadline(self.now()).map_err(Error::Wrong)?;
@@ -200,7 +200,7 @@ impl Service {
             return Err(Error::Refused(Kind::AlreadyExists, text));
         }
         let outcome = settled.map_err(Error::store("change a debt"))?;
-        self.done(&named, outcome).map(|done| done.debt)
+        self.done(&named, outcome)
     }
 
     /// Pauses a debt.
@@ -221,7 +221,7 @@ impl Service {
     /// Forgets a debt. Returns it as it was.
     pub(crate) async fn forget(&self, named: &Named) -> Result<Debt, Error> {
         let debt = self.find(named).await?;
-        let removed = self.store.remove(&debt, self.receivers(&debt)).await;
+        let removed = self.store.remove(&debt).await;
         removed.map_err(Error::store("forget a debt"))?;
         Ok(debt)
     }

@@ -25,8 +25,9 @@ use tally_store::Database;
 use tally_store::retry::Policy;
 use uuid::Uuid;
 
-pub(crate) use self::listing::{Listing, Numbered, Place, cursor, read_cursor};
+pub(crate) use self::listing::{Counts, Listing, Numbered, Place, cursor, read_cursor};
 use self::told::{Told, creations, named};
+use crate::definition::Definition;
 use crate::ledger::{Changes, Deed, Loaded, Outcome, Tell, judge};
 use crate::metrics::{Measured, Seen};
 use crate::model::{Debt, KeptFlip, KeptRun, Named, NewDebt, ShownPayment};
@@ -137,9 +138,10 @@ impl Store {
         }
     }
 
-    /// Removes a debt, all that belongs to it, and its events for these receivers. Safe to repeat.
-    pub(crate) async fn remove(&self, debt: &Debt, receivers: Vec<Receiver>) -> Result<()> {
-        let subjects: Vec<_> = receivers.iter().map(|to| subject(debt.id, to)).collect();
+    /// Removes a debt, all that belongs to it, and its events, whether their receivers are still allowed or not.
+    /// Safe to repeat.
+    pub(crate) async fn remove(&self, debt: &Debt) -> Result<()> {
+        let subjects: Vec<_> = subjects(debt.id, &debt.definition).collect();
         match &self.database {
             Database::Postgres(database) => {
                 let once = || postgres::remove(database, debt, &subjects);
@@ -180,35 +182,19 @@ impl Store {
         }
     }
 
-    /// Debts that are late, of many those that have been so for the longest, in order of their slugs.
-    pub(crate) async fn late(
+    /// How many debts of a namespace, or of all, stand how at this moment.
+    pub(crate) async fn counts(
         &self,
-        namespace: Namespace,
+        namespace: Option<Namespace>,
         now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Debt>> {
+    ) -> Result<Counts> {
         match &self.database {
             Database::Postgres(database) => {
-                let once = || postgres::late(database, namespace, now, limit);
-                Policy::short("list late debts").run(once).await
-            }
-            Database::Sqlite(database) => {
-                database
-                    .read(move |connection| sqlite::late(connection, namespace, now, limit))
-                    .await
-            }
-        }
-    }
-
-    /// How many debts of each status there are in a namespace, or in all.
-    pub(crate) async fn counts(&self, namespace: Option<Namespace>) -> Result<[i64; 4]> {
-        match &self.database {
-            Database::Postgres(database) => {
-                let once = || postgres::counts(database, namespace);
+                let once = || postgres::counts(database, namespace, now);
                 Policy::short("count debts").run(once).await
             }
             Database::Sqlite(database) => {
-                database.read(move |connection| sqlite::counts(connection, namespace)).await
+                database.read(move |connection| sqlite::counts(connection, namespace, now)).await
             }
         }
     }
@@ -363,6 +349,12 @@ impl Store {
 /// receiver does not wait for another.
 pub(crate) fn subject(debt: Uuid, to: &Receiver) -> Uuid {
     tally_runtime::hash::of(&[debt.as_bytes(), to.url().as_bytes()])
+}
+
+/// The subjects of all that are notified.
+pub(crate) fn subjects(debt: Uuid, definition: &Definition) -> impl Iterator<Item = Uuid> + '_ {
+    let receivers = definition.notify.iter().filter_map(|url| url.parse().ok());
+    receivers.map(move |to: Receiver| subject(debt, &to))
 }
 
 /// The gap before now, if the last sweep is so long ago.

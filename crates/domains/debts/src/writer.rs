@@ -12,7 +12,7 @@ use crate::store::Store;
 
 /// How much longer an attempt waits for the database's own word that it took too long.
 const ATTEMPT_GRACE: Duration = Duration::from_secs(2);
-/// The memory of a deed beside its texts.
+/// The memory of a deed beside its body and the definition of a debt that it may make.
 const DEED_BYTES: usize = 1 << 10;
 
 /// What one call brings.
@@ -36,7 +36,10 @@ impl Rows for Deeds {
 
     fn bytes(&self) -> usize {
         let of_deed = |deed: &Deed| match deed {
-            Deed::Pay(payment) => DEED_BYTES + payment.body.len(),
+            Deed::Pay(payment) => {
+                let create = payment.create.as_ref().map(|new| new.definition.bytes());
+                DEED_BYTES + payment.body.len() + create.unwrap_or_default()
+            }
             _ => DEED_BYTES,
         };
         self.0.iter().map(of_deed).sum()
@@ -68,5 +71,51 @@ impl Sink for Writer {
         let mut outcomes = settled?.into_iter();
         let of_chunk = |chunk: &Deeds| outcomes.by_ref().take(chunk.0.len()).collect();
         Ok(batch.chunks.iter().map(of_chunk).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tally_runtime::Namespace;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::definition::Written;
+    use crate::model::{Named, NewDebt, Payment, Which};
+    use crate::state::Kind;
+
+    /// What waits is bounded by its bytes, so all that may be large is counted.
+    #[test]
+    fn what_a_payment_brings_is_counted() {
+        let (text, id) = ("x".repeat(10_000), Uuid::nil());
+        let written = Written {
+            slug: "a".to_owned(),
+            description: text.clone(),
+            notify: vec![format!("https://a/{}", "y".repeat(1_900)); 10],
+            ..Written::default()
+        };
+        let definition = written.check(None).expect("it is right");
+        let namespace = Namespace::DEFAULT;
+        let create = NewDebt { badge_secret: id, id, ping_id: id, namespace, definition };
+        let payment = |create| Payment {
+            to: Named { namespace, which: Which::Number(1) },
+            create,
+            kind: Kind::Success,
+            run: None,
+            exit_status: None,
+            received: jiff::Timestamp::UNIX_EPOCH,
+            said: None,
+            took: None,
+            body: text.clone().into_bytes(),
+            body_bytes: 10_000,
+            key_name: String::new(),
+            source: String::new(),
+            once: id,
+            run_once: None,
+            fingerprint: 0,
+        };
+        let bytes = |create| Deeds(vec![Deed::Pay(Arc::new(payment(create)))]).bytes();
+        assert_eq!(bytes(None), 10_000 + DEED_BYTES);
+        assert!(bytes(Some(Box::new(create))) > 10_000 + DEED_BYTES + 10_000 + 10 * 1_900);
     }
 }

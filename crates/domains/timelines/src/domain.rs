@@ -48,6 +48,7 @@ impl Service {
             .grpc(self.timeline_service(), grpc::TIMELINE_SERVICE)
             .grpc(self.trace_service(), TRACE_SERVICE)
             .api(self.api())
+            .foreign(self.foreign())
             .pages(self.pages())
             .foreign(self.traces())
     }

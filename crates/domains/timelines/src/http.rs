@@ -11,7 +11,7 @@
 pub(crate) mod answers;
 mod describe;
 mod export;
-mod record;
+pub(crate) mod record;
 mod schemas;
 
 use axum::extract::{Path, Request, State};

@@ -161,8 +161,7 @@ impl Ledger<'_> {
             return Outcome::Refused(ErrorKind::Unavailable, text);
         };
         let known = self.loaded.known.get(&(context.id, message.once)).copied();
-        // A fault that stores what comes again.
-        if let Some(known) = known.filter(|_| !faults::is_on("timelines.forget")) {
+        if let Some(known) = known {
             return match self.loaded.timelines.get(&known.timeline) {
                 _ if known.fingerprint != message.fingerprint => Outcome::OtherContent,
                 Some(timeline) => done(timeline, true),
@@ -224,7 +223,10 @@ impl Ledger<'_> {
         let known = Known { timeline: timeline.id, fingerprint: message.fingerprint };
         self.loaded.known.insert((context.id, message.once), known);
         let (context, once) = (context.id, message.once);
-        self.messages.push(KeptMessage { context, once, known, received: message.received });
+        // A fault that stores what comes again.
+        if !faults::is_on("timelines.forget") {
+            self.messages.push(KeptMessage { context, once, known, received: message.received });
+        }
         self.timelines.insert(timeline.id);
         let outcome = done(&timeline, false);
         self.loaded.timelines.insert(timeline.id, timeline);

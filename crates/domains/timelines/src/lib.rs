@@ -2,11 +2,13 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `agent.rs`, `agent/` | messages that are kept, and handed on to a server |
 //! | `chart.rs`, `chart/` | a timeline as it is drawn: rows, bars, hierarchy, critical path; and as SVG |
 //! | `domain.rs` | the domain as an app lists it |
 //! | `error.rs` | what can go wrong, and what it means to the caller |
 //! | `export.rs`, `export/` | a timeline in the formats that viewers open |
 //! | `grpc.rs`, `grpc/` | `TimelineService`: between messages and service |
+//! | `hal.rs` | upto's HTTP for reading |
 //! | `http.rs`, `http/` | the HTTP API |
 //! | `keeper.rs` | what one server does for all: sweeping, and pruning |
 //! | `ledger.rs` | what messages make of timelines in one transaction: from what is there to what is written |
@@ -26,11 +28,13 @@
 //! | `udp.rs`, `udp/` | the door for datagrams |
 //! | `writer.rs` | messages on their way to the store |
 
+pub mod agent;
 mod chart;
 mod domain;
 mod error;
 mod export;
 mod grpc;
+mod hal;
 mod http;
 mod keeper;
 mod ledger;

@@ -19,7 +19,7 @@ use tally_serve::{Datagram, Datagrams, Seldom};
 
 use self::msgpack::Garbage;
 use crate::error::Error;
-use crate::message::{Message, Wrong};
+use crate::message::{Message, Written, Wrong};
 use crate::service::Service;
 
 const REFUSED: Metric = Metric::counter(
@@ -31,6 +31,11 @@ const REFUSED: Metric = Metric::counter(
 pub(crate) struct Door {
     service: Service,
     namespace: Namespace,
+    reader: Reader,
+}
+
+/// Reads datagrams, and counts those that are refused.
+pub(crate) struct Reader {
     refusals: Arc<Refusals>,
     seldom: Seldom,
 }
@@ -51,31 +56,30 @@ pub(crate) struct Refusals {
     unstored: Counter,
 }
 
-// === impl Door ===
+// === impl Reader ===
 
-impl Door {
-    pub(crate) fn new(service: Service, namespace: Namespace) -> Self {
-        let refusals = service.refusals();
-        Self { service, namespace, refusals, seldom: Seldom::default() }
+impl Reader {
+    pub(crate) fn new(refusals: Arc<Refusals>) -> Self {
+        Self { refusals, seldom: Seldom::default() }
     }
 
-    fn read(&self, datagram: &Datagram) -> Option<Message> {
-        let read = match upto::read(&datagram.bytes, datagram.from.ip()) {
-            Ok(read) => read,
+    /// What a datagram says, if it says something.
+    pub(crate) fn read(&self, datagram: &Datagram) -> Option<Written> {
+        let said = match upto::read(&datagram.bytes, datagram.from.ip()) {
+            Ok(said) => said,
             Err(garbage) => {
                 self.refusals.of_garbage(garbage).add(1);
                 self.note(datagram.from, &garbage);
                 return None;
             }
         };
-        match self.service.message(self.namespace, read, None, Wrong::new()) {
-            Ok(message) => Some(message),
-            Err(error) => {
-                self.refusals.wrong.add(1);
-                self.note(datagram.from, &error);
-                None
-            }
+        let wrong = said.wrong();
+        if !wrong.is_empty() {
+            self.refusals.wrong.add(1);
+            self.note(datagram.from, &Error::Wrong(wrong));
+            return None;
         }
+        Some(said)
     }
 
     /// The sender's mistake, for whoever runs the sender.
@@ -85,10 +89,19 @@ impl Door {
         }
     }
 
-    fn lost(&self, messages: u64, why: &Error) {
+    /// Messages were read, and are not kept.
+    pub(crate) fn lost(&self, messages: u64, why: &str) {
         self.refusals.unstored.add(messages);
-        let why = tell(why, why.kind());
         tracing::warn!(messages, why, "messages that came as datagrams are lost");
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    pub(crate) fn new(service: Service, namespace: Namespace) -> Self {
+        let reader = Reader::new(service.refusals());
+        Self { service, namespace, reader }
     }
 }
 
@@ -96,22 +109,27 @@ impl Door {
 impl Datagrams for Door {
     /// As many as one batch has are in the queue that all doors share; the others wait before it.
     async fn take(&self, datagrams: Vec<Datagram>) {
-        let messages: Vec<Message> = datagrams.iter().filter_map(|one| self.read(one)).collect();
+        let read = datagrams.iter().filter_map(|one| self.reader.read(one));
+        let messages = read
+            .filter_map(|said| self.service.message(self.namespace, said, None, Wrong::new()).ok());
+        let messages: Vec<Message> = messages.collect();
         let from = datagrams.first().map(|one| one.from);
         drop(datagrams);
         let count = messages.len() as u64;
         let results = match self.service.record(messages).await {
             Ok(results) => results,
-            Err(error) => return self.lost(count, &error),
+            Err(error) if count > 0 => return self.reader.lost(count, &tell(&error, error.kind())),
+            Err(_) => return,
         };
         for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            let refusals = &self.reader.refusals;
             match error.kind() {
-                Kind::ResourceExhausted => self.refusals.limit.add(1),
-                Kind::Unavailable | Kind::Internal => self.refusals.unstored.add(1),
-                _ => self.refusals.wrong.add(1),
+                Kind::ResourceExhausted => refusals.limit.add(1),
+                Kind::Unavailable | Kind::Internal => refusals.unstored.add(1),
+                _ => refusals.wrong.add(1),
             }
             if let Some(from) = from {
-                self.note(from, error);
+                self.reader.note(from, error);
             }
         }
     }

@@ -117,11 +117,16 @@ impl Counting {
     /// # Errors
     /// When the database fails. They are counted again later.
     pub async fn count(&self) -> Result<usize, Error> {
-        let Some(batch) = self.outbox.next_counts().await? else { return Ok(0) };
+        let Some(mut batch) = self.outbox.next_counts().await? else { return Ok(0) };
+        let number = batch.sequence;
+        // A fault that numbers a batch anew whenever it is counted.
+        if faults::is_on("outbox.counts.anew") {
+            (batch.producer, batch.sequence) = (new_producer(), 1);
+        }
         faults::point("outbox.counts.taken").await;
         self.counter.count(&batch).await?;
         faults::point("outbox.counts.counted").await;
-        self.outbox.remove_counts(batch.sequence).await?;
+        self.outbox.remove_counts(number).await?;
         Ok(batch.counts.len())
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn deliveries(
         receiver: row.get(2),
         body: row.get(3),
         created: row.get(4),
-        state: State::of(row.get(5), row.get(6), row.get(7)),
+        state: State::of(row.get(5), row.get(6), row.get(7), row.get(10)),
         attempts: row.get(8),
         answer: row.get(9),
     };

@@ -17,6 +17,9 @@ const URL_BYTES_MAX: usize = 2_000;
 /// dots behind it lead out of what is allowed.
 const AMBIGUOUS: [&str; 8] = ["\\", ";", "%00", "%25", "%2e", "%2f", "%3b", "%5c"];
 
+/// What stands for the path and the query of a URL where people see it.
+const LEFT_OUT: &str = "/\u{2026}";
+
 /// Where events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receiver {
@@ -67,7 +70,8 @@ impl Receiver {
         }
     }
 
-    /// What people see: format, scheme, host and port, because the rest may be a secret; or an address.
+    /// What people see: format, scheme, host and port, and `/…` for the rest, which may be a secret; or an address.
+    /// Nobody takes the former for a receiver.
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
@@ -127,9 +131,10 @@ impl Webhook {
         format!("{scheme}://{}", self.authority().to_ascii_lowercase())
     }
 
-    /// The same, with its format.
+    /// The same, with its format, and with a sign that something is left out.
     fn shown(&self) -> String {
-        format!("{}{}", self.format.prefix(), self.origin())
+        let rest = if self.target() == "/" { "" } else { LEFT_OUT };
+        format!("{}{}{rest}", self.format.prefix(), self.origin())
     }
 
     /// Whether it begins with this one: the same scheme, host and port, and whole segments of the path.
@@ -160,6 +165,11 @@ impl FromStr for Webhook {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         if text.len() > URL_BYTES_MAX {
             return Err("is longer than 2000 bytes");
+        }
+        if text.ends_with(LEFT_OUT) {
+            return Err(
+                "has /\u{2026} in place of its path, as it is shown because it may be a secret: write all of it",
+            );
         }
         if text.contains('#') {
             return Err("has a fragment (#), which no server sees");
@@ -252,7 +262,11 @@ mod tests {
         assert!(!format!("{one:?}").contains("/a/b"), "the path may be a secret");
         let one = receiver("slack+https://hooks.example.com/s3cret");
         assert_eq!((one.target(), &*one.origin()), ("/s3cret", "https://hooks.example.com"));
-        assert_eq!(one.shown(), "slack+https://hooks.example.com");
+        assert_eq!(one.shown(), "slack+https://hooks.example.com/\u{2026}");
+        let why = one.shown().parse::<Receiver>().expect_err("it is not all of it");
+        assert!(why.contains("write all of it"), "{why}");
+        assert_eq!(receiver("https://a/").shown(), "https://a", "nothing is left out");
+        assert_eq!(receiver("https://a/?b").shown(), "https://a/\u{2026}");
         assert_eq!(receiver(&one.url()), one, "the database has it so");
         let one = receiver("http://[::1]:8080");
         assert_eq!((one.host(), one.port(), one.target()), ("::1", 8080, "/"));

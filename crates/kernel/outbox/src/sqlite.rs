@@ -60,6 +60,7 @@ pub(crate) fn deliveries(
                 row.get::<_, Option<_>>(5)?.map(time),
                 row.get::<_, Option<_>>(6)?.map(time),
                 row.get(7)?,
+                row.get(10)?,
             ),
             attempts: row.get(8)?,
             answer: row.get(9)?,

@@ -50,7 +50,9 @@ pub(crate) struct Attempted {
 /// What becomes of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It waits for its next attempt, or for an earlier event of its subject.
+    /// An earlier event of its subject has to be done before.
+    Waiting,
+    /// It waits for its next attempt.
     Pending {
         /// When it is due.
         due: Timestamp,
@@ -189,9 +191,15 @@ impl Outbox {
 
 impl State {
     /// As the columns of the table say it.
-    pub(crate) fn of(due: Option<Timestamp>, done: Option<Timestamp>, is_delivered: bool) -> Self {
+    pub(crate) fn of(
+        due: Option<Timestamp>,
+        done: Option<Timestamp>,
+        is_delivered: bool,
+        is_waiting: bool,
+    ) -> Self {
         let at = done.unwrap_or_default();
         match due {
+            Some(_) if is_waiting => Self::Waiting,
             Some(due) => Self::Pending { due },
             None if is_delivered => Self::Delivered { at },
             None => Self::Dead { at },

@@ -36,22 +36,23 @@ pub struct Definition {
     /// How long a run may be silent.
     #[prost(message, optional, tag = "14")]
     pub heartbeat_limit: ::core::option::Option<::prost_types::Duration>,
-    /// More successes and failures than this in each rate_period count as failures. 0: as many as there are.
-    #[prost(uint32, tag = "15")]
-    pub rate_payments: u32,
+    /// More successes and failures than this, at least 1, in each rate_period count as failures. Unset: as many as
+    /// there are.
+    #[prost(uint32, optional, tag = "15")]
+    pub rate_payments: ::core::option::Option<u32>,
     #[prost(message, optional, tag = "16")]
     pub rate_period: ::core::option::Option<::prost_types::Duration>,
-    /// How many failures in a row raise the alarm. 0 is 1.
-    #[prost(uint32, tag = "17")]
-    pub failures_to_alarm: u32,
-    /// How many successes in a row end it. 0 is 1.
-    #[prost(uint32, tag = "18")]
-    pub successes_to_recover: u32,
+    /// How many failures in a row raise the alarm, from 1 to 720. Unset: 1.
+    #[prost(uint32, optional, tag = "17")]
+    pub failures_to_alarm: ::core::option::Option<u32>,
+    /// How many successes in a row end it, from 1 to 720. Unset: 1.
+    #[prost(uint32, optional, tag = "18")]
+    pub successes_to_recover: ::core::option::Option<u32>,
     /// What a run goes through: at most 50.
     #[prost(message, repeated, tag = "19")]
     pub stages: ::prost::alloc::vec::Vec<Stage>,
-    /// Where alarms and recoveries go, besides the server's --debts-notify: at most 10. In answers of the
-    /// server, URLs have no path and no query, which may be a secret.
+    /// Where alarms and recoveries go: at most 10. In answers of the server, /… stands for the path and the query of a
+    /// URL, which may be a secret. Given so to UpdateDebt, an address stays what it is.
     #[prost(string, repeated, tag = "20")]
     pub notify: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// A series of requests, as in "POST /backup": each success counts in it with status 200, each failure with
@@ -109,7 +110,7 @@ pub struct Debt {
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(enumeration = "Status", tag = "6")]
     pub status: i32,
-    /// Since when it stands so.
+    /// Since when it stands so; of one that is late, since when it was new or up.
     #[prost(message, optional, tag = "7")]
     pub since: ::core::option::Option<::prost_types::Timestamp>,
     /// How many payments there are.
@@ -157,6 +158,9 @@ pub struct UpdateDebtRequest {
 pub struct UpdateDebtResponse {
     #[prost(message, optional, tag = "1")]
     pub debt: ::core::option::Option<Debt>,
+    /// Whether it had these terms before, so that nothing has changed.
+    #[prost(bool, tag = "2")]
+    pub is_unchanged: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDebtsRequest {
@@ -179,6 +183,9 @@ pub struct ListDebtsRequest {
     /// meanwhile. Otherwise the overdue ones come first, then the late ones.
     #[prost(bool, tag = "6")]
     pub by_slug: bool,
+    /// With the whole URLs of notify. It needs a key of the scope admin: PERMISSION_DENIED.
+    #[prost(bool, tag = "7")]
+    pub with_secrets: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDebtsResponse {
@@ -291,6 +298,14 @@ pub struct PayResponse {
     /// Whether the debt was made by this payment.
     #[prost(bool, tag = "4")]
     pub is_created: bool,
+    /// Of the payment as it is stored: whether it changed nothing, exceeds the maximum rate, or ended a run that was
+    /// shorter than the minimum. With either of the last two, a success counts as a failure.
+    #[prost(bool, tag = "5")]
+    pub is_moot: bool,
+    #[prost(bool, tag = "6")]
+    pub is_over_rate: bool,
+    #[prost(bool, tag = "7")]
+    pub is_too_short: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PayAllRequest {
@@ -441,7 +456,7 @@ pub struct Delivery {
     /// What became of the last attempt, in a few words.
     #[prost(string, tag = "4")]
     pub answer: ::prost::alloc::string::String,
-    /// When the next attempt is due; one of the three is set. It may wait for an earlier event.
+    /// When the next attempt is due. Unset if there is none: it has arrived, is given up, or is_waiting.
     #[prost(message, optional, tag = "5")]
     pub due_at: ::core::option::Option<::prost_types::Timestamp>,
     /// Since when the receiver has it.
@@ -450,6 +465,9 @@ pub struct Delivery {
     /// Since when it is given up.
     #[prost(message, optional, tag = "7")]
     pub dead_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Whether the alarm or recovery before it has to arrive first, or be given up.
+    #[prost(bool, tag = "8")]
+    pub is_waiting: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPaymentsRequest {
@@ -466,6 +484,9 @@ pub struct ListPaymentsRequest {
 pub struct ListPaymentsResponse {
     #[prost(message, repeated, tag = "1")]
     pub payments: ::prost::alloc::vec::Vec<Payment>,
+    /// What before is to be to go on; 0: there are no more.
+    #[prost(int64, tag = "2")]
+    pub next_before: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRunsRequest {
@@ -501,7 +522,14 @@ pub struct ListFlipsRequest {
 pub struct ListFlipsResponse {
     #[prost(message, repeated, tag = "1")]
     pub flips: ::prost::alloc::vec::Vec<Flip>,
+    /// What before is to be to go on; 0: there are no more.
+    #[prost(int64, tag = "2")]
+    pub next_before: i64,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewBadgesRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RenewBadgesResponse {}
 /// Where a debt stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -515,6 +543,8 @@ pub enum Status {
     Down = 3,
     /// Payments are recorded; there are neither alarms nor recoveries.
     Paused = 4,
+    /// New or up otherwise, and what is due has not come, but it is not overdue yet.
+    Late = 5,
 }
 impl Status {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -528,6 +558,7 @@ impl Status {
             Self::Up => "STATUS_UP",
             Self::Down => "STATUS_DOWN",
             Self::Paused => "STATUS_PAUSED",
+            Self::Late => "STATUS_LATE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -538,6 +569,7 @@ impl Status {
             "STATUS_UP" => Some(Self::Up),
             "STATUS_DOWN" => Some(Self::Down),
             "STATUS_PAUSED" => Some(Self::Paused),
+            "STATUS_LATE" => Some(Self::Late),
             _ => None,
         }
     }
@@ -1049,6 +1081,32 @@ pub mod debt_service_client {
                 .insert(GrpcMethod::new("tally.debts.v1.DebtService", "ListFlips"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes every link of a badge of the namespace void; answers have new ones from then on. Another server may take
+        /// an old one for 10 seconds more.
+        pub async fn renew_badges(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RenewBadgesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewBadgesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.debts.v1.DebtService/RenewBadges",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("tally.debts.v1.DebtService", "RenewBadges"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1180,6 +1238,15 @@ pub mod debt_service_server {
             request: tonic::Request<super::ListFlipsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListFlipsResponse>,
+            tonic::Status,
+        >;
+        /// Makes every link of a badge of the namespace void; answers have new ones from then on. Another server may take
+        /// an old one for 10 seconds more.
+        async fn renew_badges(
+            &self,
+            request: tonic::Request<super::RenewBadgesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RenewBadgesResponse>,
             tonic::Status,
         >;
     }
@@ -1786,6 +1853,51 @@ pub mod debt_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListFlipsSvc(inner);
+                        let codec = crate::codec::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.debts.v1.DebtService/RenewBadges" => {
+                    #[allow(non_camel_case_types)]
+                    struct RenewBadgesSvc<T: DebtService>(pub Arc<T>);
+                    impl<
+                        T: DebtService,
+                    > tonic::server::UnaryService<super::RenewBadgesRequest>
+                    for RenewBadgesSvc<T> {
+                        type Response = super::RenewBadgesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RenewBadgesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DebtService>::renew_badges(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RenewBadgesSvc(inner);
                         let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

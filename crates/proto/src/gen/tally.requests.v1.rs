@@ -2237,7 +2237,7 @@ pub struct Event {
     pub body: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// When the next attempt is due. Set for an event that is on its way, and only then.
+    /// When the next attempt is due. Set for an event that is on its way and not is_waiting, and only then.
     #[prost(message, optional, tag = "4")]
     pub due_at: ::core::option::Option<::prost_types::Timestamp>,
     /// Since when the receiver has it.
@@ -2252,6 +2252,9 @@ pub struct Event {
     /// What became of the last attempt, in a few words.
     #[prost(string, tag = "8")]
     pub answer: ::prost::alloc::string::String,
+    /// Whether the event before it has to arrive first, or be given up.
+    #[prost(bool, tag = "9")]
+    pub is_waiting: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemoveRuleRequest {

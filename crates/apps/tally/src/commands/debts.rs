@@ -3,14 +3,18 @@
 //! | file | what it owns |
 //! |---|---|
 //! | `define.rs` | what is agreed of a debt, as flags and as a file |
+//! | `export.rs` | `tally debts export` |
 //! | `import.rs` | `tally debts import`: each line by itself, and all refusals |
-//! | `print.rs` | debts, payments, runs and flips in words |
+//! | `print.rs` | debts, payments, runs and flips as tables and lists |
 //! | `run.rs` | `tally debts run`: a command, its payments, and what could not be told |
+//! | `words.rs` | debts and payments in a few words |
 
 mod define;
+mod export;
 mod import;
 mod print;
 mod run;
+mod words;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,8 +71,9 @@ enum DebtsCommand {
     Resume(NamedArgs),
     /// Forget a debt, with its payments and runs
     Forget(NamedArgs),
-    Export(ExportArgs),
+    Export(export::ExportArgs),
     Import(import::ImportArgs),
+    RenewBadges(RenewBadgesArgs),
 }
 
 /// Add a debt
@@ -111,7 +116,7 @@ struct ChangeArgs {
 /// List the debts, the overdue ones first
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only debts that stand so; one that is late is new or up
+    /// Only debts that stand so
     #[arg(long, value_enum)]
     status: Vec<print::Status>,
 
@@ -179,13 +184,13 @@ struct PayArgs {
     server: ServerArgs,
 }
 
-/// Write all debts as JSON, one on each line
+/// Make all links of badges void, and others in their place
 ///
-/// `tally debts import` reads them. Where alarms go is not in it, as far as it may be
-/// a secret: of a URL only what stands before its path.
+/// For links that somebody has who is not to see how debts stand. `tally debts show` has
+/// the new ones. Another server may take an old one for 10 seconds more.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-struct ExportArgs {
+struct RenewBadgesArgs {
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -210,21 +215,25 @@ pub(crate) async fn run(args: DebtsArgs) -> anyhow::Result<ExitCode> {
         DebtsCommand::Pause(args) => pause(args).await,
         DebtsCommand::Resume(args) => resume(args).await,
         DebtsCommand::Forget(args) => forget(args).await,
-        DebtsCommand::Export(args) => export(args).await,
+        DebtsCommand::Export(args) => export::run(args).await,
         DebtsCommand::Import(args) => import::run(args).await,
+        DebtsCommand::RenewBadges(args) => renew_badges(args).await,
     }
 }
 
 async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
-    let definition = Some(args.definition.read(args.slug)?);
+    let definition = match args.definition.read(args.slug) {
+        Ok(definition) => Some(definition),
+        Err(why) => return Ok(output::wrong_usage(why)),
+    };
     let mut client = args.server.debts().await?;
     let call = client.add_debt(proto::AddDebtRequest { definition });
     let answer = args.server.answer_or_signal(call).await?;
     let answer = answer.map_err(|status| failed("add the debt", &status))?.into_inner();
     let debt = answer.debt.unwrap_or_default();
     let done = if answer.is_repeated { "is there already" } else { "added" };
-    say(format_args!("{done}: {}", print::brief(&debt)));
-    let slug = print::slug(&debt);
+    say(format_args!("{done}: {}", words::brief(&debt)));
+    let slug = words::slug(&debt);
     say(format_args!("pay it by: tally debts pay {slug}, or tally debts run {slug} -- COMMAND"));
     Ok(ExitCode::SUCCESS)
 }
@@ -237,21 +246,23 @@ async fn change(args: ChangeArgs) -> anyhow::Result<ExitCode> {
              --every 1h --grace 5m; `tally debts show` shows what holds now",
         ));
     }
-    let mut client = args.server.debts().await?;
-    let slug = match args.slug {
-        Some(slug) => slug,
-        None => {
-            let call = client.show_debt(proto::ShowDebtRequest { debt: args.debt.clone() });
-            let shown = args.server.answer(call).await;
-            let shown = shown.map_err(|status| failed("find the debt", &status))?.into_inner();
-            print::slug(&shown.debt.unwrap_or_default()).to_owned()
-        }
+    let mut definition = match args.definition.read(args.slug.unwrap_or_default()) {
+        Ok(definition) => definition,
+        Err(why) => return Ok(output::wrong_usage(why)),
     };
-    let definition = Some(args.definition.read(slug)?);
+    let mut client = args.server.debts().await?;
+    if definition.slug.is_empty() {
+        let call = client.show_debt(proto::ShowDebtRequest { debt: args.debt.clone() });
+        let shown = args.server.answer(call).await;
+        let shown = shown.map_err(|status| failed("find the debt", &status))?.into_inner();
+        words::slug(&shown.debt.unwrap_or_default()).clone_into(&mut definition.slug);
+    }
+    let definition = Some(definition);
     let call = client.update_debt(proto::UpdateDebtRequest { debt: args.debt, definition });
     let answer = args.server.answer_or_signal(call).await?;
     let answer = answer.map_err(|status| failed("change the debt", &status))?.into_inner();
-    say(format_args!("changed: {}", print::brief(&answer.debt.unwrap_or_default())));
+    let done = if answer.is_unchanged { "is so already" } else { "changed" };
+    say(format_args!("{done}: {}", words::brief(&answer.debt.unwrap_or_default())));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -316,8 +327,7 @@ async fn pay(args: PayArgs) -> anyhow::Result<ExitCode> {
     };
     let paid = tell(&args.server, request, PATIENCE, false).await;
     let paid = paid.map_err(Failed::into_error)?;
-    let repeated = if paid.is_repeated { "was paid already" } else { "paid" };
-    say(format_args!("{repeated}: {}", print::brief(&paid.debt.unwrap_or_default())));
+    say(words::paid(&paid));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -326,7 +336,7 @@ async fn pause(args: NamedArgs) -> anyhow::Result<ExitCode> {
     let call = client.pause_debt(proto::PauseDebtRequest { debt: args.debt });
     let answer = args.server.answer_or_signal(call).await?;
     let answer = answer.map_err(|status| failed("pause the debt", &status))?.into_inner();
-    say(format_args!("paused: {}", print::brief(&answer.debt.unwrap_or_default())));
+    say(format_args!("paused: {}", words::brief(&answer.debt.unwrap_or_default())));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -335,7 +345,7 @@ async fn resume(args: NamedArgs) -> anyhow::Result<ExitCode> {
     let call = client.resume_debt(proto::ResumeDebtRequest { debt: args.debt });
     let answer = args.server.answer_or_signal(call).await?;
     let answer = answer.map_err(|status| failed("resume the debt", &status))?.into_inner();
-    say(format_args!("resumed: {}", print::brief(&answer.debt.unwrap_or_default())));
+    say(format_args!("resumed: {}", words::brief(&answer.debt.unwrap_or_default())));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -346,26 +356,17 @@ async fn forget(args: NamedArgs) -> anyhow::Result<ExitCode> {
     let answer = answer.map_err(|status| failed("forget the debt", &status))?.into_inner();
     let debt = answer.debt.unwrap_or_default();
     let payments = plural(debt.payments, "payment");
-    say(format_args!("forgotten: {}, with {payments}", print::slug(&debt)));
+    say(format_args!("forgotten: {}, with {payments}", words::slug(&debt)));
     Ok(ExitCode::SUCCESS)
 }
 
-async fn export(args: ExportArgs) -> anyhow::Result<ExitCode> {
+async fn renew_badges(args: RenewBadgesArgs) -> anyhow::Result<ExitCode> {
     let mut client = args.server.debts().await?;
-    let mut request = proto::ListDebtsRequest { by_slug: true, ..Default::default() };
-    let mut out = output::stdout();
-    loop {
-        let answer = args.server.answer(client.list_debts(request.clone())).await;
-        let answer = answer.map_err(|status| failed("list the debts", &status))?.into_inner();
-        let definitions = answer.debts.into_iter().filter_map(|debt| debt.definition);
-        if !output::written(define::write_all(&mut out, definitions))? {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if answer.next.is_empty() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        request.after = answer.next;
-    }
+    let call = client.renew_badges(proto::RenewBadgesRequest {});
+    let answer = args.server.answer_or_signal(call).await?;
+    answer.map_err(|status| failed("renew the badges", &status))?;
+    say("renewed: the links of badges that were there are void");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn failed(what: &str, status: &Status) -> anyhow::Error {

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use self::child::Output;
 use self::spool::Spool;
+pub(crate) use self::spool::usual_folder;
 use crate::client::ServerArgs;
 use crate::client::patience::{Failed, once, patiently};
 use crate::output::{fail, say, visible, warn};

@@ -2,17 +2,25 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `agent.rs` | an agent, and how it hands messages on |
 //! | `draw.rs` | a timeline's chart in characters |
 //! | `export.rs` | a timeline in the formats that viewers open |
 //! | `import.rs`, `import/` | what another product knows of its runs |
 //! | `print.rs` | contexts, timelines and events as tables |
+//! | `run.rs` | running a command, and telling of it |
 //! | `tell.rs` | telling: from flags to a message |
+//! | `upto.rs` | the flags of upto-client, and its datagram |
 
+mod agent;
 mod draw;
 mod export;
 mod import;
 mod print;
+mod run;
 mod tell;
+mod upto;
+
+pub(crate) use self::upto::with_two_dashes;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,11 +50,15 @@ const PAGE: u32 = 1_000;
 ///   tally timelines start deploy db.migrate
 ///   tally timelines end deploy db.migrate
 ///   tally timelines event deploy switched
+///   tally timelines run deploy db.migrate -- ./migrate.sh
 ///   tally timelines list deploy
 ///   tally timelines show deploy
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct TimelinesArgs {
+    #[command(flatten)]
+    upto: upto::UptoArgs,
+
     #[command(subcommand)]
     command: TimelinesCommand,
 }
@@ -55,6 +67,8 @@ pub(crate) struct TimelinesArgs {
 enum TimelinesCommand {
     #[command(flatten)]
     Tell(tell::TellCommand),
+    Run(Box<run::RunArgs>),
+    Agent(Box<agent::AgentArgs>),
     List(ListArgs),
     Show(ShowArgs),
     Export(export::ExportArgs),
@@ -135,7 +149,13 @@ impl ServerArgs {
 
 pub(crate) async fn run(args: TimelinesArgs, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
     match args.command {
-        TimelinesCommand::Tell(command) => tell::run(command, clock).await,
+        TimelinesCommand::Tell(command) => tell::run(command, args.upto, clock).await,
+        _ if args.upto.are_any() => Err(anyhow!(
+            "--hostname, --autohost, --autoip, --remotehost and --remoteport say how an event is told: they come with \
+             new, start, end, event and phase"
+        )),
+        TimelinesCommand::Run(args) => run::run(*args).await,
+        TimelinesCommand::Agent(args) => agent::run(*args).await,
         TimelinesCommand::List(args) => list(args).await,
         TimelinesCommand::Show(args) => show(args).await,
         TimelinesCommand::Export(args) => export::run(args).await,

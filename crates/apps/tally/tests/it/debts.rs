@@ -55,6 +55,22 @@ fn a_command_is_run_and_its_end_is_told() {
     assert_eq!(told, expected.map(|(kind, status)| (json!(kind), status)));
     let list = server.ok(&["debts", "list", "--format", "csv"]).stdout;
     assert!(list.contains("\njob,down,"), "{list}");
+    let pay = |kind: &str| {
+        let words = ["debts", "pay", "job", "--run-id", "r", "--kind", kind];
+        server.ok(&words).stderr
+    };
+    assert!(!pay("success").contains("changed nothing"), "it is the first word of this run");
+    for told in ["paid: job, up", "was paid already: job, up"] {
+        let said = pay("fail");
+        assert!(said.contains(told) && said.contains("it changed nothing: "), "{said}");
+    }
+    let badge = || {
+        let shown = server.ok(&["debts", "show", "job"]).stdout;
+        shown.lines().find(|line| line.starts_with("badge")).map(str::to_owned)
+    };
+    let old = badge();
+    server.ok(&["debts", "renew-badges"]);
+    assert_ne!(badge(), old);
     let shown = server.ok(&["debts", "show", "job"]).stdout;
     assert!(shown.contains("fail (7)") && shown.contains("it failed"), "{shown}");
 }
@@ -106,6 +122,9 @@ fn debts_are_exported_and_imported() {
         "Möwe",
     ]);
     server.ok(&["debts", "add", "beat", "--every", "90s", "--heartbeat-limit", "5m"]);
+    let again =
+        server.ok(&["debts", "change", "beat", "--every", "90s", "--heartbeat-limit", "5m"]);
+    assert!(again.stderr.contains("is so already: beat"), "{again:?}");
     let lines = server.ok(&["debts", "export"]).stdout;
     assert_eq!(lines.lines().count(), 2, "{lines}");
     let file = other.file("debts.jsonl", &lines);
@@ -133,6 +152,7 @@ fn an_import_tells_all_refusals_and_imports_the_rest() {
         r#"{"slug":"sixth","evry":"1h"}"#,
         r#"{"every":"1h"}"#,
         r#"{"slug":"last","every":"1h"}"#,
+        r#"{"slug":"tenth","failures_to_alarm":0}"#,
     ];
     let file = home.file("some.jsonl", lines.join("\n"));
     let import = |stderr: &str| {
@@ -141,7 +161,7 @@ fn an_import_tells_all_refusals_and_imports_the_rest() {
         assert!(output.stderr.contains(stderr), "{output:?}");
         output.stderr
     };
-    let told = import("2 debts added, 0 changed, 0 there already, 6 lines refused");
+    let told = import("2 debts added, 0 changed, 0 there already, 7 lines refused");
     for (line, why) in [
         (2, "line 2: every: "),
         (4, "slug: "),
@@ -149,12 +169,13 @@ fn an_import_tells_all_refusals_and_imports_the_rest() {
         (6, "cron: "),
         (7, "unknown field `evry`"),
         (8, "slug: "),
+        (10, "failures_to_alarm: it is 0, and may be 1 to 720"),
     ] {
         let at = format!("some.jsonl, line {line}: ");
         let of_line = told.lines().find(|told| told.contains(&at));
         assert!(of_line.is_some_and(|told| told.contains(why)), "{line} {why}: {told}");
     }
-    import("0 debts added, 0 changed, 2 there already, 6 lines refused");
+    import("0 debts added, 0 changed, 2 there already, 7 lines refused");
 }
 
 #[test]
@@ -178,6 +199,17 @@ fn an_overdue_debt_is_told_once_and_so_is_its_recovery() {
     // It does not become overdue again meanwhile.
     server.ok(&["debts", "change", "beat", "--every", "1h", "--notify", &url]);
     server.ok(&["debts", "pay", "beat"]);
+    // Without its path, which may be a secret, it is an address where it is one already, and nowhere else.
+    let lines = server.ok(&["debts", "export"]).stdout;
+    assert!(lines.contains("/\u{2026}\"") && !lines.contains("/tally/debts"), "{lines}");
+    let file = home.file("beat.jsonl", &lines);
+    let output = server.ok(&["debts", "import", &file]);
+    assert!(output.stderr.contains("0 changed, 1 there already"), "{output:?}");
+    let other = home.file("other.jsonl", lines.replace("\"beat\"", "\"other\""));
+    let refused = server.run(&["debts", "import", &other]);
+    assert_fails(&refused, 1, &["notify: has /\u{2026} in place of its path"]);
+    let whole = server.ok(&["debts", "export", "--with-secrets"]).stdout;
+    assert!(whole.contains(&url), "{whole}");
     let posted = eventually_blocking(LIMIT, || {
         let posted = hook.posted();
         if posted.len() < 2 { Err(()) } else { Ok(posted) }
@@ -198,6 +230,31 @@ fn an_overdue_debt_is_told_once_and_so_is_its_recovery() {
     );
 }
 
+/// Definitions of which one field is wrong.
+fn wrong_definitions() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({"slug": "a", "cron": "0 0 30 2 *"}), "cron"),
+        (json!({"slug": "a", "cron": "61 * * * *"}), "cron"),
+        (json!({"slug": "12", "every": "1h"}), "slug"),
+        (json!({"slug": "a", "every": "1h", "deadline": "2030-01-01T00:00:00Z"}), "schedule"),
+        (json!({"slug": "a", "deadline": "2001-01-01T00:00:00Z"}), "deadline"),
+        (json!({"slug": "a", "every": "1h", "notify": ["https://a.example/x"]}), "notify"),
+        (json!({"slug": "a", "failures_to_alarm": 0}), "failures_to_alarm"),
+        (json!({"slug": "a", "successes_to_recover": 721}), "successes_to_recover"),
+        (json!({"slug": "a", "every": "1h", "start_limit": "1m"}), "start_limit"),
+        (
+            json!({
+                "slug": "a", "run_limit": "5m", "stages": [{"name": "upload", "time_out": "6m"}],
+            }),
+            "stages",
+        ),
+        (
+            json!({"slug": "a", "deadline": "2999-01-01T00:00:00Z", "failures_to_alarm": 2}),
+            "failures_to_alarm",
+        ),
+    ]
+}
+
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let home = Home::sqlite();
@@ -215,14 +272,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     for field in ["slug", "grace", "tags", "time_zone", "run_min"] {
         assert!(of(field), "{field}: {problem}");
     }
-    for (body, field) in [
-        (json!({"slug": "a", "cron": "0 0 30 2 *"}), "cron"),
-        (json!({"slug": "a", "cron": "61 * * * *"}), "cron"),
-        (json!({"slug": "12", "every": "1h"}), "slug"),
-        (json!({"slug": "a", "every": "1h", "deadline": "2030-01-01T00:00:00Z"}), "schedule"),
-        (json!({"slug": "a", "deadline": "2001-01-01T00:00:00Z"}), "deadline"),
-        (json!({"slug": "a", "every": "1h", "notify": ["https://a.example/x"]}), "notify"),
-    ] {
+    for (body, field) in wrong_definitions() {
         let answer = http(&server.url, "POST /api/v1/debts", &json, &body.to_string());
         let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
         assert_eq!(
@@ -264,8 +314,7 @@ fn negative_limits_are_told_by_their_flags() {
     let durations = durations.into_iter().chain(["heartbeat-limit"]);
     for flag in durations {
         let output = home.run(&["debts", "add", "job", &format!("--{flag}"), "-5m"]);
-        let told = format!("--{flag}: \"-5m\" is not a duration");
-        assert!(!output.status.success() && output.stderr.contains(&told), "{output:?}");
+        assert_fails(&output, 2, &[&format!("--{flag}: \"-5m\" is not a duration")]);
     }
     let rate = ["--rate-payments", "3", "--rate-period", "-1s"];
     let output = home.run(&[&["debts", "add", "job"], &rate[..]].concat());
@@ -273,8 +322,7 @@ fn negative_limits_are_told_by_their_flags() {
     for flag in ["--failures-to-alarm", "--successes-to-recover"] {
         for number in ["-1", "0"] {
             let output = home.run(&["debts", "add", "job", flag, number]);
-            let told = format!("invalid value '{number}' for '{flag} <N>'");
-            assert!(!output.status.success() && output.stderr.contains(&told), "{output:?}");
+            assert_fails(&output, 2, &[&format!("invalid value '{number}' for '{flag} <N>'")]);
         }
     }
 }

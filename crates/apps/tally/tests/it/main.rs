@@ -48,6 +48,8 @@ mod submit;
 mod support;
 mod terminal;
 mod timelines;
+mod timelines_agent;
+mod timelines_run;
 mod timelines_upto;
 mod tls;
 mod totals;

@@ -8,9 +8,10 @@ use tally_proto::count::v1::Method;
 use tally_proto::tally::debts::v1::{Flip, Payment, PaymentKind, Status};
 use tally_testkit::Hook;
 
+use super::Known;
 use super::payment::{EVERY, HEARTBEAT_LIMIT, SERVICE, STAGE_LIMIT};
+use super::replay::{self, Replayed};
 use super::stored::{Debt, time};
-use super::{Known, replay};
 use crate::arguments::OF_DEBTS;
 use crate::client::load::day;
 use crate::journal::{Key, QUARTERS_PER_DAY, Series};
@@ -44,10 +45,12 @@ impl Judge<'_> {
             verdict.check("debts: all was swept", debt.is_settled(), || debt.name());
             if self.gaps == 0 && !self.is_set_back {
                 check_dates(debt, verdict);
-                let difference = replay::difference(debt);
-                verdict.check("debts: replay", difference.is_none(), || {
-                    format!("{}: {}", debt.name(), difference.unwrap_or_default())
-                });
+                let replayed = replay::replay(debt);
+                if replayed != Replayed::Undecided {
+                    verdict.check("debts: replay", replayed == Replayed::Same, || {
+                        format!("{}: {replayed:?}", debt.name())
+                    });
+                }
             }
         }
     }

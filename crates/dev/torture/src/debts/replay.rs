@@ -16,7 +16,7 @@ use super::judge::made_at;
 use super::payment::{EVERY, HEARTBEAT_LIMIT, RUN_LIMIT, STAGE, STAGE_LIMIT};
 use super::stored::{Debt, time};
 
-/// How many lives are followed at once.
+/// How many lives are followed at once. A debt that would have more is left undecided.
 const LIVES_MAX: usize = 2_000;
 
 /// How it may have been up to a payment.
@@ -28,15 +28,29 @@ struct Life {
     flips: usize,
 }
 
-/// Why the payments do not come to the stored state; None if they do.
-pub(super) fn difference(debt: &Debt) -> Option<String> {
+/// What the payments come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Replayed {
+    Same,
+    /// Why it is not the state that is stored.
+    Other(String),
+    /// There are too many ways in which servers may have swept.
+    Undecided,
+}
+
+/// Whether the payments come to the stored state.
+pub(super) fn replay(debt: &Debt) -> Replayed {
     let terms = terms(debt);
-    let made = time(debt.debt.created_at)?;
+    let Some(made) = time(debt.debt.created_at) else {
+        return Replayed::Other("it was never made".to_owned());
+    };
     let first = Life { state: State::new(&terms, made), runs: Vec::new(), flips: 0 };
     let mut lives = vec![first];
     for payment in &debt.payments {
         let number = payment.number;
-        let Some(said) = said(payment) else { return Some(format!("payment {number}: no time")) };
+        let Some(said) = said(payment) else {
+            return Replayed::Other(format!("payment {number}: no time"));
+        };
         let mut next: Vec<Life> = Vec::new();
         for life in lives.iter().flat_map(|life| swept(life, &terms, debt)) {
             if let Some(life) = life.paid(&terms, &said, debt)
@@ -48,20 +62,20 @@ pub(super) fn difference(debt: &Debt) -> Option<String> {
         if next.is_empty() {
             let (last, flips) = (lives.last(), lives.last().map_or(0, |last| last.flips));
             let next: Vec<_> = debt.flips.iter().skip(flips).take(2).collect();
-            return Some(format!(
+            return Replayed::Other(format!(
                 "{payment:?} makes other alarms and recoveries than {next:?}, or ends other runs: {last:?}"
             ));
         }
         if next.len() > LIVES_MAX {
-            return Some(format!("payment {number}: too many ways"));
+            return Replayed::Undecided;
         }
         lives = next;
     }
     let mut ends = lives.iter().flat_map(|life| swept(life, &terms, debt));
     if ends.any(|life| life.is(debt)) {
-        return None;
+        return Replayed::Same;
     }
-    Some(format!("{:?} is stored, and not {:?}", debt.debt, lives.last()))
+    Replayed::Other(format!("{:?} is stored, and not {:?}", debt.debt, lives.last()))
 }
 
 /// What sweeps may have made of it, and itself.
@@ -127,16 +141,16 @@ impl Life {
     /// Whether it is what is stored.
     fn is(&self, Debt { debt, flips, runs, .. }: &Debt) -> bool {
         let state = &self.state;
-        // A debt that is late is new or up.
-        let status = match Shown::try_from(debt.status) {
-            Ok(Shown::New) => Status::New,
-            Ok(Shown::Up) => Status::Up,
-            Ok(Shown::Down) => Status::Down,
-            _ => Status::Paused,
+        let is_shown = match Shown::try_from(debt.status) {
+            Ok(Shown::New) => state.status == Status::New,
+            Ok(Shown::Up) => state.status == Status::Up,
+            Ok(Shown::Late) => matches!(state.status, Status::New | Status::Up),
+            Ok(Shown::Down) => state.status == Status::Down,
+            _ => state.status == Status::Paused,
         };
         let outcomes = self.runs.iter().map(shown);
         let stored = runs.iter().map(|run| run.outcome);
-        state.status == status
+        is_shown
             && Some(state.since) == time(debt.since)
             && state.last_payment == time(debt.paid_at)
             && state.due == time(debt.due_at)

@@ -107,7 +107,9 @@ macro_rules! on {
 
             #[test]
             fn a_payment_that_is_stored_again_is_found() {
-                assert_finds(&broken("payments-forgotten"), "debts: stored once");
+                let output = broken("payments-forgotten");
+                assert_finds(&output, "debts: stored once");
+                assert_finds(&output, "debts: counted");
             }
 
             #[test]
@@ -134,18 +136,10 @@ macro_rules! on {
             }
 
             #[test]
-            fn what_debts_count_as_is_counted_once() {
-                assert_finds(&broken("counts-repeated"), "debts: counted");
-            }
-
-            #[test]
-            fn a_message_of_a_timeline_that_is_stored_again_is_found() {
-                assert_finds(&broken("events-repeated"), "timelines: stored once");
-            }
-
-            #[test]
-            fn an_end_that_goes_astray_is_found() {
-                assert_finds(&broken("ends-astray"), "timelines: pairs");
+            fn a_message_of_a_timeline_that_is_stored_again_or_astray_is_found() {
+                let output = broken("events-forgotten");
+                assert_finds(&output, "timelines: stored once");
+                assert_finds(&output, "timelines: pairs");
             }
 
             fn assert_finds_unbalanced_books(rule: &str) {

@@ -243,7 +243,9 @@ async fn body(
     let payment = payments.into_iter().find(|payment| payment.number == number);
     let body = payment.map(|payment| payment.body).filter(|body| !body.is_empty());
     let body = body.ok_or_else(not_found)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain")], body).into_response())
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    Ok((headers, body).into_response())
 }
 
 async fn flips(
@@ -318,7 +320,8 @@ async fn fields_of(request: Request) -> Result<Fields, Response> {
 async fn updated(service: &Service, debt: &Debt, fields: &Fields) -> Result<Debt, Response> {
     let written = fields.written(debt.definition.written(), false)?;
     let definition: Definition = service.define(written).map_err(refused)?;
-    service.update(by_id(debt), definition).await.map_err(refused)
+    let done = service.update(by_id(debt), definition).await;
+    done.map(|done| done.debt).map_err(refused)
 }
 
 /// A slug like the name, with something added if another debt has it.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::schedule::{Schedule, storable};
 use crate::service::ToldFlip;
-use crate::state::{Kind, Outcome, Status};
+use crate::state::{Kind, Outcome, Standing};
 use crate::store::{Listing, read_cursor};
 
 /// How many items a list has, unless it is told otherwise, and at most.
@@ -50,10 +50,10 @@ pub(super) fn written(definition: proto::Definition) -> Result<Written, Error> {
         run_limit: span("run_limit", definition.run_limit),
         run_min: span("run_min", definition.run_min),
         heartbeat_limit: span("heartbeat_limit", definition.heartbeat_limit),
-        rate_payments: (definition.rate_payments > 0).then_some(definition.rate_payments),
+        rate_payments: definition.rate_payments,
         rate_period: span("rate_period", definition.rate_period),
-        failures_to_alarm: narrow(definition.failures_to_alarm),
-        successes_to_recover: narrow(definition.successes_to_recover),
+        failures_to_alarm: definition.failures_to_alarm.map(narrow),
+        successes_to_recover: definition.successes_to_recover.map(narrow),
         slug: definition.slug,
         name: definition.name,
         tags: definition.tags,
@@ -80,9 +80,9 @@ pub(super) fn written(definition: proto::Definition) -> Result<Written, Error> {
     if wrong.is_empty() { Ok(read) } else { Err(Error::Wrong(wrong)) }
 }
 
-/// 0 is the default; what is too large stays so.
-fn narrow(number: u32) -> Option<u16> {
-    (number > 0).then(|| u16::try_from(number).unwrap_or(u16::MAX))
+/// What is too large stays so.
+fn narrow(number: u32) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
 }
 
 pub(super) fn read_time(time: prost_types::Timestamp) -> Result<Timestamp, String> {
@@ -117,12 +117,13 @@ pub(super) fn read_listing(
     namespace: Namespace,
     request: proto::ListDebtsRequest,
 ) -> Result<Listing, Error> {
-    let proto::ListDebtsRequest { statuses, tags, search, limit, after, by_slug } = request;
+    let proto::ListDebtsRequest { statuses, tags, search, limit, after, by_slug, .. } = request;
     let status = |number: i32| match proto::Status::try_from(number) {
-        Ok(proto::Status::New) => Ok(Status::New),
-        Ok(proto::Status::Up) => Ok(Status::Up),
-        Ok(proto::Status::Down) => Ok(Status::Down),
-        Ok(proto::Status::Paused) => Ok(Status::Paused),
+        Ok(proto::Status::New) => Ok(Standing::New),
+        Ok(proto::Status::Up) => Ok(Standing::Up),
+        Ok(proto::Status::Down) => Ok(Standing::Down),
+        Ok(proto::Status::Paused) => Ok(Standing::Paused),
+        Ok(proto::Status::Late) => Ok(Standing::Late),
         _ => Err(Error::wrong("statuses", format!("{number} is none that a debt can have"))),
     };
     let limit = match limit {
@@ -139,7 +140,7 @@ pub(super) fn read_listing(
     };
     Ok(Listing {
         namespace,
-        statuses: statuses.into_iter().map(status).collect::<Result<_, _>>()?,
+        standings: statuses.into_iter().map(status).collect::<Result<_, _>>()?,
         tags,
         search: search.to_lowercase(),
         by_slug,
@@ -156,16 +157,17 @@ fn lasts(duration: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }
 
-fn status(status: Status) -> proto::Status {
-    match status {
-        Status::New => proto::Status::New,
-        Status::Up => proto::Status::Up,
-        Status::Down => proto::Status::Down,
-        Status::Paused => proto::Status::Paused,
+fn status(standing: Standing) -> proto::Status {
+    match standing {
+        Standing::New => proto::Status::New,
+        Standing::Up => proto::Status::Up,
+        Standing::Down => proto::Status::Down,
+        Standing::Paused => proto::Status::Paused,
+        Standing::Late => proto::Status::Late,
     }
 }
 
-pub(super) fn shown(debt: &Debt, caller: &Caller) -> proto::Debt {
+pub(super) fn shown(debt: &Debt, caller: &Caller, now: Timestamp) -> proto::Debt {
     let state = &debt.state;
     // Whoever knows it can pay.
     let may_pay = caller.may(Scope::Ingest);
@@ -175,7 +177,7 @@ pub(super) fn shown(debt: &Debt, caller: &Caller) -> proto::Debt {
         number: debt.number,
         ping_id: if may_pay { debt.ping_id.to_string() } else { String::new() },
         created_at: Some(at(debt.created)),
-        status: status(state.status).into(),
+        status: status(state.standing(now)).into(),
         since: Some(at(state.since)),
         payments: debt.payments,
         paid_at: state.last_payment.map(at),
@@ -218,10 +220,10 @@ fn definition(of: &Definition) -> proto::Definition {
         run_limit: terms.run_limit.map(lasts),
         run_min: terms.run_min.map(lasts),
         heartbeat_limit: terms.heartbeat_limit.map(lasts),
-        rate_payments: terms.rate_max.map(|rate| rate.payments).unwrap_or_default(),
+        rate_payments: terms.rate_max.map(|rate| rate.payments),
         rate_period: terms.rate_max.map(|rate| lasts(rate.period)),
-        failures_to_alarm: terms.failures_to_alarm.into(),
-        successes_to_recover: terms.successes_to_recover.into(),
+        failures_to_alarm: Some(terms.failures_to_alarm.into()),
+        successes_to_recover: Some(terms.successes_to_recover.into()),
         stages: terms.stages.iter().map(stage).collect(),
         notify: of.shown_notify(),
         count_as: of.count_as.as_ref().map(Series::written).unwrap_or_default(),
@@ -295,6 +297,7 @@ pub(super) fn flip(told: ToldFlip) -> proto::Flip {
 fn delivery(delivery: Delivery) -> proto::Delivery {
     let (mut due_at, mut delivered_at, mut dead_at) = (None, None, None);
     match delivery.state {
+        Told::Waiting => {}
         Told::Pending { due } => due_at = Some(at(due)),
         Told::Delivered { at: since } => delivered_at = Some(at(since)),
         Told::Dead { at: since } => dead_at = Some(at(since)),
@@ -307,5 +310,6 @@ fn delivery(delivery: Delivery) -> proto::Delivery {
         due_at,
         delivered_at,
         dead_at,
+        is_waiting: delivery.state == Told::Waiting,
     }
 }

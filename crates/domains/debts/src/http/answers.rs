@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::HeaderMap;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tally_access::{Caller, Scope};
 use tally_outbox::{Delivery, State as Told};
@@ -12,10 +13,10 @@ use super::schemas;
 use crate::definition::Written;
 use crate::model::{Debt, KeptRun, ShownPayment, stage_of};
 use crate::service::ToldFlip;
-use crate::state::{Kind, Outcome, Status};
+use crate::state::{Kind, Outcome, Standing};
 
 /// A debt. Whoever knows its ping id can pay, so only those who may pay see it.
-pub(super) fn debt(debt: &Debt, caller: &Caller) -> Value {
+pub(super) fn debt(debt: &Debt, caller: &Caller, now: Timestamp) -> Value {
     let (state, definition) = (&debt.state, &debt.definition);
     let written = Written { notify: definition.shown_notify(), ..definition.written() };
     let ping_id = caller.may(Scope::Ingest).then(|| debt.ping_id.to_string());
@@ -25,7 +26,7 @@ pub(super) fn debt(debt: &Debt, caller: &Caller) -> Value {
         "definition": written,
         "ping_id": ping_id,
         "created_at": debt.created.to_string(),
-        "status": status(state.status),
+        "status": status(state.standing(now)),
         "since": state.since.to_string(),
         "payments": debt.payments,
         "paid_at": time(state.last_payment),
@@ -94,15 +95,16 @@ pub(super) fn flip(told: &ToldFlip) -> Value {
 
 fn delivery(delivery: &Delivery) -> Value {
     let (state, at) = match delivery.state {
-        Told::Pending { due } => ("pending", due),
-        Told::Delivered { at } => ("delivered", at),
-        Told::Dead { at } => ("given-up", at),
+        Told::Waiting => ("waiting", None),
+        Told::Pending { due } => ("pending", Some(due)),
+        Told::Delivered { at } => ("delivered", Some(at)),
+        Told::Dead { at } => ("given-up", Some(at)),
     };
     json!({
         "receiver": delivery.receiver,
         "event_id": delivery.id.to_string(),
         "state": state,
-        "at": at.to_string(),
+        "at": time(at),
         "attempts": delivery.attempts,
         "answer": delivery.answer,
     })
@@ -136,19 +138,18 @@ fn columns(list: &str) -> Vec<(String, String)> {
     columns
 }
 
-pub(super) fn status(status: Status) -> &'static str {
-    match status {
-        Status::New => "new",
-        Status::Up => "up",
-        Status::Down => "down",
-        Status::Paused => "paused",
+fn status(standing: Standing) -> &'static str {
+    match standing {
+        Standing::New => "new",
+        Standing::Up => "up",
+        Standing::Down => "down",
+        Standing::Paused => "paused",
+        Standing::Late => "late",
     }
 }
 
-pub(super) fn status_of(name: &str) -> Option<Status> {
-    [Status::New, Status::Up, Status::Down, Status::Paused]
-        .into_iter()
-        .find(|one| status(*one) == name)
+pub(super) fn standing_of(name: &str) -> Option<Standing> {
+    Standing::WORST_FIRST.into_iter().find(|one| status(*one) == name)
 }
 
 pub(crate) fn kind(kind: &Kind) -> &'static str {
@@ -162,7 +163,7 @@ pub(crate) fn kind(kind: &Kind) -> &'static str {
     }
 }
 
-fn time(time: Option<jiff::Timestamp>) -> Option<String> {
+fn time(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| time.to_string())
 }
 

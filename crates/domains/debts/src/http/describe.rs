@@ -5,8 +5,8 @@ use tally_serve::api::{Body, FORMAT, Operation, Parameter, Reply, Values};
 
 const JSON: &str = "application/json";
 
-/// The statuses, in the order of counts.
-pub(super) const STATUSES: &[&str] = &["new", "up", "down", "paused"];
+/// How a debt may stand.
+pub(super) const STATUSES: &[&str] = &["new", "up", "down", "paused", "late"];
 
 pub(super) const STATUS: Parameter = Parameter {
     name: "status",
@@ -198,6 +198,17 @@ pub(super) static PAY: Operation = Operation {
         },
         TOO_MANY,
     ],
+    ..BASE
+};
+
+pub(super) static RENEW_BADGES: Operation = Operation {
+    method: "post",
+    path: "/api/v1/debts/badges/renew",
+    needs: Needs::Admin,
+    id: "renewDebtBadges",
+    summary: "Makes all links of badges of the namespace void",
+    about: "Answers have new ones from then on. Another server may take an old one for 10 seconds more.",
+    replies: &[Reply { status: 204, about: "They are void.", media_types: &[] }],
     ..BASE
 };
 

@@ -75,10 +75,13 @@ pub(super) async fn pay(
     let paid = Service::pay(&service, vec![payment]).await?.pop().ok_or(Error::Panicked)??;
     let status = if paid.is_created { StatusCode::CREATED } else { StatusCode::OK };
     let answer = json!({
-        "debt": answers::debt(&paid.debt, &caller),
+        "debt": answers::debt(&paid.debt, &caller, service.now()),
         "payment": paid.payment,
         "is_repeated": paid.is_repeated,
         "is_created": paid.is_created,
+        "is_moot": paid.noted.moot,
+        "is_over_rate": paid.noted.over_rate,
+        "is_too_short": paid.noted.too_short,
     });
     Ok((status, api::json(&answer)).into_response())
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tally_serve::api::schema::{moment, object, or_null, text};
 
 use super::describe::STATUSES;
+use crate::terms::IN_A_ROW_MAX;
 
 /// The schemas, by the names that operations refer to.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
@@ -25,6 +26,12 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         "payment": {"type": "integer"},
         "is_repeated": {"type": "boolean"},
         "is_created": {"type": "boolean"},
+        "is_moot": {
+            "type": "boolean",
+            "description": "It changed nothing: a note, or what comes too late to matter.",
+        },
+        "is_over_rate": {"type": "boolean"},
+        "is_too_short": {"type": "boolean"},
     });
     vec![
         ("DebtDefinition", definition_schema()),
@@ -74,8 +81,8 @@ fn definition_schema() -> Value {
             "heartbeat_limit": span("How long a run may be silent."),
             "rate_payments": {"type": "integer", "minimum": 1},
             "rate_period": span("More payments than `rate_payments` in each of these count as failures."),
-            "failures_to_alarm": {"type": "integer", "minimum": 1, "maximum": 1_000},
-            "successes_to_recover": {"type": "integer", "minimum": 1, "maximum": 1_000},
+            "failures_to_alarm": {"type": "integer", "minimum": 1, "maximum": IN_A_ROW_MAX},
+            "successes_to_recover": {"type": "integer", "minimum": 1, "maximum": IN_A_ROW_MAX},
             "stages": {
                 "type": "array",
                 "items": object(&json!({"name": text(), "time_out": text()})),
@@ -186,9 +193,13 @@ fn flip_schema() -> Value {
             "items": object(&json!({
                 "receiver": text(),
                 "event_id": text(),
-                "state": {"type": "string", "enum": ["pending", "delivered", "given-up"]},
-                "at": {
+                "state": {
                     "type": "string",
+                    "enum": ["waiting", "pending", "delivered", "given-up"],
+                    "description": "One that is waiting comes after the alarm or recovery before it.",
+                },
+                "at": {
+                    "type": ["string", "null"],
                     "format": "date-time",
                     "description": "Of one that is pending, when the next attempt is due.",
                 },

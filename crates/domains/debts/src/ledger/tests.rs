@@ -99,7 +99,7 @@ fn a_payment_is_stored_once_by_its_key_and_by_its_run() {
     ];
     let mut loaded = loaded(std::slice::from_ref(&debt), &[0; 8]);
     for (once, number) in [(5, 7), (60, 6)] {
-        let known = Known { number, fingerprint: 1 };
+        let known = Known { number, fingerprint: 1, flags: 0 };
         loaded.known.insert((debt.id, Uuid::from_u128(once)), known);
     }
     let changes = judged(loaded, &deeds, "07:10:00");

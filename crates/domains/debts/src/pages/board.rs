@@ -11,13 +11,11 @@ use super::{BOARD, NEW, path_of, snippets};
 use crate::error::Error;
 use crate::model::Debt;
 use crate::service::Service;
-use crate::state::{Standing, Status};
-use crate::store::{Listing, Place, cursor, read_cursor};
+use crate::state::Standing;
+use crate::store::{Counts, Listing, Place, cursor, read_cursor};
 
 /// How many debts a page has.
 const SHOWN_MAX: usize = 100;
-/// How many late debts are found.
-pub(super) const LATE_MAX: u32 = 100;
 /// How many tags of a debt it has.
 const TAGS_MAX: usize = 5;
 
@@ -53,16 +51,6 @@ pub(super) struct Board {
     pub(super) counts: Counts,
 }
 
-/// How many debts stand how.
-pub(super) struct Counts {
-    pub(super) all: i64,
-    pub(super) down: i64,
-    pub(super) late: i64,
-    up: i64,
-    new: i64,
-    paused: i64,
-}
-
 // === impl Asked ===
 
 impl Asked {
@@ -80,15 +68,6 @@ impl Asked {
         if given.mistakes.is_empty() { Ok(asked) } else { Err(given.mistakes) }
     }
 
-    /// Whether a debt is among what is asked for, as the database would have it.
-    fn has(&self, debt: &Debt) -> bool {
-        let definition = &debt.definition;
-        let search = self.search.as_deref().unwrap_or_default().to_lowercase();
-        let has_text = |text: &str| text.to_lowercase().contains(&search);
-        (has_text(&definition.slug) || has_text(&definition.name))
-            && self.tag.as_ref().is_none_or(|tag| definition.tags.contains(tag))
-    }
-
     fn is_all(&self) -> bool {
         self.standing.is_none() && self.search.is_none() && self.tag.is_none()
     }
@@ -99,12 +78,12 @@ impl Asked {
         link.with_some("search", self.search.as_ref()).with_some("tag", self.tag.as_ref())
     }
 
-    /// The same as CSV, of what the API can be asked for.
-    fn csv(&self) -> Option<Link> {
+    /// The same as CSV.
+    fn csv(&self) -> Link {
         let link = Link::to("/api/v1/debts").with("format", "csv").with("limit", "1000");
         let link = link.with_some("status", self.standing.map(lower));
         let link = link.with_some("search", self.search.as_ref());
-        (self.standing != Some(Standing::Late)).then(|| link.with_some("tag", self.tag.as_ref()))
+        link.with_some("tag", self.tag.as_ref())
     }
 }
 
@@ -121,25 +100,17 @@ impl Board {
         asked: Asked,
     ) -> Result<Self, Error> {
         let now = service.now();
-        let late = service.late(namespace, LATE_MAX).await?;
-        let counts = Counts::of(service.counts(namespace).await?, &late);
-        let (debts, last) = match asked.standing {
-            Some(Standing::Late) => {
-                (late.into_iter().filter(|debt| asked.has(debt)).collect(), None)
-            }
-            standing => {
-                let listing = Listing {
-                    namespace,
-                    statuses: standing.and_then(status).into_iter().collect(),
-                    tags: asked.tag.iter().cloned().collect(),
-                    search: asked.search.clone().unwrap_or_default().to_lowercase(),
-                    by_slug: false,
-                    after: asked.after.clone(),
-                    limit: SHOWN_MAX,
-                };
-                service.list(&listing).await?
-            }
+        let counts = service.counts(namespace).await?;
+        let listing = Listing {
+            namespace,
+            standings: asked.standing.into_iter().collect(),
+            tags: asked.tag.iter().cloned().collect(),
+            search: asked.search.clone().unwrap_or_default().to_lowercase(),
+            by_slug: false,
+            after: asked.after.clone(),
+            limit: SHOWN_MAX,
         };
+        let (debts, last) = service.list(&listing).await?;
         let next = last.as_ref().map(cursor);
         Ok(Self { now, asked, debts, next, counts })
     }
@@ -152,42 +123,9 @@ impl Board {
     }
 }
 
-// === impl Counts ===
-
-impl Counts {
-    pub(super) fn of([new, up, down, paused]: [i64; 4], late: &[Debt]) -> Self {
-        let of = |status| late.iter().filter(|debt| debt.state.status == status).count() as i64;
-        let (late_new, late_up) = (of(Status::New), of(Status::Up));
-        Self {
-            all: new + up + down + paused,
-            down,
-            late: late_new + late_up,
-            up: (up - late_up).max(0),
-            new: (new - late_new).max(0),
-            paused,
-        }
-    }
-
-    pub(super) fn each(&self) -> [(Standing, i64); 5] {
-        let counts = [self.down, self.late, self.up, self.new, self.paused];
-        std::array::from_fn(|at| (Standing::WORST_FIRST[at], counts[at]))
-    }
-}
-
-/// A standing that the database has. That of a debt that is up or late is the same there.
-fn status(standing: Standing) -> Option<Status> {
-    match standing {
-        Standing::New => Some(Status::New),
-        Standing::Up => Some(Status::Up),
-        Standing::Down => Some(Status::Down),
-        Standing::Paused => Some(Status::Paused),
-        Standing::Late => None,
-    }
-}
-
 pub(super) fn page(board: &Board, url: &str, may_change: bool) -> Markup {
     let asked = &board.asked;
-    if board.counts.all == 0 {
+    if board.counts.all() == 0 {
         return html! {
             h1 { "Add the first debt" }
             (snippets::first(url))
@@ -201,13 +139,12 @@ pub(super) fn page(board: &Board, url: &str, may_change: bool) -> Markup {
         div.controls {
             nav aria-label="Standings" { ul.standings {
                 li { a href=(asked.standing(None)) aria-current=[asked.standing.is_none().then_some("true")] {
-                    "All " span.count { (thousands(board.counts.all)) }
+                    "All " span.count { (thousands(board.counts.all())) }
                 } }
-                @for (standing, count) in board.counts.each() {
+                @for standing in Standing::WORST_FIRST {
                     @let is_chosen = asked.standing == Some(standing);
                     li { a href=(asked.standing(Some(standing))) aria-current=[is_chosen.then_some("true")] {
-                        (word(standing)) " " span.count { (thousands(count)) }
-                        @if standing == Standing::Late && count >= i64::from(LATE_MAX) { "+" }
+                        (word(standing)) " " span.count { (thousands(board.counts.of(standing))) }
                     } }
                 }
             } }
@@ -240,7 +177,7 @@ fn list(board: &Board) -> Markup {
         section aria-labelledby="debts" {
             header {
                 h2 #debts { @if asked.is_all() { "The overdue ones first" } @else { "Those that were asked for" } }
-                @if let Some(csv) = asked.csv() { a.csv href=(csv) download { "CSV" span.visually-hidden { " of debts" } } }
+                a.csv href=(asked.csv()) download { "CSV" span.visually-hidden { " of debts" } }
             }
             table.list {
                 thead { tr {

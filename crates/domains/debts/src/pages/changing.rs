@@ -75,7 +75,9 @@ pub(super) async fn change(
         Err(error) => return Failure::Failed(error).page(&frame),
     };
     let changed = match define(&service, &filled, wrong, Some(&known.definition)) {
-        Ok(definition) => service.update(named(&frame, &debt), definition).await,
+        Ok(definition) => {
+            service.update(named(&frame, &debt), definition).await.map(|done| done.debt)
+        }
         Err(error) => Err(error),
     };
     done(&frame, changed, filled, Some(known.definition.slug))

@@ -291,6 +291,7 @@ fn alarm(told: &ToldFlip) -> Markup {
                 (name(&event.receiver, false)) " "
                 @match event.state {
                     Told::Delivered { at } => { "was told at " (moment(at, None)) },
+                    Told::Waiting => { "is to be told after what was before" },
                     Told::Pending { due } => { "is to be told at " (moment(due, None)) },
                     Told::Dead { at } => span.errors { "was not told: given up at " (moment(at, None)) },
                 }

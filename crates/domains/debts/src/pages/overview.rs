@@ -4,12 +4,11 @@ use maud::{Markup, html};
 use tally_runtime::{Namespace, chain_for_clients};
 use tally_serve::pages::{Glance, Link, as_of, name, thousands};
 
-use super::board::{Counts, LATE_MAX};
 use super::parts::word;
 use super::{BOARD, debt, path_of, snippets};
 use crate::error::Error;
 use crate::service::Service;
-use crate::state::{Standing, Status};
+use crate::state::Standing;
 use crate::store::Listing;
 
 /// How many debts are named.
@@ -30,13 +29,12 @@ pub(super) async fn part(service: &Service, namespace: Namespace, url: &str) -> 
 
 async fn read(service: &Service, namespace: Namespace, url: &str) -> Result<Markup, Error> {
     let now = service.now();
-    let late = service.late(namespace, LATE_MAX).await?;
-    let counts = Counts::of(service.counts(namespace).await?, &late);
-    if counts.all == 0 {
+    let counts = service.counts(namespace).await?;
+    if counts.all() == 0 {
         return Ok(snippets::first(url));
     }
-    let statuses = vec![Status::Down];
-    let listing = Listing { namespace, statuses, limit: NAMED_MAX, ..Listing::default() };
+    let standings = vec![Standing::Down];
+    let listing = Listing { namespace, standings, limit: NAMED_MAX, ..Listing::default() };
     let (overdue, last) = service.list(&listing).await?;
     Ok(html! {
         p.completeness.failing[counts.down > 0] {
@@ -54,11 +52,10 @@ async fn read(service: &Service, namespace: Namespace, url: &str) -> Result<Mark
             @if last.is_some() { p { a href=(Link::to(BOARD).with("status", "down")) { "All that are overdue" } } }
         }
         ul.legend {
-            @for (standing, count) in counts.each().into_iter().filter(|(of, count)| *count > 0 && *of != Standing::Down) {
+            @for standing in Standing::WORST_FIRST.into_iter().filter(|of| counts.of(*of) > 0 && *of != Standing::Down) {
                 li {
                     a href=(Link::to(BOARD).with("status", &word(standing).to_lowercase())) {
-                        (thousands(count)) @if standing == Standing::Late && count >= i64::from(LATE_MAX) { "+" }
-                        " " (word(standing).to_lowercase())
+                        (thousands(counts.of(standing))) " " (word(standing).to_lowercase())
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! A link has an HMAC-SHA256 over what it shows, by a secret that its namespace has from its first debt on. So nobody
 //! makes a link to something else of it, and a wrong one asks the database for nothing. A right one of a tag, which
-//! all debts of its namespace are read for, asks it once in [`TAG_KEPT`], however popular the page is that has it.
+//! all debts of its tag are read for, asks it once in [`KEPT`], however popular the page is that has it.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use tally_runtime::Namespace;
 use tally_serve::pages::Link;
 use uuid::Uuid;
 
-use super::Service;
+use super::{Service, random_id};
 use crate::error::Error;
 use crate::model::{Named, Which};
 use crate::state::Standing;
@@ -22,8 +22,8 @@ use crate::state::Standing;
 /// Where badges are.
 pub(crate) const BADGE_PATH: &str = "/badges/debts.svg";
 
-/// How old the badge of a tag may be.
-const TAG_KEPT: SignedDuration = SignedDuration::from_secs(10);
+/// How old what is known without asking the database may be.
+const KEPT: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a badge shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub(crate) enum Badge {
 /// What is known without asking the database.
 #[derive(Debug, Default)]
 pub(super) struct KnownBadges {
-    /// By the numbers of namespaces. They never change.
-    secrets: Mutex<HashMap<i64, Uuid>>,
+    /// By the numbers of namespaces, and since when.
+    secrets: Mutex<HashMap<i64, (Timestamp, Uuid)>>,
     /// By the number of the namespace and the tag.
     tags: Mutex<HashMap<(i64, String), Asked>>,
 }
@@ -107,18 +107,26 @@ impl Service {
     }
 
     async fn badge_secret(&self, namespace: Namespace) -> Result<Option<Uuid>, Error> {
-        let known = || lock(&self.badges.secrets);
+        let (known, now) = (|| lock(&self.badges.secrets), self.now());
         let secret = known().get(&namespace.0).copied();
-        if secret.is_some() {
-            return Ok(secret);
+        if let Some((_, secret)) = secret.filter(|(asked, _)| is_fresh(*asked, now)) {
+            return Ok(Some(secret));
         }
         let _place = self.place().await;
         let secret = self.store.badge_secret(namespace).await;
         let secret = secret.map_err(Error::store("read the secret of badges"))?;
         if let Some(secret) = secret {
-            known().insert(namespace.0, secret);
+            known().insert(namespace.0, (now, secret));
         }
         Ok(secret)
+    }
+
+    /// Makes all links of a namespace void. Other servers take them for [`KEPT`].
+    pub(crate) async fn renew_badges(&self, namespace: Namespace) -> Result<(), Error> {
+        let renewed = self.store.renew_badges(namespace, random_id()).await;
+        renewed.map_err(Error::store("renew badges"))?;
+        lock(&self.badges.secrets).remove(&namespace.0);
+        Ok(())
     }
 }
 
@@ -140,7 +148,7 @@ impl KnownBadges {
 
 /// Also if the clock went back.
 fn is_fresh(asked: Timestamp, now: Timestamp) -> bool {
-    asked.duration_until(now).abs() < TAG_KEPT
+    asked.duration_until(now).abs() < KEPT
 }
 
 /// A poisoned lock is fine: no operation leaves it half done.

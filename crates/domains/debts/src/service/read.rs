@@ -10,7 +10,7 @@ use crate::domain::NAME;
 use crate::error::Error;
 use crate::model::{Debt, KeptFlip, KeptRun, Named, ShownPayment};
 use crate::state::State;
-use crate::store::{Listing, Numbered, Place, subject};
+use crate::store::{Counts, Listing, Numbered, Place, subject};
 
 /// How many next times a debt shows.
 const TIMES_SHOWN: usize = 5;
@@ -84,17 +84,11 @@ impl Service {
         debts.map_err(Error::store("list debts"))
     }
 
-    /// Debts that are late, in order of their slugs: at most so many.
-    pub(crate) async fn late(&self, namespace: Namespace, limit: u32) -> Result<Vec<Debt>, Error> {
+    /// How many debts stand how.
+    pub(crate) async fn counts(&self, namespace: Namespace) -> Result<Counts, Error> {
         let _place = self.place().await;
-        let late = self.store.late(namespace, self.now(), limit).await;
-        late.map_err(Error::store("list late debts"))
-    }
-
-    /// How many debts of each status there are.
-    pub(crate) async fn counts(&self, namespace: Namespace) -> Result<[i64; 4], Error> {
-        let _place = self.place().await;
-        self.store.counts(Some(namespace)).await.map_err(Error::store("count debts"))
+        let counts = self.store.counts(Some(namespace), self.now()).await;
+        counts.map_err(Error::store("count debts"))
     }
 
     /// The latest payments of a debt before this number.
@@ -165,4 +159,10 @@ fn next_times(definition: &Definition, state: &State) -> Vec<Timestamp> {
     let Some(due) = state.due else { return Vec::new() };
     let then = definition.terms.schedule.times_after(due);
     std::iter::once(due).chain(then).take(TIMES_SHOWN).collect()
+}
+
+/// Before which number the rest of a list begins, if there may be one: the first number is 1.
+pub(crate) fn next_before<T>(items: &[T], limit: u32, number: impl Fn(&T) -> i64) -> Option<i64> {
+    let last = items.last().filter(|_| items.len() == limit as usize);
+    last.map(number).filter(|number| *number > 1)
 }

@@ -73,11 +73,11 @@ impl Running for Service {
     }
 
     async fn stored_facts(&self) -> Result<Vec<Fact>, tally_store::Error> {
-        let [new, up, down, paused] = self.store.counts(None).await?;
+        let counts = self.store.counts(None, self.now()).await?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
         Ok(vec![
-            Fact::count("debts", count(new + up + down + paused)),
-            Fact::count("debts overdue", count(down)),
+            Fact::count("debts", count(counts.all())),
+            Fact::count("debts overdue", count(counts.down)),
         ])
     }
 

@@ -25,6 +25,22 @@ impl Store {
         }
     }
 
+    /// Makes links of badges of a namespace with this from now on, once it has had a debt. Safe to repeat.
+    pub(crate) async fn renew_badges(&self, namespace: Namespace, secret: Uuid) -> Result<()> {
+        match &self.database {
+            Database::Postgres(database) => {
+                let once = || postgres::renew_badges(database, namespace, secret);
+                Policy::short("renew badges").run(once).await
+            }
+            Database::Sqlite(database) => {
+                let renew = move |connection: &mut rusqlite::Connection| {
+                    sqlite::renew_badges(connection, namespace, secret)
+                };
+                database.write(renew).await
+            }
+        }
+    }
+
     /// Where the worst debt of a tag stands, if there is one.
     pub(crate) async fn worst_of_tag(
         &self,

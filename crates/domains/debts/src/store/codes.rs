@@ -3,7 +3,7 @@
 use tally_runtime::Kind;
 use tally_store::Error;
 
-use super::Result;
+use super::{Counts, Result};
 use crate::definition::{Definition, Written};
 use crate::state::{Outcome, Status};
 
@@ -72,12 +72,15 @@ pub(super) fn stages_of(text: &str) -> Result<Vec<String>> {
         .map_err(|error| Error::permanent("read a run", Kind::Internal).because(error))
 }
 
-/// How many debts of each status some namespaces have together: of each, how many it has, and how many of these
-/// are new, down and paused.
-pub(super) fn sum_of(namespaces: impl IntoIterator<Item = [i64; 4]>) -> [i64; 4] {
-    let add = |[new, up, down, paused]: [i64; 4], [all, of_new, of_down, of_paused]: [i64; 4]| {
-        let of_up = all - of_new - of_down - of_paused;
-        [new + of_new, up + of_up, down + of_down, paused + of_paused]
+/// How many debts stand how in some namespaces together: of each, how many it has, how many of these are new, down,
+/// paused and late, and how many of the late ones are new.
+pub(super) fn sum_of(namespaces: impl IntoIterator<Item = [i64; 6]>) -> Counts {
+    let add = |sum: Counts, [all, new, down, paused, late, late_new]: [i64; 6]| Counts {
+        new: sum.new + new - late_new,
+        up: sum.up + all - new - down - paused - (late - late_new),
+        down: sum.down + down,
+        paused: sum.paused + paused,
+        late: sum.late + late,
     };
-    namespaces.into_iter().fold([0; 4], add)
+    namespaces.into_iter().fold(Counts::default(), add)
 }

@@ -14,7 +14,7 @@ use crate::state::{Standing, Status};
 pub(crate) struct Listing {
     pub(crate) namespace: Namespace,
     /// Empty: all.
-    pub(crate) statuses: Vec<Status>,
+    pub(crate) standings: Vec<Standing>,
     pub(crate) tags: Vec<String>,
     /// In lower case.
     pub(crate) search: String,
@@ -24,6 +24,16 @@ pub(crate) struct Listing {
     /// The rank and the slug of the last one.
     pub(crate) after: Option<Place>,
     pub(crate) limit: usize,
+}
+
+/// How many debts stand how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) new: i64,
+    pub(crate) up: i64,
+    pub(crate) down: i64,
+    pub(crate) paused: i64,
+    pub(crate) late: i64,
 }
 
 /// What a list in the order of numbers has of a debt.
@@ -41,10 +51,25 @@ pub(crate) type Place = (u8, String);
 // === impl Listing ===
 
 impl Listing {
-    /// The statuses that are asked for, each once.
-    pub(super) fn each_status(&self) -> impl Iterator<Item = Status> {
-        let all = [Status::New, Status::Up, Status::Down, Status::Paused];
-        all.into_iter().filter(|one| self.statuses.is_empty() || self.statuses.contains(one))
+    /// Whether debts that stand so are asked for.
+    pub(super) fn asks_for(&self, standing: Standing) -> bool {
+        self.standings.is_empty() || self.standings.contains(&standing)
+    }
+
+    /// The statuses whose debts are read by their slugs, and whether those that are not late are asked for. In
+    /// another order, those that are late are read by themselves.
+    pub(super) fn each_status(&self) -> impl Iterator<Item = (Status, bool)> {
+        let all = [
+            (Status::New, Standing::New),
+            (Status::Up, Standing::Up),
+            (Status::Down, Standing::Down),
+            (Status::Paused, Standing::Paused),
+        ];
+        let has_late = self.by_slug && self.asks_for(Standing::Late);
+        let asked = all.map(|(status, standing)| (status, self.asks_for(standing)));
+        asked.into_iter().filter(move |(status, is_asked)| {
+            *is_asked || has_late && matches!(status, Status::New | Status::Up)
+        })
     }
 
     /// Where a debt stands in it, as the database orders them.
@@ -56,6 +81,24 @@ impl Listing {
             Standing::New | Standing::Up | Standing::Paused => 2,
         };
         (rank, debt.definition.slug.clone())
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    pub(crate) fn all(&self) -> i64 {
+        self.new + self.up + self.down + self.paused + self.late
+    }
+
+    pub(crate) fn of(&self, standing: Standing) -> i64 {
+        match standing {
+            Standing::New => self.new,
+            Standing::Up => self.up,
+            Standing::Down => self.down,
+            Standing::Paused => self.paused,
+            Standing::Late => self.late,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::try_join4;
 use jiff::Timestamp;
 use tally_outbox::postgres as outbox;
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 use tally_store::postgres::{Database, Isolation, Transaction};
 use tally_store::watch;
 use tokio_postgres::Row;
@@ -21,8 +21,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 pub(super) use self::read::{
-    ahead, badge_secret, counts, flips, late, list, numbered, of_tag, overdue, payments, runs,
-    seen, time,
+    ahead, badge_secret, counts, flips, list, numbered, of_tag, overdue, payments, runs, seen, time,
 };
 use self::read::{debt, run};
 use self::save::{Columns, save, save_deadlines};
@@ -201,7 +200,7 @@ async fn read_known(
     let sql = include_str!("postgres/known.sql");
     let rows = transaction.rows("look which payments are known", sql, &[&debts, &once]).await?;
     let known = |row: &Row| {
-        let known = Known { number: row.get(2), fingerprint: row.get(3) };
+        let known = Known { number: row.get(2), fingerprint: row.get(3), flags: row.get(4) };
         ((row.get(0), row.get(1)), known)
     };
     Ok(rows.iter().map(known).collect())
@@ -286,6 +285,15 @@ pub(super) async fn note_gap(database: &Database, now: Timestamp) -> Result<()> 
         return transaction.commit().await;
     }
     transaction.abandon().await
+}
+
+pub(super) async fn renew_badges(
+    database: &Database,
+    namespace: Namespace,
+    secret: Uuid,
+) -> Result<()> {
+    let (step, sql) = ("renew badges", include_str!("postgres/renew_badges.sql"));
+    database.commit_rows(step, sql, &[&namespace.0, &secret]).await.map(drop)
 }
 
 pub(super) async fn prune(database: &Database, before: Timestamp, limit: u32) -> Result<u64> {

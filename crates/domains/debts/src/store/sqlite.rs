@@ -13,14 +13,14 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use tally_outbox::sqlite as outbox;
-use tally_runtime::faults;
+use tally_runtime::{Namespace, faults};
 use tally_store::error::Step as _;
 use tally_store::sqlite::{begin, rows};
 use tally_store::watch;
 use uuid::Uuid;
 
 pub(super) use self::read::{
-    ahead, badge_secret, counts, flips, late, list, numbered, of_tag, overdue, payments, runs, seen,
+    ahead, badge_secret, counts, flips, list, numbered, of_tag, overdue, payments, runs, seen,
 };
 use self::read::{debt, runs_of};
 use self::save::{save, save_deadline};
@@ -175,7 +175,9 @@ fn read_known(
     let mut statement = transaction.prepare_cached(include_str!("sqlite/known.sql")).step(step)?;
     let mut read = HashMap::new();
     for (debt, once) in once {
-        let known = |row: &Row<'_>| Ok(Known { number: row.get(0)?, fingerprint: row.get(1)? });
+        let known = |row: &Row<'_>| {
+            Ok(Known { number: row.get(0)?, fingerprint: row.get(1)?, flags: row.get(2)? })
+        };
         let values = (debt.as_bytes(), once.as_bytes());
         if let Some(known) = statement.query_row(values, known).optional().step(step)? {
             read.insert((*debt, *once), known);
@@ -242,6 +244,15 @@ pub(super) fn note_gap(connection: &mut Connection, now: Timestamp) -> Result<()
         connection.execute(include_str!("sqlite/note_gap.sql"), values).step("note a gap")?;
     }
     Ok(())
+}
+
+pub(super) fn renew_badges(
+    connection: &mut Connection,
+    namespace: Namespace,
+    secret: Uuid,
+) -> Result<()> {
+    let sql = include_str!("sqlite/renew_badges.sql");
+    connection.execute(sql, (namespace.0, secret.as_bytes())).step("renew badges").map(drop)
 }
 
 pub(super) fn prune(connection: &mut Connection, before: Timestamp, limit: u32) -> Result<u64> {

@@ -146,7 +146,7 @@ async fn a_debt_is_added_listed_changed_and_forgotten(backend: &Backend) {
         proto::Definition { tags: tags.clone(), name: "Möwe".to_owned(), ..hourly("a-gull") };
     server.add(tagged.clone()).await.expect("added");
     let all = server.list(proto::ListDebtsRequest::default()).await;
-    assert_eq!((slugs(&all), &all.counts[..]), (vec!["a-gull", "backup"], &[2, 0, 0, 0][..]));
+    assert_eq!((slugs(&all), &all.counts[..]), (vec!["a-gull", "backup"], &[2, 0, 0, 0, 0][..]));
     let first = server.list(proto::ListDebtsRequest { limit: 1, ..Default::default() }).await;
     let rest = proto::ListDebtsRequest { after: first.next.clone(), ..Default::default() };
     assert_eq!((slugs(&first), slugs(&server.list(rest).await)), (vec!["a-gull"], vec!["backup"]));
@@ -172,11 +172,20 @@ async fn a_debt_is_added_listed_changed_and_forgotten(backend: &Backend) {
         })
     };
     let updated = server.service.update_debt(request("backup", &changed)).await.expect("changed");
-    let updated = updated.into_inner().debt.expect("a debt");
-    assert_eq!(
-        (updated.number, updated.definition.expect("one").schedule),
-        (1, changed.schedule.clone())
-    );
+    let updated = updated.into_inner();
+    assert!(!updated.is_unchanged);
+    let updated = updated.debt.expect("a debt");
+    let shown = updated.definition.expect("one");
+    assert_eq!((updated.number, &shown.schedule), (1, &changed.schedule));
+    // An address to notify is shown without what may be a secret, and given so it stays what it is.
+    let again = server.service.update_debt(request("nightly", &shown)).await.expect("the same");
+    assert!(again.into_inner().is_unchanged);
+    let secrets = proto::ListDebtsRequest { with_secrets: true, ..Default::default() };
+    let whole = server.list(secrets).await.debts.pop().and_then(|debt| debt.definition);
+    assert_eq!(whole.map(|whole| whole.notify), Some(vec![format!("{HOOK}s3cret")]));
+    let elsewhere = proto::Definition { slug: "elsewhere".to_owned(), ..shown };
+    let refused = server.add(elsewhere).await.expect_err("nobody knows the rest of the URL");
+    assert!(refused.message().starts_with("notify: has /\u{2026} in place of"), "{refused}");
     let taken = proto::Definition { slug: "a-gull".to_owned(), ..changed };
     let refused = server.service.update_debt(request("nightly", &taken)).await.expect_err("taken");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
@@ -204,12 +213,28 @@ async fn a_payment_counts_once_however_often_it_is_sent(backend: &Backend) {
         assert_eq!(one.paid(start).await.expect("paid").payment, 2);
     }
     let success = run("backup", "r1", proto::PaymentKind::Success);
-    assert_eq!(other.paid(success).await.expect("paid").payment, 3);
+    let paid = other.paid(success).await.expect("paid");
+    assert_eq!((paid.payment, paid.is_moot), (3, false));
+    // The run has ended.
+    let fail = run("backup", "r1", proto::PaymentKind::Fail);
+    for is_repeated in [false, true] {
+        let paid = one.paid(fail.clone()).await.expect("paid");
+        assert_eq!((paid.payment, paid.is_moot, paid.is_repeated), (4, true, is_repeated));
+    }
     // Without anything that tells it, each is another one.
-    assert_eq!(one.paid(pay("backup")).await.expect("paid").payment, 4);
     assert_eq!(one.paid(pay("backup")).await.expect("paid").payment, 5);
-    let numbers: Vec<_> = one.payments("backup").await.iter().map(|one| one.number).collect();
-    assert_eq!(numbers, [5, 4, 3, 2, 1]);
+    assert_eq!(one.paid(pay("backup")).await.expect("paid").payment, 6);
+    let (mut numbers, mut before) = (Vec::new(), 0);
+    loop {
+        let request = proto::ListPaymentsRequest { debt: "backup".into(), limit: 4, before };
+        let page = one.service.list_payments(asked(request)).await.expect("a list").into_inner();
+        numbers.extend(page.payments.iter().map(|one| one.number));
+        before = page.next_before;
+        if before == 0 {
+            break;
+        }
+    }
+    assert_eq!(numbers, [6, 5, 4, 3, 2, 1]);
 }
 
 async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: &Backend) {
@@ -219,7 +244,7 @@ async fn an_unpaid_debt_is_overdue_once_at_its_exact_deadline(backend: &Backend)
     one.paid(pay("backup")).await.expect("paid");
     assert_eq!(one.status("backup").await, proto::Status::Up);
     one.sweep_until("06:00:00", "07:04:59").await;
-    assert_eq!(one.status("backup").await, proto::Status::Up);
+    assert_eq!(one.status("backup").await, proto::Status::Late);
     one.sweep("07:05:20").await;
     other.sweep("07:05:30").await;
     assert_eq!(one.status("backup").await, proto::Status::Down);

@@ -91,7 +91,8 @@ async fn a_moment_at_the_end_of_the_calendar_is_kept_or_refused() {
         let of = |seconds: i64, nanos: i32| {
             let deadline = prost_types::Timestamp { seconds, nanos };
             let of = definition("end", Schedule::Deadline(deadline));
-            proto::Definition { grace: Some(YEARS), start_limit: Some(YEARS), ..of }
+            let limits = Some(YEARS);
+            proto::Definition { grace: limits, start_limit: limits, run_limit: limits, ..of }
         };
         for refused in [of(LAST, 999_999_000), of(253_402_300_799, 0), of(-62_135_596_801, 0)] {
             let refused = add(server, &refused).await.expect_err("no database has it");

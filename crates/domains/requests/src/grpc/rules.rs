@@ -108,6 +108,7 @@ fn event(delivery: Delivery) -> proto::Event {
     let Delivery { id, body, created, state, attempts, answer, .. } = delivery;
     let (mut due_at, mut delivered_at, mut dead_at) = (None, None, None);
     match state {
+        State::Waiting => {}
         State::Pending { due } => due_at = Some(at(due)),
         State::Delivered { at: since } => delivered_at = Some(at(since)),
         State::Dead { at: since } => dead_at = Some(at(since)),
@@ -121,6 +122,7 @@ fn event(delivery: Delivery) -> proto::Event {
         dead_at,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
         answer,
+        is_waiting: state == State::Waiting,
     }
 }
 

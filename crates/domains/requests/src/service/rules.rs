@@ -112,7 +112,7 @@ impl Service {
     }
 
     /// Sends an event that says nothing, in the way of all others. Returns its id. There is one at a time:
-    /// they are not to flood the outbox.
+    /// they are not to flood the outbox. The next one replaces one that has failed and is tried again.
     pub(crate) async fn test_rule(
         &self,
         namespace: Namespace,
@@ -130,10 +130,13 @@ impl Service {
         };
         let before = last().await?;
         let is_pending = |one: &Delivery| matches!(one.state, State::Pending { .. });
-        if !before.as_ref().is_some_and(is_pending) {
+        // Somebody may have mended what it failed for.
+        let is_untried = |one: &Delivery| is_pending(one) && one.attempts == 0;
+        if !before.as_ref().is_some_and(is_untried) {
+            let failed = before.as_ref().filter(|one| is_pending(one)).map(|_| kept.id);
             let number = before.map_or(1, |before| before.number + 1);
             let event = kept.test_event(receiver, number, self.intake.clock.now());
-            let added = self.house.store.add_test(&event).await;
+            let added = self.house.store.add_test(&event, failed).await;
             added.map_err(Error::store("write an event"))?;
             if last().await?.is_some_and(|last| last.id == event.id()) {
                 self.outbox.notice();
@@ -141,7 +144,7 @@ impl Service {
             }
         }
         let text = "a test of this rule is still on its way, and there is one at a time: see what becomes \
-                    of it, and try again when it is delivered or given up";
+                    of it, and try again when it has arrived or failed";
         Err(refused(text.to_owned()))
     }
 

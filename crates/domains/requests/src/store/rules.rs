@@ -81,12 +81,17 @@ impl Store {
     }
 
     /// Writes a test event, unless there is one of its number. Safe to repeat.
-    pub(crate) async fn add_test(&self, event: &Event) -> Result<()> {
+    pub(crate) async fn add_test(&self, event: &Event, failed: Option<Uuid>) -> Result<()> {
         let done = match &self.database {
-            Database::Postgres(database) => postgres::rules::add_test(database, event).await,
+            Database::Postgres(database) => {
+                postgres::rules::add_test(database, event, failed).await
+            }
             Database::Sqlite(database) => {
                 let event = event.clone();
-                database.write(move |connection| sqlite::rules::add_test(connection, &event)).await
+                let add = move |connection: &mut rusqlite::Connection| {
+                    sqlite::rules::add_test(connection, &event, failed)
+                };
+                database.write(add).await
             }
         };
         done.or_else(|error| match error.sqlstate() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tally_access::Caller;
-use tally_outbox::{Outbox, Secrets, Webhooks};
+use tally_outbox::{Courier, Outbox, Secrets, Webhooks};
 use tally_proto::tally::requests::v1 as proto;
 use tally_proto::tally::requests::v1::rule::Limit;
 use tally_proto::tally::requests::v1::rule_service_server::RuleService as _;
@@ -13,7 +13,7 @@ use tally_requests::{Named, Rows, Series, Service};
 use tally_runtime::{Drain, ManualClock, Tasks};
 use tally_serve::Parts;
 use tally_store::Database;
-use tally_testkit::Disturbance;
+use tally_testkit::{Disturbance, Hook, Reply};
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
 
@@ -41,8 +41,13 @@ struct Judging {
 
 impl Judging {
     async fn new(database: &Database) -> Self {
+        Self::telling(database, HOOK).await.0
+    }
+
+    /// With other receivers, and who delivers to them.
+    async fn telling(database: &Database, allowed: &str) -> (Self, Courier) {
         let secrets: Secrets = format!("whsec_{}", "A".repeat(32)).parse().expect("a secret");
-        let webhooks = Webhooks::new(HOOK.parse().expect("a prefix"), secrets);
+        let webhooks = Webhooks::new(allowed.parse().expect("a prefix"), secrets);
         let (clock, drain) = (Arc::new(ManualClock::new(time("12:00:00"))), Drain::new());
         drain.begin();
         let parts = Parts {
@@ -52,8 +57,9 @@ impl Judging {
             tasks: Tasks::new(),
             outbox: Outbox::new(database.clone(), webhooks),
         };
+        let courier = Courier::new(parts.outbox.clone(), Arc::clone(&clock) as _);
         let service = Service::start(parts, settings()).await.expect("the service starts");
-        Self { service, clock }
+        (Self { service, clock }, courier)
     }
 
     async fn add(&self, rule: proto::Rule) -> Result<proto::AddRuleResponse, Status> {
@@ -142,6 +148,7 @@ on_every_backend!(crate::rules:
     two_servers_tell_once,
     a_rule_is_kept_once,
     a_test_is_an_event_of_the_rule,
+    a_test_takes_the_place_of_one_that_failed,
     tests_do_not_flood_the_outbox,
 );
 
@@ -150,7 +157,7 @@ async fn silence_is_told_once_and_so_is_its_end(backend: Backend) {
     server.clock.set(time("12:05:00"));
     let added = server.add(rule("silent", Limit::Below(1))).await.expect("added");
     let shown = added.rule.and_then(|kept| kept.rule).expect("a rule");
-    assert_eq!(shown.webhook, "https://hooks.example.com", "the rest may be a secret");
+    assert_eq!(shown.webhook, "https://hooks.example.com/\u{2026}", "the rest may be a secret");
     count(&backend, "other", &[200], "12:06:00").await;
     count(&backend, "shop", &[200], "12:04:59").await;
     // A whole window since it was made, and a minute.
@@ -387,6 +394,29 @@ async fn a_test_is_an_event_of_the_rule(backend: Backend) {
     let shown = server.show("quiet").await;
     assert!(shown.rule.is_some_and(|kept| kept.firing_since.is_some()));
     assert_eq!(shown.running.expect("a window").requests, 1);
+}
+
+/// Whoever has mended what it failed for need not wait for the next attempt.
+async fn a_test_takes_the_place_of_one_that_failed(backend: Backend) {
+    let hook = Hook::start();
+    let (server, courier) = Judging::telling(&backend.database, &hook.url("/")).await;
+    let rule = proto::Rule { webhook: hook.url("/a"), ..rule("busy", Limit::Above(0)) };
+    server.add(rule).await.expect("added");
+    let test = async || {
+        let request = asked(proto::TestRuleRequest { rule: "busy".to_owned() });
+        let tested = server.service.test_rule(request).await;
+        tested.map(|tested| tested.into_inner().event_id).map_err(|status| status.code())
+    };
+    let first = test().await.expect("written");
+    assert_eq!(test().await, Err(Code::FailedPrecondition), "it is on its way");
+    hook.reply([Reply::status("500 Internal Server Error")]);
+    assert_eq!(courier.deliver().await.expect("the database is there"), 1);
+    let second = test().await.expect("the first one has failed");
+    assert_eq!(test().await, Err(Code::FailedPrecondition), "it is on its way");
+    assert_eq!(courier.deliver().await.expect("the database is there"), 1);
+    let ids: Vec<_> = hook.posted().iter().map(|one| one.header("webhook-id").to_owned()).collect();
+    assert_eq!(ids, [first, second], "the first one is tried no more");
+    test().await.expect("the second one has arrived");
 }
 
 /// Of many at the same time, one is written, whichever server is asked.

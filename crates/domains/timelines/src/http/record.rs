@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tally_access::Caller;
-use tally_runtime::{Namespace, tell};
+use tally_runtime::tell;
 use tally_serve::api::{self, Problem, idempotency_key};
 
 use super::answers;
 use crate::error::Error;
 use crate::ledger::Done;
-use crate::message::{Attributes, Kind, Message, Phase, Status, Written, Wrong, wrong_key};
+use crate::message::{Attributes, Kind, Phase, Status, Written, Wrong, wrong_key};
 use crate::service::{MESSAGES_MAX, Service};
 
 /// How large the body of one message, and that of several, may be.
@@ -22,7 +22,7 @@ const MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// A message as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(super) struct WrittenMessage {
+struct WrittenMessage {
     kind: String,
     context: String,
     timeline: String,
@@ -36,11 +36,35 @@ pub(super) struct WrittenMessage {
     idempotency_key: Option<String>,
 }
 
+/// A message as it was read, its idempotency key, and what is wrong with it already.
+pub(crate) type Read = (Written, Option<String>, Wrong);
+
 pub(super) async fn record(
     State(service): State<Service>,
     request: Request,
 ) -> Result<Response, Problem> {
     let namespace = Caller::of(request.extensions()).namespace();
+    let (said, key, wrong) = one(request).await?;
+    let message = service.message(namespace, said, key.as_deref(), wrong)?;
+    let done = service.record(vec![message]).await?.pop().ok_or(Error::Panicked)??;
+    Ok(api::json(&recorded(&done)))
+}
+
+pub(super) async fn record_all(
+    State(service): State<Service>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let namespace = Caller::of(request.extensions()).namespace();
+    let message =
+        |(said, key, wrong): Read| service.message(namespace, said, key.as_deref(), wrong);
+    let read = all(request).await?.into_iter().map(message).collect();
+    let results = service.record_all(read).await?;
+    let results: Vec<Value> = results.iter().map(result).collect();
+    Ok(api::json(&json!({"results": results})))
+}
+
+/// Reads the body of one message.
+pub(crate) async fn one(request: Request) -> Result<Read, Problem> {
     let key = idempotency_key(request.headers());
     let mut written: WrittenMessage = api::json_of(request, MESSAGE_BYTES_MAX).await?;
     let mut wrong = Wrong::new();
@@ -57,39 +81,24 @@ pub(super) async fn record(
         wrong.push(("Idempotency-Key".to_owned(), why));
         None
     });
-    let message = written.read(&service, namespace, key.as_deref(), wrong)?;
-    let done = service.record(vec![message]).await?.pop().ok_or(Error::Panicked)??;
-    Ok(api::json(&recorded(&done)))
+    Ok(written.read(key, wrong))
 }
 
-pub(super) async fn record_all(
-    State(service): State<Service>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let namespace = Caller::of(request.extensions()).namespace();
+/// Reads the body of several.
+pub(crate) async fn all(request: Request) -> Result<Vec<Read>, Problem> {
     let written: Vec<WrittenMessage> = api::json_of(request, MESSAGES_BYTES_MAX).await?;
     if written.len() > MESSAGES_MAX {
         let why = format!("it has {} messages, and may have {MESSAGES_MAX}", written.len());
         return Err(Problem::of_field("body", why));
     }
-    let read = |one: WrittenMessage| one.read(&service, namespace, None, Wrong::new());
-    let read = written.into_iter().map(read).collect();
-    let results = service.record_all(read).await?;
-    let results: Vec<Value> = results.iter().map(result).collect();
-    Ok(api::json(&json!({"results": results})))
+    Ok(written.into_iter().map(|one| one.read(None, Wrong::new())).collect())
 }
 
 // === impl WrittenMessage ===
 
 impl WrittenMessage {
-    /// Reads it, with everything that is wrong with it.
-    fn read(
-        self,
-        service: &Service,
-        namespace: Namespace,
-        key: Option<&str>,
-        mut wrong: Wrong,
-    ) -> Result<Message, Error> {
+    /// Reads it, with everything that is wrong with how it is written.
+    fn read(self, key: Option<String>, mut wrong: Wrong) -> Read {
         let mut note = |field: &str, why: &str| wrong.push((field.to_owned(), why.to_owned()));
         let kind = match &*self.kind {
             "new" => Some(Kind::New),
@@ -143,7 +152,7 @@ impl WrittenMessage {
             phase: phase.filter(|_| kind.is_some()),
             attributes: self.attributes,
         };
-        service.message(namespace, said, key.or(self.idempotency_key.as_deref()), wrong)
+        (said, key.or(self.idempotency_key), wrong)
     }
 }
 

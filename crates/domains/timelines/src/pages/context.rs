@@ -142,7 +142,7 @@ fn table(view: &View) -> Markup {
             (lengths(view))
             table.list.timelines {
                 thead { tr {
-                    th scope="col" { "Timeline" } th.state scope="col" { "State" } th scope="col" { "Began" }
+                    th scope="col" { "Timeline" } th.stands scope="col" { "State" } th scope="col" { "Began" }
                     th.number scope="col" { "Took" } th.number.count scope="col" { "Events" }
                     th.number.count scope="col" { "Failed" } th.number.count scope="col" { "Open" }
                 } }

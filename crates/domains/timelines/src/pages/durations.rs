@@ -1,5 +1,7 @@
 //! How long the events of one name took, timeline by timeline, also in those that are not kept any more.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 use tally_runtime::Namespace;
@@ -15,7 +17,7 @@ use crate::store::look::Lasted;
 use crate::typical::Typical;
 
 /// How many timelines are looked at.
-const TIMELINES_MAX: i64 = 100;
+const TIMELINES_MAX: u32 = 100;
 
 /// How it ended: the class in the style sheet, and the word.
 const KINDS: &[(&str, &str)] = &[("s2", "ended well"), ("s5", "failed")];
@@ -29,6 +31,8 @@ pub(super) struct View {
     before: i64,
     /// The last one first.
     all: Vec<Lasted>,
+    /// Those of the timelines that are kept.
+    kept: HashSet<i64>,
 }
 
 // === impl View ===
@@ -45,8 +49,10 @@ impl View {
         let context = service.context(namespace, context).await?;
         let end = context.timelines.saturating_add(1);
         let before = before.map_or(end, |before| before.min(end));
-        let all = service.durations(&context, &name, before, TIMELINES_MAX).await?;
-        Ok(Self { now, context, name, before, all })
+        let all = service.durations(&context, &name, before, TIMELINES_MAX.into()).await?;
+        let kept = service.timelines(&context, before, TIMELINES_MAX).await?;
+        let kept = kept.into_iter().map(|one| one.number).collect();
+        Ok(Self { now, context, name, before, all, kept })
     }
 
     pub(super) fn title(&self) -> String {
@@ -61,7 +67,7 @@ impl View {
 
     /// The first timeline that was looked at.
     fn first(&self) -> i64 {
-        self.before.saturating_sub(TIMELINES_MAX).max(1)
+        self.before.saturating_sub(TIMELINES_MAX.into()).max(1)
     }
 
     fn earlier(&self) -> Option<Link> {
@@ -92,7 +98,7 @@ pub(super) fn page(view: &View) -> Markup {
     }
 }
 
-fn lengths(context: &str, all: &[Lasted]) -> Markup {
+fn lengths(view: &View) -> Markup {
     let one = |lasts: &Lasted| {
         let number = lasts.timeline_number;
         Length {
@@ -103,18 +109,18 @@ fn lengths(context: &str, all: &[Lasted]) -> Markup {
                 None => format!("Timeline {number}: failed"),
             },
             tick: number.to_string(),
-            link: Some(timeline_link(context, number)),
+            link: view.kept.contains(&number).then(|| timeline_link(&view.context.name, number)),
             is_open: false,
         }
     };
-    Lengths { kinds: KINDS, all: all.iter().rev().map(one).collect() }.draw()
+    Lengths { kinds: KINDS, all: view.all.iter().rev().map(one).collect() }.draw()
 }
 
 fn table(view: &View) -> Markup {
     html! {
         section aria-labelledby="durations" {
             header { h2 #durations { "Timelines " (view.first()) " to " (view.before - 1) } }
-            (lengths(&view.context.name, &view.all))
+            (lengths(view))
             div.table-frame tabindex="0" role="group" aria-label="Durations" { table {
                 thead { tr {
                     th.number scope="col" { "Timeline" } th scope="col" { "Made" }
@@ -122,7 +128,11 @@ fn table(view: &View) -> Markup {
                 } }
                 tbody { @for one in &view.all {
                     tr {
-                        th.number scope="row" { (one.timeline_number) }
+                        th.number scope="row" {
+                            @if view.kept.contains(&one.timeline_number) {
+                                a href=(timeline_link(&view.context.name, one.timeline_number)) { (one.timeline_number) }
+                            } @else { (one.timeline_number) }
+                        }
                         td { (moment(one.begun, None)) }
                         td.number { @match one.took { Some(took) => (lasted(took)), None => span.muted { "did not end well" } } }
                         td.number { @if one.failed > 0 { span.errors { (one.failed) } } }

@@ -18,12 +18,15 @@ mod view;
 
 use maud::{Markup, html};
 use tally_runtime::text::lasted;
-use tally_serve::pages::{moment, name, relative};
+use tally_serve::pages::{moment, name, relative, thousands};
 
 pub(super) use self::asked::Asked;
 pub(super) use self::view::View;
 use super::CONTEXTS;
 use super::parts::{badge, context_link, so_far, timeline_link, title, usual};
+
+/// How many hosts are named at once.
+const OPEN_MAX: usize = 2;
 
 /// The whole page.
 pub(super) fn page(view: &View) -> Markup {
@@ -36,7 +39,7 @@ pub(super) fn page(view: &View) -> Markup {
         header.heading {
             h1 { (name(context, true)) " " (title(timeline)) " " (badge(timeline)) }
             nav.actions aria-label="Other timelines" {
-                @if timeline.number > 1 { a.button.second href=(timeline_link(context, timeline.number - 1)) { "The one before" } }
+                @if let Some(before) = view.earlier.first() { a.button.second href=(timeline_link(context, before.number)) { "The one before" } }
                 @if timeline.number < view.context.timelines {
                     a.button.second href=(timeline_link(context, timeline.number + 1)) { "The next one" }
                     a.button.second href=(context_link(context).part("newest")) { "The newest" }
@@ -72,22 +75,28 @@ fn summary(view: &View) -> Markup {
             }
         }
         ul.legend #counts {
-            li { (counts.events) @if counts.events == 1 { " event" } @else { " events" } }
-            @if counts.open > 0 { li { (counts.open) " open" } }
-            @if counts.failed > 0 { li { span.errors { (counts.failed) " failed" } } }
-            @if counts.abandoned > 0 { li { (counts.abandoned) " abandoned: nothing was heard of them for long" } }
+            li { (thousands(counts.events)) @if counts.events == 1 { " event" } @else { " events" } }
+            @if counts.open > 0 { li { (thousands(counts.open)) " open" } }
+            @if counts.failed > 0 { li { span.errors { (thousands(counts.failed)) " failed" } } }
+            @if counts.abandoned > 0 { li { (thousands(counts.abandoned)) " abandoned: nothing was heard of them for long" } }
             @if !spent.waiting.is_zero() { li { "waited " (lasted(spent.waiting)) " in all, and worked " (lasted(spent.working)) } }
         }
     }
 }
 
-/// Hosts whose clocks are off. Nothing is shifted.
+/// Hosts whose times are far from those of the server. Nothing is shifted.
 fn clocks(view: &View) -> Markup {
     let clocks = &view.shown.chart.clocks;
+    let most = clocks.iter().map(|(_, behind)| behind.abs()).max().unwrap_or_default();
+    let (count, is_one) = (clocks.len(), clocks.len() == 1);
     html! {
         @if !clocks.is_empty() {
-            div.notice #clocks {
-                p { "Clocks are off. All is drawn as it was told; read distances between these hosts and others with care:" }
+            details.notice #clocks open[count <= OPEN_MAX] {
+                summary {
+                    "The times of " (count) @if is_one { " host are " } @else { " hosts are " }
+                    (lasted(most)) @if !is_one { " and less" } " from when the server heard of them"
+                }
+                p { @if is_one { "Its clock is" } @else { "Their clocks are" } " off, or it was told later. Nothing is shifted: all is drawn as it was told." }
                 ul {
                     @for (host, behind) in clocks {
                         li {

@@ -11,11 +11,15 @@ use tally_runtime::config::{Given, Problems, name};
 
 use super::{Mailbox, Mailboxes};
 
+/// What names end with that are of no public server (RFC 6762, RFC 6761, and what ICANN has set aside).
+const NEAR_NAMES: [&str; 3] = [".local", ".localhost", ".internal"];
+
 /// Events by e-mail.
 #[derive(Debug, Default, clap::Args)]
 pub struct MailArgs {
     /// Through which server events are mailed: smtps://HOST speaks TLS from the first byte (port 465), smtp://HOST
     /// by STARTTLS (port 587), and smtp+plain://HOST without TLS (port 25), for a server on this machine
+    /// or in its private network
     #[arg(long, env = "TALLY_SMTP_URL", hide_env_values = true, value_name = "URL")]
     smtp_url: Option<Given<Server>>,
 
@@ -110,11 +114,11 @@ impl MailArgs {
         }
         if let Some(Some(server)) = &server
             && is_plain
-            && !server.is_on_this_machine()
+            && !server.is_near()
         {
             problems.add(format!(
-                "{url}: with smtp+plain:// the server is on this machine, and {} is not: others on the way could \
-                 read the mail; write smtps:// or smtp://",
+                "{url}: with smtp+plain:// the server is on this machine or in its private network, and {} is not: \
+                 others on the way could read the mail; write smtps:// or smtp://",
                 server.host
             ));
         }
@@ -161,9 +165,23 @@ impl fmt::Debug for Mail {
 // === impl Server ===
 
 impl Server {
-    fn is_on_this_machine(&self) -> bool {
-        let address = self.host.parse::<IpAddr>();
-        address.map_or(self.host == "localhost", |address| address.to_canonical().is_loopback())
+    /// Whether it is on this machine or in its private network: by its address, or by a name that no public server
+    /// has, such as that of a container or a service.
+    fn is_near(&self) -> bool {
+        match self.host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(IpAddr::V4(address)) => {
+                address.is_loopback() || address.is_private() || address.is_link_local()
+            }
+            Ok(IpAddr::V6(address)) => {
+                address.is_loopback()
+                    || address.is_unique_local()
+                    || address.is_unicast_link_local()
+            }
+            Err(_) => {
+                let host = self.host.trim_end_matches('.').to_ascii_lowercase();
+                !host.contains('.') || NEAR_NAMES.iter().any(|end| host.ends_with(end))
+            }
+        }
     }
 
     fn scheme(&self) -> (&'static str, u16) {
@@ -291,7 +309,22 @@ mod tests {
         assert!(check(["", "", "", "", ""]).expect("right").is_none());
         assert!(check([url, "", "", from, ""]).expect("right").is_none(), "nothing is allowed");
         assert!(check([url, "me", "s3cret", from, allow]).expect("right").is_some());
-        for near in ["smtp+plain://localhost:25", "smtp+plain://[::1]", "smtp+plain://127.0.0.1"] {
+        for host in [
+            "localhost:25",
+            "[::1]",
+            "127.0.0.1",
+            "relay",
+            "Relay.mail.svc.cluster.local.:2525",
+            "mail.internal",
+            "10.0.0.1",
+            "172.31.255.254",
+            "192.168.1.1",
+            "169.254.1.1",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[::ffff:10.0.0.1]",
+        ] {
+            let near = &format!("smtp+plain://{host}");
             assert!(check([near, "", "", from, allow]).expect("right").is_some(), "{near}");
         }
         for (given, words) in [
@@ -299,8 +332,14 @@ mod tests {
             ([url, "me", "", from, allow], &["TALLY_SMTP_PASSWORD) is missing"]),
             ([url, "", "s3cret", from, allow], &["TALLY_SMTP_USER) is missing"]),
             (["smtp+plain://[::1]", "me", "s3cret", from, allow], &["as it is"]),
-            (["smtp+plain://mail", "", "", from, allow], &["and mail is not: others on the way"]),
-            (["smtp+plain://10.0.0.1", "", "", from, allow], &["and 10.0.0.1 is not"]),
+            (
+                ["smtp+plain://mail.example.com", "", "", from, allow],
+                &["and mail.example.com is not: others on the way"],
+            ),
+            (["smtp+plain://11.0.0.1", "", "", from, allow], &["and 11.0.0.1 is not"]),
+            (["smtp+plain://172.32.0.1", "", "", from, allow], &["and 172.32.0.1 is not"]),
+            (["smtp+plain://[2001:db8::1]", "", "", from, allow], &["and 2001:db8::1 is not"]),
+            (["smtp+plain://xlocal.example", "", "", from, allow], &["is not"]),
             (["smtps://me:s3cret@mail", "", "", from, allow], &["by --smtp-user"]),
             ([url, "", "", "Tally", "x y"], &["not an address, as in", "TALLY_SMTP_ALLOW"]),
             ([url, "", "", "a!b@example.com", allow], &["its address has something before its @"]),

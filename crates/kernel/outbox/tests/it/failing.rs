@@ -78,7 +78,7 @@ async fn pauses_grow_until_an_event_is_given_up() {
                     assert_eq!(at, place.clock.now());
                     break;
                 }
-                State::Delivered { .. } => panic!("{one:?}"),
+                State::Waiting | State::Delivered { .. } => panic!("{one:?}"),
             }
             place.clock.set(*times.last().expect("there is one"));
         }

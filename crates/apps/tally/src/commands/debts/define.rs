@@ -215,10 +215,10 @@ impl DefinitionArgs {
             run_limit: span("run_limit", self.run_limit)?,
             run_min: span("run_min", self.run_min)?,
             heartbeat_limit: span("heartbeat_limit", self.heartbeat_limit)?,
-            rate_payments: self.rate_payments.unwrap_or_default(),
+            rate_payments: self.rate_payments,
             rate_period: span("rate_period", self.rate_period)?,
-            failures_to_alarm: self.failures_to_alarm.unwrap_or_default(),
-            successes_to_recover: self.successes_to_recover.unwrap_or_default(),
+            failures_to_alarm: self.failures_to_alarm,
+            successes_to_recover: self.successes_to_recover,
             stages: self.stages.into_iter().map(stage).collect::<anyhow::Result<_>>()?,
             notify: self.notify,
             count_as: self.count_as,
@@ -238,7 +238,7 @@ impl DefinitionArgs {
             None => {}
         }
         let some = |text: String| (!text.is_empty()).then_some(text);
-        let more = |number: u32, usual: u32| (number > usual).then_some(number);
+        let unless_one = |number: Option<u32>| number.filter(|number| *number != 1);
         let stage = |stage: proto::Stage| Stage {
             time_out: written(stage.time_out).unwrap_or_default(),
             name: stage.name,
@@ -254,10 +254,10 @@ impl DefinitionArgs {
             run_limit: written(definition.run_limit),
             run_min: written(definition.run_min),
             heartbeat_limit: written(definition.heartbeat_limit),
-            rate_payments: more(definition.rate_payments, 0),
+            rate_payments: definition.rate_payments,
             rate_period: written(definition.rate_period),
-            failures_to_alarm: more(definition.failures_to_alarm, 1),
-            successes_to_recover: more(definition.successes_to_recover, 1),
+            failures_to_alarm: unless_one(definition.failures_to_alarm),
+            successes_to_recover: unless_one(definition.successes_to_recover),
             stages: definition.stages.into_iter().map(stage).collect(),
             notify: definition.notify,
             count_as: definition.count_as,

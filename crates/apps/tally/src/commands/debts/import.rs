@@ -93,6 +93,7 @@ async fn import(
             let definition = Some(definition);
             let request = proto::UpdateDebtRequest { debt: slug.clone(), definition };
             match server.answer_or_signal(client.update_debt(request)).await? {
+                Ok(answer) if answer.get_ref().is_unchanged => return Ok(Line::Same),
                 Ok(_) => return Ok(Line::Changed),
                 Err(status) => ("change", status),
             }

@@ -1,4 +1,4 @@
-//! Debts, payments, runs and flips in words.
+//! Debts, payments, runs and flips as tables and lists.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tally_proto::tally::debts::v1 as proto;
-use tally_proto::tally::debts::v1::definition::Schedule;
-use tally_runtime::durations;
 
+use super::words::{kind, limits, schedule, slug, standing};
 use crate::output::table::Align;
 use crate::output::times::{minute, time};
 use crate::output::{self, Cell, OutputFormat, plural, visible};
@@ -23,6 +22,8 @@ pub(super) enum Status {
     Up,
     Down,
     Paused,
+    /// New or up otherwise; what is due has not come, but is not overdue yet
+    Late,
 }
 
 /// What a payment says.
@@ -49,6 +50,7 @@ impl Status {
             Self::Up => proto::Status::Up,
             Self::Down => proto::Status::Down,
             Self::Paused => proto::Status::Paused,
+            Self::Late => proto::Status::Late,
         };
         status.into()
     }
@@ -68,19 +70,6 @@ impl PaymentKind {
             Self::Log => proto::PaymentKind::Log,
         }
     }
-}
-
-pub(super) fn slug(debt: &proto::Debt) -> &str {
-    debt.definition.as_ref().map_or("", |definition| &definition.slug)
-}
-
-/// A debt in a few words: `backup, up, due 2030-01-31T02:00:00Z`.
-pub(super) fn brief(debt: &proto::Debt) -> String {
-    let due = match debt.due_at {
-        Some(due) => format!("due {}", time(Some(due))),
-        None => "nothing due".to_owned(),
-    };
-    format!("{}, {}, {due}", visible(slug(debt)), standing(debt.status()))
 }
 
 /// Writes a list of debts.
@@ -136,7 +125,7 @@ pub(super) fn list(
 
 /// How many debts are shown, and how many there are of each status.
 pub(super) fn counted(shown: usize, counts: &[i64]) -> String {
-    let names = ["new", "up", "down", "paused"];
+    let names = ["new", "up", "down", "paused", "late"];
     let all: i64 = counts.iter().sum();
     let of_status = |(name, count): (&&str, &i64)| (*count > 0).then(|| format!("{count} {name}"));
     let parts: Vec<_> = names.iter().zip(counts).filter_map(of_status).collect();
@@ -251,14 +240,16 @@ fn deliveries(out: &mut impl Write, flips: &[proto::Flip]) -> io::Result<()> {
     let all = flips.iter().flat_map(|flip| flip.deliveries.iter().map(move |one| (flip, one)));
     let rows = all.clone().map(|(flip, one)| {
         let (state, when) = match (one.delivered_at, one.dead_at) {
-            (Some(at), _) => ("delivered", at),
-            (None, Some(at)) => ("given up", at),
-            (None, None) => ("due", one.due_at.unwrap_or_default()),
+            (Some(at), _) => ("delivered", Some(at)),
+            (None, Some(at)) => ("given up", Some(at)),
+            // What was before has to arrive first.
+            (None, None) if one.is_waiting => ("waiting", None),
+            (None, None) => ("due", one.due_at),
         };
         [
             text(time(flip.at)),
             text(state.to_owned()),
-            text(time(Some(when))),
+            when.map_or(Cell::Unknown, |when| text(time(Some(when)))),
             Cell::Number(one.attempts.into()),
         ]
     });
@@ -294,77 +285,6 @@ fn latest(out: &mut impl Write, payments: &[proto::Payment]) -> io::Result<()> {
         ]
     });
     output::print(out, OutputFormat::Table, columns, rows)
-}
-
-fn kind(payment: &proto::Payment) -> String {
-    let kind = match payment.kind() {
-        proto::PaymentKind::Start => "start".to_owned(),
-        proto::PaymentKind::Stage => format!("stage {}", payment.stage),
-        proto::PaymentKind::Heartbeat => "heartbeat".to_owned(),
-        proto::PaymentKind::Fail => match payment.exit_status {
-            Some(status) => format!("fail ({status})"),
-            None => "fail".to_owned(),
-        },
-        proto::PaymentKind::Log => "log".to_owned(),
-        proto::PaymentKind::Success | proto::PaymentKind::Unspecified => "success".to_owned(),
-    };
-    let marks = [
-        (payment.is_early, "early"),
-        (payment.is_over_rate, "too often"),
-        (payment.is_too_short, "too short"),
-    ];
-    let marks: Vec<_> = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect();
-    if marks.is_empty() { kind } else { format!("{kind}, {}", marks.join(", ")) }
-}
-
-pub(super) fn standing(status: proto::Status) -> &'static str {
-    match status {
-        proto::Status::New => "new",
-        proto::Status::Up => "up",
-        proto::Status::Down => "down",
-        proto::Status::Paused => "paused",
-        proto::Status::Unspecified => "unknown",
-    }
-}
-
-fn schedule(definition: &proto::Definition) -> String {
-    match &definition.schedule {
-        Some(Schedule::Every(every)) => format!("every {}", span(Some(*every))),
-        Some(Schedule::Cron(cron)) => format!("{cron} ({})", definition.time_zone),
-        Some(Schedule::Deadline(at)) => format!("by {}", time(Some(*at))),
-        None => "none".to_owned(),
-    }
-}
-
-fn limits(definition: &proto::Definition) -> String {
-    let of = |name: &str, limit: Option<prost_types::Duration>| {
-        limit.map(|limit| format!("{name} {}", span(Some(limit))))
-    };
-    let rate = definition
-        .rate_period
-        .map(|period| format!("at most {} in {}", definition.rate_payments, span(Some(period))));
-    let times = |name: &str, times: u32| (times > 1).then(|| format!("{name} {times} in a row"));
-    let stages = definition.stages.iter();
-    let stages =
-        stages.map(|stage| Some(format!("{} within {}", stage.name, span(stage.time_out))));
-    let limits = [
-        of("grace", definition.grace),
-        of("early", definition.early_window),
-        of("start within", definition.start_limit),
-        of("run at most", definition.run_limit),
-        of("run at least", definition.run_min),
-        of("silent at most", definition.heartbeat_limit),
-        rate,
-        times("alarm at", definition.failures_to_alarm),
-        times("recovered at", definition.successes_to_recover),
-    ];
-    let limits: Vec<_> = limits.into_iter().chain(stages).flatten().collect();
-    limits.join(", ")
-}
-
-fn span(span: Option<prost_types::Duration>) -> String {
-    let span = span.and_then(|span| Duration::try_from(span).ok());
-    span.map(durations::shown).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Teller for Payments {
     }
 
     fn said(&self, answer: proto::PayResponse) -> String {
-        format!("paid: {}", super::print::brief(&answer.debt.unwrap_or_default()))
+        super::words::paid(&answer)
     }
 }
 

@@ -27,13 +27,7 @@ pub(super) struct Spool<M>(Result<PathBuf, &'static str>, PhantomData<M>);
 impl<M: Told> Spool<M> {
     /// What is kept for this server, in this folder or the usual one.
     pub(super) fn of(given: Option<&Path>, server: &ServerArgs) -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let state = || match variable("XDG_STATE_HOME") {
-            Some(state) => Some(PathBuf::from(state)),
-            None => variable("HOME").map(|home| PathBuf::from(home).join(".local/state")),
-        };
-        let usual = || state().map(|state| state.join("tally").join(M::FOLDER));
-        let folder = given.map(Path::to_owned).or_else(usual);
+        let folder = given.map(Path::to_owned).or_else(|| usual_folder(M::FOLDER));
         if server.check().is_err() {
             return Self(Err("nobody can say for which server and key it is"), PhantomData);
         }
@@ -115,6 +109,16 @@ impl<M: Told> Spool<M> {
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// The folder of this name for what a program keeps from one run to the next; none without a home.
+pub(crate) fn usual_folder(name: &str) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let state = match variable("XDG_STATE_HOME") {
+        Some(state) => Some(PathBuf::from(state)),
+        None => variable("HOME").map(|home| PathBuf::from(home).join(".local/state")),
+    };
+    state.map(|state| state.join("tally").join(name))
 }
 
 /// What the folder of a server and a key is called. The key cannot be read from it.

@@ -9,13 +9,15 @@ use jiff::Timestamp;
 use tally_proto::tally::timelines::v1 as proto;
 use tally_runtime::Clock;
 
+use super::upto::UptoArgs;
 use super::{failed, print};
 use crate::client::ServerArgs;
-use crate::client::patience::{Failed, patiently};
+use crate::client::patience::Failed;
+use crate::commands::run;
 use crate::output::{say, visible};
 
 /// How long a message is tried while the server is away.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TellCommand {
@@ -40,6 +42,9 @@ pub(super) struct NewArgs {
     timeline: String,
 
     #[command(flatten)]
+    upto: UptoArgs,
+
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -52,9 +57,8 @@ struct Told {
     /// The event: parts with dots between them, as in db.migrate
     name: String,
 
-    /// Where it happens; a start and its end say the same
-    #[arg(long, value_name = "HOST", default_value = "", hide_default_value = true)]
-    host: String,
+    #[command(flatten)]
+    upto: UptoArgs,
 
     /// What tells overlapping events of one name and host apart
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
@@ -211,22 +215,37 @@ impl Told {
             context: self.context.clone(),
             timeline: self.timeline.clone(),
             name: self.name.clone(),
-            host: self.host.clone(),
             span: self.span.clone(),
             time: Some(moment(self.time.unwrap_or_else(|| clock.now()))),
             idempotency_key: self.idempotency_key.clone(),
             ..proto::RecordRequest::default()
         }
     }
+
+    fn with(self, message: proto::RecordRequest) -> (UptoArgs, ServerArgs, proto::RecordRequest) {
+        (self.upto, self.server, message)
+    }
 }
 
-pub(super) async fn run(command: TellCommand, clock: &dyn Clock) -> anyhow::Result<ExitCode> {
-    let (server, request) = message(command, clock);
-    tell(&server, request).await
+pub(super) async fn run(
+    command: TellCommand,
+    before: UptoArgs,
+    clock: &dyn Clock,
+) -> anyhow::Result<ExitCode> {
+    let (after, server, mut request) = message(command, clock);
+    let upto = before.and(after);
+    request.host = upto.host()?;
+    match upto.address() {
+        Some(to) => upto.send(&to, &request).await,
+        None => tell(&server, request).await,
+    }
 }
 
-/// What is told, and to whom.
-fn message(command: TellCommand, clock: &dyn Clock) -> (ServerArgs, proto::RecordRequest) {
+/// What is told, how, and to whom.
+fn message(
+    command: TellCommand,
+    clock: &dyn Clock,
+) -> (UptoArgs, ServerArgs, proto::RecordRequest) {
     match command {
         TellCommand::New(args) => {
             let request = proto::RecordRequest {
@@ -236,47 +255,61 @@ fn message(command: TellCommand, clock: &dyn Clock) -> (ServerArgs, proto::Recor
                 time: Some(moment(clock.now())),
                 ..proto::RecordRequest::default()
             };
-            (args.server, request)
+            (args.upto, args.server, request)
         }
         TellCommand::Start(args) => {
             let message = args.told.message(proto::Kind::Start, clock);
             let phase = if args.waiting { Phase::Waiting.number() } else { 0 };
             let attributes = args.attributes.read();
-            (args.told.server, proto::RecordRequest { phase, attributes, ..message })
+            args.told.with(proto::RecordRequest { phase, attributes, ..message })
         }
         TellCommand::End(args) => {
             let message = args.told.message(proto::Kind::End, clock);
             let (status, attributes) = (args.status.number(), args.attributes.read());
-            (args.told.server, proto::RecordRequest { status, attributes, ..message })
+            args.told.with(proto::RecordRequest { status, attributes, ..message })
         }
         TellCommand::Event(args) => {
             let message = args.told.message(proto::Kind::Point, clock);
             let (status, attributes) = (args.status.number(), args.attributes.read());
-            (args.told.server, proto::RecordRequest { status, attributes, ..message })
+            args.told.with(proto::RecordRequest { status, attributes, ..message })
         }
         TellCommand::Phase(args) => {
             let message = args.told.message(proto::Kind::Phase, clock);
             let phase = args.phase.number();
-            (args.told.server, proto::RecordRequest { phase, ..message })
+            args.told.with(proto::RecordRequest { phase, ..message })
         }
+    }
+}
+
+impl run::Told for proto::RecordRequest {
+    const NAME: &'static str = "message";
+    const FOLDER: &'static str = "timelines";
+    const EXTENSION: &'static str = "message";
+    const COMMAND: &'static str = "tally timelines run";
+    type Answer = proto::RecordResponse;
+
+    async fn attempt(self, server: &ServerArgs) -> Result<proto::RecordResponse, Failed> {
+        let what = format!("tell {}", visible(&self.context));
+        let mut client = server.timelines().await.map_err(Failed::of_connecting)?;
+        let recorded = client.record(self).await;
+        let why = |status| Failed::of(&status, failed(&what, &status));
+        recorded.map(tonic::Response::into_inner).map_err(why)
     }
 }
 
 /// Tells it, and tries again while the server is away.
 async fn tell(server: &ServerArgs, request: proto::RecordRequest) -> anyhow::Result<ExitCode> {
-    let what = format!("tell {}", visible(&request.context));
-    let attempt = || async {
-        let mut client = server.timelines().await.map_err(Failed::of_connecting)?;
-        let recorded = client.record(request.clone()).await;
-        let why = |status| Failed::of(&status, failed(&what, &status));
-        recorded.map(tonic::Response::into_inner).map_err(why)
-    };
-    let recorded = patiently(PATIENCE, false, attempt).await.map_err(Failed::into_error)?;
+    let context = request.context.clone();
+    let recorded = run::tell(server, request, PATIENCE, false).await;
+    say(said(&context, recorded.map_err(Failed::into_error)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is said of an answer.
+pub(super) fn said(context: &str, recorded: proto::RecordResponse) -> String {
     let timeline = recorded.timeline.unwrap_or_default();
     let told = if recorded.is_repeated { "was told already" } else { "told" };
-    let context = visible(&request.context);
-    say(format_args!("{told}: {context}, {}", print::brief(&timeline)));
-    Ok(ExitCode::SUCCESS)
+    format!("{told}: {}, {}", visible(context), print::brief(&timeline))
 }
 
 pub(super) fn moment(time: Timestamp) -> prost_types::Timestamp {

@@ -10,10 +10,10 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
-use super::super::{Listing, Numbered, Result};
+use super::super::{Counts, Listing, Numbered, Result};
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
-use crate::state::{Run, State};
+use crate::state::{Run, Standing, State};
 
 pub(in crate::store) async fn list(
     database: &Database,
@@ -21,31 +21,24 @@ pub(in crate::store) async fn list(
     now: Timestamp,
 ) -> Result<Vec<Debt>> {
     let sql = include_str!("list.sql");
-    let statuses: Vec<i64> = listing.each_status().map(status_number).collect();
+    let numbered = |(status, is_asked)| (status_number(status), is_asked);
+    let (statuses, are_asked): (Vec<i64>, Vec<bool>) = listing.each_status().map(numbered).unzip();
     let (rank, slug) = listing.after.clone().unwrap_or_default();
     let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
-    let values: [&(dyn ToSql + Sync); 8] = [
+    let values: [&(dyn ToSql + Sync); 11] = [
         &listing.namespace.0,
         &statuses,
         &listing.search,
         &listing.tags,
-        &(!listing.by_slug).then_some(now),
+        &now,
         &i64::from(rank),
         &slug,
         &limit,
+        &are_asked,
+        &listing.asks_for(Standing::Late),
+        &listing.by_slug,
     ];
     database.rows("list debts", sql, &values).await?.iter().map(debt).collect()
-}
-
-pub(in crate::store) async fn late(
-    database: &Database,
-    namespace: Namespace,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<Debt>> {
-    let values: [&(dyn ToSql + Sync); 3] = [&namespace.0, &now, &i64::from(limit)];
-    let rows = database.rows("list late debts", include_str!("late.sql"), &values).await?;
-    rows.iter().map(debt).collect()
 }
 
 pub(in crate::store) async fn numbered(
@@ -88,11 +81,12 @@ pub(in crate::store) async fn of_tag(
 pub(in crate::store) async fn counts(
     database: &Database,
     namespace: Option<Namespace>,
-) -> Result<[i64; 4]> {
+    now: Timestamp,
+) -> Result<Counts> {
     let sql = include_str!("counts.sql");
     let namespace = namespace.map(|namespace| namespace.0);
-    let rows = database.rows("count debts", sql, &[&namespace]).await?;
-    Ok(sum_of(rows.iter().map(|row| [row.get(0), row.get(1), row.get(2), row.get(3)])))
+    let rows = database.rows("count debts", sql, &[&namespace, &now]).await?;
+    Ok(sum_of(rows.iter().map(|row| std::array::from_fn(|at| row.get(at)))))
 }
 
 pub(in crate::store) async fn seen(database: &Database, debts_max: u32) -> Result<Seen> {

@@ -12,9 +12,13 @@ use uuid::Uuid;
 use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
 use super::super::{Changes, Result};
 use super::Values;
+use crate::domain::NAME;
 use crate::model::{Deadline, Debt, KeptFlip, KeptRun, flags_of, kind_number, stage_of};
 
 pub(super) async fn save(transaction: &Transaction, changes: &Changes) -> Result<()> {
+    for subject in &changes.subjects_gone {
+        outbox::remove(transaction, NAME, *subject).await?;
+    }
     // Sent at once: they wait for the database together.
     try_join5(
         try_join3(

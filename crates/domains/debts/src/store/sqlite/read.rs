@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use tally_runtime::Namespace;
 use tally_store::error::Step as _;
 use tally_store::sqlite::rows;
 use uuid::Uuid;
 
 use super::super::codes::{definition_of, outcome_of, stages_of, status_number, status_of, sum_of};
-use super::super::{Listing, Numbered, Result};
+use super::super::{Counts, Listing, Numbered, Result};
 use super::time;
 use crate::metrics::{Seen, SeenDebt};
 use crate::model::{Debt, KeptFlip, KeptRun, ShownPayment, kind_of, noted_of};
-use crate::state::{Run, State, Status};
+use crate::state::{Run, Standing, State, Status};
 
 pub(in crate::store) fn list(
     connection: &mut Connection,
@@ -23,48 +23,37 @@ pub(in crate::store) fn list(
 ) -> Result<Vec<Debt>> {
     let step = "list debts";
     let tags = serde_json::to_string(&listing.tags).expect("texts can be JSON");
-    let now = (!listing.by_slug).then(|| now.as_microsecond());
+    let has_late = listing.asks_for(Standing::Late);
     let (first, after) = listing.after.clone().unwrap_or_default();
     // One snapshot of all statuses.
     let transaction = connection.transaction().step(step)?;
-    let read = |rank: u8, status: Status, sql: &str| -> Result<Vec<Debt>> {
-        let values = params![
-            listing.namespace.0,
-            status_number(status),
-            listing.search,
-            tags,
-            now,
-            if rank == first { &*after } else { "" },
-            i64::try_from(listing.limit).unwrap_or(i64::MAX),
-        ];
-        rows(&transaction, step, sql, values, |row| Ok(debt(row)))?.into_iter().collect()
-    };
-    let (each, late) = (include_str!("list.sql"), include_str!("list_late.sql"));
+    let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+    let from = |rank: u8| if rank == first { &*after } else { "" };
+    let (namespace, search, now) = (listing.namespace.0, &listing.search, now.as_microsecond());
     let mut all = Vec::new();
-    for status in listing.each_status() {
-        let rank = if status == Status::Down && now.is_some() { 0 } else { 2 };
-        let may_be_late = now.is_some() && matches!(status, Status::New | Status::Up);
-        for (rank, sql) in [(rank, each)].into_iter().chain(may_be_late.then_some((1, late))) {
-            if rank >= first {
-                all.extend(read(rank, status, sql)?.into_iter().map(|debt| (rank, debt)));
+    let mut add = |rank: u8, sql: &str, values: &[&dyn ToSql]| -> Result<()> {
+        if rank >= first {
+            for debt in rows(&transaction, step, sql, values, |row| Ok(debt(row)))? {
+                all.push((rank, debt?));
             }
         }
+        Ok(())
+    };
+    for (status, is_asked) in listing.each_status() {
+        let rank = if status == Status::Down && !listing.by_slug { 0 } else { 2 };
+        let (number, late_too) = (status_number(status), has_late && listing.by_slug);
+        let values =
+            params![namespace, number, search, tags, now, from(rank), limit, is_asked, late_too];
+        add(rank, include_str!("list.sql"), values)?;
+    }
+    if has_late && !listing.by_slug {
+        let values = params![namespace, search, tags, now, from(1), limit];
+        add(1, include_str!("list_late.sql"), values)?;
     }
     all.sort_by(|(rank, one), (other_rank, other)| {
         (rank, &one.definition.slug).cmp(&(other_rank, &other.definition.slug))
     });
     Ok(all.into_iter().map(|(_, debt)| debt).take(listing.limit).collect())
-}
-
-pub(in crate::store) fn late(
-    connection: &Connection,
-    namespace: Namespace,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<Debt>> {
-    let values = params![namespace.0, now.as_microsecond(), limit];
-    let sql = include_str!("late.sql");
-    rows(connection, "list late debts", sql, values, |row| Ok(debt(row)))?.into_iter().collect()
 }
 
 pub(in crate::store) fn numbered(
@@ -110,10 +99,13 @@ pub(in crate::store) fn of_tag(
 pub(in crate::store) fn counts(
     connection: &Connection,
     namespace: Option<Namespace>,
-) -> Result<[i64; 4]> {
-    let namespace = namespace.map(|namespace| namespace.0);
-    let one = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
-    Ok(sum_of(rows(connection, "count debts", include_str!("counts.sql"), [namespace], one)?))
+    now: Timestamp,
+) -> Result<Counts> {
+    let values = params![namespace.map(|namespace| namespace.0), now.as_microsecond()];
+    let one = |row: &Row<'_>| {
+        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?])
+    };
+    Ok(sum_of(rows(connection, "count debts", include_str!("counts.sql"), values, one)?))
 }
 
 pub(in crate::store) fn seen(connection: &Connection, debts_max: u32) -> Result<Seen> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::codes::{definition_text, outcome_number, stages_text, status_number};
 use super::super::{Changes, Result};
 use super::micros;
+use crate::domain::NAME;
 use crate::model::{Deadline, KeptPayment, flags_of, kind_number, stage_of};
 
 pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<()> {
@@ -68,6 +69,9 @@ pub(super) fn save(transaction: &Transaction<'_>, changes: &Changes) -> Result<(
         let values = params![flip.debt.as_bytes(), flip.number, at, noticed, flip.cause];
         let sql = include_str!("insert_flip.sql");
         transaction.prepare_cached(sql).step(step)?.execute(values).step(step)?;
+    }
+    for subject in &changes.subjects_gone {
+        outbox::remove(transaction, NAME, *subject)?;
     }
     outbox::append(transaction, &changes.events)?;
     outbox::append_counts(transaction, &changes.counts)

@@ -67,7 +67,7 @@ async fn a_sweep_leaves_time_for_what_is_being_stored(backend: &Backend) {
     let server = &backend.one;
     server.add(hourly("backup")).await.expect("added");
     server.sweep_until("06:00:00", "07:05:01").await;
-    assert_eq!(server.status("backup").await, proto::Status::New);
+    assert_eq!(server.status("backup").await, proto::Status::Late);
     server.sweep("07:05:02").await;
     assert_eq!(server.status("backup").await, proto::Status::Down);
 }

@@ -234,7 +234,10 @@ async fn a_payment_is_booked_by_its_own_time_in_any_order(backend: &Backend) {
         let right = [("07:00:10", "07:00:00"), ("08:00:00", "08:00:00"), ("09:59:59", "09:00:00")];
         assert_eq!(booked, right.map(|(at, slot)| (Some(time(at)), Some(time(slot)))), "{slug}");
         assert_eq!(one.due(slug).await, Some(time("10:00:00")), "{slug}");
-        assert_eq!((one.status(slug).await, one.flipped(slug).await), (proto::Status::Up, vec![]));
+        assert_eq!(
+            (one.status(slug).await, one.flipped(slug).await),
+            (proto::Status::Late, vec![])
+        );
     }
 }
 
@@ -255,7 +258,9 @@ async fn a_start_and_an_end_without_an_id_are_one_run(backend: &Backend) {
 async fn a_period_is_one_alarm_and_one_recovery_whatever_comes(backend: &Backend) {
     use proto::PaymentKind::{Fail, Success};
     let (one, other) = (&backend.one, &backend.other);
-    one.add(proto::Definition { failures_to_alarm: 2, ..hourly("job") }).await.expect("added");
+    one.add(proto::Definition { failures_to_alarm: Some(2), ..hourly("job") })
+        .await
+        .expect("added");
     one.sweep("06:00:00").await;
     // A success between two failures: there are no two in a row.
     for (server, what) in [(one, Fail), (other, Success), (one, Fail), (other, Success)] {
@@ -281,7 +286,8 @@ async fn a_period_is_one_alarm_and_one_recovery_whatever_comes(backend: &Backend
 /// healthchecks/healthchecks#17: a job in a loop pays all the time.
 async fn a_debt_that_is_paid_too_often_is_not_fine(backend: &Backend) {
     let (one, other) = (&backend.one, &backend.other);
-    let limits = proto::Definition { rate_payments: 3, rate_period: minutes(1), ..hourly("loop") };
+    let limits =
+        proto::Definition { rate_payments: Some(3), rate_period: minutes(1), ..hourly("loop") };
     one.add(limits).await.expect("added");
     for (server, status) in [
         (one, proto::Status::Up),

@@ -9,7 +9,7 @@ use tally_testkit::{Hook, Relay, Reply};
 use super::*;
 use crate::backend::webhooks;
 
-on_every_backend!(an_alarm_says_whether_it_was_delivered);
+on_every_backend!(an_alarm_says_whether_it_was_delivered, nobody_is_told_of_what_is_gone);
 
 /// What is said of a delivery: attempts, answer, and when it is due, was delivered, or was given up.
 fn said(delivery: &proto::Delivery) -> (u32, &str, [Option<Timestamp>; 3]) {
@@ -62,7 +62,7 @@ async fn an_alarm_says_whether_it_was_delivered(backend: &Backend) {
     assert_eq!(server.deliver().await, 2);
     let told = server.deliveries(0).await;
     let [webhook, mailed] = &told[0][..] else { panic!("{told:?}") };
-    assert_eq!(webhook.receiver, hook.url(""), "its path may be a secret");
+    assert_eq!(webhook.receiver, hook.url("/\u{2026}"), "its path may be a secret");
     let (attempts, answer, [due, None, None]) = said(webhook) else { panic!("{webhook:?}") };
     assert_eq!((attempts, answer), (1, "500 Internal Server Error"));
     assert!(due.is_some_and(|due| due > now), "{due:?}");
@@ -71,6 +71,10 @@ async fn an_alarm_says_whether_it_was_delivered(backend: &Backend) {
     // It is there again, and so is the debt.
     server.clock.set(now + SignedDuration::from_mins(1));
     server.paid(pay("backup")).await.expect("paid");
+    let waits = server.deliveries(0).await;
+    let is_waiting: Vec<_> = waits.iter().flatten().map(|one| one.is_waiting).collect();
+    assert_eq!(is_waiting, [false, false, true, false], "{waits:?}");
+    assert_eq!(said(&waits[1][0]).2, [None; 3], "nobody knows when");
     assert_eq!(server.deliver().await, 2);
     assert_eq!(server.deliver().await, 1, "the second one waits for the first");
     let told = server.deliveries(0).await;
@@ -81,8 +85,7 @@ async fn an_alarm_says_whether_it_was_delivered(backend: &Backend) {
     let posted: Vec<_> =
         hook.posted().iter().map(|one| one.header("webhook-id").to_owned()).collect();
     assert_eq!(posted, [&*ids[0], &ids[0], &ids[2]]);
-    let first = server.deliveries(2).await;
-    assert_eq!(first, told[..1], "before the second flip");
+    assert_eq!(server.deliveries(2).await, told[..1], "before the second flip");
     let mailed = relay.mailed();
     let subjects: Vec<_> = mailed.iter().map(|one| one.header("Subject")).collect();
     assert_eq!(subjects, ["Down: Backup  Bcc: x@example.net", "Up: Backup  Bcc: x@example.net"]);
@@ -115,4 +118,31 @@ fn letter(event: &str) -> String {
          To silence it:  tally debts pause backup\r\n\r\n\
          From Tally: debts.debt.overdue, event {event}\r\n"
     )
+}
+
+/// What is on its way goes with the address, and with the debt, also if its receiver is not allowed any more.
+async fn nobody_is_told_of_what_is_gone(backend: &Backend) {
+    let (old, new) = (Hook::start(), Hook::start());
+    let telling =
+        |urls: &str| Server::telling(&backend.database, Settings::default(), webhooks(urls));
+    let server = telling(&format!("{},{}", old.url("/"), new.url("/")));
+    let of = |hook: &Hook| proto::Definition { notify: vec![hook.url("/a")], ..hourly("backup") };
+    server.add(of(&old)).await.expect("added");
+    server.sweep("06:00:00").await;
+    server.sweep_until("06:00:40", "07:05:10").await;
+    assert_eq!(server.deliveries(0).await[0].len(), 1);
+    let change = |hook: &Hook| proto::UpdateDebtRequest {
+        debt: "backup".to_owned(),
+        definition: Some(of(hook)),
+    };
+    server.service.update_debt(asked(change(&new))).await.expect("changed");
+    assert_eq!(server.deliver().await, 0, "it was on its way to an address that is gone");
+    server.paid(pay("backup")).await.expect("paid");
+    assert_eq!((server.deliver().await, old.posted().len(), new.posted().len()), (1, 0, 1));
+    let fail = proto::PayRequest { kind: proto::PaymentKind::Fail.into(), ..pay("backup") };
+    server.paid(fail).await.expect("paid");
+    let forget = proto::ForgetDebtRequest { debt: "backup".to_owned() };
+    let stricter = telling(&old.url("/"));
+    stricter.service.forget_debt(asked(forget)).await.expect("forgotten");
+    assert_eq!(server.deliver().await, 0, "the debt is gone");
 }

@@ -1,13 +1,18 @@
 //! Badges: who has the link sees how a debt or a tag stands, and makes no other link of it.
 
 use serde_json::{Value, json};
+use tally_access::Scope;
 
 use super::Port;
 use crate::backend::time;
 
 on_both!(
     open: [a_page_of_another_site_shows_a_badge],
-    with_keys: [who_has_the_link_sees_how_it_stands_without_a_key, of_a_link_nobody_makes_another_one],
+    with_keys: [
+        who_has_the_link_sees_how_it_stands_without_a_key,
+        of_a_link_nobody_makes_another_one,
+        a_link_is_void_once_badges_are_renewed,
+    ],
 );
 
 const SVG: &str = "image/svg+xml; charset=utf-8";
@@ -36,11 +41,11 @@ async fn who_has_the_link_sees_how_it_stands_without_a_key(port: Port) {
     }
     let (first, second) = (port.link("first"), port.link("second"));
     assert_eq!(port.badge(&first), "The first: new");
-    let (_, tags) = port.managed("GET /api/v3/badges/", tally_access::Scope::Read, &Value::Null);
+    let (_, tags) = port.managed("GET /api/v3/badges/", Scope::Read, &Value::Null);
     let tags = tags["badges"].as_object().expect("an object").clone();
     assert_eq!(tags.keys().collect::<Vec<_>>(), ["a", "nächt&ly"]);
     let of_tag = |tag: &str| tags[tag]["svg"].as_str().expect("a URL")[port.url.len()..].to_owned();
-    let (_, checks) = port.managed("GET /api/v3/checks/", tally_access::Scope::Admin, &Value::Null);
+    let (_, checks) = port.managed("GET /api/v3/checks/", Scope::Admin, &Value::Null);
     let urls: Vec<_> = checks["checks"]
         .as_array()
         .expect("a list")
@@ -116,6 +121,17 @@ async fn of_a_link_nobody_makes_another_one(port: Port) {
     assert_eq!(port.badge(&first), "first: new");
     port.own("DELETE /api/v1/debts/first", "");
     assert_eq!(port.ask(&format!("GET {first}")).status, 404);
+}
+
+/// healthchecks has one badge key for a project, and a new one makes all links void.
+async fn a_link_is_void_once_badges_are_renewed(port: Port) {
+    port.add(r#"{"slug":"first"}"#);
+    let old = port.link("first");
+    let admin = format!("authorization: Bearer {}", port.key(Scope::Admin));
+    assert_eq!(port.send("POST /api/v1/debts/badges/renew", &[&admin], "").status, 204);
+    let new = port.link("first");
+    assert_ne!(old, new);
+    assert_eq!((port.ask(&format!("GET {old}")).status, &*port.badge(&new)), (404, "first: new"));
 }
 
 /// Where no key is asked for, a page of another site makes browsers send nothing that does something: an image does

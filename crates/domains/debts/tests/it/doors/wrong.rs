@@ -62,6 +62,11 @@ async fn wrong_terms_are_told_by_each_door(port: Port) {
         (&[cron, ("run_limit", "-1s")], "run_limit", "-1s"),
         (&[cron, ("early_window", "11y")], "early_window", "11y"),
         (&[("every", "1h"), cron], "schedule", "give one of every, cron and deadline"),
+        (
+            &[cron, ("start_limit", "1m")],
+            "start_limit",
+            "it needs a run_limit or a heartbeat_limit",
+        ),
     ] {
         for (line, body) in ways("new", terms) {
             let answer = port.send(&line, JSON, &body);

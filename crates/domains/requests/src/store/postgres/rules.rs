@@ -82,9 +82,16 @@ pub(crate) async fn tell(database: &Database, kept: &KeptRule, judged: &Judged) 
 }
 
 /// Writes a test event.
-pub(crate) async fn add_test(database: &Database, event: &Event) -> Result<()> {
+pub(crate) async fn add_test(
+    database: &Database,
+    event: &Event,
+    failed: Option<Uuid>,
+) -> Result<()> {
     let once = || async {
         let transaction = database.begin(Isolation::Default).await?;
+        if let Some(rule) = failed {
+            outbox::remove(&transaction, TESTS, rule).await?;
+        }
         outbox::append(&transaction, from_ref(event)).await?;
         transaction.commit().await
     };

@@ -67,8 +67,15 @@ pub(crate) fn tell(connection: &mut Connection, kept: &KeptRule, judged: &Judged
 }
 
 /// Writes a test event.
-pub(crate) fn add_test(connection: &mut Connection, event: &Event) -> Result<()> {
+pub(crate) fn add_test(
+    connection: &mut Connection,
+    event: &Event,
+    failed: Option<Uuid>,
+) -> Result<()> {
     let transaction = begin(connection)?;
+    if let Some(rule) = failed {
+        outbox::remove(&transaction, TESTS, rule)?;
+    }
     outbox::append(&transaction, from_ref(event))?;
     transaction.commit().step("commit")
 }

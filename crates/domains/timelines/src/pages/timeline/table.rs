@@ -17,7 +17,7 @@ use crate::model::{Event, Standing};
 const HATCH: &str = "hatch";
 const GRID: &str = "grid";
 /// How far marks of the axis are apart, at least: a part of its width in percent.
-const TICK_MIN: f64 = 11.0;
+const TICK_MIN: f64 = 16.0;
 const COLUMNS: usize = 6;
 /// How deep names are indented.
 const DEPTH_MAX: usize = 10;
@@ -50,7 +50,7 @@ pub(super) fn section(view: &View) -> Markup {
                             Some(other) => th.number scope="col" { "In " (other.shown.timeline.number) },
                             None => th.number scope="col" { "Usually" },
                         }
-                        th.state scope="col" { "State" }
+                        th.stands scope="col" { "State" }
                     } }
                     tbody {
                         @for (at, line) in shown.lines.iter().enumerate() {
@@ -103,7 +103,7 @@ fn row(view: &View, line: &Line<'_>, scale: &Scale, other: Option<&Row>) -> Mark
     let began = view.since(row.from);
     html! {
         tr id=(id) .critical[row.is_critical && event.is_some()] .host[line.is_host] .selected[is_selected] {
-            th.name.(format!("d{}", line.depth.min(DEPTH_MAX))) scope="row" { (names(view, line, event, &id)) }
+            th.name.(format!("d{}", line.depth.min(DEPTH_MAX))) scope="row" { div.names { (names(view, line, event, &id)) } }
             td.strip {
                 (strip(&Strip { row, event, scale, hatch: HATCH }, false))
                 @if let Some(beside) = &view.other {
@@ -123,7 +123,7 @@ fn row(view: &View, line: &Line<'_>, scale: &Scale, other: Option<&Row>) -> Mark
                 Some(_) => (difference(row, event, other)),
                 None => (usually(row)),
             } }
-            td.state { (state(row, event)) }
+            td.stands { (state(row, event)) }
         }
     }
 }

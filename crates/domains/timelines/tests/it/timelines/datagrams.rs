@@ -21,6 +21,7 @@ mod once {
     crate::timelines::on!(
         sqlite: datagrams_of_any_length_and_content_are_counted,
         bad_messages_in_datagrams_are_counted,
+        datagrams_whose_clocks_are_wrong_are_kept_and_told,
         what_cannot_be_stored_is_counted
     );
 }
@@ -219,7 +220,25 @@ async fn datagrams_of_any_length_and_content_are_counted(backend: Backend) {
     assert_eq!(backend.one.seen("").await, [seen("a", "open", 1, 1, NEVER)]);
 }
 
-/// Names of 10 kB, 1,000 levels, clocks that are wrong, more contexts than there may be, ends before starts.
+/// dash0hq/otel-cicd-action#19, ahrefs/ocannl#918: reversed times. jaegertracing/jaeger#1459, grafana/tempo#3930,
+/// grafana/grafana#93060: clocks differ. Ends years before starts, and a clock that is a day ahead.
+async fn datagrams_whose_clocks_are_wrong_are_kept_and_told(backend: Backend) {
+    let door = Door::open(&backend.one, Namespace::DEFAULT).await;
+    let (day, years) = (86_400, 4 * 365 * 86_400);
+    door.send(&datagram(0, "a", "ahead", day, false));
+    door.send(&datagram(1, "a", "ahead", day - years, false));
+    door.close().await;
+    assert_eq!(backend.one.counted().0, [2, 0, 0]);
+    assert_eq!(backend.one.seen("").await, [seen("a", "ok", 1, day, day - years)]);
+    let [event] = &backend.one.events("").await[..] else { panic!("one event") };
+    assert_eq!(event.took, Some(prost_types::Duration::default()));
+    assert_eq!(event.reversed.map(|reversed| reversed.seconds), Some(years));
+    let shown = backend.one.shown("").await.expect("it is there");
+    assert_eq!(shown.clocks.len(), 1, "{:?}", shown.clocks);
+    assert_eq!(shown.clocks[0].host, "ahead");
+}
+
+/// Names of 10 kB, 1,000 levels, times that nobody can have, more contexts than there may be.
 async fn bad_messages_in_datagrams_are_counted(backend: Backend) {
     let door = Door::open(&backend.one, Namespace::DEFAULT).await;
     let wrong = [

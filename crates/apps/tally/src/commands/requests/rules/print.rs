@@ -164,6 +164,7 @@ fn became(event: &Event) -> String {
     match (event.delivered_at, event.dead_at) {
         (Some(at), _) => format!("delivered {}", time(Some(at))),
         (_, Some(at)) => format!("given up {}", time(Some(at))),
+        _ if event.is_waiting => "waits for the one before".to_owned(),
         _ => format!("due {}", time(event.due_at)),
     }
 }
