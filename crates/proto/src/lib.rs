@@ -12,6 +12,7 @@
 //! | `wire.rs` | what clients and servers agree on besides the messages |
 //! | `gen/count.v1.rs` | the public counting API, `count.v1` |
 //! | `gen/google.type.rs` | `google.type.Date` |
+//! | `gen/opentelemetry.proto.collector.trace.v1.rs` | traces as OpenTelemetry's programs send them |
 //! | `gen/tally.debts.v1.rs` | debts |
 //! | `gen/tally.producers.v1.rs` | opening producers and acknowledging their batches |
 //! | `gen/tally.requests.v1.rs` | Tally's own API for counted requests |
@@ -41,6 +42,12 @@ pub mod google {
     pub mod r#type {
         include!("gen/google.type.rs");
     }
+}
+
+/// Traces as OpenTelemetry's programs send them, and the stubs of their `TraceService`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+pub mod opentelemetry {
+    include!("gen/opentelemetry.proto.collector.trace.v1.rs");
 }
 
 /// Tally's own packages.
@@ -96,13 +103,20 @@ pub mod tally {
 #[cfg(feature = "server")]
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/descriptors.bin");
 
+/// The descriptors of every package.
+#[cfg(feature = "server")]
+#[must_use]
+pub fn all_descriptors() -> prost_types::FileDescriptorSet {
+    use prost::Message as _;
+    let all = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET);
+    all.expect("the descriptors are those that were generated")
+}
+
 /// The descriptors of one of Tally's packages, and of the packages of Google, on which it may build.
 #[cfg(feature = "server")]
 #[must_use]
 pub fn descriptors(package: &str) -> prost_types::FileDescriptorSet {
-    use prost::Message as _;
-    let all = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET);
-    let mut set = all.expect("the descriptors are those that were generated");
+    let mut set = all_descriptors();
     set.file.retain(|file| file.package() == package || file.package().starts_with("google."));
     set
 }

@@ -26,7 +26,8 @@ pub struct Response {
 /// # Panics
 /// If there is no answer.
 #[must_use]
-pub fn http(server: &str, line: &str, headers: &[&str], body: &str) -> Response {
+pub fn http(server: &str, line: &str, headers: &[&str], body: impl AsRef<[u8]>) -> Response {
+    let body = body.as_ref();
     #[cfg(feature = "async")]
     if tokio::runtime::Handle::try_current().is_ok() {
         return tokio::task::block_in_place(|| ask(server, line, headers, body));
@@ -34,7 +35,7 @@ pub fn http(server: &str, line: &str, headers: &[&str], body: &str) -> Response 
     ask(server, line, headers, body)
 }
 
-fn ask(server: &str, line: &str, headers: &[&str], body: &str) -> Response {
+fn ask(server: &str, line: &str, headers: &[&str], body: &[u8]) -> Response {
     let address = server.strip_prefix("http://").unwrap_or(server);
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(LIMIT)).expect("a limit");
@@ -42,9 +43,10 @@ fn ask(server: &str, line: &str, headers: &[&str], body: &str) -> Response {
     let length = body.len();
     let request = format!(
         "{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\
-         {headers}\r\n{body}"
+         {headers}\r\n"
     );
-    stream.write_all(request.as_bytes()).expect("it reads");
+    let request = [request.as_bytes(), body].concat();
+    stream.write_all(&request).expect("it reads");
     let mut answer = Vec::new();
     let end = stream.read_to_end(&mut answer);
     let head_end = answer.windows(4).position(|four| four == b"\r\n\r\n");

@@ -14,6 +14,7 @@ use crate::grpc;
 use crate::migrations::MIGRATIONS;
 use crate::service::{READERS_MAX, Service};
 use crate::settings::{Arguments, Settings, Udp};
+use crate::traces::otlp::TRACE_SERVICE;
 use crate::udp::Door;
 
 /// The domain's name, in the tables as well.
@@ -45,9 +46,11 @@ impl Service {
     pub fn doors(&self) -> Doors {
         Doors::new()
             .grpc(self.timeline_service(), grpc::TIMELINE_SERVICE)
+            .grpc(self.trace_service(), TRACE_SERVICE)
             .api(self.api())
             .foreign(self.foreign())
             .pages(self.pages())
+            .foreign(self.traces())
     }
 
     /// The way in for datagrams, which write to this namespace.

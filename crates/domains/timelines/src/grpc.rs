@@ -20,6 +20,7 @@ use tally_serve::Needs;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
+use crate::export::{Format, export};
 use crate::ledger::Done;
 use crate::message::NEWEST;
 use crate::model::Terms;
@@ -34,6 +35,7 @@ pub(crate) const TIMELINE_SERVICE: &[(&str, Needs)] = &[
     ("ListTimelines", Needs::Read),
     ("ListEvents", Needs::Read),
     ("ShowTimeline", Needs::Read),
+    ("ExportTimeline", Needs::Read),
 ];
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -153,6 +155,22 @@ impl TimelineService for Service {
         let context = self.context(namespace, &context).await?;
         let shown = self.show(&context, or_newest(&timeline)).await?;
         Ok(Response::new(shown::chart(&shown)))
+    }
+
+    async fn export_timeline(
+        &self,
+        request: Request<proto::ExportTimelineRequest>,
+    ) -> Answer<proto::ExportTimelineResponse> {
+        let namespace = Caller::of(request.extensions()).namespace();
+        let proto::ExportTimelineRequest { context, timeline, format, part } = request.into_inner();
+        let format = Format::read(&format).ok_or_else(|| {
+            Error::wrong("format", format!("it is none of {}", Format::NAMES.join(", ")))
+        })?;
+        let context = self.context(namespace, &context).await?;
+        let shown = self.show(&context, or_newest(&timeline)).await?;
+        let exported = export(&context.name, &shown, format, Some(part).filter(|part| *part > 0))?;
+        let media_type = exported.media_type.to_owned();
+        Ok(Response::new(proto::ExportTimelineResponse { media_type, text: exported.text }))
     }
 }
 

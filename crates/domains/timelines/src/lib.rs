@@ -16,11 +16,13 @@
 //! | `metrics.rs` | what a scrape is told of timelines |
 //! | `migrations.rs` | the tables |
 //! | `model.rs` | what is stored |
+//! | `nested.rs` | events that name the span that they are below |
 //! | `pages.rs`, `pages/` | what browsers are shown |
 //! | `pairing.rs` | which end belongs to which start: values in, values out |
 //! | `service.rs`, `service/` | the operations |
 //! | `settings.rs` | the settings, and their bounds |
 //! | `store.rs`, `store/` | where timelines are kept, and which database does it how |
+//! | `traces.rs`, `traces/` | the doors of traces: OpenTelemetry, buildevents |
 //! | `track.rs` | the events of one name and host in one timeline |
 //! | `typical.rs` | how long events usually take |
 //! | `udp.rs`, `udp/` | the door for datagrams |
@@ -40,11 +42,13 @@ mod message;
 mod metrics;
 mod migrations;
 mod model;
+mod nested;
 mod pages;
 mod pairing;
 mod service;
 mod settings;
 mod store;
+mod traces;
 mod track;
 mod typical;
 mod udp;

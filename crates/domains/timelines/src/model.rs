@@ -219,6 +219,11 @@ impl Which {
             },
         }
     }
+
+    /// The same text as a label, if it looks like something else.
+    pub(crate) fn as_label(&self, text: &str) -> Option<Self> {
+        matches!(self, Self::Number(_) | Self::Id(_)).then(|| Self::Label(text.to_owned()))
+    }
 }
 
 impl fmt::Display for Which {

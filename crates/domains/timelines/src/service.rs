@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::keeper::Keeper;
 use crate::ledger::{Limits, Outcome};
 use crate::model::{Context, Event, Terms, Timeline, Which};
+use crate::nested::nest;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::typical::typical;
@@ -188,11 +189,18 @@ impl Service {
     }
 
     /// A timeline of a context: `newest`, a number, an id or a label.
-    pub(crate) async fn timeline(&self, context: &Context, which: &str) -> Result<Timeline, Error> {
+    pub(crate) async fn timeline(&self, context: &Context, text: &str) -> Result<Timeline, Error> {
         let _place = self.place().await;
-        let which = Which::read(which);
-        let found = self.store.timeline(context, &which).await;
-        let found = found.map_err(Error::store("find a timeline"))?;
+        let which = Which::read(text);
+        let find = async |which: &Which| {
+            let found = self.store.timeline(context, which).await;
+            found.map_err(Error::store("find a timeline"))
+        };
+        // A label may look like a number or an id: a build has a number, and a trace an id in hex.
+        let found = match (find(&which).await?, which.as_label(text)) {
+            (None, Some(label)) => find(&label).await?,
+            (found, _) => found,
+        };
         found.ok_or_else(|| Error::NoTimeline(which.to_string()))
     }
 
@@ -218,10 +226,17 @@ impl Service {
     /// A timeline as it is drawn.
     pub(crate) async fn show(&self, context: &Context, which: &str) -> Result<Shown, Error> {
         let timeline = self.timeline(context, which).await?;
-        let events = self.events(&timeline, 0, u32::MAX).await?;
+        let mut events = self.events(&timeline, 0, u32::MAX).await?;
         let took = self.took(context.id, timeline.number).await?;
         let now = self.now();
-        let chart = chart(&events, &typical(&took), now);
+        let renamed = nest(&mut events);
+        let mut typical = typical(&took);
+        for (at, stored) in &renamed {
+            if let Some(usual) = typical.get(&**stored).copied() {
+                typical.insert(&events[*at].key.name, usual);
+            }
+        }
+        let chart = chart(&events, &typical, now);
         Ok(Shown { timeline, events, chart, now })
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `accept.rs` | what a client wants to read: JSON, CSV or a page |
 //! | `answer.rs` | answers with a tag, and bodies that are made as the client takes them |
+//! | `coding.rs` | bodies that come compressed |
 //! | `csv.rs` | comma-separated values that no spreadsheet takes for formulas |
 //! | `describe.rs` | what an operation takes and gives, and the OpenAPI document of all |
 //! | `given.rs` | the body of a request, of a known type and bounded size |
@@ -15,6 +16,7 @@
 
 mod accept;
 mod answer;
+mod coding;
 pub mod csv;
 mod describe;
 mod given;
@@ -32,6 +34,7 @@ pub use self::accept::{FORMAT, Format, preferred, wants_page};
 pub use self::answer::{
     GivenUp, PART_BYTES, json, one, paged, streamed, tag_of, tagged, text, untagged,
 };
+pub use self::coding::{Coding, decoded};
 pub use self::describe::{Body, Operation, Reply};
 pub(crate) use self::describe::{DOCUMENT_PATH, document};
 pub use self::given::{Beginning, Given, beginning, json_of, read, whole};

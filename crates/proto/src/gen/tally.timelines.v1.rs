@@ -304,6 +304,27 @@ pub struct ShowTimelineResponse {
     #[prost(message, repeated, tag = "7")]
     pub clocks: ::prost::alloc::vec::Vec<Clock>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportTimelineRequest {
+    #[prost(string, tag = "1")]
+    pub context: ::prost::alloc::string::String,
+    /// newest, a number, an id, or a label. Empty: the newest one.
+    #[prost(string, tag = "2")]
+    pub timeline: ::prost::alloc::string::String,
+    /// chrome (which Perfetto opens), otlp, jaeger, mermaid, markdown, csv or svg.
+    #[prost(string, tag = "3")]
+    pub format: ::prost::alloc::string::String,
+    /// Which diagram of Mermaid, from 1 on. 0: the only one; if it takes several, the call is refused.
+    #[prost(uint32, tag = "4")]
+    pub part: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportTimelineResponse {
+    #[prost(string, tag = "1")]
+    pub media_type: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub text: ::prost::alloc::vec::Vec<u8>,
+}
 /// A row of a chart: of an event, or of a name with everything below it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
@@ -773,6 +794,39 @@ pub mod timeline_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Shows a timeline in a format that viewers open. What is open has an end in none of them.
+        ///
+        /// NOT_FOUND: there is no such context or timeline.
+        /// INVALID_ARGUMENT: there is no such format or part; the text says which there are.
+        pub async fn export_timeline(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportTimelineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportTimelineResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Codec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/tally.timelines.v1.TimelineService/ExportTimeline",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "tally.timelines.v1.TimelineService",
+                        "ExportTimeline",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -857,6 +911,17 @@ pub mod timeline_service_server {
             request: tonic::Request<super::ShowTimelineRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ShowTimelineResponse>,
+            tonic::Status,
+        >;
+        /// Shows a timeline in a format that viewers open. What is open has an end in none of them.
+        ///
+        /// NOT_FOUND: there is no such context or timeline.
+        /// INVALID_ARGUMENT: there is no such format or part; the text says which there are.
+        async fn export_timeline(
+            &self,
+            request: tonic::Request<super::ExportTimelineRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExportTimelineResponse>,
             tonic::Status,
         >;
     }
@@ -1239,6 +1304,52 @@ pub mod timeline_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ShowTimelineSvc(inner);
+                        let codec = crate::codec::Codec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/tally.timelines.v1.TimelineService/ExportTimeline" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportTimelineSvc<T: TimelineService>(pub Arc<T>);
+                    impl<
+                        T: TimelineService,
+                    > tonic::server::UnaryService<super::ExportTimelineRequest>
+                    for ExportTimelineSvc<T> {
+                        type Response = super::ExportTimelineResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportTimelineRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimelineService>::export_timeline(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportTimelineSvc(inner);
                         let codec = crate::codec::Codec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

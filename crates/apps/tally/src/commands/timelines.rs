@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `agent.rs` | an agent, and how it hands messages on |
 //! | `draw.rs` | a timeline's chart in characters |
+//! | `export.rs` | a timeline in the formats that viewers open |
+//! | `import.rs`, `import/` | what another product knows of its runs |
 //! | `print.rs` | contexts, timelines and events as tables |
 //! | `run.rs` | running a command, and telling of it |
 //! | `tell.rs` | telling: from flags to a message |
@@ -11,6 +13,8 @@
 
 mod agent;
 mod draw;
+mod export;
+mod import;
 mod print;
 mod run;
 mod tell;
@@ -67,6 +71,8 @@ enum TimelinesCommand {
     Agent(Box<agent::AgentArgs>),
     List(ListArgs),
     Show(ShowArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Change(ChangeArgs),
 }
 
@@ -152,6 +158,8 @@ pub(crate) async fn run(args: TimelinesArgs, clock: &dyn Clock) -> anyhow::Resul
         TimelinesCommand::Agent(args) => agent::run(*args).await,
         TimelinesCommand::List(args) => list(args).await,
         TimelinesCommand::Show(args) => show(args).await,
+        TimelinesCommand::Export(args) => export::run(args).await,
+        TimelinesCommand::Import(args) => import::run(args).await,
         TimelinesCommand::Change(args) => change(args).await,
     }
 }

@@ -51,3 +51,59 @@ fn two_commands_start_and_end_an_event_over_a_killed_server() {
     assert_fails(&server.run(&["timelines", "phase", "deploy", "a", "idle"]), 2, &["idle"]);
     server.stop();
 }
+
+/// A timeline is imported twice, through the program, and comes out in every format.
+#[test]
+fn jobs_are_imported_and_timelines_exported() {
+    let home = Home::sqlite();
+    let server = home.serve(&[]);
+    let job = |id: u32, more: &str| {
+        format!(
+            "{{\"id\": {id}, \"run_id\": 7012, \"workflow_name\": \"CI\", \"name\": \"build {id}\", {more}, \
+             \"created_at\": \"2030-01-01T10:00:00Z\", \"steps\": [{{\"number\": 1, \"name\": \"make\", \
+             \"conclusion\": \"success\", \"started_at\": \"2030-01-01T10:00:20Z\", \
+             \"completed_at\": \"2030-01-01T10:00:22Z\"}}]}}"
+        )
+    };
+    let ended = "\"started_at\": \"2030-01-01T10:00:20Z\", \"completed_at\": \"2030-01-01T10:01:00Z\", \
+                 \"conclusion\": \"failure\"";
+    let open = "\"started_at\": null, \"completed_at\": null, \"conclusion\": null";
+    let jobs = format!("{{\"jobs\": [{}, {}]}}", job(1, ended), job(2, open));
+    let file = home.path("jobs.json");
+    std::fs::write(&file, jobs).expect("it is written");
+    let file = file.to_str().expect("UTF-8");
+    for new in ["11 messages new", "0 messages new"] {
+        let imported = server.ok(&["timelines", "import", file]);
+        let line = format!("2 jobs read, {new}, 0 refused");
+        assert!(imported.stderr.contains(&line), "{imported:?}");
+    }
+    let chart = server.ok(&["timelines", "show", "CI", "7012"]).stdout;
+    assert!(chart.contains("CI, timeline 1 (7012), open, 6 events\n"), "{chart}");
+    assert!(chart.contains("\nwaited ") && chart.contains("1 min 0 s failed"), "{chart}");
+    let export = |more: &[&str]| server.ok(&[&["timelines", "export", "CI"], more].concat()).stdout;
+    for (format, begins) in [
+        ("chrome", "{\"displayTimeUnit\""),
+        ("otlp", "{\"resourceSpans\":["),
+        ("jaeger", "{\"data\":[{"),
+        ("mermaid", "gantt\n    title CI"),
+        ("markdown", "```mermaid\ngantt\n"),
+        ("csv", "abandoned_at,attempt,"),
+        ("svg", "<?xml version=\"1.0\""),
+    ] {
+        let text = export(&["--format", format]);
+        assert!(text.starts_with(begins), "{format}: {text}");
+    }
+    let picture = home.path("ci.svg");
+    let picture = picture.to_str().expect("UTF-8");
+    assert_eq!(export(&["newest", "--format", "svg", "--output", picture]), "");
+    assert!(
+        std::fs::read_to_string(picture).expect("a file").contains("6 events, 2 open, 1 failed")
+    );
+    let refused = server.run(&["timelines", "export", "CI", "--format", "mermaid", "--part", "9"]);
+    assert_fails(&refused, 1, &["part: it is 9, and may be 1 to 1"]);
+    std::fs::write(file, "{\"message\": \"Not Found\"}").expect("it is written");
+    let wrong = server.run(&["timelines", "import", file]);
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert!(wrong.stderr.contains("job 1: missing field"), "{wrong:?}");
+    server.stop();
+}

@@ -28,7 +28,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 use tally_access::Refusal;
 use tally_runtime::Kind as ErrorKind;
-use tally_serve::api::{self, Problem, whole};
+use tally_serve::api::{self, Coding, Problem, decoded, whole};
 use tally_serve::{Foreign, Manner, Needs, Place};
 use tokio::sync::RwLock;
 
@@ -92,11 +92,10 @@ async fn cron(State(door): State<Door>, request: Request) -> Answer {
 }
 
 async fn enveloped(State(door): State<Door>, request: Request) -> Answer {
-    let coding = request.headers().get(header::CONTENT_ENCODING).cloned();
     let asked = Asked::of(&request, "sentry");
-    let body = whole(request, BODY_BYTES_MAX).await.map_err(Problem::into_response)?;
-    let bytes = envelope::decoded(body.bytes, coding.as_ref()).map_err(Problem::into_response)?;
-    let check_ins = envelope::check_ins(&bytes).map_err(|why| wrong(&why))?;
+    let body = decoded(request, &[Coding::Gzip, Coding::Deflate], BODY_BYTES_MAX).await;
+    let body = body.map_err(Problem::into_response)?;
+    let check_ins = envelope::check_ins(&body.bytes).map_err(|why| wrong(&why))?;
     let mut id = None;
     for check_in in check_ins {
         id = check_in.check_in_id.clone().or(id);

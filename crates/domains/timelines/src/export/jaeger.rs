@@ -49,7 +49,7 @@ fn span(of: &Span<'_>, trace: &str, process: &str, shown: &Shown) -> Value {
         let micros = i64::try_from(waited.as_micros()).unwrap_or(i64::MAX);
         tags.push(tag("tally.waited_us", micros));
     }
-    tags.extend(event.attributes().iter().map(|(name, value)| tag(name, &**value)));
+    tags.extend(of.attributes().iter().map(|(name, value)| tag(name, &**value)));
     let reversed = event.attempt.reversed();
     let warnings = reversed.map(|by| {
         json!([format!("its end is {} before its start", tally_runtime::text::lasted(by))])
@@ -63,7 +63,7 @@ fn span(of: &Span<'_>, trace: &str, process: &str, shown: &Shown) -> Value {
         "traceID": trace,
         "spanID": span_id(event.number),
         "processID": process,
-        "operationName": event.key.name,
+        "operationName": of.name,
         "startTime": start,
         "duration": end - start,
         "references": parent.into_iter().collect::<Vec<_>>(),

@@ -64,7 +64,7 @@ fn span(of: &Span<'_>, trace: &str, shown: &Shown) -> Value {
     if let Some(reversed) = event.attempt.reversed() {
         attributes.push(whole("tally.reversed_us", micros(reversed)));
     }
-    attributes.extend(event.attributes().iter().map(|(name, value)| text(name, value)));
+    attributes.extend(of.attributes().iter().map(|(name, value)| text(name, value)));
     let status = match standing {
         Standing::Ended(Status::Ok) => json!({"code": OK}),
         Standing::Ended(Status::Failed) => json!({"code": ERROR}),
@@ -73,7 +73,7 @@ fn span(of: &Span<'_>, trace: &str, shown: &Shown) -> Value {
     let mut span = json!({
         "traceId": trace,
         "spanId": span_id(event.number),
-        "name": event.key.name,
+        "name": of.name,
         "kind": INTERNAL,
         // 64-bit numbers are texts in JSON.
         "startTimeUnixNano": of.start.to_string(),

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
+use crate::message::Attributes;
 use crate::model::{Event, Standing};
+use crate::nested::PARENT_SPAN;
 use crate::service::Shown;
 
 /// An event that a trace can have.
 pub(super) struct Span<'a> {
     pub(super) event: &'a Event,
+    /// What it is called below that event.
+    pub(super) name: &'a str,
     /// Which event it is below, by its number.
     pub(super) parent: Option<i64>,
     /// In nanoseconds since 1970.
@@ -26,6 +30,17 @@ pub(super) struct OfHost<'a> {
     pub(super) left_out: Vec<String>,
 }
 
+// === impl Span ===
+
+impl Span<'_> {
+    /// What is said of it, besides what its place says.
+    pub(super) fn attributes(&self) -> Attributes {
+        let mut attributes = self.event.attributes();
+        attributes.remove(PARENT_SPAN);
+        attributes
+    }
+}
+
 /// The id of a trace, in hex.
 pub(super) fn trace_id(shown: &Shown) -> String {
     format!("{}", shown.timeline.id.simple())
@@ -40,8 +55,12 @@ pub(super) fn span_id(number: i64) -> String {
 pub(super) fn by_host(events: &[Event]) -> BTreeMap<&str, OfHost<'_>> {
     let mut hosts: BTreeMap<&str, OfHost<'_>> = BTreeMap::new();
     let mut by_name: HashMap<&str, Vec<(&Event, Timestamp)>> = HashMap::new();
+    let mut by_span: HashMap<&str, &Event> = HashMap::new();
     for event in events {
         if reach(event).is_ok() {
+            if !event.key.span.is_empty() && event.standing() != Standing::Point {
+                by_span.entry(&event.key.span).or_insert(event);
+            }
             by_name.entry(&event.key.name).or_default().push((event, event.attempt.time()));
         }
     }
@@ -50,8 +69,13 @@ pub(super) fn by_host(events: &[Event]) -> BTreeMap<&str, OfHost<'_>> {
         let of_host = hosts.entry(&event.key.host).or_default();
         match reach(event) {
             Ok((start, end)) => {
-                let parent = parent(event, &by_name);
-                of_host.spans.push(Span { event, parent, start, end });
+                let named =
+                    event.attributes().get(PARENT_SPAN).and_then(|span| by_span.get(&**span));
+                let parent = named.copied().or_else(|| parent(event, &by_name));
+                let name = parent.and_then(|parent| below(event, parent));
+                let name = name.unwrap_or(&event.key.name);
+                let parent = parent.map(|parent| parent.number);
+                of_host.spans.push(Span { event, name, parent, start, end });
             }
             Err(why) => of_host.left_out.push(format!("{}: {why}", event.key.name)),
         }
@@ -61,7 +85,10 @@ pub(super) fn by_host(events: &[Event]) -> BTreeMap<&str, OfHost<'_>> {
 
 /// The event of the nearest name above that is there: of the same host, if it has one, and of its attempts the
 /// last that had begun by then.
-fn parent(event: &Event, by_name: &HashMap<&str, Vec<(&Event, Timestamp)>>) -> Option<i64> {
+fn parent<'a>(
+    event: &Event,
+    by_name: &HashMap<&str, Vec<(&'a Event, Timestamp)>>,
+) -> Option<&'a Event> {
     let name = &*event.key.name;
     let mut above = name.rmatch_indices('.').map(|(at, _)| &name[..at]);
     let all = above.find_map(|above| by_name.get(above))?;
@@ -70,7 +97,12 @@ fn parent(event: &Event, by_name: &HashMap<&str, Vec<(&Event, Timestamp)>>) -> O
     let is_here = |(one, _): &&(&Event, Timestamp)| one.key.host == event.key.host;
     let found = all[..begun].iter().rev().find(is_here).or_else(|| all.iter().find(is_here));
     let found = found.or_else(|| all[..begun].last()).or_else(|| all.first());
-    found.map(|(event, _)| event.number)
+    found.map(|(event, _)| *event)
+}
+
+/// The rest of its name, if it is below that one's.
+fn below<'a>(event: &'a Event, parent: &Event) -> Option<&'a str> {
+    event.key.name.strip_prefix(&*parent.key.name)?.strip_prefix('.')
 }
 
 fn reach(event: &Event) -> Result<(u64, u64), &'static str> {

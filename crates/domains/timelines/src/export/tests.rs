@@ -95,8 +95,8 @@ fn traces_have_what_is_over_and_name_what_is_not() {
     let expected = json!([
         ["tag", "0000000000000005", null, nanos(7), nanos(7), {}],
         ["db", "0000000000000001", null, nanos(1), nanos(9), {"code": 1}],
-        ["db.migrate.one", "0000000000000002", "0000000000000001", nanos(2), nanos(4), {"code": 1}],
-        ["db.check", "0000000000000003", "0000000000000001", nanos(6), nanos(6), {"code": 2}],
+        ["migrate.one", "0000000000000002", "0000000000000001", nanos(2), nanos(4), {"code": 1}],
+        ["check", "0000000000000003", "0000000000000001", nanos(6), nanos(6), {"code": 2}],
     ]);
     assert_eq!(json!(spans), expected);
     let of_web_2 = &hosts[2]["resource"]["attributes"];
@@ -125,8 +125,8 @@ fn traces_have_what_is_over_and_name_what_is_not() {
     let expected = json!([
         ["tag", micros(7), 0, null, "p1", null],
         ["db", micros(1), 8_000_000, null, "p2", null],
-        ["db.migrate.one", micros(2), 2_000_000, "0000000000000001", "p2", null],
-        ["db.check", micros(6), 0, "0000000000000001", "p2", "its end is 1.0 s before its start"],
+        ["migrate.one", micros(2), 2_000_000, "0000000000000001", "p2", null],
+        ["check", micros(6), 0, "0000000000000001", "p2", "its end is 1.0 s before its start"],
     ]);
     assert_eq!(json!(spans), expected);
     assert_eq!(trace["processes"]["p3"]["tags"][2]["value"], "warm-up: open");

@@ -223,7 +223,7 @@ pub(super) static EXPORT: Operation = Operation {
             status: 200,
             about: "All of it, up to now if something is open.",
             media_types: &[
-                (JSON, None),
+                (JSON, Some("TimelineExport")),
                 ("text/plain", None),
                 ("text/markdown", None),
                 ("text/csv", None),

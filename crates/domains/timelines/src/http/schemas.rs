@@ -48,6 +48,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("Timelines", object(&timelines)),
         ("TimelineEvents", object(&events)),
         ("TimelineChart", chart()),
+        ("TimelineExport", export()),
     ]
 }
 
@@ -178,6 +179,11 @@ fn event() -> Value {
         },
         "attributes": {"type": "object", "additionalProperties": text()},
     }))
+}
+
+fn export() -> Value {
+    let about = "As its viewer has it: the Trace Event Format, OTLP, or Jaeger's own.";
+    json!({"type": "object", "description": about})
 }
 
 fn chart() -> Value {

@@ -14,11 +14,11 @@ mod sqlite {
     super::on!(sqlite: messages_and_charts_as_json, odd_requests_are_refused);
 }
 
-const JSON: &str = "content-type: application/json";
+pub(crate) const JSON: &str = "content-type: application/json";
 
 /// A server's own port, until its drain begins.
 pub(crate) struct Door {
-    address: String,
+    pub(crate) address: String,
     drain: Drain,
     tasks: Tasks,
 }

@@ -5,3 +5,4 @@ mod doors;
 mod pages;
 mod plans;
 mod timelines;
+mod traces;

@@ -64,9 +64,7 @@ pub async fn read(
 /// # Errors
 /// As of [`read`], but not 415.
 pub async fn whole(request: Request, bytes_max: usize) -> Result<Given, Problem> {
-    let room = timeout(SEND_MAX, collected(request, bytes_max)).await.map_err(slow)??;
-    let bytes = room.done().map_err(|_| too_many())?;
-    Ok(Given { media_type: "", bytes, _room: room })
+    timeout(SEND_MAX, collected(request, bytes_max)).await.map_err(slow)??.done()
 }
 
 /// Reads a body to its end and keeps its first bytes, as it comes.
@@ -140,37 +138,63 @@ fn of_type(headers: &HeaderMap, media_types: &[&'static str]) -> Result<&'static
     }
 }
 
-async fn collected(request: Request, bytes_max: usize) -> Result<Arc<Kept<Vec<u8>>>, Problem> {
+async fn collected(request: Request, bytes_max: usize) -> Result<Growing, Problem> {
     let mut body = request.into_body();
-    let too_long = || {
-        let detail = format!("the body may have at most {bytes_max} bytes");
-        Problem::of_protocol(StatusCode::PAYLOAD_TOO_LARGE, detail)
-    };
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_long());
+        return Err(too_long(bytes_max));
     }
-    let collected = Kept::new(0, Vec::new());
-    let (mut len, mut capacity) = (0, 0);
+    let mut growing = Growing::new(bytes_max);
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = frame.map_err(broken)?;
-        let part = frame.data_ref().map(Bytes::as_ref).unwrap_or_default();
-        len += part.len();
-        if len > bytes_max {
-            return Err(too_long());
+        growing.add(frame.data_ref().map(Bytes::as_ref).unwrap_or_default())?;
+    }
+    Ok(growing)
+}
+
+/// A body of which more and more is here, and for which others make room.
+pub(super) struct Growing {
+    kept: Arc<Kept<Vec<u8>>>,
+    bytes_max: usize,
+    len: usize,
+    capacity: usize,
+}
+
+// === impl Growing ===
+
+impl Growing {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { kept: Kept::new(0, Vec::new()), bytes_max, len: 0, capacity: 0 }
+    }
+
+    pub(super) fn add(&mut self, part: &[u8]) -> Result<(), Problem> {
+        self.len += part.len();
+        if self.len > self.bytes_max {
+            return Err(too_long(self.bytes_max));
         }
-        if len > capacity {
-            capacity = (2 * len).min(bytes_max);
-            if capacity > SMALL_BYTES && !ROOM.take(&collected, capacity) {
+        if self.len > self.capacity {
+            self.capacity = (2 * self.len).min(self.bytes_max);
+            if self.capacity > SMALL_BYTES && !ROOM.take(&self.kept, self.capacity) {
                 return Err(too_many());
             }
         }
+        let capacity = self.capacity;
         let add = |bytes: &mut Vec<u8>| {
             bytes.reserve_exact(capacity - bytes.len());
             bytes.extend_from_slice(part);
         };
-        collected.write(part.len(), add).map_err(|_| too_many())?;
+        self.kept.write(part.len(), add).map_err(|_| too_many())
     }
-    Ok(collected)
+
+    /// All of it.
+    pub(super) fn done(self) -> Result<Given, Problem> {
+        let bytes = self.kept.done().map_err(|_| too_many())?;
+        Ok(Given { media_type: "", bytes, _room: self.kept })
+    }
+}
+
+fn too_long(bytes_max: usize) -> Problem {
+    let detail = format!("the body may have at most {bytes_max} bytes");
+    Problem::of_protocol(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 fn too_many() -> Problem {

@@ -81,6 +81,18 @@ impl Problem {
         mistakes.into_problem()
     }
 
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says, for answers in the words of another product.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// With the word that gRPC has for it, which programs can tell apart.
     #[must_use]
     pub fn because(self, reason: Option<&'static str>) -> Self {

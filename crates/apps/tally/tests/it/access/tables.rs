@@ -49,6 +49,8 @@ pub(super) const METHODS: &[(&str, Needs)] = &[
     ("/tally.timelines.v1.TimelineService/ListTimelines", Needs::Read),
     ("/tally.timelines.v1.TimelineService/ListEvents", Needs::Read),
     ("/tally.timelines.v1.TimelineService/ShowTimeline", Needs::Read),
+    ("/tally.timelines.v1.TimelineService/ExportTimeline", Needs::Read),
+    ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", Needs::Ingest),
     ("/tally.server.v1.ServerService/GetStatus", Needs::OperatorRead),
     ("/grpc.health.v1.Health/Check", Needs::Nothing),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Needs::Key),
@@ -121,6 +123,10 @@ pub(super) const ROUTES: &[(&str, Needs)] = &[
     ("PUT /api/v1/timelines/contexts/{context}", Needs::Admin),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}", Needs::Read),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}/events", Needs::Read),
+    ("POST /v1/traces", Needs::Ingest),
+    ("GET /1/auth", Needs::Ingest),
+    ("POST /1/batch/{dataset}", Needs::Ingest),
+    ("POST /1/events/{dataset}", Needs::Ingest),
     ("GET /api/v1/timelines/contexts/{context}/{timeline}/export", Needs::Read),
     ("DELETE /api/v1/requests", Needs::Key),
     ("GET /no/such/path", Needs::Key),
@@ -132,14 +138,7 @@ pub(super) const ROUTES: &[(&str, Needs)] = &[
 #[track_caller]
 pub(super) fn all_are_listed(server: &Server, operator: &str) {
     let listed: BTreeSet<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
-    let packages = [
-        "count.v1",
-        "tally.requests.v1",
-        "tally.debts.v1",
-        "tally.timelines.v1",
-        "tally.server.v1",
-    ];
-    for file in packages.iter().flat_map(|package| tally_proto::descriptors(package).file) {
+    for file in tally_proto::all_descriptors().file {
         for service in &file.service {
             for method in &service.method {
                 let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());

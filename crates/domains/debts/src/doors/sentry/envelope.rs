@@ -1,14 +1,8 @@
 //! Check-ins in an envelope: a line of JSON, then for each item a line of JSON and its bytes.
 
-use std::io::Read as _;
-
-use flate2::read::{GzDecoder, ZlibDecoder};
-use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
-use tally_serve::api::Problem;
 
-use super::BODY_BYTES_MAX;
 use super::check_in::CheckIn;
 
 /// How many check-ins an envelope may have.
@@ -20,30 +14,6 @@ struct Item {
     r#type: String,
     /// Without it, the item ends with its line.
     length: Option<usize>,
-}
-
-/// A body as it was before its coding.
-pub(super) fn decoded(bytes: Vec<u8>, coding: Option<&HeaderValue>) -> Result<Vec<u8>, Problem> {
-    let coding = coding.map(HeaderValue::as_bytes).unwrap_or_default().to_ascii_lowercase();
-    let mut decoded = Vec::new();
-    let limit = BODY_BYTES_MAX as u64 + 1;
-    let read = match &*coding {
-        b"" | b"identity" => return Ok(bytes),
-        b"gzip" => GzDecoder::new(&*bytes).take(limit).read_to_end(&mut decoded),
-        b"deflate" => ZlibDecoder::new(&*bytes).take(limit).read_to_end(&mut decoded),
-        _ => {
-            let detail = "Content-Encoding: the codings are gzip and deflate";
-            return Err(Problem::of_protocol(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-        }
-    };
-    read.map_err(|error| {
-        Problem::of_field("body", format!("it is not what its coding says: {error}"))
-    })?;
-    if decoded.len() > BODY_BYTES_MAX {
-        let detail = format!("the body may have at most {BODY_BYTES_MAX} bytes");
-        return Err(Problem::of_protocol(StatusCode::PAYLOAD_TOO_LARGE, detail));
-    }
-    Ok(decoded)
 }
 
 /// The check-ins; other items are skipped.
@@ -125,18 +95,6 @@ mod tests {
         ] {
             let why = check_ins(envelope.as_bytes()).expect_err(envelope);
             assert!(why.contains(told), "{envelope}: {why}");
-        }
-        let bomb = vec![0; 2 * BODY_BYTES_MAX];
-        let mut coded = Vec::new();
-        let mut encoder = flate2::read::GzEncoder::new(&*bomb, flate2::Compression::fast());
-        encoder.read_to_end(&mut coded).expect("it is coded");
-        let gzip = HeaderValue::from_static("gzip");
-        let problem = decoded(coded, Some(&gzip)).expect_err("too long");
-        assert!(format!("{problem:?}").contains("status: 413"), "{problem:?}");
-        for (coding, status) in [("gzip", "400"), ("br", "415")] {
-            let coding = HeaderValue::from_static(coding);
-            let problem = decoded(vec![1, 2, 3], Some(&coding)).expect_err("no such coding");
-            assert!(format!("{problem:?}").contains(&format!("status: {status}")), "{problem:?}");
         }
     }
 }
