@@ -196,6 +196,7 @@ impl All {
     fn has_many_requests(&self) -> bool {
         self.unfinished.load(SeqCst) > UNFINISHED_OF_ALL_MAX
             || self.streams.load(SeqCst) > UNFINISHED_OF_ALL_MAX
+            || self.has_much_kept()
     }
 
     fn now(&self) -> u64 {

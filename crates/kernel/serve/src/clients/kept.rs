@@ -4,6 +4,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
+use super::room::Rank;
 use super::{All, State};
 
 /// What a request's place takes, and an unread frame's: there are twice as many as were needed, or fewer.
@@ -11,7 +12,7 @@ const REQUEST_BYTES: usize = 1_536;
 const FRAME_BYTES: usize = 256;
 /// How much may be kept for all connections, beyond so much for each.
 pub(super) const KEPT_BYTES_MAX: usize = 32 << 20;
-pub(super) const KEPT_OWN_BYTES: usize = 40 << 10;
+const KEPT_OWN_BYTES: usize = 40 << 10;
 
 /// Of one connection.
 #[derive(Debug, Default)]
@@ -31,23 +32,26 @@ fn bytes(requests: usize, frames: usize) -> usize {
 // === impl State ===
 
 impl State {
-    /// The library has so many requests, among those that its services have not ended, and all unread frames. If that
-    /// is more than ever, and too much with those of all connections, others make room.
+    /// The library has so many requests, among those that its services have not ended, and all unread frames: its
+    /// places are enough for the most that there ever were.
     pub(crate) fn note_kept(&self, requests: usize) {
         let (requests, frames) = (self.requests(requests), self.frames.load(SeqCst));
         let most_requests = self.kept.requests.fetch_max(requests, SeqCst).max(requests);
         let most_frames = self.kept.frames.fetch_max(frames, SeqCst).max(frames);
         let now = bytes(most_requests, most_frames).saturating_sub(KEPT_OWN_BYTES);
         let before = self.kept.bytes.swap(now, SeqCst);
-        if now > before {
-            self.all.kept.fetch_add(now - before, SeqCst);
-            self.all.make_room_for_kept();
-        }
+        self.all.kept.fetch_add(now.saturating_sub(before), SeqCst);
     }
 
     /// It closes.
     pub(super) fn forget_kept(&self) {
         self.all.kept.fetch_sub(self.kept.bytes.swap(0, SeqCst), SeqCst);
+    }
+
+    /// The connection for which most is kept that it does not need now makes room first.
+    pub(super) fn rank_of_kept(&self) -> Option<Rank> {
+        let unused = u64::try_from(self.unused()).unwrap_or(u64::MAX);
+        (unused > 0).then_some((0, u64::MAX - unused))
     }
 
     /// What is kept for it and not needed now.
@@ -65,19 +69,7 @@ impl State {
 // === impl All ===
 
 impl All {
-    /// Too much is kept: the connection for which most of it is unused makes room.
-    fn make_room_for_kept(&self) {
-        let rank = |one: &State| match one.unused() {
-            0 => None,
-            unused => Some((0, u64::MAX - unused as u64)),
-        };
-        while self.kept.load(SeqCst) > KEPT_BYTES_MAX && self.make_room(&mut self.lock(), rank) {
-            if let Some(others) = self.seldom.turn() {
-                tracing::warn!(
-                    others,
-                    "connections that once had many requests or frames at the same time make room"
-                );
-            }
-        }
+    pub(super) fn has_much_kept(&self) -> bool {
+        self.kept.load(SeqCst) > KEPT_BYTES_MAX
     }
 }

@@ -36,7 +36,7 @@ impl All {
     }
 
     /// There are too many requests: a connection on which no caller waits makes room, if it has more than its
-    /// own.
+    /// own. Or too much is kept of what there once was.
     pub(super) fn make_room_for_requests(&self) {
         let (now, looked) = (self.now(), self.looked.load(SeqCst));
         if u128::from(now - looked.min(now)) < ROOM_PAUSE.as_millis()
@@ -44,13 +44,16 @@ impl All {
         {
             return;
         }
-        let rank = |one: &State| one.rank().filter(|_| one.is_idle() && one.has_more_than_own());
-        if self.make_room(&mut self.lock(), rank)
-            && let Some(others) = self.seldom.turn()
-        {
+        let has_made_room = if self.has_much_kept() {
+            self.make_room(&mut self.lock(), State::rank_of_kept)
+        } else {
+            let is_idle = |one: &State| one.is_idle() && one.has_more_than_own();
+            self.make_room(&mut self.lock(), |one| one.rank().filter(|_| is_idle(one)))
+        };
+        if has_made_room && let Some(others) = self.seldom.turn() {
             tracing::warn!(
                 others,
-                "clients have too many unfinished requests; connections without a caller's make room"
+                "clients have, or had, too many unfinished requests at once; connections make room"
             );
         }
     }

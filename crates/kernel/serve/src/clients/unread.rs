@@ -28,7 +28,7 @@ pub(crate) struct Data {
 impl State {
     pub(super) fn has_much_unread(&self) -> bool {
         self.unread.load(SeqCst) > UNREAD_OWN_BYTES_MAX
-            && self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX
+            && (self.all.unread.load(SeqCst) > UNREAD_BYTES_MAX || self.all.has_much_kept())
     }
 
     /// This has come for services.
