@@ -71,7 +71,7 @@ impl Service {
 }
 
 async fn root() -> Response {
-    hal(json!({"_links": {"contexts": {"href": "contexts"}, "self": {"href": ROOT}}}))
+    hal(&json!({"_links": {"contexts": {"href": "contexts"}, "self": {"href": ROOT}}}))
 }
 
 async fn contexts(State(service): State<Service>, request: Request) -> Response {
@@ -88,7 +88,7 @@ async fn contexts(State(service): State<Service>, request: Request) -> Response 
             None => break,
         }
     }
-    hal(json!({"_links": {"items": items, "self": {"href": CONTEXTS}}}))
+    hal(&json!({"_links": {"items": items, "self": {"href": CONTEXTS}}}))
 }
 
 async fn context(
@@ -116,7 +116,7 @@ async fn context(
         Err(Error::NoContext(_)) => {}
         Err(error) => return failed(&error),
     }
-    hal(json!({"_links": links, "Name": name, "Description": ""}))
+    hal(&json!({"_links": links, "Name": name, "Description": ""}))
 }
 
 async fn timeline(
@@ -155,7 +155,7 @@ async fn timeline(
             answer[name] = json!(events);
         }
     }
-    hal(answer)
+    hal(&answer)
 }
 
 /// Whether something has ended in it.
@@ -186,8 +186,8 @@ fn href(name: &str) -> Value {
     json!({"href": escaped})
 }
 
-fn hal(answer: Value) -> Response {
-    let text = serde_json::to_string_pretty(&answer).unwrap_or_default();
+fn hal(answer: &Value) -> Response {
+    let text = serde_json::to_string_pretty(answer).unwrap_or_default();
     ([(header::CONTENT_TYPE, "application/hal+json")], text).into_response()
 }
 

@@ -101,7 +101,7 @@ impl TraceService for Service {
         let namespace = Caller::of(request.extensions()).namespace();
         let context = request.metadata().get(CONTEXT).and_then(|value| value.to_str().ok());
         let context = context.map(str::to_owned);
-        let all = of_protobuf(request.into_inner()).map_err(|why| Error::wrong("body", why))?;
+        let all = of_protobuf(&request.into_inner()).map_err(|why| Error::wrong("body", why))?;
         let taken = self.take(namespace, context.as_deref(), all).await?;
         Ok(tonic::Response::new(taken))
     }
@@ -146,11 +146,11 @@ fn of_json(text: &[u8]) -> Result<Vec<proto::ResourceSpans>, String> {
 
 fn of_bytes(bytes: &[u8]) -> Result<Vec<proto::ResourceSpans>, String> {
     let request = proto::ExportTraceServiceRequest::decode(bytes);
-    of_protobuf(request.map_err(|why| no_trace(&why))?)
+    of_protobuf(&request.map_err(|why| no_trace(&why))?)
 }
 
 fn of_protobuf(
-    request: proto::ExportTraceServiceRequest,
+    request: &proto::ExportTraceServiceRequest,
 ) -> Result<Vec<proto::ResourceSpans>, String> {
     if !parts::are_few_enough(&request.resource_spans) {
         return Err(parts::TOO_MANY.to_owned());
