@@ -50,8 +50,8 @@ pub(crate) trait Teller {
     /// It begins.
     fn start(&self, at: Timestamp) -> Self::Message;
 
-    /// It goes on, if that is to be told, and how often.
-    fn heartbeat(&self) -> Option<(Duration, fn(&Self, Timestamp) -> Self::Message)> {
+    /// How often it is told that it goes on, and in what words.
+    fn heartbeat(&self, _at: Timestamp) -> Option<(Duration, Self::Message)> {
         None
     }
 
@@ -135,9 +135,11 @@ impl Run<'_> {
 
     /// Tells that it goes on, until the command has ended.
     async fn beat<T: Teller>(&self, teller: &T, output: &Output) {
-        let Some((interval, beat)) = teller.heartbeat() else { return };
+        let beat = || teller.heartbeat(SystemClock.now());
+        let Some((interval, _)) = beat() else { return };
         while timeout(interval, output.ended()).await.is_err() {
-            let beat = once(beat(teller, SystemClock.now()).attempt(self.server));
+            let Some((_, beat)) = beat() else { return };
+            let beat = once(beat.attempt(self.server));
             // The next one says the same.
             tokio::select! {
                 _ = beat => {}
@@ -154,8 +156,11 @@ impl Run<'_> {
                 warn(format_args!("{error:#}; the command runs all the same"));
             }
             Err(Failed::Refused(error)) => {
-                spool.keep(&start);
-                warn(format_args!("{error:#}; the command runs all the same"));
+                let then = match spool.keep(&start) {
+                    true => ", and it is kept for this server and key",
+                    false => "",
+                };
+                warn(format_args!("{error:#}; the command runs all the same{then}"));
             }
             Err(Failed::Away(error)) => {
                 let kept = spool.keep(&start);
@@ -181,8 +186,13 @@ impl Run<'_> {
             }
         };
         match told {
-            Ok(answer) if !self.is_quiet => say(teller.said(answer)),
-            Ok(_) => {}
+            Ok(answer) => {
+                // What was kept while the server was away: the start, where it came back meanwhile.
+                spool.tell_all(self.server).await;
+                if !self.is_quiet {
+                    say(teller.said(answer));
+                }
+            }
             Err(Failed::Wrong(error)) => warn(format_args!("{error:#}; it is not told")),
             Err(Failed::Refused(error)) => {
                 let then = match spool.keep(&end) {

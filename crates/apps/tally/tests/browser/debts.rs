@@ -26,7 +26,7 @@ const PAGES: &[(&str, &str)] = &[
 #[track_caller]
 fn post(server: &Server, path: &str, body: &Value) {
     let line = format!("POST /api/v1/debts{path}");
-    let answer = http(&server.url, &line, &["content-type: application/json"], &body.to_string());
+    let answer = http(&server.url, &line, &["content-type: application/json"], body.to_string());
     assert!((200..300).contains(&answer.status), "{line}: {answer:?}");
 }
 

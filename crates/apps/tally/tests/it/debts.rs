@@ -264,7 +264,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         "slug": "Big", "cron": "61 * * * *", "time_zone": "Mars/Base", "grace": "-1h", "tags": ["a b"],
         "run_min": "2h", "run_limit": "1h", "notify": ["https://a.example/x"],
     });
-    let answer = http(&server.url, "POST /api/v1/debts", &json, &body.to_string());
+    let answer = http(&server.url, "POST /api/v1/debts", &json, body.to_string());
     let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
     let fields: Vec<_> = problem["mistakes"].as_array().expect("mistakes").iter().collect();
     let of = |field: &str| fields.iter().any(|one| one["field"] == field);
@@ -273,7 +273,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         assert!(of(field), "{field}: {problem}");
     }
     for (body, field) in wrong_definitions() {
-        let answer = http(&server.url, "POST /api/v1/debts", &json, &body.to_string());
+        let answer = http(&server.url, "POST /api/v1/debts", &json, body.to_string());
         let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
         assert_eq!(
             (answer.status, &problem["mistakes"][0]["field"]),
@@ -290,7 +290,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         (json!({"run": "x".repeat(101)}), "run"),
     ] {
         let path = "POST /api/v1/debts/job/payments";
-        let answer = http(&server.url, path, &json, &body.to_string());
+        let answer = http(&server.url, path, &json, body.to_string());
         let problem: Value = serde_json::from_str(&answer.body).expect("JSON");
         assert_eq!(
             (answer.status, &problem["mistakes"][0]["field"]),
@@ -299,7 +299,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         );
     }
     let ahead = json!({"time": "2999-01-01T00:00:00Z"});
-    let answer = http(&server.url, "POST /api/v1/debts/job/payments", &json, &ahead.to_string());
+    let answer = http(&server.url, "POST /api/v1/debts/job/payments", &json, ahead.to_string());
     assert!(answer.status == 400 && answer.body.contains("24 h ahead"), "{}", answer.body);
     let unknown = http(&server.url, "POST /api/v1/debts/none/payments", &json, "{}");
     assert!(unknown.status == 404 && unknown.body.contains("no debt none"), "{}", unknown.body);

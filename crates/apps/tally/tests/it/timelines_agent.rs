@@ -54,7 +54,7 @@ impl Agent {
     #[track_caller]
     fn post(&self, path: &str, headers: &[&str], body: &Value) -> Response {
         let headers = [&[JSON][..], headers].concat();
-        http(&self.url, &format!("POST /api/v1/timelines{path}"), &headers, &body.to_string())
+        http(&self.url, &format!("POST /api/v1/timelines{path}"), &headers, body.to_string())
     }
 
     #[track_caller]

@@ -155,7 +155,8 @@ async fn spans_are_events_below_their_parents(backend: Backend) {
     let headers = [PROTOBUF, "tally-context: deploy"];
     let builder = [("service.name", "builder"), ("cicd.pipeline.run.id", "17")];
     let other = request(&builder, vec![span("link", 2, 1, 0, 1)]);
-    http(&door.address, "POST /v1/traces", &headers, other.encode_to_vec());
+    let answer = http(&door.address, "POST /v1/traces", &headers, other.encode_to_vec());
+    assert_eq!(answer.status, 200, "{answer:?}");
     let expected = [row("build", "ok", 1), row("build.link", "ok", 1)];
     assert_eq!(door.rows("deploy", "17"), expected, "a label may look like a number");
     door.close().await;

@@ -114,10 +114,8 @@ impl Teller for Payments {
         self.payment(proto::PaymentKind::Start, at)
     }
 
-    fn heartbeat(&self) -> Option<(Duration, fn(&Self, Timestamp) -> proto::PayRequest)> {
-        let beat: fn(&Self, Timestamp) -> _ =
-            |one, at| one.payment(proto::PaymentKind::Heartbeat, at);
-        self.heartbeat.map(|interval| (interval, beat))
+    fn heartbeat(&self, at: Timestamp) -> Option<(Duration, proto::PayRequest)> {
+        Some((self.heartbeat?, self.payment(proto::PaymentKind::Heartbeat, at)))
     }
 
     fn end(&self, ended: Ended) -> proto::PayRequest {

@@ -70,7 +70,7 @@ pub(super) async fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         for (message, result) in some.iter().zip(results) {
             match result.result {
                 Some(RecordResult::Recorded(recorded)) => {
-                    stored += u32::from(!recorded.is_repeated)
+                    stored += u32::from(!recorded.is_repeated);
                 }
                 Some(RecordResult::Refusal(proto::Refusal { message: why, .. })) => {
                     refused.push(format!("{}: {why}", visible(&message.name)));

@@ -21,7 +21,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TellCommand {
-    New(NewArgs),
+    New(Box<NewArgs>),
     Start(Box<StartArgs>),
     End(Box<EndArgs>),
     Event(Box<EventArgs>),
