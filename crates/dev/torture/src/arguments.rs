@@ -244,7 +244,7 @@ impl Broken {
 
     /// Whether the scene of debts shows it, beside one client that counts.
     pub(crate) fn is_shown_by_debts(self) -> bool {
-        self.is_of_debts() && self != Self::CountsRepeated
+        self.is_of_debts() && self != Self::PaymentsForgotten
     }
 
     /// The resolution that shows it for sure, if not all of them do.
