@@ -24,6 +24,11 @@ use crate::typical::Typical;
 /// How far the clock of a host may be off before it is shown.
 pub(crate) const CLOCK_OFF_MAX: SignedDuration = SignedDuration::from_secs(10);
 
+/// Of how many such hosts a drawing names the clock.
+pub(crate) const CLOCKS_MAX: usize = 20;
+/// How many rows of names, above those of events, a chart has at least. See [`rows_max`].
+const ROWS_MAX: usize = 10_000;
+
 /// A timeline as it is drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chart {
@@ -83,7 +88,7 @@ struct Reach {
 
 /// Lays out what is drawn of these events.
 pub(crate) fn chart(events: &[Event], typical: &HashMap<&str, Typical>, now: Timestamp) -> Chart {
-    let root = tree(events, 0..events.len());
+    let root = tree(events, 0..events.len(), &mut rows_max(events));
     let whole = root.reach(events, now).unwrap_or(Reach { from: now, until: now, is_open: false });
     let mut leaves = Vec::new();
     root.leaves(&mut leaves);
@@ -102,20 +107,36 @@ pub(crate) fn chart(events: &[Event], typical: &HashMap<&str, Typical>, now: Tim
 }
 
 /// The rows of some events alone, without what is usual and critical.
-fn laid_out(events: &[Event], places: &[usize], now: Timestamp) -> Vec<Row> {
-    let root = tree(events, places.iter().copied());
+fn laid_out(events: &[Event], places: &[usize], left: &mut usize, now: Timestamp) -> Vec<Row> {
+    let root = tree(events, places.iter().copied(), left);
     let drawing = Drawing { events, typical: &HashMap::new(), critical: HashSet::new(), now };
     let mut rows = Vec::new();
     drawing.below(&root, "", 0, &mut rows);
     rows
 }
 
-fn tree(events: &[Event], places: impl Iterator<Item = usize>) -> Node<'_> {
+/// How many names above those of events have rows of their own: a name has up to 32 parts, and each row its whole
+/// name. Beyond it, the rest of a name is taken for one part.
+fn rows_max(events: &[Event]) -> usize {
+    ROWS_MAX.max(2 * events.len())
+}
+
+fn tree<'a>(
+    events: &'a [Event],
+    places: impl Iterator<Item = usize>,
+    left: &mut usize,
+) -> Node<'a> {
     let mut root = Node::default();
     for at in places {
-        let parts = events[at].key.name.split('.');
-        let node = parts.fold(&mut root, |node, part| node.below.entry(part).or_default());
-        node.events.push(at);
+        let (mut node, mut rest) = (&mut root, &*events[at].key.name);
+        while let Some((part, below)) = rest.split_once('.').filter(|_| *left > 0) {
+            node = node.below.entry(part).or_insert_with(|| {
+                *left -= 1;
+                Node::default()
+            });
+            rest = below;
+        }
+        node.below.entry(rest).or_default().events.push(at);
     }
     root
 }

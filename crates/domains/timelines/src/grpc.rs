@@ -168,7 +168,8 @@ impl TimelineService for Service {
         })?;
         let context = self.context(namespace, &context).await?;
         let shown = self.show(&context, or_newest(&timeline)).await?;
-        let exported = export(&context.name, &shown, format, Some(part).filter(|part| *part > 0))?;
+        let part = Some(part).filter(|part| *part > 0);
+        let exported = self.apart(move || export(&context.name, &shown, format, part)).await??;
         let media_type = exported.media_type.to_owned();
         Ok(Response::new(proto::ExportTimelineResponse { media_type, text: exported.text }))
     }

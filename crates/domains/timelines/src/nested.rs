@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::message::LEVELS_MAX;
+use crate::message::{LEVELS_MAX, NAME_BYTES_MAX};
 use crate::model::{Event, Standing};
 use crate::pairing::Attempt;
 
@@ -14,7 +14,7 @@ use crate::pairing::Attempt;
 pub(crate) const PARENT_SPAN: &str = "parent_span";
 
 /// Puts the names above an event before its own, and returns which events have others then, with the names that they
-/// are stored under. Of a name that has too many levels, those in the middle are left out.
+/// are stored under. Of a name that has too many levels or is too long, those in the middle are left out.
 pub(crate) fn nest(events: &mut [Event]) -> Vec<(usize, String)> {
     let parents: HashMap<usize, String> = events
         .iter()
@@ -32,9 +32,10 @@ pub(crate) fn nest(events: &mut [Event]) -> Vec<(usize, String)> {
     }
     let above = |at: usize| parents.get(&at).and_then(|span| spans.get(&**span)).copied();
     let mut names: HashMap<usize, String> = HashMap::new();
-    for at in parents.keys() {
+    // In their order, so that names are the same whenever it is shown.
+    for at in (0..events.len()).filter(|at| parents.contains_key(at)) {
         // From the event up to the first one whose name is known, or that is below none.
-        let (mut way, mut next) = (Vec::new(), Some(*at));
+        let (mut way, mut next) = (Vec::new(), Some(at));
         while let Some(at) = next.filter(|at| !names.contains_key(at)) {
             if way.contains(&at) {
                 // Each is below the other: the last one that was found is taken for the first.
@@ -71,8 +72,11 @@ fn parent(event: &Event) -> Option<&String> {
 fn below(above: &str, own: &str) -> String {
     let levels = own.split('.').count();
     let kept = LEVELS_MAX.saturating_sub(levels).max(1);
-    let above: Vec<_> = above.split('.').take(kept).collect();
-    format!("{}.{own}", above.join("."))
+    let mut ends = above.match_indices('.').map(|(at, _)| at).chain([above.len()]).take(kept);
+    let first = ends.next().unwrap_or(above.len());
+    let fits = |end: &usize| end + 1 + own.len() <= NAME_BYTES_MAX;
+    let end = ends.take_while(fits).last().unwrap_or(first);
+    format!("{}.{own}", &above[..end])
 }
 
 #[cfg(test)]
@@ -115,10 +119,21 @@ mod tests {
         let (names, _) =
             nested(vec![span("a", "1", "2"), span("b", "2", "1"), span("c", "3", "3")]);
         assert!(names.iter().all(|name| name.split('.').count() <= 3), "{names:?}");
-        let deep =
-            (0..1_000).map(|at| span("x", &format!("{at}"), &format!("{}", at + 1))).collect();
-        let (names, _) = nested(deep);
+        let deep = (0..1_000)
+            .map(|at| span("x", &format!("{at}"), &format!("{}", at + 1)))
+            .collect::<Vec<_>>();
+        let (names, _) = nested(Vec::clone(&deep));
+        assert_eq!(nested(deep).0, names, "they are the same whenever it is shown");
         assert!(names.iter().all(|name| name.split('.').count() <= LEVELS_MAX), "{names:?}");
         assert_eq!(names[999], "x");
+        // Nor do names grow without a limit.
+        let long = "y".repeat(NAME_BYTES_MAX);
+        let wide = (0..31).map(|at| span(&long, &format!("{at}"), &format!("{}", at + 1)));
+        let (names, _) = nested(wide.collect());
+        assert!(
+            names.iter().all(|name| name.len() <= 2 * NAME_BYTES_MAX + 1),
+            "{}",
+            names[0].len()
+        );
     }
 }

@@ -19,6 +19,7 @@ use tally_runtime::{Clock, Drain, Namespace, Tasks};
 use tally_serve::{Duties, Parts};
 use tally_store::{Database, Lease};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
 
 use crate::chart::{Chart, chart};
 use crate::domain::NAME;
@@ -229,15 +230,32 @@ impl Service {
         let mut events = self.events(&timeline, 0, u32::MAX).await?;
         let took = self.took(context.id, timeline.number).await?;
         let now = self.now();
-        let renamed = nest(&mut events);
-        let mut typical = typical(&took);
-        for (at, stored) in &renamed {
-            if let Some(usual) = typical.get(&**stored).copied() {
-                typical.insert(&events[*at].key.name, usual);
+        self.apart(move || {
+            let renamed = nest(&mut events);
+            let mut typical = typical(&took);
+            for (at, stored) in &renamed {
+                if let Some(usual) = typical.get(&**stored).copied() {
+                    typical.insert(&events[*at].key.name, usual);
+                }
             }
-        }
-        let chart = chart(&events, &typical, now);
-        Ok(Shown { timeline, events, chart, now })
+            let chart = chart(&events, &typical, now);
+            Shown { timeline, events, chart, now }
+        })
+        .await
+    }
+
+    /// What takes long is done on a thread of its own, in its turn among those who read, so that it holds up nothing
+    /// else that is served.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = Arc::clone(&self.readers).acquire_owned().await;
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        spawn_blocking(work).await.map_err(|_| Error::Panicked)
     }
 
     /// A place among those who read.

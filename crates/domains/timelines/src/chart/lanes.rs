@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Chart, Row, laid_out};
+use super::{Chart, Row, laid_out, rows_max};
 use crate::model::Event;
 
 /// Rows that are drawn together.
@@ -27,10 +27,11 @@ pub(crate) fn by_host(chart: &Chart, events: &[Event], now: Timestamp) -> Vec<La
     }
     let known: BTreeMap<usize, &Row> =
         chart.rows.iter().filter_map(|row| Some((row.event?, row))).collect();
+    let mut left = rows_max(events);
     let mut lanes: Vec<Lane> = hosts
         .into_iter()
         .map(|(host, places)| {
-            let mut rows = laid_out(events, &places, now);
+            let mut rows = laid_out(events, &places, &mut left, now);
             for row in &mut rows {
                 let of_chart = row.event.and_then(|at| known.get(&at));
                 row.typical = of_chart.and_then(|row| row.typical);

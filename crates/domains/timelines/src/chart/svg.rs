@@ -19,8 +19,8 @@ use tally_runtime::text::{is_hidden, lasted};
 
 pub(crate) use self::scale::{Scale, ticks};
 pub(crate) use self::strip::{HEIGHT, Strip, hatch, marks};
-use super::Row;
 use super::lanes::Lane;
+use super::{CLOCKS_MAX, Row};
 use crate::model::Event;
 use crate::service::Shown;
 
@@ -93,7 +93,7 @@ impl Picture<'_> {
                 }
                 (self.rows(&scale, &hatch))
                 (legend(bottom + 24, &hatch))
-                @for (at, (host, behind)) in shown.chart.clocks.iter().enumerate() {
+                @for (at, (host, behind)) in shown.chart.clocks.iter().take(CLOCKS_MAX).enumerate() {
                     @let side = if behind.is_negative() { "ahead of" } else { "behind" };
                     @let host = if host.is_empty() { "a sender".to_owned() } else { plain(host) };
                     text.muted x="12" y=(bottom + FOOT + 4 + i64::try_from(at).unwrap_or(0) * ROW) {
@@ -198,7 +198,7 @@ fn note(row: &Row, words: &str, y: i64) -> Markup {
 }
 
 fn clock_lines(shown: &Shown) -> i64 {
-    i64::try_from(shown.chart.clocks.len()).unwrap_or(0)
+    i64::try_from(shown.chart.clocks.len().min(CLOCKS_MAX)).unwrap_or(0)
 }
 
 /// What the marks mean.

@@ -171,3 +171,18 @@ fn totals_are_of_what_has_nothing_below_it() {
     let Spent { waiting, working } = chart.spent;
     assert_eq!((waiting.as_secs(), working.as_secs()), (5, 15));
 }
+
+/// Of each part of each name a row with the whole name would be hundreds of megabytes.
+#[test]
+fn rows_are_bounded_by_the_events() {
+    let deep = |at: usize| {
+        let parts: Vec<_> = (0..31).map(|level| format!("{level}-{at}")).collect();
+        event(&parts.join("."), if at % 2 == 0 { "one" } else { "two" }, 0, Some(1))
+    };
+    let events: Vec<_> = (0..1_000).map(deep).collect();
+    let chart = drawn(&events, 5);
+    assert_eq!(chart.rows.len(), ROWS_MAX + events.len());
+    assert_eq!(chart.rows.iter().filter_map(|row| row.event).collect::<HashSet<_>>().len(), 1_000);
+    let lanes = lanes::by_host(&chart, &events, at(5));
+    assert_eq!(lanes.iter().map(|lane| lane.rows.len()).sum::<usize>(), ROWS_MAX + events.len());
+}

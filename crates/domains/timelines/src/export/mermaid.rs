@@ -37,6 +37,7 @@ pub(super) fn diagrams(title: &str, shown: &Shown) -> Vec<String> {
     let head = head(title, &shown.chart);
     let mut diagrams = Vec::new();
     let mut diagram = head.clone();
+    let mut length = units(&head);
     let mut last = None;
     for row in &shown.chart.rows {
         let Some(event) = row.event.and_then(|at| shown.events.get(at)) else { continue };
@@ -44,10 +45,12 @@ pub(super) fn diagrams(title: &str, shown: &Shown) -> Vec<String> {
         let section = format!("    section {}\n", plain(of, SECTION_CHARS_MAX));
         let task = task(row, event);
         let mut more = if last == Some(of) { task.clone() } else { format!("{section}{task}") };
-        if units(&diagram) + units(&more) > DIAGRAM_UNITS_MAX {
+        if length + units(&more) > DIAGRAM_UNITS_MAX {
             diagrams.push(std::mem::replace(&mut diagram, head.clone()));
+            length = units(&head);
             more = format!("{section}{task}");
         }
+        length += units(&more);
         diagram += &more;
         last = Some(of);
     }

@@ -54,24 +54,28 @@ pub(super) fn span_id(number: i64) -> String {
 /// By hosts. What has not ended, or was before 1970, no span can be.
 pub(super) fn by_host(events: &[Event]) -> BTreeMap<&str, OfHost<'_>> {
     let mut hosts: BTreeMap<&str, OfHost<'_>> = BTreeMap::new();
-    let mut by_name: HashMap<&str, Vec<(&Event, Timestamp)>> = HashMap::new();
+    let (mut by_name, mut here) = (HashMap::new(), HashMap::new());
     let mut by_span: HashMap<&str, &Event> = HashMap::new();
     for event in events {
         if reach(event).is_ok() {
             if !event.key.span.is_empty() && event.standing() != Standing::Point {
                 by_span.entry(&event.key.span).or_insert(event);
             }
-            by_name.entry(&event.key.name).or_default().push((event, event.attempt.time()));
+            let (name, host) = (&*event.key.name, &*event.key.host);
+            let one = (event, event.attempt.time());
+            by_name.entry(name).or_insert_with(Vec::new).push(one);
+            here.entry((name, host)).or_insert_with(Vec::new).push(one);
         }
     }
-    by_name.values_mut().for_each(|all| all.sort_by_key(|(event, time)| (*time, event.number)));
+    let begun = |(event, time): &(&Event, Timestamp)| (*time, event.number);
+    by_name.values_mut().chain(here.values_mut()).for_each(|all| all.sort_by_key(begun));
     for event in events {
         let of_host = hosts.entry(&event.key.host).or_default();
         match reach(event) {
             Ok((start, end)) => {
                 let named =
                     event.attributes().get(PARENT_SPAN).and_then(|span| by_span.get(&**span));
-                let parent = named.copied().or_else(|| parent(event, &by_name));
+                let parent = named.copied().or_else(|| parent(event, &by_name, &here));
                 let name = parent.and_then(|parent| below(event, parent));
                 let name = name.unwrap_or(&event.key.name);
                 let parent = parent.map(|parent| parent.number);
@@ -88,16 +92,15 @@ pub(super) fn by_host(events: &[Event]) -> BTreeMap<&str, OfHost<'_>> {
 fn parent<'a>(
     event: &Event,
     by_name: &HashMap<&str, Vec<(&'a Event, Timestamp)>>,
+    here: &HashMap<(&str, &str), Vec<(&'a Event, Timestamp)>>,
 ) -> Option<&'a Event> {
     let name = &*event.key.name;
     let mut above = name.rmatch_indices('.').map(|(at, _)| &name[..at]);
-    let all = above.find_map(|above| by_name.get(above))?;
+    let (above, all) = above.find_map(|above| Some((above, by_name.get(above)?)))?;
+    let all = here.get(&(above, &*event.key.host)).unwrap_or(all);
     let time = event.attempt.time();
     let begun = all.partition_point(|(_, start)| *start <= time);
-    let is_here = |(one, _): &&(&Event, Timestamp)| one.key.host == event.key.host;
-    let found = all[..begun].iter().rev().find(is_here).or_else(|| all.iter().find(is_here));
-    let found = found.or_else(|| all[..begun].last()).or_else(|| all.first());
-    found.map(|(event, _)| *event)
+    all[..begun].last().or(all.first()).map(|(event, _)| *event)
 }
 
 /// The rest of its name, if it is below that one's.

@@ -26,7 +26,8 @@ pub(super) async fn export(
     let context = service.context(namespace, &context).await?;
     let shown = service.show(&context, &timeline).await?;
     let format = format.unwrap_or(Format::Svg);
-    let exported = export::export(&context.name, &shown, format, part)?;
+    let export = move || export::export(&context.name, &shown, format, part);
+    let exported = service.apart(export).await??;
     let tag = tag_of(&exported.text);
     Ok(api::text(request.headers(), tag, exported.media_type, exported.text))
 }

@@ -24,6 +24,7 @@ pub(super) use self::asked::Asked;
 pub(super) use self::view::View;
 use super::CONTEXTS;
 use super::parts::{badge, context_link, so_far, timeline_link, title, usual};
+use crate::chart::CLOCKS_MAX;
 
 /// How many hosts are named at once.
 const OPEN_MAX: usize = 2;
@@ -98,13 +99,14 @@ fn clocks(view: &View) -> Markup {
                 }
                 p { @if is_one { "Its clock is" } @else { "Their clocks are" } " off, or it was told later. Nothing is shifted: all is drawn as it was told." }
                 ul {
-                    @for (host, behind) in clocks {
+                    @for (host, behind) in clocks.iter().take(CLOCKS_MAX) {
                         li {
                             @if host.is_empty() { "senders without a host" } @else { (name(host, false)) }
                             ": " (lasted(behind.abs()))
                             @if behind.is_negative() { " ahead of" } @else { " behind" } " the server's clock"
                         }
                     }
+                    @if count > CLOCKS_MAX { li { "and " (count - CLOCKS_MAX) " more" } }
                 }
             }
         }

@@ -75,6 +75,8 @@ impl Service {
         limit: i64,
     ) -> Result<Vec<Lasted>, Error> {
         let _place = self.place().await;
+        // Postgres takes no NUL, and no name has one.
+        let name = &name.replace('\0', "\u{fffd}");
         let numbers = (before.saturating_sub(limit).max(1)..before).collect();
         let durations = self.store.durations(context.id, numbers, name).await;
         durations.map_err(Error::store("read durations"))

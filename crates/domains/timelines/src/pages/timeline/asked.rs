@@ -8,8 +8,9 @@ use tally_serve::pages::Link;
 
 use crate::pages::parts::context_link;
 
-/// How far from its beginning a timeline may be looked at: 100 years.
-const SECONDS_MAX: u64 = 100 * 366 * 86_400;
+/// How far from its beginning a timeline may be looked at: 600 years, longer than from the first
+/// time that can be told to the last one.
+const SECONDS_MAX: u64 = 600 * 366 * 86_400;
 /// How many folds an address may have.
 const FOLDS_MAX: usize = 100;
 
