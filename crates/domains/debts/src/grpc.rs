@@ -69,7 +69,7 @@ impl DebtService for Service {
     ) -> Answer<proto::AddDebtResponse> {
         let caller = Caller::of(request.extensions()).clone();
         let definition = request.into_inner().definition.unwrap_or_default();
-        let definition = self.define(written(definition)?)?;
+        let definition = self.define_new(caller.namespace(), written(definition)?).await?;
         let (debt, is_repeated) = self.add(caller.namespace(), definition).await?;
         let debt = Some(shown(&debt, &caller, self.now()));
         Ok(Response::new(proto::AddDebtResponse { debt, is_repeated }))

@@ -114,7 +114,7 @@ async fn list(State(service): State<Service>, request: Request) -> Answer {
 async fn add(State(service): State<Service>, request: Request) -> Answer {
     let caller = Caller::of(request.extensions()).clone();
     let written: Written = api::json_of(request, DEFINITION_BYTES_MAX).await?;
-    let definition = service.define(written)?;
+    let definition = service.define_new(caller.namespace(), written).await?;
     let (debt, is_repeated) = service.add(caller.namespace(), definition).await?;
     let status = if is_repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, api::json(&answers::debt(&debt, &caller, service.now()))).into_response())

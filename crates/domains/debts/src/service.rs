@@ -137,6 +137,24 @@ impl Service {
         }
     }
 
+    /// Reads the definition of a debt that is to be added, and may be there already: what was left out of its
+    /// addresses, as answers have them, is what it is there.
+    pub(crate) async fn define_new(
+        &self,
+        namespace: Namespace,
+        mut written: Written,
+    ) -> Result<Definition, Error> {
+        if written.notify.iter().any(|url| url.ends_with('\u{2026}')) {
+            let which = Which::Slug(written.slug.clone());
+            match self.find(&Named { namespace, which }).await {
+                Ok(debt) => debt.definition.restore(&mut written.notify),
+                Err(Error::Unknown(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.define(written)
+    }
+
     /// A debt that is to be made.
     pub(crate) fn new_debt(&self, namespace: Namespace, definition: Definition) -> NewDebt {
         let (id, ping_id, badge_secret) = (random::id(self.now()), random_id(), random_id());

@@ -165,8 +165,10 @@ fn what_an_agent_does_not_take_is_told() {
     );
     let other = Agent::command(&home, &nowhere, &[]);
     assert_fails(&run_with(&other, b"", LIMIT, None), 1, &["another agent has this folder"]);
-    for flag in ["--listen", "--udp"] {
-        let open = Agent::command(&home, &nowhere, &[flag, "0.0.0.0:7778"]);
+    for flags in [&["--listen", "0.0.0.0:7778"][..], &["--udp", "0.0.0.0:7778"]] {
+        let spool = home.path("other").display().to_string();
+        let words = ["timelines", "agent", "--spool", &spool, "--server", &nowhere];
+        let open = home.command(&[&words[..], flags].concat());
         assert_fails(&run_with(&open, b"", LIMIT, None), 2, &["other machines reach it"]);
     }
     agent.kill();
