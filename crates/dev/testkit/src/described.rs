@@ -180,7 +180,8 @@ mod tests {
         }));
         let check = |line: &str, status: u16, kind: &str, body: &str| {
             let headers = vec![("content-type".to_owned(), kind.to_owned())];
-            let answer = Response { status, headers, body: body.to_owned(), is_whole: true };
+            let bytes = body.as_bytes().to_vec();
+            let answer = Response { status, headers, body: body.to_owned(), bytes, is_whole: true };
             described.check(line, &answer)
         };
         let json = "application/json; charset=utf-8";

@@ -16,6 +16,8 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// Its body, without the frames of chunks.
     pub body: String,
+    /// Its body where it is no text.
+    pub bytes: Vec<u8>,
     /// Whether the body came to its end.
     pub is_whole: bool,
 }
@@ -62,7 +64,8 @@ fn ask(server: &str, line: &str, headers: &[&str], body: &[u8]) -> Response {
     let is_chunked = headers.iter().any(|(name, _)| name == "transfer-encoding");
     let rest = &answer[head_end + 4..];
     let (body, is_whole) = if is_chunked { joined(rest) } else { (rest.to_vec(), end.is_ok()) };
-    Response { status, headers, body: String::from_utf8_lossy(&body).into_owned(), is_whole }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Response { status, headers, body: text, bytes: body, is_whole }
 }
 
 /// The bytes of chunks, and whether the last one was there.

@@ -246,6 +246,7 @@ impl Service {
 
     /// What takes long is done on a thread of its own, in its turn among those who read, so that it holds up nothing
     /// else that is served.
+    #[expect(clippy::disallowed_methods, reason = "there are as many threads as readers at most")]
     pub(crate) async fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

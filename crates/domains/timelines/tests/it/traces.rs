@@ -83,7 +83,7 @@ impl Door {
             (200, Some("application/x-protobuf")),
             "{answer:?}"
         );
-        proto::ExportTraceServiceResponse::decode(answer.body.as_bytes()).expect("an answer")
+        proto::ExportTraceServiceResponse::decode(&*answer.bytes).expect("an answer")
     }
 
     /// The names of a timeline's rows, each with how its event stands, and how long it took in seconds.
@@ -268,7 +268,7 @@ async fn what_is_no_trace_is_refused(backend: Backend) {
         (answer.status, answer.header("content-type")),
         (400, Some("application/x-protobuf"))
     );
-    let refusal = proto::Refusal::decode(answer.body.as_bytes()).expect("a status");
+    let refusal = proto::Refusal::decode(&*answer.bytes).expect("a status");
     assert!(refusal.message.contains("body: it is no trace: "), "{refusal:?}");
     assert_eq!(ask(&["content-type: text/plain"], b"{}").status, 415);
     assert_eq!(http(&door.address, "GET /v1/traces", &[], "").status, 405);

@@ -107,6 +107,7 @@ mod tests {
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     use super::*;
+    use crate::api::given::tests::ALONE;
 
     const ALL: &[Coding] = &[Coding::Gzip, Coding::Deflate, Coding::Zstd];
     const BYTES_MAX: usize = 1 << 20;
@@ -139,6 +140,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_what_was_compressed() {
+        let _alone = ALONE.lock().await;
         let text = "a line of some text\n".repeat(20_000);
         for coding in ["identity", "gzip", "GZIP", "deflate", "zstd"] {
             let body = coded(&coding.to_lowercase(), text.as_bytes());
@@ -155,6 +157,7 @@ mod tests {
     /// Some kilobytes that would be gigabytes are refused when they are more than may come.
     #[tokio::test]
     async fn a_bomb_is_not_unpacked() {
+        let _alone = ALONE.lock().await;
         let bomb = vec![0; 8 * BYTES_MAX];
         for coding in ["gzip", "deflate", "zstd"] {
             let body = coded(coding, &bomb);
@@ -170,6 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_as_it_says_is_refused() {
+        let _alone = ALONE.lock().await;
         let whole = coded("gzip", b"text");
         for (coding, body, status) in [
             ("gzip", b"text".to_vec(), 400),

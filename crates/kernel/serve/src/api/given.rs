@@ -202,7 +202,7 @@ fn too_many() -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use axum::body::Body;
     use futures_util::{StreamExt as _, stream};
     use tokio::sync::Mutex;
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     /// Who takes the room of all bodies has it alone.
-    static ALONE: Mutex<()> = Mutex::const_new(());
+    pub(in crate::api) static ALONE: Mutex<()> = Mutex::const_new(());
 
     const TYPES: &[&str] = &["application/json", "application/x-ndjson"];
 
