@@ -177,7 +177,7 @@ fn totals_are_of_what_has_nothing_below_it() {
 fn rows_are_bounded_by_the_events() {
     let deep = |at: usize| {
         let parts: Vec<_> = (0..31).map(|level| format!("{level}-{at}")).collect();
-        event(&parts.join("."), if at % 2 == 0 { "one" } else { "two" }, 0, Some(1))
+        event(&parts.join("."), if at.is_multiple_of(2) { "one" } else { "two" }, 0, Some(1))
     };
     let events: Vec<_> = (0..1_000).map(deep).collect();
     let chart = drawn(&events, 5);
